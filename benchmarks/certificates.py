@@ -11,7 +11,7 @@ below it by more than the finite-run term of the balance (docs/science, 13). Two
 - optimizers: the occupancy of runs with batches, momentum or clipping, against bounds, for 210 data sets.
 
 The exit code is 1 if a check or a run contradicts a proof, if the median ratio of bound to longest absence is
-above 8, or if a run of a covered optimiser is below the bound of the balance.
+above 8, or if a run of a covered optimiser is below the bound of the balance by more than is allowed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ ABSENCES_AT = ((6, 200), (8, 400), (10, 800), (12, 1600))
 ABSENCE_SETS, ABSENCE_RUNS, ABSENCE_STEPS = 60, 3, 300_000
 #: The same for runs of other optimisers; each step is shorter than the clip.
 COVERED_AT = ((6, 200), (7, 300), (8, 400))
-COVERED_SETS, COVERED_STEPS = 70, 20_000
+COVERED_SETS, COVERED_STEPS = 70, 10_000
+RATE, BLOCKS, ERRORS = 0.1, 20, 4  # errors from the means over blocks of steps
 COVERED = (
     (st.SGD(momentum=0.9), None),
     (st.SGD(clip=0.5), None),
@@ -86,9 +87,7 @@ def runs(console: Console) -> bool:
     instance = st.Problem(n=n, samples=samples, noise=NOISE).draw(0)
     certificate = st.certify(instance)
     alone = certificate.balance_occupancy
-    table = st.landscape(instance)  # the largest gradient entry enters the finite-run term
-    wrong = (np.arange(len(table.loss))[:, None] >> np.arange(n)) & 1
-    largest = max(float(np.abs(instance.gradient(instance.teacher * (1 - 2 * row))).max()) for row in wrong)
+    largest = steepest(instance)
     sound = True
     shown = Table("schedule", "share of mass at w*, least", "bound", "by the balance", "finite-run term")
     for schedule in SCHEDULES:
@@ -155,24 +154,42 @@ def optimizers(console: Console) -> bool:
             instance = st.Problem(n=n, samples=samples, noise=NOISE).draw(seed)
             certificate = st.certify(instance)
             if certificate.recurrent:
-                proved.append((instance, certificate))
+                proved.append((instance, certificate, steepest(instance)))
     sound = True
     for optimizer, batch in COVERED:
         margins = []
-        for instance, certificate in proved:
-            orbit = st.train(
-                instance, COVERED_STEPS, st.Constant(0.1), optimizer=optimizer, batch=batch, record=()
-            )
+        for instance, certificate, largest in proved:
+            orbit = st.train(instance, COVERED_STEPS, st.Constant(RATE), optimizer=optimizer, batch=batch)
+            blocks = (orbit.distance(np.arange(COVERED_STEPS)) == 0).reshape(BLOCKS, -1).mean(axis=1)
+            allowed = certificate.duals[0] @ slack(optimizer, orbit.start_latent, largest)
+            if batch is not None:
+                allowed += ERRORS * blocks.std(ddof=1) / np.sqrt(BLOCKS)
             bounds = np.array([certificate.balance_occupancy, certificate.occupancy])
-            margins.append(orbit.occupancy - bounds)
+            margins.append(orbit.occupancy - bounds + allowed)
         below = (np.array(margins) < 0).sum(axis=0)
         sound &= bool(below[0] == 0)
-        least = f"{np.min(margins, axis=0)[1]:.3f}"
+        least = np.min(margins, axis=0)[0]
         row = str(optimizer), "full" if batch is None else str(batch), str(len(proved)), *map(str, below)
-        table.add_row(*row, least)
-    console.print(f"Occupancy in runs of {COVERED_STEPS:,} steps at a constant rate, σ = {NOISE}")
+        table.add_row(*row, f"{least:.4f}")
+    console.print(
+        f"Occupancy in runs of {COVERED_STEPS:,} steps at a constant rate, σ = {NOISE}. "
+        f"Allowed below a bound: the finite-run term, and with batches {ERRORS} standard errors"
+    )
     console.print(table)
     return sound
+
+
+def steepest(instance: st.Instance) -> float:
+    """Return the largest size of a gradient entry over all states."""
+    wrong = (np.arange(1 << instance.n)[:, None] >> np.arange(instance.n)) & 1
+    return max(float(np.abs(instance.gradient(instance.teacher * (1 - 2 * row))).max()) for row in wrong)
+
+
+def slack(optimizer: st.SGD, start: np.ndarray, largest: float) -> np.ndarray:
+    """Return the finite-run terms of the balance at a constant rate (docs/science, 13), one a weight."""
+    rate = RATE / (1 - optimizer.momentum)
+    apart = RATE * optimizer.momentum * largest / (1 - optimizer.momentum) ** 2
+    return (np.abs(start) + rate * largest + apart) / (rate * COVERED_STEPS)
 
 
 def main() -> int:

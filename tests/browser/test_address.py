@@ -18,7 +18,7 @@ ATTACKS = (
 SHELL = re.compile(r"[\w .,:=-]+", re.ASCII)
 PYTHON = re.compile(r'[\w .,:=()\[\]"\n-]+', re.ASCII)
 
-KEYS = "n samples m noise surrogate schedule restart seed init steps story view speed at"
+KEYS = "n samples m noise surrogate schedule restart damping seed init steps story view speed at"
 PIECES = (
     "1 8 0.5 12 300 1e3 0x10 -1 1e-9 Infinity NaN power: constant: table: 0.5,0.5 300,0.05 , : . relu "
     "identity id ;id $(id) `id` |sh &&id >x <b> ' \" \\ %0A %00 # é = ! \n \r \t \u2028"
@@ -47,7 +47,7 @@ FUZZ = """
         const line = sterling.shellLine(settings, settings.steps);
         const other = sterling.pythonLine(settings, settings.steps);
         if (!new RegExp(shell).test(line) || !new RegExp(python).test(other)) bad.push(text);
-        some.set(`${settings.schedule} ${settings.restart}`, line);
+        some.set(`${settings.schedule} ${settings.restart} ${settings.damping}`, line);
     }
     return [bad, [...some.values()]];
 """
@@ -125,6 +125,8 @@ def test_lines_beside_a_state_make_the_same_run(driver, address, step):
     [
         {"m": 3, "surrogate": "hard_tanh", "schedule": "constant:0.05", "restart": "300,0.1"},
         {"surrogate": "identity", "schedule": "table:0.5,0.25,0.1", "noise": 0, "init": 12},
+        {"damping": 0.5, "schedule": "damped", "surrogate": "hard_tanh"},
+        {"damping": 0.25, "surrogate": "relu", "m": 2},
     ],
 )
 def test_lines_hold_every_setting(driver, address, settings):
@@ -146,8 +148,10 @@ def test_lines_hold_every_setting(driver, address, settings):
         "schedule",
         "restart",
         "surrogate",
+        "optimizer",
         "steps",
     ):
         assert summary[name] == orbit.to_dict()[name], name
     assert summary["surrogate"] == settings["surrogate"]
+    assert summary["optimizer"]["damping"] == settings.get("damping", 0)
     assert (summary["restart"] is not None) == ("restart" in settings)

@@ -252,6 +252,36 @@ def test_sliders_make_new_data(page):
     assert slider.get_attribute("aria-valuetext") == "0.05"
 
 
+def test_damping_ends_a_noisy_run_at_the_teacher(driver, address):
+    """The slider chooses the step size of `train`; the page claims no law and no certificate then."""
+    look(driver, "light", 1280)
+    visit(driver, f"{address}#seed=5&n=12&samples=1600&noise=0.5&restart=300,0.05")
+    slider = driver.find_element(By.ID, "damping")
+    for _ in range(7):
+        slider.send_keys(Keys.ARROW_RIGHT)
+    settled(driver)
+    settings = driver.execute_script("return sterling.page.settings")
+    assert (settings["damping"], settings["schedule"], settings["restart"]) == (0.5, "damped", "")
+    assert not driver.find_element(By.ID, "restart").is_enabled()
+    driver.execute_script("sterling.page.run.advance(300)")
+    instance = st.Problem(n=12, samples=1600, noise=0.5).draw(5)
+    orbit = st.train(instance, 300, optimizer=st.SGD(damping=0.5), init=5)
+    assert orbit.verdict is st.Verdict.OPTIMAL
+    assert driver.execute_script("return sterling.page.run.verdict()") == "OPTIMAL"
+    assert driver.execute_script("return sterling.page.run.anchor") == orbit.last_flip
+    assert text(driver, "#law-note") == "The law is about runs without damping."
+    assert text(driver, "#law-occupancy") == "–"
+    assert text(driver, "#proved-note") == "Certificates are about runs without damping."
+    assert text(driver, "#proved-occupancy") == "all, if it gets there"
+    assert "The teacher is a resting point" in text(driver, "#proof")
+    for _ in range(7):
+        slider.send_keys(Keys.ARROW_LEFT)
+    settled(driver)
+    settings = driver.execute_script("return sterling.page.settings")
+    assert (settings["damping"], settings["schedule"]) == (0, "power:0.5,0.5")
+    assert "The teacher is not a resting point" in text(driver, "#proof")
+
+
 def test_every_control_is_reached_by_keyboard(page):
     page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
     wanted = "a[href], button:not(:disabled), input, select, summary"

@@ -124,7 +124,7 @@ def test_no_page_scrolls_sideways_at_any_width(page):
 def test_no_text_lies_on_text_and_nothing_leaves_its_card(page):
     for width, media in [*((width, "") for width in TYPICAL), (PAPER, "print")]:
         look(page, "light", width, media=media)
-        assert media or page.execute_script(SIDEWAYS) == 0, width
+        assert page.execute_script(SIDEWAYS) == 0, (width, media)
         assert page.execute_script(OVERLAPS) == [], (width, media)
         assert page.execute_script(OUTSIDE) == [], (width, media)
 

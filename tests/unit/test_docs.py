@@ -63,7 +63,7 @@ def test_the_code_of_a_page_runs(page, desk):
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for block in blocks(page, "python", "pycon"):
         if ">>> " not in block:
-            exec(compile(block, str(page), "exec"), namespace)
+            exec(compile(block, str(page), "exec", dont_inherit=True), namespace)
             continue
         test = doctest.DocTestParser().get_doctest(block, namespace, page.name, str(page), 0)
         test.globs = namespace  # names go on from block to block

@@ -163,6 +163,12 @@ KeepConstant = Annotated[
 Normalize = Annotated[
     str, run_option(help="Normalisation of the inputs: none, standard or whiten.", metavar="METHOD")
 ]
+Levels = Annotated[
+    int,
+    run_option(
+        help="Number of values that a weight can take, 2 to 16: 2 are ±1, 3 are −1, 0, 1.", metavar="COUNT"
+    ),
+]
 
 PiecewiseConstant = Annotated[
     str, run_option(help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
@@ -179,6 +185,7 @@ def load(
     readout: str | tuple[float, ...] | None,
     normalize: str,
     usual: tuple[int, int] = (64, 4096),
+    levels: int = 2,
 ) -> Instance:
     """Return the data: drawn from a problem of ``usual`` n and samples, or read from a file.
 
@@ -202,6 +209,7 @@ def load(
             readout=None if readout == "ones" else readout,
             precision=read["precision"] or "int16",
             constant="keep" if read["keep_constant"] else "refuse",
+            levels=levels,
         )
     from sterling.model.problem import Problem
 
@@ -211,7 +219,7 @@ def load(
             values[name] = value
     seed = values.pop("seed")
     method = None if normalize == "none" else normalize
-    return Problem(**values, readout=readout or "ones", normalize=method).draw(seed)
+    return Problem(**values, readout=readout or "ones", normalize=method, levels=levels).draw(seed)
 
 
 def check_targets(data: Path | None, *targets: tuple[Path | None, *tuple[str, ...]]) -> None:

@@ -49,6 +49,7 @@ def train(
     precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
     normalize: options.Normalize = "none",
+    levels: options.Levels = 2,
     steps: Annotated[
         int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
     ] = 1_000_000,
@@ -126,7 +127,7 @@ def train(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Train a two-layer network with binary weights, and report how the run ended.
+    """Train a two-layer network with binary or other quantised weights, and report how the run ended.
 
     The data are drawn from a problem, or read from FILE. Ctrl-C stops the run with exit code 130 and
     shows the results so far. With --checkpoint, the same command continues the run.
@@ -169,8 +170,8 @@ def train(
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize)
-    latent = initial_latent(instance.n, 0 if init is None else init)
+    instance = load(data, drawn, read, readout, normalize, levels=levels)
+    latent = initial_latent(instance.n, 0 if init is None else init, instance.levels)
     stopped: BaseException | None = None
     try:
         if settings.checkpoint is not None and settings.checkpoint.exists():
@@ -214,7 +215,8 @@ def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
     if optimizer.damping > 0 and not optimizer.scale_free:
         memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
         rate = settings.schedule.at(0)
-        say(f"the run is damped, so its step size is 1/({memory} θS), as --schedule constant:{rate!r} gives")
+        size = f"1/({memory} θS)" if settings.levels == 2 else f"Δ/2 · 1/({memory} θS)"
+        say(f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives")
 
 
 def _go_on(

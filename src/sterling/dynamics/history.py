@@ -63,14 +63,15 @@ def _ergodic_errors(orbit: Orbit, flips: np.ndarray, edges: np.ndarray) -> np.nd
     clock = _mass_at(orbit, edges, edges)
     shape = (len(edges) - 1, orbit.n)
     cell = (np.searchsorted(edges, flips["step"], side="right") - 1) * orbit.n + flips["coordinate"]
-    turn = 2.0 * flips["sign"]  # a flip adds this to the sign, from its step on
+    turn = orbit._moves[: len(flips)].astype(np.float64)  # what a flip adds to the sign, from its step on
     weighted = turn * _mass_at(orbit, flips["step"], edges)
 
     def so_far(amounts):
         return np.bincount(cell, amounts, shape[0] * shape[1]).reshape(shape).cumsum(axis=0)
 
     balance = (so_far(turn) + orbit.start_signs) * clock[1:, None] - so_far(weighted)
-    return np.count_nonzero(np.where(balance >= 0, 1, -1) != orbit.reference, axis=1)
+    average = balance / np.maximum(clock[1:, None], np.finfo(float).tiny)
+    return np.count_nonzero(orbit._quantiser.nearest(average) != orbit.reference, axis=1)
 
 
 def _mass_at(orbit: Orbit, steps: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The outcome of a run in words and tables: its verdict, its weights by feature, and their predictions.
 
-Weights are decoded in two ways: the last iterate, and the sign of the time average. If the teacher is
-unknown, the best state seen is a third.
+Weights are decoded in two ways: the last iterate, and the sign (nearest level) of the time average. If the
+teacher is unknown, the best state seen is a third.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _ADVICE = {
 
 
 def weights_table(orbit: Orbit) -> pl.DataFrame:
-    """Return a row for each weight: its feature, and its sign in last iterate, time average and reference.
-    The last column is the time average in units of 1/√n, from −1 to 1.
+    """Return a row for each weight: its feature, and its sign or level in last iterate, time average and
+    reference. The last column is the time average in units of 1/√n.
     """
     import polars as pl
 
@@ -43,7 +43,7 @@ def weights_table(orbit: Orbit) -> pl.DataFrame:
             "last": orbit.signs,
             "average": orbit.ergodic_signs,
             reference: orbit.reference,
-            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),  # ±1 if it never flipped
+            "time_average": (orbit.ergodic_mean * math.sqrt(orbit.n)).round(12),  # whole if it never flipped
         }
     )
 
@@ -67,6 +67,8 @@ def data_line(about: dict) -> str:
         parts.insert(0, str(origin["file"]))
     if "labels" in origin:
         parts.insert(1, f"labels in {origin['labels']!r}")
+    if "levels" in about:
+        parts.append(f"{about['levels']} levels")
     if "noise" in origin:
         parts.append(f"σ = {origin['noise']:g}")
     if "inputs" in origin:

@@ -19,9 +19,9 @@ from sterling.optimizers.batch import Batch
 _TINY = 5e-324
 
 
-def motion_of(optimizer: Optimizer, batch: Batch | None, signal: float) -> Motion | None:
+def motion_of(optimizer: Optimizer, batch: Batch | None, signal: float, levels: int = 2) -> Motion | None:
     """Return how latents move between two flips; None where every step has to be taken."""
-    return optimizer._motion(signal) if batch is None and optimizer._built_in else None
+    return optimizer._motion(signal) if batch is None and optimizer._built_in and levels == 2 else None
 
 
 class Movement:

@@ -16,7 +16,7 @@ from sterling.dynamics.motion import motion_of
 from sterling.dynamics.restart import Restart, as_restart
 from sterling.errors import InputError, InputTypeError
 from sterling.model.instance import Instance
-from sterling.model.levels import require_two
+from sterling.model.levels import Quantiser, require_two
 from sterling.model.problem import LATENT, part_seed
 from sterling.model.signal import signal_of
 from sterling.optimizers.base import Motion, Optimizer, as_optimizer
@@ -58,6 +58,7 @@ class Options:
     checkpoint: Path | None = None
     checkpoint_every: float = 20.0
     signal: float = 0.0  # S; 0 where the optimiser does not use it
+    levels: int = 2  # of the data
     plain: bool = field(init=False)  # plain gradient steps at full batch, the method of the paper
 
     def __post_init__(self) -> None:
@@ -103,7 +104,7 @@ class Options:
             ("optimizer", optimizer),
             ("batch", batch),
             ("seed", checks.seed(self.seed)),
-            ("plain", optimizer == PLAIN_SGD and batch is None),
+            ("plain", optimizer == PLAIN_SGD and batch is None and self.levels == 2),
             ("record", record),
             ("threads", thread_count(self.threads)),
             ("cache_bytes", room),
@@ -121,13 +122,13 @@ class Options:
     def for_data(self, instance: Instance) -> Options:
         """Return the options with batch, S, schedule and engine as they are for these data."""
         if instance.levels != 2:
-            require_two(instance, "train is")
-        if self.plain:
+            self._check_levels(instance)
+        elif self.plain:
             engine = "event" if self.surrogate.piecewise_constant else "dense"
             engine = engine if self.engine == "auto" else self.engine
             return replace(self, engine=engine, schedule=self.schedule or Power(0.5, 0.5))
         optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
-        signal = self.signal
+        signal, half = self.signal, Quantiser(instance.levels, instance.n).half
         if optimizer.uses_signal and not signal:
             signal = signal_of(instance, self.surrogate)
             if not signal > 0:
@@ -137,29 +138,47 @@ class Options:
                 )
         schedule = self.schedule
         if schedule is None:
-            schedule = default_schedule(optimizer, batch, signal, instance.readout_norm2)
+            schedule = default_schedule(optimizer, batch, signal / half, instance.readout_norm2)
         if batch is not None and batch.size > instance.samples:
             raise InputError(
                 f"batch has {batch.size:,} samples, but the data have {instance.samples:,}: take fewer",
                 argument="batch",
             )
-        chosen = replace(self, batch=batch, signal=signal, schedule=schedule)
-        chosen._check_rates(instance.readout_norm2)
+        chosen = replace(self, batch=batch, signal=signal, schedule=schedule, levels=instance.levels)
+        chosen._check_rates(instance.readout_norm2, signal / half)
         return replace(chosen, engine=chosen._choose_engine())
 
     @property
     def motion(self) -> Motion | None:
         """How latents move between two flips, None where they do not just drift and relax."""
-        return motion_of(self.optimizer, self.batch, self.signal)
+        return motion_of(self.optimizer, self.batch, self.signal, self.levels)
 
     def scale(self, norm2: float) -> float:
         """Return the factor from rates to step sizes."""
         return 1.0 if self.optimizer.scale_free else 1 / norm2
 
-    def _check_rates(self, norm2: float) -> None:
-        """Refuse steps so large that damping or decay would turn latents over."""
+    def _check_levels(self, instance: Instance) -> None:
+        """Refuse what only weights of two levels have, and a clip that keeps latents from outer levels."""
+        for given, what in (
+            (self.restart is not None, "ergodic restart is"),
+            (self.optimizer.name == "bop", "Bop is"),
+            (self.optimizer.band > 0, "a band is"),
+            (self.engine in ("event", "step"), f"the {self.engine} engine is"),
+        ):
+            if given:
+                require_two(instance, what)
+        clip, outermost = self.optimizer.clip, Quantiser(instance.levels, instance.n).thresholds[-1]
+        if clip is not None and not clip > outermost:
+            raise InputError(
+                f"clip is {clip:g}, and the outer ones of {instance.levels} levels begin at {outermost:.4g}: "
+                "give a larger clip",
+                argument="clip",
+            )
+
+    def _check_rates(self, norm2: float, pull: float) -> None:
+        """Refuse steps so large that damping or decay would turn latents over; ``pull`` is S/(Δ/2)."""
         optimizer, schedule = self.optimizer, self.schedule
-        kappa = optimizer.damping * self.signal + getattr(optimizer, "decay", 0.0)
+        kappa = optimizer.damping * pull + getattr(optimizer, "decay", 0.0)
         if optimizer.name == "bop" or not kappa:
             return
         if isinstance(schedule, Table):
@@ -193,13 +212,16 @@ class Options:
             )
         if self.engine != "auto":
             return self.engine
-        if smooth or not built_in:
+        if smooth or not built_in or self.levels > 2:
             return "dense"
         return "step" if self.motion is None else "event"
 
 
 def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, norm2: float) -> Schedule:
-    """Return the schedule of a run that names none: one with enough mass, if the run is damped."""
+    """Return the schedule of a run that names none: one with enough mass, if the run is damped.
+
+    ``signal`` is S in units of Δ/2, which is 1 for two levels.
+    """
     if optimizer.name == "bop":
         return Constant(1.0)
     if optimizer.scale_free:
@@ -210,20 +232,26 @@ def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, n
     return Power(0.5, 0.5)
 
 
-def initial_latent(n: int, init) -> np.ndarray:
+def initial_latent(n: int, init, levels: int = 2) -> np.ndarray:
     """Return u_0: the latents given, or N(0, 1/n) ones from a seed, the same on every machine.
 
     Normal codes on the grid 2^-12 are drawn exactly. A uniform offset within the cell is added, so that no
-    latent lies on the grid.
+    latent lies on the grid. Latents whose levels are all zero are drawn again.
     """
     if isinstance(init, int | np.integer | np.random.SeedSequence | np.random.Generator):
         seed = checks.seed(init, "init")
         from sterling.exact.sampling import draw_codes, words
         from sterling.model.families import Gaussian, family_table
 
-        codes = draw_codes(family_table(Gaussian()), part_seed(seed, LATENT, 0), (n,)).astype(np.float64)
-        within = (words(part_seed(seed, LATENT, 1), n) >> np.uint64(11)) * 2.0**-53 - 0.5
-        return (codes + within) * (2.0**-12 / np.sqrt(n))
+        again: tuple[int, ...] = ()
+        while True:
+            coarse, fine = part_seed(seed, LATENT, 0, *again), part_seed(seed, LATENT, 1, *again)
+            codes = draw_codes(family_table(Gaussian()), coarse, (n,)).astype(np.float64)
+            within = (words(fine, n) >> np.uint64(11)) * 2.0**-53 - 0.5
+            latent = (codes + within) * (2.0**-12 / np.sqrt(n))
+            if levels == 2 or Quantiser(levels, n).quantise(latent).any():
+                return latent
+            again = *again, 0
     try:
         latent = real_array(init, "init", ("weight",), (n,), f"n={n}")
         if np.asarray(init).dtype == bool:

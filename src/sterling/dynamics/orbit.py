@@ -13,12 +13,14 @@ import numpy as np
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.levels import moves_of, steps_at
 from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
+from sterling.model.levels import Quantiser
 from sterling.optimizers.sgd import PLAIN_SGD
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Orbit(Result):
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
     visits are over the iterates. The reference is the teacher or, if that is unknown, the state of lowest
     empirical risk seen so far. In that case all counts about it start when the run first sees this state.
+    With more than two levels, levels stand for signs, and a weight is wrong at any level but the reference's.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ class Orbit(Result):
     latent : float64 (n,)
         u_T.
     start_latent, start_signs : float64 (n,), int8 (n,)
-        u_0 and its signs.
+        u_0 and its signs or levels.
     reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
         The state that distances and visits refer to, and its origin.
     occupancy : float
@@ -114,7 +117,11 @@ class Orbit(Result):
         self.restart, self.instance = course.restart, about
         self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
-        self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        self._levels = about.get("levels", 2)
+        if self._levels == 2:
+            self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
+        else:
+            self.start_signs = self._quantiser.quantise(course.optimizer.begin(course.start_latent))
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -131,7 +138,6 @@ class Orbit(Result):
         arguments = course.schedule._kernel_arguments(scale)
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
-        self._plus = end.plus + np.where(end.signs > 0, self.steps - end.since, 0)
         self._balance = end.balance + end.signs * (total - end.since_mass)
         self._total_mass = float(total)
         times = []
@@ -148,7 +154,7 @@ class Orbit(Result):
         self.signs, self.reference = end.signs, end.reference
         self.latent = end.latent
         self._arguments = arguments
-        self._plain = course.optimizer == PLAIN_SGD and course.batch is None
+        self._plain = course.optimizer == PLAIN_SGD and course.batch is None and self._levels == 2
         if self._plain and mass:
             self.latent = end.latent - mass * course.gradient
         elif mass and self._movement is not None:
@@ -216,7 +222,7 @@ class Orbit(Result):
     def _movement(self) -> Movement | None:
         """How latents move between two flips; None where every step is taken."""
         course = self._course
-        motion = motion_of(course.optimizer, course.batch, course.signal)
+        motion = motion_of(course.optimizer, course.batch, course.signal, self._levels)
         return None if motion is None else Movement(motion, self._arguments)
 
     def _stalled(self) -> bool:
@@ -244,14 +250,16 @@ class Orbit(Result):
 
     @property
     def ergodic_mean(self) -> np.ndarray:
-        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,), each entry in [−1/√n, 1/√n]."""
+        """w̄_T = Σ η_t w_t / Σ η_t, float64 (n,); of two levels each entry is in [−1/√n, 1/√n]."""
         if self._total_mass <= 0:
             return self.start_signs / math.sqrt(self.n)
         return self._balance / self._total_mass / math.sqrt(self.n)
 
     @property
     def ergodic_signs(self) -> np.ndarray:
-        """sign(w̄_T), int8 (n,), with sign(0) = +1."""
+        """The levels nearest to √n·w̄_T, ties upwards, int8 (n,); of two levels sign(w̄_T), sign(0) = +1."""
+        if self._levels > 2:
+            return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
         return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
 
     @property
@@ -259,7 +267,11 @@ class Orbit(Result):
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
         if not self.steps:
             return (self.start_signs != self.reference).astype(np.float64)
-        return np.where(self.reference > 0, self.steps - self._plus, self._plus) / self.steps
+        end, steps = self._end, self.steps
+        if self._levels > 2:
+            return (steps - steps_at(end, steps, self.reference, self._quantiser)) / steps
+        plus = end.plus + np.where(end.signs > 0, steps - end.since, 0)
+        return np.where(self.reference > 0, steps - plus, plus) / steps
 
     @property
     def errors(self) -> int:
@@ -268,7 +280,7 @@ class Orbit(Result):
 
     @property
     def ergodic_errors(self) -> int:
-        """Hamming distance of the sign of the ergodic mean to the reference."""
+        """Hamming distance of `ergodic_signs` to the reference."""
         return int(np.count_nonzero(self.ergodic_signs != self.reference))
 
     @property
@@ -284,9 +296,19 @@ class Orbit(Result):
         return self._flips is not None
 
     @cached_property
+    def _quantiser(self) -> Quantiser:
+        return Quantiser(self._levels, self.n)
+
+    @cached_property
+    def _moves(self) -> np.ndarray:
+        """The change of sign or level in each recorded flip."""
+        return 2 * self.flips["sign"] if self._levels == 2 else moves_of(self.flips, self.start_signs)
+
+    @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:
         flips = self.flips
-        change = np.where(flips["sign"] == self.reference[flips["coordinate"]], -1, 1)
+        new, home = flips["sign"], self.reference[flips["coordinate"]]
+        change = (new != home).astype(np.int64) - (new - self._moves != home)
         start = np.count_nonzero(self.start_signs != self.reference)
         return flips["step"], np.concatenate([[start], start + np.cumsum(change)])
 

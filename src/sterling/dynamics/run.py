@@ -34,6 +34,7 @@ from sterling.dynamics.state import (
 from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
+from sterling.model.levels import Quantiser
 from sterling.optimizers.base import PLAIN
 from sterling.returns import counts
 from sterling.surrogates import STEEPEST
@@ -301,6 +302,10 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     state = first_state(latent, instance.teacher, "recurrence" in options.record)
     if not options.plain:
         state.latent[:] = options.optimizer.begin(latent)
+        if options.levels > 2:
+            from sterling.dynamics.levels import at_levels
+
+            state = at_levels(state, Quantiser(options.levels, instance.n))
         moments = options.optimizer.start(instance.n)
         if moments is not None:
             state = state._replace(moments=np.array(moments, np.float64).ravel())

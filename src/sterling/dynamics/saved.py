@@ -99,7 +99,7 @@ def store(course: Course, path: str | os.PathLike) -> None:
         "seconds": course.seconds,
         "instance": course.instance,
     }
-    if course.optimizer != PLAIN_SGD or course.batch is not None:
+    if course.optimizer != PLAIN_SGD or course.batch is not None or "levels" in course.instance:
         seed = course.seed
         if isinstance(seed, np.random.SeedSequence):
             seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
@@ -162,8 +162,12 @@ def _read(archive: zipfile.ZipFile) -> Course:
             )
         return found
 
-    n = header["instance"]["n"]
-    parts = {name: array(f"walk-{name}", dtype, size or n) for name, (dtype, size) in _PARTS.items()}
+    n, levels = header["instance"]["n"], header["instance"].get("levels", 2)
+    sizes = {"plus": n if levels == 2 else n * levels}
+    parts = {
+        name: array(f"walk-{name}", dtype, size or sizes.get(name, n))
+        for name, (dtype, size) in _PARTS.items()
+    }
     tally = array("walk-tally", np.int64, 0, counts.size_of(n))
     schedule = header["schedule"]
     if schedule.get("kind") == "table":

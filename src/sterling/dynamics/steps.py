@@ -1,7 +1,8 @@
 """Every step of any optimiser with any batches, in NumPy: the definition. It is slow and simple.
 
 Step t takes the gradient of its batch at w_t, adds the damping θS(u − b), lets the optimiser step, clips the
-latents, and turns every weight whose latent lies beyond the band on the other side.
+latents, and turns every weight whose latent lies beyond the band on the other side. With more than two levels
+each weight takes the level nearest to its latent, and damping is θS(u − b)/(Δ/2), see `model/levels.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sterling.base.checks import shown
+from sterling.dynamics import levels
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.options import Options
@@ -19,6 +21,7 @@ from sterling.errors import InputError
 from sterling.exact.mass import mass_between
 from sterling.model.batches import batch_gradient, largest_pushes
 from sterling.model.instance import Instance
+from sterling.model.levels import Quantiser
 from sterling.model.problem import BATCH, part_seed
 from sterling.schedules import Table
 
@@ -43,7 +46,9 @@ class StepwiseEngine:
         optimizer = options.optimizer
         start = optimizer.start(instance.n)
         self.moments = None if start is None else state.moments.reshape(np.shape(start))
-        self.back, self.band = optimizer.damping * options.signal, optimizer.band * options.signal
+        self.quantiser = Quantiser(instance.levels, instance.n)
+        self.back = optimizer.damping * options.signal / self.quantiser.half
+        self.band = optimizer.band * options.signal
         self.batches = Batches(options, instance.samples)
         self._known: dict[bytes, tuple[np.ndarray, int]] = {}
 
@@ -68,22 +73,32 @@ class StepwiseEngine:
         state, t = self.state, self.position
         gradient = self._gradient(t)
         if self.back:
-            gradient = gradient + self.back * (state.latent - state.signs)
+            gradient = gradient + self.back * (state.latent - self.quantiser.latents(state.signs))
         self.position = t + 1
         rate = mass_between(*self.arguments, t, t + 1)
         latent = self._stepped(gradient, rate)
         if self.options.optimizer.clip is not None:
             latent = np.clip(latent, -self.options.optimizer.clip, self.options.optimizer.clip)
         state.latent[:] = latent
-        positive = np.where(state.signs > 0, latent >= -self.band, latent >= self.band)
-        flips = np.flatnonzero(positive != (state.signs > 0))
+        after = self._weights(latent)
+        flips = np.flatnonzero(after != state.signs)
         if flips.size:
             plain.close(state, self.log, t + 1)
             mass = mass_between(*self.arguments, int(state.clock[cell.ANCHOR]), t + 1)
             total, leaving = plain.spend(state, mass), state.clock[cell.DISTANCE] == 0
             for k in flips:
-                plain.flip(state, self.log, t + 1, total, k, leaving)
+                if self.quantiser.count == 2:
+                    plain.flip(state, self.log, t + 1, total, k, leaving)
+                else:
+                    levels.turn(state, self.log, t + 1, total, int(k), after[k], leaving, self.quantiser)
             plain.rest(state, t + 1)
+
+    def _weights(self, latent: np.ndarray) -> np.ndarray:
+        """Return the weights of latents, int8; a band holds those of two levels."""
+        if self.quantiser.count > 2:
+            return self.quantiser.quantise(latent)
+        positive = np.where(self.state.signs > 0, latent >= -self.band, latent >= self.band)
+        return np.where(positive, 1, -1).astype(np.int8)
 
     def _stepped(self, gradient: np.ndarray, rate: float) -> np.ndarray:
         """Return the latents of the optimiser, which may be the user's code."""
@@ -184,6 +199,10 @@ def rest_of(
     never sure to rest.
     """
     optimizer, signs = options.optimizer, state.signs
+    if instance.levels > 2:
+        largest = _largest_rate(options, instance.readout_norm2, position)
+        given = optimizer, options.surrogate, options.signal, state, gradient, largest
+        return levels.rest_of(instance, *given, batches=options.batch is not None)
     back, band = optimizer.damping * options.signal, optimizer.band * options.signal
     decay = getattr(optimizer, "decay", 0.0)
     hold = band if optimizer.name == "bop" else back + (back + decay) * band
@@ -195,10 +214,12 @@ def rest_of(
     if not optimizer._built_in or optimizer.name not in ("sgd", "bop"):
         return 1
     momentum = getattr(optimizer, "momentum", 0.0)
+    if momentum and back:  # damping pulls latents back, and with momentum they may overshoot
+        return 1
     inward = np.maximum(signs * state.moments, 0.0) if momentum else np.zeros(1)
     if not inward.any():
         return 2
-    if back or decay:
+    if decay:
         return 1
     travel = _largest_rate(options, instance.readout_norm2, position) * inward * momentum / (1 - momentum)
     return 2 if np.all(signs * state.latent + band > travel * (1 + 1e-9)) else 0

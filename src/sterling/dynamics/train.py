@@ -45,7 +45,8 @@ def train(
     Parameters
     ----------
     instance : Instance
-        The data.
+        The data. Of its k ``levels`` a weight takes the one nearest to its latent, ties upwards. For k > 2
+        thresholds are (j − k/2)Δ with Δ = 3/(k√n), and every step is taken, on the dense engine.
     steps : int
         Number of steps T, at most 10¹². Once no weight can change any more, the rest takes no time.
     schedule : Schedule
@@ -141,7 +142,7 @@ def train(
         checkpoint=checkpoint,  # type: ignore[arg-type]
         checkpoint_every=checkpoint_every,
     )
-    return begin(instance, options, initial_latent(instance.n, init))
+    return begin(instance, options, initial_latent(instance.n, init, instance.levels))
 
 
 def resume(

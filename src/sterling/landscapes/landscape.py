@@ -382,9 +382,10 @@ class Landscape(Result):
         known = "teacher" if self.instance.teacher is not None else "minimiser"
         minimisers = counted(len(self.minimiser_states), "minimiser")
         deviation = "" if self.deviation is None else f", deviation={self.deviation:.3g}"
+        damping = f", damping={self.damping:g}" if self.damping else ""
         return (
             f"Landscape(n={self.n}, {len(self.loss):,} states, {free}, {known} {home}, "
-            f"{minimisers}{deviation})"
+            f"{minimisers}{deviation}{damping})"
         )
 
 

@@ -112,7 +112,8 @@ def _last_of_interest(orbit: Orbit, h: History) -> int:
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     """Draw when the most active weights flipped, and in which direction, in at most ``rows`` rows.
 
-    The upper half of a row shows flips to +1, the lower half flips to −1. A deeper colour means more flips.
+    The upper half of a row shows flips upwards, to +1 with two levels, and the lower half flips downwards. A
+    deeper colour means more flips.
     """
     from matplotlib.patches import Patch
 
@@ -135,7 +136,8 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     ax.tick_params(axis="y", length=0)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0)
-    halves = {"to +1 (above)": BLUE, "to −1 (below)": VERMILLION}
+    two = orbit._levels == 2
+    halves = {"to +1 (above)" if two else "up": BLUE, "to −1 (below)" if two else "down": VERMILLION}
     patches = [Patch(color=colour, label=label) for label, colour in halves.items()]
     legend_above(ax, 2, handles=patches, **_BESIDE)
     total, active = int(counts.sum()), int(np.count_nonzero(counts))
@@ -151,9 +153,10 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
     row = np.full(orbit.n, -1)
     row[busy] = np.arange(len(busy))
-    flips = orbit.flips[row[orbit.flips["coordinate"]] >= 0]
+    shown = row[orbit.flips["coordinate"]] >= 0
+    flips, moves = orbit.flips[shown], orbit._moves[shown]
     time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
-    half = 2 * row[flips["coordinate"]] + (flips["sign"] < 0)
+    half = 2 * row[flips["coordinate"]] + (moves < 0)
     shape = (2 * len(busy), len(cells) - 1)
     image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
     # A weight can flip to +1 at most at every other step.
@@ -168,9 +171,14 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
 def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     """Draw √n times the ergodic mean times the sign of the reference, sorted.
 
-    At 1 a weight is always right, at 0 undecided; below 0 the time average has the wrong sign.
+    At 1 a weight is always right, at 0 undecided; below 0 the time average has the wrong sign. With more
+    levels it is 1 − |√n·average − level|/(half a step): below 0 the time average is nearer to another level.
     """
-    margin = np.clip(orbit.ergodic_mean * math.sqrt(orbit.n) * orbit.reference, -1, 1)
+    two, average = orbit._levels == 2, orbit.ergodic_mean * math.sqrt(orbit.n)
+    if two:
+        margin = np.clip(average * orbit.reference, -1, 1)
+    else:
+        margin = np.clip(1 - 2 * np.abs(average - orbit.reference) / orbit._quantiser.step, -1, 1)
     order = np.argsort(margin, kind="stable")
     margin, right = margin[order], (orbit.ergodic_signs == orbit.reference)[order]
     missing = (orbit.signs != orbit.reference)[order]
@@ -196,19 +204,20 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
         ylim=(-1.08, 1.08),
         xlabel="weights, in the order of this value",
-        ylabel=f"√n·average × sign of the {against}",
+        ylabel=f"√n·average × sign of the {against}" if two else "1 − |√n·average − level|/(½ step)",
     )
     whole_ticks(ax.xaxis)
     wrong = orbit.ergodic_errors
     if wrong:
         has = "has" if wrong == 1 else "have"
-        return f"In the time average {wrong} of {orbit.n} weights {has} a sign other than the {against}'s."
+        what = "sign" if two else "level"
+        return f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s."
     closest = (
         f"; the closest call is weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
         if orbit.n > 1
         else ""
     )
-    return f"Every sign of the time average agrees with the {against}{closest}."
+    return f"Every {'sign' if two else 'level'} of the time average agrees with the {against}{closest}."
 
 
 def figure(orbit: Orbit) -> Figure:

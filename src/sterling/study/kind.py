@@ -328,9 +328,8 @@ class Kind(Described):
         for name, one in self.criteria.items():
             checks.instance_of(one, Criterion, f"the criterion {checks.shown(name)}", "a Criterion")
         object.__setattr__(self, "columns", MappingProxyType(columns))
-        object.__setattr__(self, "later", tuple(self.later))
-        for name in self.later:
-            checks.choice(name, "later", self.settings)
+        # A kind built on another one may have fewer settings.
+        object.__setattr__(self, "later", tuple(name for name in self.later if name in self.settings))
 
     def __repr__(self) -> str:
         return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"

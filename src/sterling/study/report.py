@@ -169,6 +169,7 @@ class SeriesFit(Result):
             "readout": "ones",
             "inputs": "gaussian",
             "normalize": "none",
+            "levels": 2,
             "restart": "none",
             "damping": 0.0,
             **_PLAIN,

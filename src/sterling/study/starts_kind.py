@@ -99,7 +99,6 @@ KIND = replace(
         "largest_step": replace(REAL, low=0),
     },
     settings={**{name: TRAIN.settings[name] for name in ("schedule", "surrogate", "steps")}, "start": 0},
-    later=(),
     check=_check,
     replay=_replay,
 )

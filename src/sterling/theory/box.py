@@ -16,8 +16,11 @@ out a weight turns the fit into a scalar one:
     h = h° − χ g(h, y),  (h°, h*) ~ N(0, (Q, m; m, 1)),        w̄ = clip(r + t ζ, −1, 1),
     r = m̂/Λ,  t = √q̂/Λ,   q̂ = α E g²,   Λ = α E dg/dh°,   m̂ = −α E dg/dh*,   χ = P(|w̄| < 1)/Λ,
 
-with m = E w̄ and Q = E w̄². With χ = 0 this is the largest solution of `typical.py`, where the other weights
-do not respond to a weight. χ lowers the share of wrong weights by 3 %.
+with m = E w̄ w* and Q = E w̄². With χ = 0 this is the largest solution of `typical.py`, where the other
+weights do not respond to a weight. χ lowers the share of wrong weights by 3 %.
+
+**More than two levels.** A latent that flips for ever uses the levels a < b next to its average. So s² is the
+mean of (b − w̄)(w̄ − a), and the cube reaches to the outermost levels.
 """
 
 from __future__ import annotations
@@ -28,10 +31,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sterling.model.levels import level_values
 from sterling.surrogates import Surrogate
 from sterling.theory.quadrature import hermite, panels
 
-_START = 0.25  # share of wrong weights at which the iteration starts
+#: t at which the iteration starts: a quarter of the weights of two levels are wrong.
+START = 1.6
 _ROUNDS = 400
 _CLOSE = 1e-9  # relative change of the share at which the iteration ends
 _NOISE_NODES = 12  # nodes of the quadrature over label noise
@@ -56,39 +61,49 @@ class Fit(NamedTuple):
     reaction: float  # χ
 
 
-def clipped(centre: float, spread: float) -> tuple[float, float, float]:
-    """Return E w̄, E w̄² and P(|w̄| < 1) of clip(r + t ζ, −1, 1)."""
+def clipped(centre: float, spread: float, levels: int = 2) -> tuple[float, float, float, float]:
+    """Return E w̄ w*, E w̄², the mean dither and P(|w̄| < top) of w̄ = clip(r w* + t ζ, −top, top).
+
+    w* is a uniformly random level, and its mean square is the unit of the first three. A weight that
+    alternates between the levels a < b has the dither (b − w̄)(w̄ − a), for two levels 1 − w̄².
+    """
     from scipy.special import ndtr
 
-    low, high = (-1 - centre) / spread, (1 - centre) / spread
-    below, above = float(ndtr(low)), float(ndtr(-high))
-    inner = 1 - below - above
-    at_low, at_high = (math.exp(-x * x / 2) / _ROOT for x in (low, high))
-    first = at_low - at_high  # E ζ inside
-    second = inner + low * at_low - high * at_high  # E ζ² inside
-    mean = above - below + centre * inner + spread * first
-    square = above + below + centre**2 * inner + 2 * centre * spread * first + spread**2 * second
-    return mean, square, inner
+    ends = np.array(level_values(levels), float)
+    unit, top = float(np.mean(ends**2)), ends[-1]
+    middle, width = centre * ends[:, None], spread * math.sqrt(unit)
+    z = (ends - middle) / width  # of each end, one row for each w*
+    chance, density = ndtr(z), np.exp(-z * z / 2) / _ROOT
+    inner, first, second = (np.diff(x, axis=1) for x in (chance, -density, chance - z * density))
+    first, second = (  # E w̄ and E w̄² between two levels
+        middle * inner + width * first,
+        middle**2 * inner + 2 * middle * width * first + width**2 * second,
+    )
+    below, above = chance[:, 0], ndtr(-z[:, -1])
+    low, high = ends[:-1], ends[1:]
+    mean = ends @ (top * (above - below) + first.sum(axis=1)) / levels / unit
+    square = (top**2 * (above + below).sum() + second.sum()) / levels / unit
+    dither = float((-second + (low + high) * first - low * high * inner).sum()) / levels / unit
+    return float(mean), float(square), dither, float(inner.sum()) / levels
 
 
 @lru_cache(maxsize=1024)
-def fit(ratio: float, noise: float, surrogate: Surrogate, reacts: bool = True) -> Fit | None:
+def fit(ratio: float, noise: float, surrogate: Surrogate, levels: int = 2, reacts: bool = True) -> Fit | None:
     """Return the solution with the larger share of wrong weights, for m = 1, readout 1 and a window.
 
     ``ratio`` is α, ``noise`` σ; without ``reacts`` χ is 0. None if samples are too few for a solution.
     """
-    assert surrogate.window is not None
-    share = _START
-    mean, square, chi = 1 - 2 * share, 1 - 4 * share + 4 * math.pi * share**2, 0.0
-    centre, spread = 1.0, 1.0
+    window, chi = scaled_window(surrogate, levels), 0.0
+    mean, square, dither, _ = clipped(1.0, START, levels)
     for _ in range(_ROUNDS):
-        force, stiffness, teacher = _sums(mean, square, chi, noise, surrogate.window)
+        force, stiffness, teacher = _sums(mean, square, dither, chi, noise, window)
         if not (stiffness > _SOFT and teacher > 0):
             return None
         centre, spread = teacher / stiffness, math.sqrt(force / ratio) / stiffness
-        new_mean, new_square, inner = clipped(centre, spread)
+        new_mean, new_square, new_dither, inner = clipped(centre, spread, levels)
         step = (new_mean - mean) / 2
         mean, square = mean + step, max(_LEAST, square + (new_square - square) / 2)
+        dither += (new_dither - dither) / 2
         if reacts:
             chi += (inner / (ratio * stiffness) - chi) / 2
         if abs(step) < _CLOSE * (1 - mean):
@@ -96,13 +111,20 @@ def fit(ratio: float, noise: float, surrogate: Surrogate, reacts: bool = True) -
     return None
 
 
+def scaled_window(surrogate: Surrogate, levels: int) -> tuple[float, float]:
+    """Return the window where pre-activations at w* have variance 1, as the equations have it."""
+    assert surrogate.window is not None
+    size = math.sqrt(np.mean(np.square(level_values(levels))))
+    return surrogate.window[0] / size, surrogate.window[1] / size
+
+
 def _sums(
-    mean: float, square: float, chi: float, noise: float, window: tuple[float, float]
+    mean: float, square: float, dither: float, chi: float, noise: float, window: tuple[float, float]
 ) -> tuple[float, float, float]:
     """Return E g², E dg/dh° and −E dg/dh*."""
     from scipy.special import ndtr
 
-    s = math.sqrt(max(1 - square, 1e-15))
+    s = math.sqrt(max(dither, 1e-15))
     beyond = math.sqrt(max(square - mean**2, 1e-15))  # deviation of h° given h*
     width = beyond / math.sqrt(square)  # deviation of h* given h°
     h, weights = _panels(min(s, beyond), _FAR * math.sqrt(square))

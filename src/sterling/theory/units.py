@@ -21,10 +21,9 @@ from functools import lru_cache
 import numpy as np
 
 from sterling.surrogates import Surrogate
-from sterling.theory.box import Fit, clipped, within
+from sterling.theory.box import START, Fit, clipped, scaled_window, within
 
 _POINTS = 2048  # before each is doubled
-_START = 0.25  # share of wrong weights at which the iteration starts
 _ROUNDS = 400
 _CLOSE = 1e-7  # relative change of the share at which the iteration ends
 _SOFT = 1e-3  # least stiffness of a solution
@@ -34,30 +33,31 @@ _ROOT = math.sqrt(2 * math.pi)
 
 
 @lru_cache(maxsize=256)
-def fit_units(ratio: float, noise: float, surrogate: Surrogate, units: int) -> Fit | None:
+def fit_units(ratio: float, noise: float, surrogate: Surrogate, units: int, levels: int = 2) -> Fit | None:
     """Return the solution with the larger share of wrong weights for ‖v‖ = 1; None if samples are too few.
 
     ``ratio`` is α = N/n, ``noise`` is σ/‖v‖.
     """
-    assert surrogate.window is not None
     beside, teacher, label = _points(units)
     size = 1 / math.sqrt(units)
     y = size * (teacher > 0).sum(axis=1) + noise * label
-    mean, square, chi = 1 - 2 * _START, 1 - 4 * _START + 4 * math.pi * _START**2, 0.0
+    window, chi = scaled_window(surrogate, levels), 0.0
+    mean, square, dither, _ = clipped(1.0, START, levels)
     force = np.zeros_like(teacher)
     for _ in range(_ROUNDS):
-        s, beyond = (math.sqrt(max(x, 1e-15)) for x in (1 - square, square - mean**2))
+        s, beyond = (math.sqrt(max(x, 1e-15)) for x in (dither, square - mean**2))
         h = mean * teacher + beyond * beside - chi * force
-        force, stiffness = _forces(h, y[:, None], s, chi, size, surrogate.window)
+        force, stiffness = _forces(h, y[:, None], s, chi, size, window)
         # E f h* = E df/dh°·E h°h* + E df/dh*, by partial integration.
         pull = mean * stiffness - float((force * teacher).sum(axis=1).mean())
         if not (stiffness > _SOFT and pull > 0):
             return None
         centre = pull / stiffness
         spread = math.sqrt(float((force**2).sum(axis=1).mean()) / ratio) / stiffness
-        new_mean, new_square, inner = clipped(centre, spread)
+        new_mean, new_square, new_dither, inner = clipped(centre, spread, levels)
         step = (new_mean - mean) / 2
         mean, square = mean + step, max(_LEAST, square + (new_square - square) / 2)
+        dither += (new_dither - dither) / 2
         moved = (inner / (ratio * stiffness) - chi) / 2
         chi += moved
         if max(abs(step), abs(moved)) < _CLOSE * (1 - mean):

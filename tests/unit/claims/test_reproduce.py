@@ -18,6 +18,7 @@ from sterling.claims.experiments import (
     fresh_data,
     input_distributions,
     learning_rates,
+    optimisers,
     restart,
     returns,
     step_sizes,
@@ -69,6 +70,13 @@ TINY = {
     "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
     "constants": constants.ConstantsBudget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
     "online": fresh_data.FreshDataBudget(n=4, samples=20, instances=2, steps=1_500),
+    "optimisers": optimisers.OptimisersBudget(
+        n=8,
+        samples=200,
+        instances=2,
+        steps=500,
+        methods=("SGD, full batch", "Adam, batch 32", "sign, full batch"),
+    ),
     "rates": learning_rates.RateBudget(n=8, factor=4.0, trials=6, steps=10**5, failing_steps=1_000),
     "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
     "surrogates": surrogate_choice.SurrogateBudget(

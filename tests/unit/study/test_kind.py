@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from types import MappingProxyType
 
@@ -23,6 +24,7 @@ from sterling.study import (
     Store,
     Study,
     fit_store,
+    get_kind,
     replay,
     run,
     run_trial,
@@ -264,9 +266,40 @@ def test_a_damped_landscape_is_another_cell():
         Cell("landscape", problem, {"damping": -1})
 
 
-def test_later_names_settings():
-    with pytest.raises(st.InputError, match="later"):
-        Kind("own", mean_label, {"a": REAL}, settings={"s": 1}, later=("t",))
+def test_a_users_optimizer_is_part_of_the_cell(registries):
+    """Its definition belongs to the cell, and another process gets its class."""
+
+    def half(size):
+        @register
+        @dataclass(frozen=True)
+        class Half(st.Optimizer):
+            name = "half"
+            share: float = size
+
+            def step(self, latent, gradient, signs, rate, state):
+                return latent - self.share * rate * gradient
+
+        return Half
+
+    half(0.5)
+    cell = Cell("train", st.Problem(n=4, samples=20), {"optimizer": "half", "steps": 50})
+    values = cell.to_dict()
+    assert values["optimizer"] == {"name": "half", "share": 0.5}
+    assert Cell.from_dict(values) == cell
+    assert run_trial(cell, 0, 0)["certified"] is False
+    other = half(0.25)
+    assert isinstance(cell.own["optimizer"], other)
+    with pytest.raises(st.InputError, match="the optimizer 'half' has another definition here"):
+        Cell.from_dict(values)
+
+
+def test_a_kind_built_on_another_may_have_fewer_settings(registries):
+    train = get_kind("train")
+    settings = {name: train.settings[name] for name in ("schedule", "surrogate", "steps")}
+    kind = register(replace(train, name="bare", settings=settings))
+    assert kind.later == ()
+    row = run_trial(Cell("bare", st.Problem(n=4, samples=20), {"steps": 50}), 0, 0)
+    assert set(row) == set(train.columns)
 
 
 def test_batches_take_the_seed_of_their_trial():

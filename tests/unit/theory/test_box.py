@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from sterling.model.levels import level_values
 from sterling.model.problem import Problem
 from sterling.surrogates import get_surrogate
 from sterling.theory.box import clipped, fit, mean_force
@@ -31,11 +32,32 @@ def test_clipped(centre, spread):
         cuts = [(-1 - centre) / spread, (1 - centre) / spread]
         return quad(inside, -12, 12, points=cuts, epsabs=1e-12)[0]
 
-    mean, square, inner = clipped(centre, spread)
+    mean, square, dither, inner = clipped(centre, spread)
     assert mean == pytest.approx(moment(1), abs=1e-9)
     assert square == pytest.approx(moment(2), abs=1e-9)
+    assert dither == pytest.approx(1 - moment(2), abs=1e-9)
     share = quad(normal, (-1 - centre) / spread, (1 - centre) / spread)[0]
     assert inner == pytest.approx(share, abs=1e-9)
+
+
+@pytest.mark.parametrize("levels", (3, 4, 7))
+def test_clipped_at_several_levels(levels):
+    """Against 400,000 draws; the tolerance is five standard errors or more."""
+    rng = np.random.default_rng(levels)
+    values = np.array(level_values(levels), float)
+    unit, gap = np.mean(values**2), values[1] - values[0]
+    teacher = rng.choice(values, 400_000)
+    average = np.clip(
+        0.9 * teacher + 0.3 * math.sqrt(unit) * rng.normal(size=len(teacher)), values[0], values[-1]
+    )
+    above = np.mod(average - values[0], gap)
+    expected = [
+        np.mean(average * teacher) / unit,
+        np.mean(average**2) / unit,
+        np.mean(above * (gap - above)) / unit,
+        np.mean(np.abs(average) < values[-1]),
+    ]
+    assert clipped(0.9, 0.3, levels) == pytest.approx(expected, abs=0.008)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -89,7 +111,7 @@ def test_the_equations_hold_on_samples(ratio, noise):
     teacher_part = jump.mean() * normal(0)
     assert found.centre == pytest.approx(teacher_part / stiffness, rel=0.015)
     assert found.spread == pytest.approx(math.sqrt(np.mean(g**2) / ratio) / stiffness, rel=0.02)
-    mean, square, inner = clipped(found.centre, found.spread)
+    mean, square, _, inner = clipped(found.centre, found.spread)
     assert (found.mean, found.square) == pytest.approx((mean, square), abs=1e-6)
     assert found.reaction == pytest.approx(inner / (ratio * stiffness), rel=0.02)
 

@@ -196,3 +196,13 @@ def test_the_average_of_levels_against_a_run(levels):
     law = theory.chatter_mean(data, "identity")
     assert np.corrcoef(law, average)[0, 1] > 0.999
     assert np.abs(law - average).mean() / quantiser.step < 0.02
+
+
+def test_more_levels_need_more_samples():
+    """Ternary weights in runs: .28, .53 and .75 of 60 data sets decode at .9, 1 and 1.1 times this N."""
+    sizes = [
+        theory.samples_for_average(st.Problem(96, 1, levels=levels), surrogate="identity") / 96
+        for levels in (2, 3, 4)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert sizes[1] == pytest.approx(5.39, abs=0.05)

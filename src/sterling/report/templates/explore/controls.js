@@ -2,12 +2,13 @@
 
 import { brief } from "./chart.js";
 import { $, put } from "./dom.js";
-import { NOISES, SAMPLES, SPEEDS, WIDTHS } from "./settings.js";
+import { DAMPINGS, NOISES, SAMPLES, SPEEDS, WIDTHS } from "./settings.js";
 
 const SLIDERS = {
   n: [WIDTHS, (value) => String(value)],
   samples: [SAMPLES, (value) => value.toLocaleString("en")],
   noise: [NOISES, (value) => String(value)],
+  damping: [DAMPINGS, (value) => (value > 0 ? String(value) : "none")],
   speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as possible" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
 };
 const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init"];
@@ -31,6 +32,8 @@ export function showControls(settings) {
     }
     field.value = value;
   }
+  $("restart").disabled = settings.damping > 0;
+  $("schedule").querySelector("[value=damped]").disabled = !(settings.damping > 0);
   put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));
   $("average").setAttribute("aria-pressed", String(settings.view === "average"));

@@ -8,9 +8,9 @@ export const MOST_WEIGHTS = 12;
 /**
  * Go through all states in the order of a Gray code; a generator that yields now and then and returns {squares,
  * pushes, distances, absorbing}, each by the number of a state, whose bit k says that weight k is +1. `pushes` holds
- * b_k G_k of state s from s·n on; where none is positive the state absorbs.
+ * b_k G_k of state s from s·n on; where none is above `hold`, which is θS, the state absorbs.
  */
-export function* sweeping(data, surrogate) {
+export function* sweeping(data, surrogate, hold = 0) {
   const { n, teacher } = data, count = 2 ** n, { sums } = new Gradients(data, surrogate);
   const squares = new Float64Array(count), pushes = new Float64Array(count * n);
   const distances = new Uint8Array(count), absorbing = [];
@@ -23,7 +23,7 @@ export function* sweeping(data, surrogate) {
     for (let k = 0; k < n; k++) {
       const push = signs[k] * found[k];
       pushes[state * n + k] = push / data.unit;
-      if (push > 0) held = false;
+      if (push / data.unit > hold) held = false;
       if (signs[k] !== teacher[k]) distances[state]++;
     }
     if (held) absorbing.push(state);

@@ -30,7 +30,7 @@ export function coefficients(c, surrogate) {
 }
 
 /** S, the mean pull on one wrong weight while all others are right. */
-function signal(n, m, surrogate) {
+export function signal(n, m, surrogate) {
   const [alpha, beta] = coefficients(1 - 2 / n, surrogate);
   return m / Math.sqrt(n) * (alpha + beta);
 }
@@ -39,13 +39,13 @@ function signal(n, m, surrogate) {
  * The share of the steps in which each weight is wrong, and the occupancy, the share of the steps at the teacher:
  * p_k = max(0, b*_k G_k(w*))/S and Π (1 − p_k), to leading order (docs/science, 7).
  */
-export function expectation(data, surrogate) {
-  const gradients = new Gradients(data, surrogate), pull = signal(data.n, data.m, surrogate);
+export function expectation(data, surrogate, damping = 0) {
+  const gradients = new Gradients(data, surrogate), pull = signal(data.n, data.m, surrogate), hold = damping * pull;
   const at = gradients.at(data.teacher, gradients.keyOf(data.teacher));
   let occupancy = 1, absorbs = true;
   const shares = Float64Array.from(data.teacher, (sign, k) => {
     const push = sign * gradients.values[at + k];
-    if (push > 0) absorbs = false;
+    if (push > hold) absorbs = false;
     const share = Math.min(1, Math.max(0, push / pull));
     occupancy *= 1 - share;
     return share;

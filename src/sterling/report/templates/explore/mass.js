@@ -18,8 +18,8 @@ const EXP2 = [
 
 const view = new DataView(new ArrayBuffer(8));
 
-/** x^−p for 0.5 ≤ x ≤ 2^61 and |p| ≤ 8. */
-function powNeg(x, p) {
+/** x^−p for 0.5 ≤ x ≤ 2^61 and |p| ≤ 16. */
+export function powNeg(x, p) {
   if (p === 0) return 1;
   if (p === 0.5) return 1 / Math.sqrt(x);
   if (p === 1) return 1 / x;
@@ -62,7 +62,7 @@ export function narrow(p, d, centre) {
   return d * scale * (1 + second * (1 + fourth));
 }
 
-function powerMass(rate, p, t0, t1) {
+export function powerMass(rate, p, t0, t1) {
   if (t1 <= t0) return 0;
   if (p === 0) return rate * (t1 - t0);
   let total = 0, start = t0;
@@ -109,7 +109,7 @@ function powerMass(rate, p, t0, t1) {
   return rate * (total + p * (atLast - atFirst));
 }
 
-function tableMass(rate, sums, t0, t1) {
+export function tableMass(rate, sums, t0, t1) {
   if (t1 <= t0) return 0;
   const size = sums.length / 2, end = size - 1;
   const i = Math.min(t0, end), j = Math.min(t1, end);

@@ -10,10 +10,10 @@ import { listenToControls, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
-import { chatterShare, expectation } from "./laws.js";
+import { chatterShare, expectation, signal } from "./laws.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
-import { fromAddress, pythonLine, readRestart, readSchedule, shellLine, toAddress } from "./settings.js";
+import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
@@ -55,23 +55,24 @@ function prepare(at, plays = false) {
     const drawn = yield* drawing(wanted);
     data = drawn;
     begin();
-    law = { ...expectation(data, wanted.surrogate), balance: wanted.n > MOST_BALANCED ? "large" : "coming" };
+    const { damping, surrogate, n, m } = wanted;
+    law = { ...expectation(data, surrogate, damping), balance: wanted.n > MOST_BALANCED ? "large" : "coming" };
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
     if (plays && mode === "still" && !calm.matches) play();
-    if (!law.absorbs && law.balance === "coming") {
+    if (!law.absorbs && !damping && law.balance === "coming") {
       const found = yield* balancing(drawn, wanted.surrogate);
       law = { ...law, ...found, balance: found ? "found" : "none" };
       tellLaw();
       stale = true;
     }
     if (wanted.n <= MOST_WEIGHTS) {
-      const found = yield* sweeping(drawn, wanted.surrogate);
+      const found = yield* sweeping(drawn, surrogate, damping * signal(n, m, surrogate));
       land = found;
       stale = true;
       tellProof();
-      proof = yield* certifying(drawn, found);
+      if (!damping) proof = yield* certifying(drawn, found);
     }
     tellProof();
   })());
@@ -81,8 +82,9 @@ function prepare(at, plays = false) {
 function begin() {
   run = new Run(data, {
     surrogate: settings.surrogate,
-    schedule: readSchedule(settings.schedule),
+    schedule: scheduleOf(settings),
     restart: readRestart(settings.restart),
+    damping: settings.damping,
     init: settings.init,
   });
   flashed = new Float64Array(data.n).fill(-Infinity);
@@ -220,7 +222,7 @@ function paint(now) {
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
 
-const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart;
+const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
 
 /** What the upper chart must reach. */
 function recentTop() {
@@ -244,7 +246,7 @@ function tellRun() {
 
 function tellLaw() {
   $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart);
+  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
   for (const [column, { note, table }] of [
     ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
   ]) {
@@ -264,7 +266,7 @@ function tellProof() {
   $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings.restart) || "<p class='quiet'>Checking all states …</p>";
+  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
 }
 
 function tellStory() {
@@ -300,7 +302,10 @@ function refresh() {
 
 function change(name, value) {
   if (settings[name] === value) return;
+  const was = settings.damping;
   settings = { ...settings, [name]: value };
+  if (name === "damping" && !was) settings.schedule = "damped";  // other schedules hardly damp
+  if (name === "damping" && !value) settings.schedule = USUAL.schedule;
   if (name === "speed" || name === "view") {
     showControls(settings);
     stale = true;

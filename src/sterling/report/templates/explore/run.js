@@ -1,13 +1,16 @@
 // One run of the STE-gradient method, from weight flip to weight flip: the same flips at the same steps, and the same
 // latents, as `sterling.train`. Between two flips the latents move on straight lines in the mass of the
 // schedule; which step is the first with a flip is decided by the definition, to the last bit:
-// u_t = u_a − (η_a + … + η_{t−1})·G and w_t = sign(u_t), sign(0) = +1, with a the step of the last flip.
+// u_t = u_a − (η_a + … + η_{t−1})·G and w_t = sign(u_t), sign(0) = +1, with a the step of the last flip. Damped latents
+// move on straight lines too, in the travel of `relax.js` instead of the mass, by a force instead of the gradient.
 
 import { Gradients } from "./gradient.js";
 import { History } from "./history.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { Masses, NARROW_FROM, NARROW_SPAN, narrow } from "./mass.js";
+import { signal } from "./laws.js";
 import { initialLatent } from "./problem.js";
+import { Relaxation } from "./relax.js";
 
 const UNSURE = 1e-12;  // a flip time this close to a step boundary is decided by the definition itself
 const FARTHEST = 1e12;  // steps
@@ -15,15 +18,18 @@ const TRAIL = 24;  // states whose order is remembered
 
 export class Run {
   /**
-   * data: from `draw`; options: {surrogate, schedule, restart: null or {every, scale}, init: a seed or latents, log:
-   * whether to keep every flip in `flips` as step, weight, sign}.
+   * data: from `draw`; options: {surrogate, schedule, restart: null or {every, scale}, damping, init: a seed or
+   * latents, log: whether to keep every flip in `flips` as step, weight, sign}.
    */
-  constructor(data, { surrogate, schedule, restart = null, init = 0, log = false }) {
+  constructor(data, { surrogate, schedule, restart = null, damping = 0, init = 0, log = false }) {
     const n = data.n;
     this.data = data;
     this.n = n;
     this.restart = restart;
     this.masses = new Masses(schedule, data.m);
+    this.relaxation = damping > 0 ? new Relaxation(this.masses, damping * signal(n, data.m, surrogate)) : null;
+    this.travels = this.relaxation ?? this.masses;  // in which latents move on straight lines
+    this.force = new Float64Array(n);
     this.gradients = new Gradients(data, surrogate);
     this.latent = typeof init === "number" ? initialLatent(n, init) : Float64Array.from(init);
     this.signs = Int8Array.from(this.latent, (u) => (u >= 0 ? 1 : -1));
@@ -64,11 +70,13 @@ export class Run {
       this.trail.push(this.key.words[0]);
     }
     this.at = this.gradients.at(signs, this.key);
-    const G = this.gradients.values, at = this.at;
+    const G = this.gradients.values, { at, force } = this, hold = this.relaxation?.hold ?? 0;
     let ratio = -1;
     for (let k = 0; k < n; k++) {
       const u = latent[k], g = G[at + k];
-      const own = u !== 0 ? g / u : g > 0 ? Infinity : -1;
+      force[k] = hold > 0 ? (g - hold * signs[k]) + hold * u : g;
+      if (!(g * signs[k] > hold)) continue;  // it cannot turn
+      const own = u !== 0 ? force[k] / u : Infinity;
       if (own > ratio) ratio = own;
     }
     this.absorbed = ratio <= 0;
@@ -78,36 +86,41 @@ export class Run {
     if (this.nextStep > this.limit) this.nextStep = Infinity;
   }
 
-  flipsAt(mass) {
-    const { latent, signs, n, at } = this, G = this.gradients.values;
-    for (let k = 0; k < n; k++) if ((latent[k] - mass * G[at + k] >= 0) !== (signs[k] > 0)) return true;
+  flipsAt(travel) {
+    const { latent, signs, n, force } = this;
+    for (let k = 0; k < n; k++) if ((latent[k] - travel * force[k] >= 0) !== (signs[k] > 0) && this.turns(k)) return true;
     return false;
   }
 
-  /** Set `nextStep`, the first step after the anchor with a flip, and `nextMass`, the mass up to it. */
+  /** Whether weight k turns where its latent crosses zero. A damped latent that is held only does so by rounding. */
+  turns(k) {
+    return this.relaxation === null || this.gradients.values[this.at + k] * this.signs[k] > this.relaxation.hold;
+  }
+
+  /** Set `nextStep`, the first step after the anchor with a flip, and `nextTravel`, the travel up to it. */
   findFlip(ratio) {
-    const { masses, epoch, pace } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
+    const { masses, travels, epoch, pace } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
     const target = 1 / ratio;
-    if (pace > 0 && anchor >= NARROW_FROM && ratio * pace * (NARROW_SPAN - 1) > 1) {
+    if (pace > 0 && this.relaxation === null && anchor >= NARROW_FROM && ratio * pace * (NARROW_SPAN - 1) > 1) {
       const span = Math.floor(1 / (ratio * pace)) + 1, step = anchor + span;
       const mass = masses.rate * narrow(masses.exponent, span, anchor + 0.5 * (span + 1));
       const lastRate = 1 - Math.abs(masses.exponent) * span / (anchor + 1);  // at least, as a share of the mean
       if (step <= until && mass > target * (1 + UNSURE) && mass * (span - lastRate) < target * span * (1 - UNSURE)) {
         this.nextStep = epoch + step;
-        this.nextMass = mass;
+        this.nextTravel = mass;
         return;
       }
     }
-    const reach = masses.firstReach(anchor, target, until);
+    const reach = travels.firstReach(anchor, target, until);
     let above = Math.min(reach, until), below, stride = 1;
-    let mass = masses.between(anchor, above);
-    if (this.flipsAt(mass)) {
+    let travel = travels.between(anchor, above);
+    if (this.flipsAt(travel)) {
       below = above - 1;
       while (below > anchor) {
-        const less = masses.between(anchor, below);
+        const less = travels.between(anchor, below);
         if (!this.flipsAt(less)) break;
         above = below;
-        mass = less;
+        travel = less;
         stride *= 2;
         below = Math.max(above - stride, anchor);
       }
@@ -116,23 +129,23 @@ export class Run {
       for (;;) {
         if (below >= until) return;
         above = Math.min(below + stride, until);
-        mass = masses.between(anchor, above);
-        if (this.flipsAt(mass)) break;
+        travel = travels.between(anchor, above);
+        if (this.flipsAt(travel)) break;
         below = above;
         stride *= 2;
       }
     }
     while (above - below > 1) {
-      const middle = below + Math.floor((above - below) / 2), less = masses.between(anchor, middle);
+      const middle = below + Math.floor((above - below) / 2), less = travels.between(anchor, middle);
       if (this.flipsAt(less)) {
         above = middle;
-        mass = less;
+        travel = less;
       } else {
         below = middle;
       }
     }
     this.nextStep = epoch + above;
-    this.nextMass = mass;
+    this.nextTravel = travel;
   }
 
   /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
@@ -200,14 +213,21 @@ export class Run {
     if (this.onFlip !== null) this.onFlip(k);
   }
 
+  /** The latent of weight k after a travel from the anchor; one that is held stays on its side. */
+  moved(k, travel) {
+    const now = this.latent[k] - travel * this.force[k], sign = this.signs[k];
+    if ((now >= 0) === (sign > 0) || this.turns(k)) return now;
+    return sign > 0 ? 0 : -Number.MIN_VALUE;
+  }
+
   flipNow() {
-    const step = this.nextStep, mass = this.nextMass, { latent, n, at } = this, G = this.gradients.values;
+    const step = this.nextStep, travel = this.nextTravel, { latent, n, epoch } = this;
+    const mass = this.relaxation === null ? travel : this.masses.between(this.anchor - epoch, step - epoch);
     this.close(step);
     const total = this.spend(mass), before = this.distance;
     for (let k = 0; k < n; k++) {
-      const old = latent[k], now = old - mass * G[at + k];
-      latent[k] = now;
-      if ((old >= 0) !== (now >= 0)) this.flip(k, step, total);
+      latent[k] = this.moved(k, travel);
+      if ((latent[k] >= 0) !== (this.signs[k] > 0)) this.flip(k, step, total);
     }
     if (!this.masses.table) this.pace = mass / (step - this.anchor);
     this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
@@ -245,8 +265,8 @@ export class Run {
 
   /** Latents u_T. This and what follows include the interval since the anchor. */
   latents() {
-    const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch), G = this.gradients.values;
-    return Float64Array.from(this.latent, (u, k) => u - mass * G[this.at + k]);
+    const travel = this.travels.between(this.anchor - this.epoch, this.step - this.epoch);
+    return Float64Array.from(this.latent, (_, k) => this.moved(k, travel));
   }
 
   /** Time average of each sign, weighted by step size, −1 to 1. */

@@ -1,19 +1,22 @@
 // The settings of the page: the address holds them, controls change them, lines of Python and shell repeat them.
 
+import { signal } from "./laws.js";
 import { SURROGATES } from "./problem.js";
 
 export const SAMPLES = [50, 100, 200, 400, 600, 800, 1200, 1600, 2400, 3200, 4800, 6400, 9600, 12800, 25600];
 export const WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 256];
 export const NOISES = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2];
+export const DAMPINGS = [0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
 export const SPEEDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7];
 
 export const USUAL = Object.freeze({
-  n: 12, samples: 1600, m: 1, noise: 0.5, surrogate: "relu", schedule: "power:0.5,0.5", restart: "", seed: 5, init: 5,
+  n: 12, samples: 1600, m: 1, noise: 0.5, surrogate: "relu", schedule: "power:0.5,0.5", restart: "", damping: 0, seed: 5, init: 5,
   steps: 1e6, speed: 50, view: "last",
 });
 
 const MOST_CODES = 1 << 23;  // input entries of a data set
 const MOST_STEPS = 1e9;
+const MEMORY = 30;  // steps over which a damped run averages the gradient, if its schedule is "damped"
 
 const isSize = (x) => x >= 1e-6 && x <= 100;
 
@@ -26,6 +29,34 @@ export function readSchedule(text) {
   if (kind === "power" && numbers.length === 2 && rate > 0 && exponent <= 1) return { kind, rate, exponent };
   if (kind === "table" && numbers[numbers.length - 1] > 0) return { kind, rates: numbers };
   return null;
+}
+
+/** The schedule of settings as `Run` takes it; "damped" is the one that `sterling.train` takes for a damped run. */
+export function scheduleOf(settings) {
+  const { n, m, damping, surrogate, schedule } = settings;
+  if (schedule !== "damped") return readSchedule(schedule);
+  return { kind: "constant", rate: m / (MEMORY * damping * signal(n, m, surrogate)) };
+}
+
+/** Whether η_t θS stays below ½, without which damping would turn latents over. */
+function stays(settings) {
+  const { n, m, damping, surrogate } = settings, { rate, rates } = scheduleOf(settings);
+  return Math.max(...(rates ?? [rate])) * (1 / m) * damping * signal(n, m, surrogate) < 0.5;
+}
+
+/** Settings within their bounds: a damped run has no restarts, and step sizes that fit. */
+function fitting(settings) {
+  const fitted = { ...settings };
+  if (!(fitted.damping > 0)) {
+    if (fitted.schedule === "damped") fitted.schedule = USUAL.schedule;
+  } else {
+    fitted.restart = "";
+    if (!stays(fitted)) fitted.schedule = "damped";
+  }
+  if (fitted.n * fitted.samples * fitted.m > MOST_CODES) {
+    fitted.samples = Math.max(1, Math.floor(MOST_CODES / fitted.n / fitted.m));
+  }
+  return fitted;
 }
 
 /** The text of a schedule: built from its numbers, so nothing else can enter the shell's line. */
@@ -53,8 +84,9 @@ const READ = {
   m: whole(1, 8),
   noise: (text) => (/^\d(\.\d{1,2})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
   surrogate: (text) => (SURROGATES.includes(text) ? text : null),
-  schedule: rewritten(readSchedule, scheduleText),
+  schedule: (text) => (text === "damped" ? text : rewritten(readSchedule, scheduleText)(text)),
   restart: (text) => (text === "" ? text : rewritten(readRestart, ({ every, scale }) => `${every},${scale}`)(text)),
+  damping: (text) => (/^\d(\.\d{1,3})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
   seed: whole(0, 999999999),
   init: whole(0, 999999999),
   steps: whole(1, MOST_STEPS),
@@ -70,10 +102,7 @@ export function fromAddress(fragment, base) {
     const value = given.has(name) ? read(given.get(name)) : null;
     if (value !== null) settings[name] = value;
   }
-  if (settings.n * settings.samples * settings.m > MOST_CODES) {
-    settings.samples = Math.max(1, Math.floor(MOST_CODES / settings.n / settings.m));
-  }
-  return { story, settings, at: whole(0, MOST_STEPS)(given.get("at") ?? "") };
+  return { story, settings: fitting(settings), at: whole(0, MOST_STEPS)(given.get("at") ?? "") };
 }
 
 /** The address of settings: the step of the story, and what differs from it. */
@@ -89,19 +118,21 @@ const grouped = (number) => String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "_")
 
 /** The lines that make the same run of `steps` steps. */
 export function pythonLine(settings, steps) {
-  const { n, samples, m, noise, surrogate, seed, init } = settings;
+  const { n, samples, m, noise, surrogate, seed, init, damping } = settings;
   const parts = [`n=${n}`, `samples=${samples}`];
   if (m !== 1) parts.push(`m=${m}`);
   if (noise > 0) parts.push(`noise=${noise}`);
-  const schedule = readSchedule(settings.schedule), restart = readRestart(settings.restart);
+  const schedule = scheduleOf(settings), restart = readRestart(settings.restart);
   const step = {
     constant: () => `st.Constant(${schedule.rate})`,
     power: () => `st.Power(${schedule.rate}, ${schedule.exponent})`,
     table: () => `st.Table([${schedule.rates.join(", ")}])`,
   }[schedule.kind]();
-  const options = [`steps=${grouped(steps)}`, `schedule=${step}`];
+  const options = [`steps=${grouped(steps)}`];
+  if (settings.schedule !== "damped") options.push(`schedule=${step}`);
   if (surrogate !== "relu") options.push(`surrogate="${surrogate}"`);
   options.push(`init=${init}`);
+  if (damping > 0) options.push(`optimizer=st.SGD(damping=${damping})`);
   if (restart) options.push(`restart=st.Restart(${restart.every}, ${restart.scale})`);
   return "import sterling as st\n"
     + `instance = st.Problem(${parts.join(", ")}).draw(seed=${seed})\n`
@@ -109,12 +140,14 @@ export function pythonLine(settings, steps) {
 }
 
 export function shellLine(settings, steps) {
-  const { n, samples, m, noise, surrogate, schedule, restart, seed, init } = settings;
+  const { n, samples, m, noise, surrogate, schedule, restart, seed, init, damping } = settings;
   const words = ["sterling train", `--n ${n}`, `--samples ${samples}`];
   if (m !== 1) words.push(`--m ${m}`);
   if (noise > 0) words.push(`--noise ${noise}`);
-  words.push(`--seed ${seed}`, `--init ${init}`, `--steps ${steps}`, `--schedule ${schedule}`);
+  words.push(`--seed ${seed}`, `--init ${init}`, `--steps ${steps}`);
+  if (schedule !== "damped") words.push(`--schedule ${schedule}`);
   if (surrogate !== "relu") words.push(`--surrogate ${surrogate}`);
+  if (damping > 0) words.push(`--optimizer sgd:damping=${damping}`);
   if (restart) words.push(`--restart ${restart}`);
   return words.join(" ");
 }

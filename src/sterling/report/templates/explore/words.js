@@ -69,10 +69,12 @@ const BALANCES = {
 
 /** What the law says of a long run: a note as HTML, and texts by the ids of their cells. */
 export function lawWords(law, settings) {
-  const { n, surrogate, restart } = settings, none = "–";
+  const { n, surrogate, restart, damping } = settings, none = "–";
   const words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
   let note = "";
-  if (law.absorbs) {
+  if (damping > 0) {
+    note = "The law is about runs without damping.";
+  } else if (law.absorbs) {
     const chatter = restart ? null : chatterShare(settings, surrogate);
     if (chatter !== null) {
       words.wrong = `${average(chatter * n)} while it chatters`;
@@ -95,11 +97,12 @@ const sharesWords = ({ shares, occupancy }, n) => ({
 });
 
 /** What is proved of the data, in the same form: from the gradient at the teacher, and from the proof once it is found. */
-export function provedWords(law, proof, land, { n, restart }) {
+export function provedWords(law, proof, land, { n, restart, damping }) {
   const none = "–", words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
   const known = proof && !restart && !trapped(proof, land), decodes = known && proof.wrong.every((share) => share < 0.5);
   let note = "";
-  if (n > MOST_WEIGHTS) note = `${law.absorbs ? "One gradient proves that no run can leave the teacher; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states. This page does so up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
+  if (damping > 0) note = "Certificates are about runs without damping.";
+  else if (n > MOST_WEIGHTS) note = `${law.absorbs ? "One gradient proves that no run can leave the teacher; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states. This page does so up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
   else if (restart) note = "The proof holds for runs without restarts.";
   else if (!law.absorbs) note = "The proved shares weight each step by its step size.";
   if (law.absorbs) {
@@ -139,7 +142,8 @@ export function landscapeWords(land, law) {
 }
 
 /** What is proved of the data, as HTML; "" before the proof ends. */
-export function proofWords(proof, land, restart) {
+export function proofWords(proof, land, { restart, damping }) {
+  if (damping > 0 && land) return "<p>Damping holds each bit against a push of up to θS. A certificate is about runs without damping.</p>";
   if (!proof) return "";
   const title = (mark) => `<h3>The certificate of these data${mark}</h3>`;
   if (trapped(proof, land)) {

@@ -1,0 +1,239 @@
+"""Optimisers: how long each weight is wrong under label noise, beside the balance of its mean gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from sterling.base.registry import register
+from sterling.claims.claim import SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Measured, Reference, mean, picture
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import said
+from sterling.model.problem import Problem
+from sterling.plot.curves import against
+from sterling.study import train_kind
+from sterling.study.columns import COUNT, SHARE
+from sterling.study.kind import Cell, Look, Seeds
+from sterling.theory import balance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Bars: the largest mean |Δp| and the least correlation of an optimiser that keeps the mean.
+CLOSE, ALIKE = 0.006, 0.995
+
+
+@dataclass(frozen=True)
+class Method:
+    """An optimiser, its batch and its step sizes, and whether it keeps the mean gradient."""
+
+    optimizer: str
+    batch: str
+    schedule: str
+    keeps: bool | None = None  # True and False are judged: agreement, and failure
+
+
+_RATE, _SMALL, _FREE = "constant:0.5", "constant:0.05", "constant:0.003"  # _FREE: scale-free optimisers
+METHODS = {
+    "SGD, full batch": Method("sgd", "none", _RATE, True),
+    "momentum 0.9, full batch": Method("sgd:momentum=0.9", "none", _RATE, True),
+    "clip 0.3, full batch": Method("sgd:clip=0.3", "none", _SMALL, True),
+    "SGD, batch 8": Method("sgd", "8", _RATE, True),
+    "SGD, batch 32": Method("sgd", "32", _RATE, True),
+    "clip 0.3, batch 32": Method("sgd:clip=0.3", "32", _SMALL, True),
+    "Adam, batch 32": Method("adam", "32", _FREE, True),
+    "Lion, batch 32": Method("lion", "32", _FREE),
+    "Lion, full batch": Method("lion", "none", _FREE),
+    "sign, batch 32": Method("signsgd", "32", _FREE),
+    "sign, full batch": Method("signsgd", "none", _FREE, False),
+}
+
+#: Evidence of each optimiser: whether it keeps the mean, and (value, low, high) of the mean |Δp| and of the
+#: correlation over weights, as means over data sets.
+RULE = Rule(
+    (
+        consistent(
+            "for each optimiser that keeps the mean (SGD, momentum, clipping, batches of 8 and 32, Adam) the "
+            f"mean difference of wrong shares from the balance is at most {CLOSE:g} and the correlation at "
+            f"least {ALIKE:g}, and for the sign of the full gradient both 95 % intervals lie beyond these "
+            "bars",
+            lambda keeps, apart, alike: (
+                apart[0] <= CLOSE and alike[0] >= ALIKE if keeps else apart[1] > CLOSE and alike[2] < ALIKE
+            ),
+        ),
+        contradicted(
+            "one 95 % interval of an optimiser that keeps the mean lies wholly beyond its bar, or both of "
+            "the sign of the full gradient lie inside",
+            lambda keeps, apart, alike: (
+                apart[1] > CLOSE or alike[2] < ALIKE if keeps else apart[2] <= CLOSE and alike[1] >= ALIKE
+            ),
+        ),
+    ),
+    "Lion, and the sign of the gradient of a batch, are shown and not judged.",
+)
+
+
+@dataclass(frozen=True)
+class OptimisersBudget:
+    """Runs of each optimiser on the same ``instances`` noisy data sets."""
+
+    n: int
+    samples: int
+    instances: int
+    steps: int
+    noise: float = 0.5
+    methods: tuple[str, ...] = tuple(METHODS)
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
+    orbit = train_kind.run_orbit(cell, seeds, look=look)
+    return {"seed": seeds.data, "wrong": orbit.wrong_share.tolist()}
+
+
+KIND = replace(
+    train_kind.KIND,
+    name="wrong_shares",
+    run=_run,
+    columns={"seed": COUNT, "wrong": SHARE.list()},
+    criteria={},
+)
+register(KIND)
+
+
+def measure(context: Context, budget: OptimisersBudget) -> Finding:
+    """Run each optimiser on the same data sets and compare the wrong shares with those of the balance."""
+    problem = Problem(budget.n, budget.samples, noise=budget.noise)
+    rows = pl.concat([_rows(context, budget, name) for name in budget.methods]).sort(
+        "method", "trial", maintain_order=True
+    )
+    seeds = rows["seed"].unique(maintain_order=True).to_list()
+    predicted = {seed: balance(problem.draw(seed)).wrong_share for seed in seeds}
+    pairs = {
+        name: [
+            (predicted[row["seed"]], np.array(row["wrong"])) for row in rows.filter(method=name).to_dicts()
+        ]
+        for name in budget.methods
+    }
+    apart = {name: _over(name, pairs[name], _difference, "mean |Δp|") for name in pairs}
+    alike = {name: _over(name, pairs[name], _correlation, "correlation") for name in pairs}
+    judged = [name for name in pairs if METHODS[name].keeps is not None]
+    keepers = [name for name in judged if METHODS[name].keeps]
+    worst = max(keepers, key=lambda name: apart[name].value)
+    loosest = min(keepers, key=lambda name: alike[name].value)
+    failing = [
+        f"{name}: {said(apart[name])} and {said(alike[name])}" for name in judged if name not in keepers
+    ]
+    return CLAIM.found(
+        RULE,
+        [(METHODS[name].keeps, _all(apart[name]), _all(alike[name])) for name in judged],
+        experiment=(
+            f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g}, N = "
+            f"{budget.samples:,}, ReLU; on each of them {len(pairs)} optimisers, {budget.steps:,} steps of "
+            "constant size."
+        ),
+        reason=(
+            f"Of the {len(keepers)} optimisers that keep the mean, {worst} has the largest mean difference, "
+            f"{said(apart[worst])}, and {loosest} the least correlation, {said(alike[loosest])}. "
+            f"Predicted to fail, with their mean difference and correlation: {'; '.join(failing)}."
+        ),
+        measured=(*apart.values(), *alike.values()),
+        references=(Reference("agreement: mean |Δp|", 0.0, "mean-field", f"{SCIENCE}, 16"),),
+        pictures=(
+            picture(
+                "Wrong shares: predicted and measured",
+                draw_shares,
+                {name: pairs[name] for name in keepers},
+                "Optimisers that keep the mean",
+            ),
+            picture(
+                "Wrong shares where the sign of the gradient is used",
+                draw_shares,
+                {name: pairs[name] for name in pairs if name not in keepers},
+                "Optimisers that use a sign",
+            ),
+        ),
+        tables={"optimiser-shares": rows},
+        notes=(
+            "p_k is the share of the steps in which weight k is wrong; |Δp| is averaged over the weights of "
+            "a data set. The prediction uses the gradients of the data set. It has no free parameter and "
+            "knows neither the optimiser nor the batch.",
+            "For infinitely many steps the mean gradient of each weight that flips for ever is exactly zero "
+            "with SGD, batches drawn with replacement, momentum at a constant rate and clipping at full "
+            f"batch ({SCIENCE}, 16). The shares that follow from it are mean-field. Batches here go "
+            "through a new order in each epoch; for those and for Adam the balance is measured only.",
+            "The sign of the gradient balances its median, not its mean: at full batch a weight with any "
+            "outward push is wrong about half of the time.",
+        ),
+    )
+
+
+def _rows(context: Context, budget: OptimisersBudget, name: str) -> pl.DataFrame:
+    method = METHODS[name]
+    rows = context.trials(
+        f"optimisers-{list(METHODS).index(name)}",
+        kind=KIND.name,
+        n=budget.n,
+        samples=budget.samples,
+        noise=budget.noise,
+        optimizer=method.optimizer,
+        batch=method.batch,
+        schedule=method.schedule,
+        steps=budget.steps,
+        trials=budget.instances,
+    )
+    return rows.select(pl.lit(name).alias("method"), "trial", "seed", "wrong")
+
+
+def _difference(predicted: np.ndarray, found: np.ndarray) -> float:
+    return float(np.abs(predicted - found).mean())
+
+
+def _correlation(predicted: np.ndarray, found: np.ndarray) -> float:
+    if not (np.ptp(predicted) and np.ptp(found)):
+        return 0.0  # a constant says nothing about the other shares
+    return float(np.corrcoef(predicted, found)[0, 1])
+
+
+def _over(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], measure, what: str) -> Measured:
+    return mean(f"{what} of wrong shares from the balance, {name}", [measure(*pair) for pair in pairs])
+
+
+def _all(one: Measured) -> tuple[float, float, float]:
+    return one.value, one.low, one.high
+
+
+def draw_shares(ax: Axes, pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]], who: str) -> str:
+    """Draw the wrong share of every weight against its prediction, one series for each optimiser."""
+    series = {
+        name: tuple(np.concatenate(one) for one in zip(*found, strict=True)) for name, found in pairs.items()
+    }
+    end = max(0.05, *(float(np.max(one)) for points in series.values() for one in points))
+    axes = "predicted share of the steps, mean-field", "measured share of the steps"
+    against(ax, series, end, axes, "equal")  # type: ignore[arg-type]
+    return (
+        f"{who}: each mark is one weight of one data set, and the share of the steps in which it is wrong. "
+        "Marks on the dashed line agree with the balance, which is the same for every optimiser."
+    )
+
+
+CLAIM = Claim(
+    "optimisers",
+    "One law for every optimiser that keeps the mean",
+    "Under label noise each weight is wrong for the share of the time that balances its mean gradient, with "
+    "any optimiser that keeps this mean: SGD, momentum, clipping, batches, Adam. The sign of the full "
+    "gradient does not keep it and fails.",
+    "mean-field",
+    f"sterling.theory.balance; {SCIENCE}, 16",
+    measure,
+    {
+        "quick": OptimisersBudget(n=48, samples=1500, instances=4, steps=100_000),
+        "default": OptimisersBudget(n=48, samples=1500, instances=20, steps=300_000),
+        "full": OptimisersBudget(n=96, samples=4000, instances=60, steps=2_000_000),
+    },
+)

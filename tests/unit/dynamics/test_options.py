@@ -1,0 +1,110 @@
+"""What a run refuses about optimisers and batches, its default rates, and when a verdict is proved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.dynamics.options import Options
+from sterling.model.signal import signal_of
+from sterling.surrogates import get_surrogate
+
+CLEAN = st.Problem(n=8, samples=120).draw(seed=0)
+NOISY = st.Problem(n=8, samples=100, noise=0.5).draw(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        ({"optimizer": st.SGD(damping=0.5), "restart": 300}, "restart"),
+        ({"batch": 8, "restart": 300}, "restart"),
+        ({"optimizer": "bop", "schedule": st.Constant(0.1)}, "schedule"),
+        ({"optimizer": st.SGD(damping=0.5), "schedule": st.Constant(100.0)}, "below 0.5"),
+        ({"optimizer": st.SGD(decay=0.5), "schedule": st.Power(0.1, -0.5)}, "exponent"),
+        ({"optimizer": st.SGD(momentum=0.5), "engine": "event"}, "event engine"),
+        ({"batch": 8, "engine": "event"}, "event engine"),
+        ({"batch": st.Batch(101, replace=True)}, "100"),
+        ({"surrogate": "sigmoid", "batch": 8, "engine": "step"}, "step engine"),
+    ],
+)
+def test_refusals(more, cause):
+    with pytest.raises(st.InputError, match=cause):
+        st.train(NOISY, 10, **more)
+
+
+def test_default_rates():
+    signal = st.theory.signal(st.Problem(n=8, samples=100))
+    full = st.train(NOISY, 5, optimizer=st.SGD(damping=0.5))
+    assert full.schedule == st.Constant(1 / (30 * 0.5 * signal))
+    batches = st.train(NOISY, 5, optimizer=st.SGD(damping=0.5), batch=8)
+    assert batches.schedule == st.Constant(1 / (100 * 0.5 * signal))
+    assert st.train(NOISY, 5, batch=8).schedule == st.Power(0.5, 0.5)
+
+
+def test_a_batch_of_all_samples_is_the_full_batch():
+    whole, plain = st.train(NOISY, 500, batch=100), st.train(NOISY, 500)
+    assert whole.batch is None
+    assert whole.latent.tobytes() == plain.latent.tobytes()
+
+
+def test_signal_of_data():
+    """The mean pull at the teacher is S for many Gaussian samples, to 5 %."""
+    given = st.Problem(n=8, samples=100_000, normalize="standard").draw(seed=0)
+    relu = get_surrogate("relu")
+    assert signal_of(given, relu) == pytest.approx(st.theory.signal(CLEAN), rel=0.05)
+    own = st.Instance(CLEAN.inputs, CLEAN.labels)  # without a teacher the formula holds
+    assert signal_of(own, relu) == st.theory.signal(CLEAN)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "batch", "proved"),
+    [
+        (st.SGD(damping=0.5), None, True),
+        (st.SGD(momentum=0.5), None, True),
+        (st.SGD(clip=0.3), 16, True),  # no noise: at the teacher every single gradient is zero
+        (st.Adam(), None, False),
+        (st.Lion(), None, False),
+    ],
+    ids=str,
+)
+def test_when_a_verdict_is_proved(optimizer, batch, proved):
+    orbit = st.train(CLEAN, 4000, st.Constant(0.01), optimizer=optimizer, batch=batch, init=1)
+    assert orbit.verdict is st.Verdict.OPTIMAL
+    assert orbit.errors == 0
+    assert orbit.certified is proved
+    longer = st.resume(orbit, CLEAN, steps=3000)
+    assert not proved or (longer.signs == orbit.signs).all()
+
+
+def test_batches_of_noisy_data_prove_nothing():
+    damped = st.train(NOISY, 3000, optimizer=st.SGD(damping=0.9), batch=16)
+    assert not damped.certified
+
+
+def test_saved_runs_keep_optimiser_and_batches(tmp_path):
+    for optimizer, batch in ((st.Adam(decay=0.1), st.Batch(16, replace=True)), (st.Bop(), None)):
+        half = st.train(NOISY, 150, optimizer=optimizer, batch=batch, seed=4)
+        half.save(tmp_path / "half.orbit")
+        loaded = st.Orbit.load(tmp_path / "half.orbit")
+        assert (loaded.optimizer, loaded.batch, loaded.seed) == (optimizer, batch, 4)
+        whole = st.train(NOISY, 300, optimizer=optimizer, batch=batch, seed=4)
+        resumed = st.resume(loaded, NOISY, steps=150)
+        assert resumed.latent.tobytes() == whole.latent.tobytes()
+        assert np.array_equal(resumed.flips, whole.flips)
+
+
+def test_plain_runs_are_saved_as_before(tmp_path):
+    import json
+    import zipfile
+
+    st.train(NOISY, 50).save(tmp_path / "plain.orbit")
+    with zipfile.ZipFile(tmp_path / "plain.orbit") as archive:
+        header = json.loads(archive.read("header.json"))
+        assert not {"optimizer", "batch", "seed", "signal", "rest"} & set(header)
+        assert "walk-moments.npy" not in archive.namelist()
+
+
+def test_options_compare_after_the_data_are_known():
+    assert Options(batch=100).for_data(NOISY).plain
+    assert not Options(batch=99).for_data(NOISY).plain

@@ -1,0 +1,126 @@
+"""Optimisers as values: what they refuse, their texts, and one step against formulas written out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import sterling as st
+from sterling.optimizers.base import as_optimizer, optimizer_from_dict, parse_optimizer
+from sterling.optimizers.batch import Batch, as_batch, parse_batch
+
+ALL = (
+    st.SGD(),
+    st.SGD(momentum=0.9, clip=0.5, decay=0.1, damping=0.25, band=2),
+    st.Adam(betas=(0.8, 0.99), eps=1e-6, decay=0.1),
+    st.Lion(),
+    st.SignSGD(),
+    st.Bop(gamma=0.1),
+)
+
+
+@pytest.mark.parametrize("optimizer", ALL, ids=str)
+def test_texts_and_dictionaries_read_back(optimizer):
+    assert parse_optimizer(str(optimizer)) == optimizer
+    assert optimizer_from_dict(optimizer.to_dict()) == optimizer
+    assert eval(repr(optimizer), vars(st)) == optimizer
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (lambda: st.SGD(momentum=1.0), "momentum"),
+        (lambda: st.SGD(clip=0), "clip"),
+        (lambda: st.SGD(damping=-0.1), "damping"),
+        (lambda: st.SGD(band=math.nan), "band"),
+        (lambda: st.Adam(betas=(0.9, 1.0)), "betas"),
+        (lambda: st.Adam(betas=0.9), "betas"),
+        (lambda: st.Adam(eps=0), "eps"),
+        (lambda: st.Lion(decay=-1), "decay"),
+        (lambda: st.Bop(gamma=1), "gamma"),
+        (lambda: st.Bop(threshold=0), "threshold"),
+        (lambda: as_optimizer(3), "optimizer"),
+        (lambda: parse_optimizer("sgd:speed=3"), "speed"),
+        (lambda: parse_optimizer("sgd:momentum=much"), "much"),
+        (lambda: parse_optimizer("sgd:momentum=2"), "momentum"),
+        (lambda: parse_optimizer("adamw"), "adam"),
+        (lambda: optimizer_from_dict({"name": "sgd"}), "fields"),
+        (lambda: Batch(0), "batch"),
+        (lambda: as_batch("many"), "batch"),
+        (lambda: parse_batch("8,again"), "replace"),
+    ],
+)
+def test_refusals_name_the_cause(make, cause):
+    with pytest.raises(st.InputError, match=cause):
+        make()
+
+
+def test_steps_follow_their_formulas():
+    rng = np.random.default_rng(0)
+    latent, gradient, signs = rng.normal(size=5), rng.normal(size=5), np.ones(5, np.int8)
+    moment = rng.normal(size=5)
+
+    def step(optimizer, state, rate=0.1):
+        return optimizer.step(latent, gradient, signs, rate, state)
+
+    assert (step(st.SGD(), None) == latent - 0.1 * gradient).all()
+    velocity = moment.copy()
+    moved = step(st.SGD(momentum=0.5, decay=0.2), velocity)
+    np.testing.assert_allclose(velocity, 0.5 * moment + gradient, rtol=1e-15)
+    np.testing.assert_allclose(moved, (1 - 0.1 * 0.2) * latent - 0.1 * velocity, rtol=1e-15)
+    state = st.Adam().start(5)
+    np.testing.assert_allclose(step(st.Adam(), state), latent - 0.1 * np.sign(gradient), rtol=1e-6)
+    lion = moment.copy()
+    direction = np.sign(0.9 * moment + 0.1 * gradient)
+    np.testing.assert_allclose(step(st.Lion(), lion), latent - 0.1 * direction, rtol=1e-15)
+    np.testing.assert_allclose(lion, 0.99 * moment + 0.01 * gradient, rtol=1e-13)
+    assert (step(st.SignSGD(), None) == latent - 0.1 * np.sign(gradient)).all()
+    # Bop keeps −m: a weight turns where m is beyond the threshold and has its sign.
+    np.testing.assert_allclose(-step(st.Bop(gamma=0.25), None), 0.75 * -latent + 0.25 * gradient, rtol=1e-14)
+
+
+@pytest.mark.parametrize("samples", [7, 64, 1000])
+def test_an_epoch_holds_every_sample_once(samples):
+    seed, batch = np.random.SeedSequence(3), Batch(min(samples, 10))
+    order, first, stop = batch.at(seed, samples, 12_345)
+    assert first <= 12_345 < stop
+    assert (stop - first) % batch.steps_per_epoch(samples) == 0
+    epochs = order.reshape(-1, samples)
+    assert (np.sort(epochs, axis=1) == np.arange(samples)).all()
+    assert len({epoch.tobytes() for epoch in epochs}) == len(epochs) or samples < 10
+    again = batch.at(np.random.SeedSequence(3), samples, first)
+    assert again[1:] == (first, stop)
+    assert (again[0] == order).all()
+
+
+def test_batches_are_uniform():
+    """A wrong share of 5 % of any sample or place fails; false alarm below 1e-6 (fixed seed)."""
+    order, _, _ = Batch(16, replace=True).at(np.random.SeedSequence(0), 40, 0)
+    counts = np.bincount(order, minlength=40)
+    assert abs(counts - len(order) / 40).max() < 5.5 * math.sqrt(len(order) / 40)
+    order, _, _ = Batch(40).at(np.random.SeedSequence(0), 40, 0)
+    epochs = order.reshape(-1, 40)
+    for place in (0, 1, 20, 39):
+        counts = np.bincount(epochs[:, place], minlength=40)
+        assert abs(counts - len(epochs) / 40).max() < 5.5 * math.sqrt(len(epochs) / 40)
+
+
+def test_a_user_registers_an_optimiser():
+    @st.register
+    @dataclass(frozen=True)
+    class Halved(st.Optimizer):
+        name = "halved"
+        part: float = 0.5
+
+        def step(self, latent, gradient, signs, rate, state):
+            return latent - self.part * rate * gradient
+
+    instance = st.Problem(n=6, samples=60).draw(seed=0)
+    orbit = st.train(instance, 200, st.Constant(0.1), optimizer="halved:part=1")
+    plain = st.train(instance, 200, st.Constant(0.1))
+    assert (orbit.signs == plain.signs).all()
+    assert orbit.engine == "dense"
+    assert st.resume(orbit, instance, steps=1).optimizer == Halved(part=1.0)
