@@ -64,6 +64,17 @@ whole = st.train(instance, 20_000)
 half = st.train(instance, 6_000)
 assert_same_orbit(st.resume(half, instance, steps=14_000), whole)
 assert runs > 12, runs
+
+# the step engine: all optimisers, batches of several sizes, one unit and three, a teacher and none
+OPTIMIZERS = st.SGD(momentum=0.5, damping=0.3), st.Adam(clip=0.3), st.Lion(), st.SignSGD(), st.Bop(0.9)
+for number, optimizer in enumerate(OPTIMIZERS):
+    drawn = st.Problem(9, 50, 1 + number % 2 * 2, 0.7).draw(number)
+    plain = st.Instance(drawn.inputs, drawn.labels, drawn.readout, precision=("int16", "int32")[number % 2])
+    for instance, batch in ((drawn, 7), (drawn, st.Batch(16, replace=True)), (plain, 20), (plain, None)):
+        schedule = None if optimizer.name == "bop" else st.Constant(0.05)
+        options = {"optimizer": optimizer, "batch": batch, "surrogate": PIECEWISE[number % 4]}
+        step, dense = (st.train(instance, 40, schedule, engine=e, **options) for e in ("step", "dense"))
+        assert_same_orbit(step, dense)
 print("fine")
 """
 

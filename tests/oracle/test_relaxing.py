@@ -1,15 +1,19 @@
 """Damping, decay, bands and Bop: the event engine equals the dense one, flip for flip.
 
 Sizes, noise, surrogates, schedules and strengths are drawn. Some latents start at zero, at a threshold, or
-equal to one another, so that several weights turn at once or sit exactly on a tie.
+equal to one another, so that several weights turn at once or sit exactly on a tie. Cases with other numbers,
+for instance 1000 to 1999: `python tests/oracle/test_relaxing.py 1000 2000`.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
 
 import sterling as st
+from sterling.model.signal import signal_of
 
 _CASES = 120
 _SURROGATES = ("relu", "identity", "hard_tanh", "clipped_relu")
@@ -51,11 +55,16 @@ def _optimizer(rng: np.random.Generator) -> st.Optimizer:
             return st.SGD(damping=damping, decay=decay, band=band)
 
 
-@pytest.mark.parametrize("first", range(0, _CASES, 40))
-def test_event_equals_dense(first):
-    flips = 0
-    for number in range(first, first + 40):
+def compare(numbers: range) -> tuple[int, int]:
+    """Run the cases on both engines, assert that the runs are the same, and count the cases and the flips.
+
+    Tiny data without a pull on wrong weights have no unit for damping and bands; they are left out.
+    """
+    cases = flips = 0
+    for number in numbers:
         instance, optimizer, schedule, surrogate, latent = _case(number)
+        if optimizer.uses_signal and signal_of(instance, st.get_surrogate(surrogate)) <= 0:
+            continue
         event, dense = (
             st.train(instance, 400, schedule, surrogate, latent, engine=engine, optimizer=optimizer)
             for engine in ("event", "dense")
@@ -65,5 +74,17 @@ def test_event_equals_dense(first):
         assert event.latent.tobytes() == dense.latent.tobytes(), about
         assert event.ergodic_mean.tobytes() == dense.ergodic_mean.tobytes(), about
         assert (event.verdict, event.certified) == (dense.verdict, dense.certified), about
-        flips += len(event.flips)
+        cases, flips = cases + 1, flips + len(event.flips)
+    return cases, flips
+
+
+@pytest.mark.parametrize("first", range(0, _CASES, 40))
+def test_event_equals_dense(first):
+    cases, flips = compare(range(first, first + 40))
+    assert cases == 40
     assert flips > 1000
+
+
+if __name__ == "__main__":
+    cases, flips = compare(range(*map(int, sys.argv[1:3])))
+    print(f"{cases:,} cases, {flips:,} flips, the same on both engines")

@@ -11,10 +11,12 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.motion import motion_of
+from sterling.dynamics.options import Options
+from sterling.dynamics.steps import Batches
 from sterling.model.signal import signal_of
 from sterling.optimizers.batch import as_batch
 from sterling.surrogates import get_surrogate
-from tests.support import PIECEWISE
+from tests.support import PIECEWISE, assert_same_orbit
 
 _CASES = 160
 _STEPS = 150
@@ -94,30 +96,133 @@ def _batch(rng: np.random.Generator, samples: int) -> st.Batch | None:
     return st.Batch(min(size, samples), replace=bool(rng.random() < 0.4))
 
 
-def _same(one: st.Orbit, other: st.Orbit, about: object) -> None:
-    """Check that two runs agree in all that they report, except the work that they took."""
-    assert np.array_equal(one.flips, other.flips), about
-    assert one.latent.tobytes() == other.latent.tobytes(), about
-    assert one.ergodic_mean.tobytes() == other.ergodic_mean.tobytes(), about
-    assert (one.verdict, one.certified) == (other.verdict, other.certified), about
-    for mine, yours in zip(one._course.state[1:], other._course.state[1:], strict=True):
-        assert mine.tobytes() == yours.tobytes(), about
-    work = [3, 15]  # evaluations, entries read
-    assert np.array_equal(*(np.delete(orbit._course.state.clock, work) for orbit in (one, other))), about
-    assert one._course.gradient.tobytes() == other._course.gradient.tobytes(), about
-
-
 @pytest.mark.parametrize("first", range(0, _CASES, 20))
 def test_step_equals_dense(first):
     """Each case also stops in the middle, on the step engine, and goes on from there."""
     flips = 0
     for number in range(first, first + 20):
         instance, options = _case(number)
-        about = number, instance, options
         dense = st.train(instance, _STEPS, engine="dense", **options)
         step = st.train(instance, _STEPS, engine="step", **options)
-        _same(step, dense, about)
+        assert_same_orbit(step, dense)
         half = st.train(instance, _STEPS // 3, engine="step", **options)
-        _same(st.resume(half, instance, _STEPS - _STEPS // 3), step, about)
+        assert_same_orbit(st.resume(half, instance, _STEPS - _STEPS // 3), step)
         flips += len(dense.flips)
     assert flips > 1000
+
+
+@pytest.mark.parametrize("teacher", [True, False])
+def test_batches_do_not_depend_on_threads_or_on_stops(teacher):
+    problem = st.Problem(n=16, samples=5_000, noise=0.5)
+    drawn = problem.draw(seed=1)
+    instance = drawn if teacher else st.Instance(drawn.inputs, drawn.labels)
+    options = {"schedule": st.Constant(0.05), "batch": 64, "optimizer": st.SGD(momentum=0.5), "seed": 3}
+    whole = st.train(instance, 400, threads=1, **options)
+    assert_same_orbit(st.train(instance, 400, threads=2, **options), whole)
+    parts = st.train(instance, 1, **options)
+    for steps in (1, 77, 100, 221):  # 79 batches make an epoch
+        parts = st.resume(parts, instance, steps)
+    assert_same_orbit(parts, whole)
+    assert len(whole.flips) > 100
+
+
+def test_a_batch_of_all_samples_is_the_event_orbit():
+    instance = st.Problem(n=24, samples=200, noise=0.5).draw(seed=0)
+    event = st.train(instance, 3_000)
+    whole = st.train(instance, 3_000, batch=200, seed=9)
+    assert whole.engine == "event"
+    assert_same_orbit(whole, event)
+
+
+_TORCH = {
+    "sgd": (st.SGD(), 0.1),
+    "momentum": (st.SGD(momentum=0.9), 0.02),
+    "adam": (st.Adam(), 0.01),
+    "adamw": (st.Adam(betas=(0.8, 0.95), decay=0.1), 0.01),
+    "lion": (st.Lion(decay=0.1), 0.01),
+}
+
+
+@pytest.mark.parametrize("name", _TORCH)
+@pytest.mark.parametrize("batch", [None, 16])
+def test_float64_in_torch(name, batch):
+    """PyTorch's own optimisers, with its own gradients, turn the same weights in 1,000 steps.
+
+    A first difference counts only if the latent in PyTorch is not within 1e-9 of a tie.
+    """
+    torch = pytest.importorskip("torch")
+    optimizer, rate = _TORCH[name]
+    flips = 0
+    for seed in range(2):
+        instance = st.Problem(n=20, samples=150, m=1 + seed, noise=0.5 * seed).draw(seed=seed)
+        schedule = st.Power(rate, 0.25)
+        options = {"optimizer": optimizer, "batch": batch, "seed": seed}
+        orbit = st.train(instance, 1_000, schedule, init=seed, engine="dense", **options)
+        if batch is not None:
+            assert_same_orbit(st.train(instance, 1_000, schedule, init=seed, engine="step", **options), orbit)
+        batches = Batches(Options(batch=batch, seed=seed), instance.samples)
+        explained = _follow(torch, instance, orbit, name, optimizer, schedule, batches)
+        assert explained > 100
+        flips += len(orbit.flips)
+    assert flips > 200
+
+
+def _follow(torch, instance, orbit, name, optimizer, schedule, batches) -> int:
+    """Take the steps of an orbit in PyTorch; return how many agree before a tie of floats."""
+
+    class Step(torch.autograd.Function):
+        @staticmethod
+        def forward(context, x):
+            context.save_for_backward(x)
+            return (x > 0).double()
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient * (context.saved_tensors[0] > 0)
+
+    class Sign(torch.autograd.Function):
+        @staticmethod
+        def forward(context, latent):
+            return torch.where(latent >= 0, 1.0, -1.0).double()
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient
+
+    inputs, labels, readout = (
+        torch.tensor(one) for one in (instance.inputs, instance.labels, instance.readout)
+    )
+    latent = torch.nn.Parameter(torch.tensor(orbit.start_latent))
+    if name == "lion":
+        moment = torch.zeros_like(latent)
+    elif name.startswith("adam"):
+        kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+        decay = {"weight_decay": optimizer.decay} if name == "adamw" else {}
+        torch_optimizer = kind([latent], betas=optimizer.betas, eps=optimizer.eps, foreach=False, **decay)
+    else:
+        torch_optimizer = torch.optim.SGD([latent], lr=1.0, momentum=optimizer.momentum, foreach=False)
+    signs, ends = orbit.start_signs.copy(), orbit.flips
+    for t in range(1_000):
+        chosen = batches.at(t)
+        rows, targets = (inputs, labels) if chosen is None else (inputs[chosen], labels[chosen])
+        latent.grad = None
+        outputs = Step.apply(rows @ Sign.apply(latent)) @ readout
+        (0.5 * ((outputs - targets) ** 2).mean()).backward()
+        rate = schedule.at(t) * (1.0 if optimizer.scale_free else 1 / instance.readout_norm2)
+        with torch.no_grad():
+            if name == "lion":
+                first, second = optimizer.betas
+                direction = torch.sign(first * moment + (1 - first) * latent.grad)
+                latent.mul_(1 - rate * optimizer.decay).sub_(rate * direction)
+                moment.mul_(second).add_((1 - second) * latent.grad)
+            else:
+                torch_optimizer.param_groups[0]["lr"] = rate
+                torch_optimizer.step()
+        turned = ends["coordinate"][ends["step"] == t + 1]
+        signs[turned] *= -1
+        now = latent.detach().numpy()
+        other = np.flatnonzero((now >= 0) != (signs > 0))
+        if other.size:
+            assert np.all(np.abs(now[other]) < 1e-9), (name, t, now[other])
+            return t
+    return 1_000

@@ -215,7 +215,8 @@ def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
     if optimizer.damping > 0 and not optimizer.scale_free:
         memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
         rate = settings.schedule.at(0)
-        say(f"the run is damped, so its step size is 1/({memory} θS), as --schedule constant:{rate!r} gives")
+        size = f"1/({memory} θS)" if settings.levels == 2 else f"Δ/2 · 1/({memory} θS)"
+        say(f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives")
 
 
 def _go_on(

@@ -13,11 +13,11 @@ from sterling.dynamics.options import Options
 from sterling.dynamics.state import CURRENT, REACHED, SEEKING, Log, RunState
 from sterling.dynamics.steps import Batches, rest_of
 from sterling.exact.batches import TAKEN
+from sterling.exact.grid import aligned_zeros
 from sterling.exact.machine import ADDED
 from sterling.model.instance import Instance
 from sterling.optimizers.base import PLAIN
 
-_GROUP = 8  # rows that the kernel adds at a time
 _STEP_COST, _CODES_COST = 100, 16  # budget units, about nanoseconds: of a step, and codes read in one
 
 
@@ -49,11 +49,12 @@ class BatchEngine:
             clip=np.inf if optimizer.clip is None else optimizer.clip,
             bounds=-(optimizer.band * options.signal) * state.signs,
             key=np.packbits(packed, bitorder="little").view(np.uint64),
-            gradient=np.zeros(instance.n),
+            gradient=_zeros(instance.n, np.float64),
             at=np.array([position, 0, 0]),
             cost=_STEP_COST + read * instance.n // _CODES_COST,
         )
         self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
+        self._seen: tuple[bytes, np.ndarray, int] = b"", np.zeros(0), 0  # weights, gradient, loss
 
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `state.py`)."""
@@ -87,8 +88,12 @@ class BatchEngine:
     @property
     def gradient(self) -> np.ndarray:
         """The gradient of all samples at the current weights; their loss goes into the state."""
-        self.state.clock[CURRENT] = self.instance._square(self.state.signs)
-        return self.instance.gradient(self.state.signs, self.options.surrogate)
+        signs = self.state.signs
+        if self._seen[0] != signs.tobytes():
+            gradient = self.instance.gradient(signs, self.options.surrogate)
+            self._seen = signs.tobytes(), gradient, self.instance._square(signs)
+        _, gradient, self.state.clock[CURRENT] = self._seen
+        return gradient
 
     @property
     def rest(self) -> int:
@@ -139,12 +144,12 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
     check_shapes(instance)
     weights = signs.astype(np.int64) << grid.shifts
     largest, width = instance.coefficient_bound, grid.rows.shape[1]
-    group = ((1 << 31) - 1) // (largest * instance.code_bound) // _GROUP * _GROUP
+    group = ((1 << 31) - 1) // (largest * instance.code_bound) // 2 * 2
     short = low_bits and largest < 1 << 15 and int(grid.shifts.max()) < 14
     short = short and instance.preactivation_bound < 1 << 31 and width % ADDED == 0
     room = -(-read // TAKEN) * TAKEN
     low, high = options.surrogate._thresholds(instance.unit_squared)
-    narrow = np.zeros(width, np.int16)
+    narrow = _zeros(width, np.int16)
     if short:
         narrow[: instance.n] = weights
     return step_kernels.Rows(
@@ -156,15 +161,22 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
         grid.offsets,
         low,
         high,
+        int(grid.shifts.any() or grid.offsets.any()),
         float(np.ldexp(1.0, grid.bits + instance.label_bits + instance.readout_bits)),
         group if short else 0,
         weights,
         narrow,
         np.array([int(weights @ grid.offsets)]),
-        np.zeros(room, np.int64),
-        np.zeros(room, np.int64),
-        np.zeros(room, np.int64),
-        np.zeros(room, np.int16),
-        np.zeros(width, np.int32),
-        np.zeros(width, np.int64),
+        _zeros(room, np.int64),
+        _zeros(room, np.int64),
+        _zeros(room, np.int64),
+        _zeros(room, np.int64),
+        _zeros(room, np.int16),
+        _zeros(width, np.int64),
+        _zeros(width, np.int64),
     )
+
+
+def _zeros(size: int, dtype: type) -> np.ndarray:
+    """Return zeros that begin on a cache line, so that vectors do not go across two."""
+    return aligned_zeros((1, size), dtype)[0]

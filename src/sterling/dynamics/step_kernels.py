@@ -25,9 +25,9 @@ from sterling.dynamics.state import (
     REACHED,
     RESTARTED,
 )
-from sterling.exact.batches import TAKEN, at_least, preactivate
+from sterling.exact.batches import TAKEN, add_rows, at_least, preactivate
 from sterling.exact.jit import embedded, helper, njit
-from sterling.exact.machine import add_eight, clear_lowest, trailing_zeros
+from sterling.exact.machine import clear_lowest, trailing_zeros
 from sterling.exact.mass import build
 from sterling.optimizers import adam, bop, lion, sgd, signsgd
 
@@ -40,9 +40,6 @@ KINDS = ("sgd", "adam", "lion", "signsgd", "bop")
 
 # Cells of Way.at: the step, where its batch begins, and the budget that is left.
 STEP, BEGIN, LEFT = range(3)
-
-_CODES = 32  # codes of a row that `add_eight` takes at a time
-_GROUP = 8  # rows that it takes
 
 
 class Way(NamedTuple):
@@ -74,17 +71,19 @@ class Rows(NamedTuple):
     offsets: np.ndarray  # int64 (n,)
     low: int  # the surrogate's derivative is one for low ≤ pre-activation ≤ high, else zero
     high: int
+    scaled: int  # 1 where some shift or offset is not zero
     scale: float  # a sum over B samples is B·scale times the gradient
-    group: int  # rows, a multiple of eight, whose sum fits 32 bits; 0 where 64 bits are needed
+    group: int  # rows, an even number, whose sum fits 32 bits; 0 where 64 bits are needed
     weights: np.ndarray  # int64 (n,), the signs, shifted
     short: np.ndarray  # int16 (width,), the same, and zeros
     constant: np.ndarray  # int64 (1,), Σ weight·offset
-    listed: np.ndarray  # int64 (room,), rows of the batch, then those with a nonzero coefficient
+    listed: np.ndarray  # int64 (room,), rows of the batch
     before: np.ndarray  # int64 (room,), pre-activations
     coefficients: np.ndarray  # int64 (room,)
-    factors: np.ndarray  # int16 (room,), the same
-    narrow: np.ndarray  # int32 (width,)
+    kept: np.ndarray  # int64 (room,), rows with a nonzero coefficient
+    factors: np.ndarray  # int16 (room,), their coefficients, if these have 16 bits
     totals: np.ndarray  # int64 (width,)
+    more: np.ndarray  # int64 (width,)
 
 
 class Drawn(NamedTuple):
@@ -123,71 +122,96 @@ def _preactivate(data, order, begin, samples):
 
 
 @embedded
-def _list(data, order, begin, samples):
-    """Keep the listed rows with a nonzero coefficient; return how many, and the sum of the coefficients."""
+def _weigh(data, order, begin, samples):
+    """Compute the coefficients of the listed rows; return their sum.
+
+    Products with 0 and 1 stand for branches, which the processor would guess wrong.
+    """
     units, constant, low, high = data.readout.size, data.constant[0], data.low, data.high
-    listed, before, coefficients, factors = data.listed, data.before, data.coefficients, data.factors
-    kept = 0
+    before, coefficients, labels = data.before, data.coefficients, data.labels
     balance = np.int64(0)
+    if units == 1:
+        jump, readout = data.residual[0], data.readout[0]
+        for q in range(samples):
+            value = before[q] + constant
+            inside = np.int64(value >= low) & np.int64(value <= high)
+            residual = jump * np.int64(value > 0) - labels[order[begin + q]]
+            coefficients[q] = residual * (readout * inside)
+            balance += coefficients[q]
+        return balance
     for i in range(samples):
-        residual = -data.labels[order[begin + i]]
-        for q in range(i * units, (i + 1) * units):
-            before[q] += constant
-            residual += data.residual[q - i * units] if before[q] > 0 else 0
-        for q in range(i * units, (i + 1) * units):
-            inside = (low <= before[q]) & (before[q] <= high)
-            coefficient = residual * data.readout[q - i * units] if inside else 0
-            listed[kept] = listed[q]  # stored also where it is not kept: a branch would be guessed wrong
-            coefficients[kept] = coefficient
-            factors[kept] = coefficient
-            balance += coefficient
-            kept += 1 if coefficient != 0 else 0
-    return kept, balance
+        residual = -labels[order[begin + i]]
+        for j in range(units):
+            before[i * units + j] += constant
+            residual += data.residual[j] * np.int64(before[i * units + j] > 0)
+        for j in range(units):
+            value = before[i * units + j]
+            inside = np.int64(value >= low) & np.int64(value <= high)
+            coefficients[i * units + j] = residual * (data.readout[j] * inside)
+            balance += coefficients[i * units + j]
+    return balance
+
+
+@embedded
+def _keep(data, count):
+    """Keep the listed rows with a nonzero coefficient; return how many, padded to an even number."""
+    listed, coefficients, rows, factors = data.listed, data.coefficients, data.kept, data.factors
+    kept = 0
+    for q in range(count):
+        coefficient = coefficients[q]
+        rows[kept] = listed[q]  # stored also where it is not kept, instead of a branch
+        factors[kept] = coefficient
+        coefficients[kept] = coefficient
+        kept += np.int64(coefficient != 0)
+    if kept % 2 == 1:
+        rows[kept] = 0
+        factors[kept] = 0
+        coefficients[kept] = 0
+        kept += 1
+    return kept
 
 
 @embedded
 def _add(data, kept):
     """totals ← Σ coefficient·row over the kept rows."""
-    rows, listed, totals, narrow, width = data.rows, data.listed, data.totals, data.narrow, data.narrow.size
-    for k in range(width):
-        totals[k] = 0
-    if data.group > 0:
-        for q in range(kept, (kept + _GROUP - 1) // _GROUP * _GROUP):
-            listed[q] = 0
-            data.factors[q] = 0
-        for start in range(0, kept, data.group):
-            for k in range(width):
-                narrow[k] = 0
-            for q in range(start, min(start + data.group, kept), _GROUP):
-                for column in range(0, width, _CODES):
-                    add_eight(rows, listed, data.factors, q, column, narrow)
-            for k in range(width):
-                totals[k] += narrow[k]
+    rows, listed, totals, more, group = data.rows, data.kept, data.totals, data.more, data.group
+    if group > 0:
+        add_rows(rows, listed, data.factors, 0, min(group, kept), totals)
+        for start in range(group, kept, group):
+            add_rows(rows, listed, data.factors, start, min(start + group, kept), more)
+            for k in range(totals.size):
+                totals[k] += more[k]
     else:
+        for k in range(totals.size):
+            totals[k] = 0
         for q in range(kept):
             row, coefficient = rows[listed[q]], data.coefficients[q]
             for k in range(data.weights.size):
                 totals[k] += coefficient * row[k]
 
 
-@helper
+@embedded
 def _batch_gradient(data, order, begin, samples, gradient):
     """gradient ← that of the batch, exact up to one division."""
     _preactivate(data, order, begin, samples)
-    kept, balance = _list(data, order, begin, samples)
+    balance = _weigh(data, order, begin, samples)
+    kept = _keep(data, samples * data.readout.size)
     _add(data, kept)
-    totals, offsets, shifts = data.totals, data.offsets, data.shifts
+    totals = data.totals
+    if data.scaled:
+        for k in range(gradient.size):
+            totals[k] = (totals[k] + data.offsets[k] * balance) << data.shifts[k]
     unit = float(samples) * data.scale
     if samples & (samples - 1) == 0:  # the unit is a power of two
         inverse = 1.0 / unit
         for k in range(gradient.size):
-            gradient[k] = float((totals[k] + offsets[k] * balance) << shifts[k]) * inverse
+            gradient[k] = float(totals[k]) * inverse
     else:
         for k in range(gradient.size):
-            gradient[k] = float((totals[k] + offsets[k] * balance) << shifts[k]) / unit
+            gradient[k] = float(totals[k]) / unit
 
 
-@helper
+@embedded
 def _move(way, run, step):
     """Move the latents by one step of the optimiser, from the step's gradient."""
     latent, gradient, numbers = run.latent, way.gradient, way.numbers
@@ -211,7 +235,7 @@ def _move(way, run, step):
             latent[k] = min(max(latent[k], -clip), clip)
 
 
-@helper
+@embedded
 def _turned(way, latent, word):
     """Return a mask of the weights of one word of the key that turn."""
     positive = np.uint64(0)
@@ -227,7 +251,7 @@ def _turned(way, latent, word):
     return positive ^ way.key[word]
 
 
-@helper
+@embedded
 def _take(data, way, run, log, step):
     """Take step ``step``, from the step's gradient; return whether a weight turned."""
     _move(way, run, step)

@@ -214,10 +214,12 @@ def rest_of(
     if not optimizer._built_in or optimizer.name not in ("sgd", "bop"):
         return 1
     momentum = getattr(optimizer, "momentum", 0.0)
+    if momentum and back:  # damping pulls latents back, and with momentum they may overshoot
+        return 1
     inward = np.maximum(signs * state.moments, 0.0) if momentum else np.zeros(1)
     if not inward.any():
         return 2
-    if back or decay:
+    if decay:
         return 1
     travel = _largest_rate(options, instance.readout_norm2, position) * inward * momentum / (1 - momentum)
     return 2 if np.all(signs * state.latent + band > travel * (1 + 1e-9)) else 0

@@ -10,12 +10,10 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from sterling.exact.machine import _choose, _element
+from sterling.exact.machine import ADDED, _choose, _Codes, _element
 
 #: Rows that `preactivate` takes at a time; lists and results have room for as many.
 TAKEN = 16
-
-_CODES = 32  # in a vector; rows are padded to a multiple
 
 
 @intrinsic
@@ -29,9 +27,9 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
     def generate(context, builder, signature, args):
         word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
         codes, parts, wide = (
-            ir.VectorType(half, _CODES),
+            ir.VectorType(half, ADDED),
             ir.VectorType(word, TAKEN),
-            ir.VectorType(word, _CODES),
+            ir.VectorType(word, ADDED),
         )
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
         stride = builder.extract_value(matrix.strides, 0)
@@ -60,7 +58,7 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
             )
             addresses.append(builder.add(start, builder.mul(index, stride)))
             totals.append(cgutils.alloca_once_value(builder, ir.Constant(parts, None)))
-        with cgutils.for_range_slice(builder, long(0), width, long(_CODES)) as (column, _):
+        with cgutils.for_range_slice(builder, long(0), width, long(ADDED)) as (column, _):
             offset = builder.mul(column, long(2))
             address = _element(context, builder, signature, 3, (args[3], column))
             weight = load(builder.ptrtoint(address, long))
@@ -82,6 +80,31 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
         return context.get_dummy_value()
 
     return types.void(rows, listed, types.int64, weights, sums), generate
+
+
+@intrinsic
+def _add_rows(typing_context, rows, listed, weights, first, last, sums):
+    """sums[:] ← Σ weight·code over the listed rows first … last, an even number, in 32 bits."""
+
+    def generate(context, builder, signature, args):
+        codes = _Codes(context, builder, signature, args)
+        width = builder.extract_value(codes.matrix.shape, 1)
+        wide = ir.VectorType(codes.long, ADDED)
+        with cgutils.for_range_slice(builder, codes.long(0), width, codes.long(ADDED)) as (column, _):
+            slots = [cgutils.alloca_once(builder, part.type) for part in codes.nothing()]
+            for slot, part in zip(slots, codes.nothing(), strict=True):
+                builder.store(part, slot)
+            with cgutils.for_range_slice(builder, args[3], args[4], codes.long(2)) as (index, _):
+                totals = codes.add_pair([builder.load(slot) for slot in slots], index, column)
+                for slot, total in zip(slots, totals, strict=True):
+                    builder.store(total, slot)
+            total = builder.sext(codes.ordered([builder.load(slot) for slot in slots]), wide)
+            address = _element(context, builder, signature, 5, (args[5], column))
+            address = builder.bitcast(address, wide.as_pointer())
+            builder.store(total, address, align=8)
+        return context.get_dummy_value()
+
+    return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
 
 
 @intrinsic
@@ -111,9 +134,14 @@ def _plain_preactivate(rows, listed, first, weights, sums):
     sums[first : first + TAKEN] = (chosen * weights).sum(axis=1, dtype=np.int32)
 
 
+def _plain_add_rows(rows, listed, weights, first, last, sums):
+    sums[:] = rows[listed[first:last]].astype(np.int64).T @ weights[first:last].astype(np.int64)
+
+
 def _plain_at_least(values, bounds, start):
     return sum(1 << i for i in range(8) if values[start + i] >= bounds[start + i])
 
 
 preactivate = _choose(_preactivate, _plain_preactivate)
+add_rows = _choose(_add_rows, _plain_add_rows)
 at_least = _choose(_at_least, _plain_at_least)

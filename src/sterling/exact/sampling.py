@@ -94,14 +94,14 @@ def transpose_block(rows, columns, first, last):
 
 
 @njit
-def _indices(words, count, out):
-    """Turn random 64-bit words into integers below ``count``, at most 2^31; no one is likelier by 2^-32."""
+def _indices(halves, count, out):
+    """Turn random 32-bit words into integers below ``count``, at most 2^31; none is likelier by 2^-32."""
     for i in range(out.size):
-        out[i] = ((words[i] >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)
+        out[i] = (np.uint64(halves[i]) * np.uint64(count)) >> np.uint64(32)
 
 
 @njit
-def _shuffle(words, out):
+def _shuffle(halves, out):
     """Fill each row of ``out`` with a random order of its indices (Fisher and Yates)."""
     orders, count = out.shape
     for row in range(orders):
@@ -109,7 +109,7 @@ def _shuffle(words, out):
         for i in range(count):
             order[i] = i
         for i in range(count - 1, 0, -1):
-            j = np.int64(((words[first + i] >> np.uint64(32)) * np.uint64(i + 1)) >> np.uint64(32))
+            j = np.int64((np.uint64(halves[first + i]) * np.uint64(i + 1)) >> np.uint64(32))
             order[i], order[j] = order[j], order[i]
 
 
@@ -131,6 +131,11 @@ def words(seed: np.random.SeedSequence, count: int) -> np.ndarray:
     return np.random.PCG64(seed).random_raw(count)
 
 
+def _halves(seed: np.random.SeedSequence, count: int) -> np.ndarray:
+    """Return ``count`` random 32-bit words: of each 64-bit word the lower half, then the upper one."""
+    return words(seed, (count + 1) // 2).astype("<u8", copy=False).view("<u4").astype(np.uint32, copy=False)
+
+
 def draw_codes(table: AliasTable, seed: np.random.SeedSequence, shape: tuple[int, ...]) -> np.ndarray:
     """Draw independent int16 codes from the distribution of the table."""
     out = np.empty(int(np.prod(shape)), np.int16)
@@ -141,12 +146,12 @@ def draw_codes(table: AliasTable, seed: np.random.SeedSequence, shape: tuple[int
 def draw_indices(seed: np.random.SeedSequence, size: int, count: int) -> np.ndarray:
     """Draw integers from 0 to ``count`` − 1, independent, int32 (size,)."""
     out = np.empty(size, np.int32)
-    _indices(words(seed, size), count, out)
+    _indices(_halves(seed, size), count, out)
     return out
 
 
 def draw_orders(seed: np.random.SeedSequence, orders: int, count: int) -> np.ndarray:
     """Draw random orders of the integers from 0 to ``count`` − 1, one after the other, int32."""
     out = np.empty((orders, count), np.int32)
-    _shuffle(words(seed, orders * count), out)
+    _shuffle(_halves(seed, orders * count), out)
     return out.ravel()

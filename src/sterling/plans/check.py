@@ -57,7 +57,9 @@ def check_needs(
 
 
 def study_of(need: Need, problem: Problem, settings: dict[str, Any], **asked: Any) -> Study:
-    """Return the study of a row: its samples, steps and restarts."""
+    """Return the study of a row: its samples, steps, restarts and optimizer."""
     problem = replace(problem, samples=need.proposed, noise=need.noise)
     of_row = {"steps": need.steps, "restart": "none" if need.restart is None else str(need.restart)}
+    if need.optimizer is not None:
+        of_row |= {"optimizer": need.optimizer, "schedule": "auto"}
     return Study(**problem.to_dict(), criteria=need.criterion, settings=settings | of_row, **asked)

@@ -61,6 +61,7 @@ class Need(Described):
     checked: bool  # whether the law was compared with runs in this range; true for a theorem
     source: str
     restart: Restart | None = None  # None if the runs are plain
+    optimizer: str | None = None  # in the words of studies, with its own rate; None if the runs are plain
     check: Check | None = None  # results of trials with these samples, if any were run
 
     @property
@@ -147,7 +148,7 @@ class Plan(Result):
                 "With at most 24 weights you can prove recurrence for a given data set: `sterling certify`, "
                 "`st.certify(instance)`."
             )
-        ends = [need for need in self.needs if need.criterion == "optimal"]  # plain, with restart
+        ends = [need for need in self.needs if need.criterion == "optimal" and not need.optimizer]
         if len(ends) == 2 and ends[0].samples <= ends[1].samples:
             return (
                 "By these rows ergodic restart needs no fewer samples here than the plain run. It helps with "

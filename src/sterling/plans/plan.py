@@ -247,17 +247,18 @@ class _Rows:
     def damped(self) -> Need:
         problem, law = self.problem, theory.samples_for_last
         n, m, noise = problem.n, problem.m, problem.noise / math.sqrt(problem.readout_norm2)
-        return self.row(
+        need = self.row(
             f"the last iterate is at w* and stays, damping {_DAMPING}",
             lambda steps: law(problem, damping=_DAMPING, surrogate=self.surrogate),
             _labels(law),
-            "",
+            "optimal",
             _HALF,
             DAMPED_STEPS,
             16 <= n <= (384 if m == 1 and noise >= 0.25 else 64)
             and m <= 4
             and (noise == 0 or 0.25 <= noise <= 1),
         )
+        return replace(need, optimizer=f"sgd:damping={_DAMPING}")
 
     def samples_for_iterate(self, steps: int) -> float:
         return theory.samples_for_iterate(

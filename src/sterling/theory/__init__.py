@@ -3,17 +3,18 @@
 Every function has the attributes ``kind`` (one of `KINDS`), ``source`` and ``checked``, the range in which
 it was compared with runs. `population.py` is about the infinite sample, `recurrence.py` (with `response.py`
 and `shares.py`) about one data set, `laws.py` (with `typical.py` and `slopes.py`) about the
-typical one. `chatter.py` (with `box.py`) is about weights that keep each other wrong, `threshold.py` about
-damping, `ladder.py` about the limits of every method, `proved.py` about samples that are proved to suffice.
+typical one. `chatter.py` (with `box.py`, `units.py` and `averages.py`) is about weights that keep each other
+wrong, `threshold.py` about damping, `ladder.py` about the limits of every method, `proved.py` about samples
+that are proved to suffice.
 """
 
 from __future__ import annotations
 
 from sterling.base.lazy import lazily
+from sterling.theory.averages import chatter_mean as chatter_mean
 from sterling.theory.chatter import Chatter as Chatter
 from sterling.theory.chatter import approach as approach
 from sterling.theory.chatter import chatter as chatter
-from sterling.theory.chatter import chatter_mean as chatter_mean
 from sterling.theory.chatter import samples_for_average as samples_for_average
 from sterling.theory.chatter import samples_for_iterate as samples_for_iterate
 from sterling.theory.labels import FUNCTIONS as FUNCTIONS

@@ -21,7 +21,7 @@ from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.levels import level_values, require_two
 from sterling.surrogates import Surrogate, get_surrogate
-from sterling.theory.chatter import chatter_mean
+from sterling.theory.averages import chatter_mean
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import numbers_of
 from sterling.theory.population import profile, pull

@@ -31,7 +31,7 @@ def test_the_table_tells_theorems_from_estimates_and_measurements():
     said = call("plan", "--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q", columns=160).stdout
     for kind in ("theorem", "mean-field"):
         assert f"{kind}: {KINDS[kind]}" in said
-    assert said.count("of 4 trials at N = ") == 2
+    assert said.count("of 4 trials at N = ") == 3
     assert said.count("not checked here") == 4  # three rows, and what it means
     plain = call("plan", "--n", 8, "--noise", 0.5, columns=160)
     assert "measured" not in plain.stdout

@@ -406,3 +406,17 @@ def test_the_time_of_a_run_leaves_out_what_its_first_call_compiles(monkeypatch):
 
     monkeypatch.setattr(EventEngine, "advance", compiling)
     assert st.train(st.Problem(n=8, samples=100).draw(0), 1000).stats.seconds == 0
+
+
+def test_damped_momentum_is_not_certified_before_it_overshoots():
+    """After two steps every velocity points outwards, and still weights turn again later."""
+    instance = st.Problem(n=4, samples=2000, noise=0.5).draw(0)
+    options = {
+        "schedule": st.Constant(0.3 / st.theory.signal(instance)),
+        "init": -0.3 * instance.teacher,
+        "optimizer": st.SGD(momentum=0.95, damping=0.1),
+        "engine": "dense",
+    }
+    early = st.train(instance, 2, **options)
+    assert (early.verdict, early.certified) == (st.Verdict.OPTIMAL, False)
+    assert len(st.resume(early, instance, 60).flips) > len(early.flips)

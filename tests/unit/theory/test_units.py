@@ -11,8 +11,8 @@ import sterling as st
 from sterling import theory
 from sterling.surrogates import get_surrogate
 from sterling.theory import units
+from sterling.theory.averages import mean_pull
 from sterling.theory.box import fit
-from sterling.theory.chatter import mean_pull
 
 WINDOWS = [(-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0)]
 
