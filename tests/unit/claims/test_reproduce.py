@@ -18,11 +18,13 @@ from sterling.claims.experiments import (
     fresh_data,
     input_distributions,
     learning_rates,
+    levels,
     optimisers,
     restart,
     returns,
     step_sizes,
     surrogate_choice,
+    threshold,
     visits,
 )
 from sterling.claims.finding import Finding, Judgement
@@ -70,6 +72,7 @@ TINY = {
     "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
     "constants": constants.ConstantsBudget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
     "online": fresh_data.FreshDataBudget(n=4, samples=20, instances=2, steps=1_500),
+    "levels": levels.LevelsBudget(n=12, samples=36, instances=2, steps=200),
     "optimisers": optimisers.OptimisersBudget(
         n=8,
         samples=200,
@@ -81,6 +84,13 @@ TINY = {
     "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
     "surrogates": surrogate_choice.SurrogateBudget(
         n=8, samples=200, instances=3, steps=500, surrogates=("relu", "identity")
+    ),
+    "threshold": threshold.ThresholdBudget(
+        n=16,
+        instances=2,
+        damped=threshold.Growth((8, 32), (2.0, 6.0, 18.0), 1.28, steps=500, trials=8),
+        plain=threshold.Growth((4, 6), (0.05, 0.4, 3.0), 3, steps=500, trials=8),
+        settings=(threshold.Setting("relu", 4, "none", 500),),
     ),
 }
 

@@ -1,0 +1,164 @@
+"""Weights of several levels: time averages of long runs beside the chatter law."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from sterling.base.registry import register
+from sterling.claims.claim import SCIENCE, Claim
+from sterling.claims.context import Context
+from sterling.claims.finding import Finding, Reference, mean, picture
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.words import said
+from sterling.model.levels import level_values
+from sterling.plot.curves import against
+from sterling.study import train_kind
+from sterling.study.columns import COUNT, REAL
+from sterling.study.kind import Cell, Look, Seeds
+from sterling.theory import chatter_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Bars: the largest mean difference in units of the distance between levels, and the least correlation.
+CLOSE, ALIKE = 0.015, 0.999
+NAMES = {3: "ternary", 4: "2-bit"}
+
+#: Evidence of each number of levels: (value, low, high) of the mean difference and of the correlation.
+RULE = Rule(
+    (
+        consistent(
+            "for each number of levels the mean difference of the time averages from the law is at most "
+            f"{CLOSE:g} of the distance between levels and the correlation at least {ALIKE:g}",
+            lambda apart, alike: apart[0] <= CLOSE and alike[0] >= ALIKE,
+        ),
+        contradicted(
+            "a 95 % interval of one of the two lies wholly beyond its bar",
+            lambda apart, alike: apart[1] > CLOSE or alike[2] < ALIKE,
+        ),
+    )
+)
+
+
+@dataclass(frozen=True)
+class LevelsBudget:
+    """Runs without label noise on ``instances`` data sets for each number of levels, at a constant rate."""
+
+    n: int
+    samples: int
+    instances: int
+    steps: int
+    levels: tuple[int, ...] = tuple(NAMES)
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
+    instance = cell.problem.draw(seeds.data)
+    orbit = train_kind.run_orbit(cell, seeds, look=look, instance=instance)
+    return {
+        "seed": seeds.data,
+        "average": (orbit.ergodic_mean * np.sqrt(instance.n)).tolist(),
+        "predicted": chatter_mean(instance, cell.settings["surrogate"]).tolist(),
+    }
+
+
+KIND = replace(
+    train_kind.KIND,
+    name="averages",
+    run=_run,
+    columns={"seed": COUNT, "average": REAL.list(), "predicted": REAL.list()},
+    criteria={},
+)
+register(KIND)
+
+
+def measure(context: Context, budget: LevelsBudget) -> Finding:
+    """Compare time averages of weights of several levels with the chatter law, on the same data sets."""
+    rows = {count: _rows(context, budget, count) for count in budget.levels}
+    pairs = {
+        count: [(np.array(row["predicted"]), np.array(row["average"])) for row in one.to_dicts()]
+        for count, one in rows.items()
+    }
+    apart, alike = {}, {}
+    for count, found in pairs.items():
+        low, high = level_values(count)[:2]
+        gaps = [float(np.abs(one - other).mean() / (high - low)) for one, other in found]
+        near = [float(np.corrcoef(one, other)[0, 1]) for one, other in found]
+        name = NAMES.get(count, f"{count} levels")
+        apart[count] = mean(f"mean difference from the law, {name}", gaps, "levels")
+        alike[count] = mean(f"correlation with the law over weights, {name}", near)
+    sentences = [
+        f"With {count} levels the averages differ from the law by {said(apart[count])} on average; the "
+        f"correlation is {said(alike[count])}."
+        for count in budget.levels
+    ]
+    return CLAIM.found(
+        RULE,
+        [tuple((one.value, *one.ends) for one in (apart[count], alike[count])) for count in budget.levels],
+        experiment=(
+            f"{budget.instances} data sets for each number of levels, n = {budget.n}, m = 1, N = "
+            f"{budget.samples:,}, no label noise, identity, full batch, {budget.steps:,} steps of constant "
+            "size 0.5."
+        ),
+        reason=" ".join(sentences),
+        measured=(*apart.values(), *alike.values()),
+        references=(Reference("agreement: mean difference", 0.0, "mean-field", f"{SCIENCE}, 16", "levels"),),
+        pictures=(picture("Time averages of weights of several levels", draw_averages, pairs),),
+        tables={"levels-averages": pl.concat(rows.values())},
+        notes=(
+            "A weight that does not come to rest uses mainly the two levels next to its average, and its "
+            "variance is that of unbiased randomised rounding between them. The law is the two-level chatter "
+            "law with this variance; it has no free parameter.",
+        ),
+    )
+
+
+def _rows(context: Context, budget: LevelsBudget, count: int) -> pl.DataFrame:
+    rows = context.trials(
+        f"levels-{count}",
+        kind=KIND.name,
+        n=budget.n,
+        samples=budget.samples,
+        levels=count,
+        surrogate="identity",
+        schedule="constant:0.5",
+        steps=budget.steps,
+        trials=budget.instances,
+    )
+    return rows.sort("trial").select("levels", "trial", "seed", "average", "predicted")
+
+
+def draw_averages(ax: Axes, pairs: dict[int, list[tuple[np.ndarray, np.ndarray]]]) -> str:
+    """Draw the time average of every weight against its prediction, one series for each number of levels."""
+    series = {}
+    for count, found in pairs.items():
+        low, top = level_values(count)[0], level_values(count)[-1]
+        predicted, average = (np.concatenate(one) for one in zip(*found, strict=True))
+        scale = top - low
+        series[NAMES.get(count, f"{count} levels")] = (predicted - low) / scale, (average - low) / scale
+    axes = "predicted average, mean-field (0: lowest, 1: highest level)", "measured average"
+    against(ax, series, 1.0, axes, "equal")
+    return (
+        "Each mark is the time average of one weight, as a share of the way from the lowest to the highest "
+        "level. Marks on the dashed line agree with the law."
+    )
+
+
+CLAIM = Claim(
+    "levels",
+    "The chatter law for more than two levels",
+    "The time averages of ternary and 2-bit weights follow the chatter law, with the variance of randomised "
+    "rounding between two neighbouring levels.",
+    "mean-field",
+    f"sterling.theory.chatter_mean; {SCIENCE}, 16",
+    measure,
+    {
+        "quick": LevelsBudget(n=48, samples=192, instances=3, steps=4_000),
+        "default": LevelsBudget(n=96, samples=384, instances=8, steps=10_000),
+        "full": LevelsBudget(n=192, samples=768, instances=40, steps=20_000),
+    },
+)
