@@ -116,9 +116,9 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
             "A weight that does not come to rest uses mainly the two levels next to its average, and its "
             "variance is that of unbiased randomised rounding between them. The law is the two-level chatter "
             "law with this variance; it has no free parameter.",
-            f"{still} of {len(table)} runs came to rest. The law is about runs that do not: with n = 48 and "
-            "N = 4n two of three earlier ternary runs came to rest at w*, where the law foretold averages between "
-            "levels. Runs at rest count in the rule too.",
+            f"{still} of {len(table)} runs came to rest. The law is about runs that do not. With n = 48 and "
+            "N = 4n two of three earlier ternary runs came to rest at w*, where the law foretold averages "
+            "between levels. Runs at rest count in the rule too.",
         ),
     )
 
