@@ -36,7 +36,18 @@ SEMANTICS = 2
 #: The parameters of a problem, in the order of tables.
 PROBLEM = tuple(one.name for one in fields(Problem))
 
-_RESERVED = (*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided")
+# Names that settings and columns may not have. Levels are free: some kinds had them before problems did.
+_RESERVED = (
+    *(name for name in PROBLEM if name != "levels"),
+    "cell",
+    "trial",
+    "seconds",
+    "version",
+    "outcome",
+    "trials",
+    "successes",
+    "undecided",
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 Look = Callable[..., None]

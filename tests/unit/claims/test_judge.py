@@ -244,7 +244,8 @@ def test_rules_in_words_have_the_numbers_of_the_code(rule, numbers):
 
 
 def test_every_claim_is_found_and_has_a_budget_for_each_effort():
-    others = ["concentration", "constants", "online", "rates", "restart", "surrogates"]
+    others = ["concentration", "constants", "levels", "online", "optimisers"]
+    others += ["rates", "restart", "surrogates", "threshold"]
     assert list(CLAIMS) == ["P1", "P2", "P3", "P4", "P5", *others]
     for claim in CLAIMS.values():
         assert list(claim.budgets) == ["quick", "default", "full"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from concurrent import futures
 
 import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base import pool, resources
+from sterling.base import resources
 from sterling.model.families import get_family
 from sterling.model.problem import INPUTS, TEACHER, part_seed
 
@@ -124,13 +125,13 @@ def test_a_draw_uses_no_more_threads_than_it_may(threads, monkeypatch):
     """A trial on one thread must not open four pools of all cores."""
     made = []
 
-    class Counted(pool.ThreadPoolExecutor):
+    class Counted(futures.ThreadPoolExecutor):
         def __init__(self, count=None, *arguments, **options):
             made.append(count)
             super().__init__(count, *arguments, **options)
 
     monkeypatch.setattr(resources, "usable_cores", lambda: 4)
-    monkeypatch.setattr(pool, "ThreadPoolExecutor", Counted)
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", Counted)
     expected = st.Problem(n=9, samples=20_000, m=2, noise=0.3).draw(3)
     made.clear()
     assert_same_instance(st.Problem(n=9, samples=20_000, m=2, noise=0.3).draw(3, threads=threads), expected)
