@@ -19,7 +19,7 @@ class Adam(Optimizer):
     With the gradient g = G(w_t) + θS(u − b), step t = 0, 1, … is
 
         m ← β₁m + (1 − β₁)g,   q ← β₂q + (1 − β₂)g²,
-        u ← (1 − η_t λ)u − η_t/(1 − β₁^{t+1}) · m / (√q/√(1 − β₂^{t+1}) + ε),   |u_k| ≤ clip.
+        u ← (1 − η_t λ)u − η_t/(1 − β₁^{t+1}) · m / (√q/√(1 − β₂^{t+1}) + ε),   −clip ≤ u_k ≤ clip.
 
     Its steps do not grow with the gradient, so η_t = rate·(t + 1)^−exponent, not divided by ‖v‖².
 

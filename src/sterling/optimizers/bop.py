@@ -13,7 +13,7 @@ from sterling.optimizers.base import Motion, Optimizer
 
 @dataclass(frozen=True, repr=False)
 class Bop(Optimizer):
-    """Bop: m ← (1 − γ)m + γG, and weight k turns where |m_k| > threshold·S and m_k has its sign.
+    """Bop: m ← (1 − γ)m + γG; weight k turns where m_k has its sign and is beyond ±threshold·S.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ class SGD(Optimizer):
 
     One step is, with the gradient g = G(w_t) + θS(u − b) of the batch,
 
-        v ← βv + g,   u ← (1 − η_t λ)u − η_t v,   |u_k| ≤ clip,
+        v ← βv + g,   u ← (1 − η_t λ)u − η_t v,   −clip ≤ u_k ≤ clip,
 
     and a weight turns once its latent lies beyond band·S on the other side. S is `theory.signal`, the mean
     pull on one wrong weight.
@@ -27,7 +27,7 @@ class SGD(Optimizer):
     momentum : float
         β of the heavy ball, from 0 to below 1.
     clip : float, optional
-        Bound on |u_k| after each step and at the start.
+        Bound on the size of u_k after each step and at the start.
     decay : float
         λ, decoupled: every step multiplies the latents by 1 − η_t λ first.
     damping : float

@@ -13,7 +13,7 @@ from sterling.optimizers.base import Optimizer
 
 @dataclass(frozen=True, repr=False)
 class SignSGD(Optimizer):
-    """u ← u − η_t sign(G), with sign(0) = 0 here.
+    """Steps by the sign of the gradient: u ← u − η_t sign(G), with sign(0) = 0 here.
 
     Notes
     -----

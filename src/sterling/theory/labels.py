@@ -26,6 +26,7 @@ _ARGUMENTS = {
     "surrogate": "str or Surrogate\n    Surrogate gradient: a name or a `Surrogate`.",
     "reference": "array (n,) of −1 and +1, optional\n    A state to use instead of the teacher, such as "
     "``orbit.reference``.",
+    "damping": "float\n    θ, the threshold on the mean gradient in units of S, as of `SGD`.",
     "schedule": "Schedule, optional\n    Step sizes, `Power(0.5, 0.5)` by default.",
 }
 _RAISES = """InputError
