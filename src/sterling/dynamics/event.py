@@ -65,7 +65,7 @@ class EventEngine:
             kind, rate, _, sums = movement.clock
             numbers = *motion, movement.hold, *arguments, kind, rate, sums
             self.kernel = relax.advance
-            self.schedule = relax.Way._make((*numbers, *np.empty((4, n)), np.empty(relax.SHORT)))
+            self.schedule = relax.Relaxation._make((*numbers, *np.empty((4, n)), np.empty(relax.SHORT)))
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)

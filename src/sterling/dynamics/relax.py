@@ -45,7 +45,7 @@ _TINY = 5e-324
 SHORT = 256
 
 
-class Way(NamedTuple):
+class Relaxation(NamedTuple):
     """How latents move: the numbers of `optimizers.base.Motion`, the schedule, and its clock."""
 
     pull: float
