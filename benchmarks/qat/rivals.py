@@ -155,6 +155,26 @@ class Freezing(Rival):
                     weight.latent.data.copy_(torch.where(self.frozen[index], level, weight.latent.data))
 
 
+class Dampening(Rival):
+    """The gradient of λ Σ (q(u) − clip(u))², with q(u) held fixed, is added to that of the latents u.
+
+    Nagel et al. 2022, arXiv 2203.11086, and the authors' code. They raise λ along a cosine.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, strength: Callable[[int], float]):
+        super().__init__(model, optimizer)
+        self.strength = strength
+        optimizer.register_step_pre_hook(self._pull)
+
+    @torch.no_grad()
+    def _pull(self, *_: Any) -> None:
+        for weight in self.weights:
+            if weight.latent.grad is not None:
+                latent, top = weight.latent.detach(), top_code(weight.levels) * weight.scale()
+                pull = 2 * (latent - weight.values()) * (latent.abs() <= top)
+                weight.latent.grad.add_(pull, alpha=self.strength(self.steps))
+
+
 class TransitionRate(Rival):
     """The step size follows a target rate of flips instead of a schedule.
 
