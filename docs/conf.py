@@ -74,7 +74,7 @@ html_copy_source = False
 html_sidebars = {
     name: []
     for name in (
-        *("start", "see", "gallery", "extending", "benchmarks"),
+        *("start", "see", "results", "gallery", "extending", "benchmarks"),
         *("decisions", "glossary", "bibliography", "changelog"),
     )
 }

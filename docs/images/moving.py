@@ -16,11 +16,11 @@ from sterling.plot.style import BLUE, GREY, INK, VERMILLION
 
 N, SAMPLES, NOISE, STEPS = 32, 1600, 0.5, 100_000
 FRAMES, SECONDS, TIMES = 80, 16, 3
-WIDTH, HEIGHT = 720, 330
+WIDTH, HEIGHT = 720, 332
 CELL, GAP = 26, 5
-LEFT, TOP = 24, 64
-RIGHT = 300
-LINE_TOP, LINE_HEIGHT = 232, 66
+LEFT, TOP = 34, 64
+RIGHT = 320
+LINE_TOP, LINE_HEIGHT = 236, 66
 
 
 def history(orbit):
@@ -77,6 +77,10 @@ def draw(orbit):
         parts.append(f"{box}{change}</rect>")
     middle, reach, pitch = TOP + 62, 60, (WIDTH - RIGHT - 20) / orbit.n
     parts.append(f'<line x1="{RIGHT}" x2="{WIDTH - 20}" y1="{middle}" y2="{middle}" stroke="{GREY}"/>')
+    parts += [
+        text(RIGHT - 8, middle - reach * value + 4, label, font_size=12, fill=GREY, text_anchor="end")
+        for value, label in ((1, "1"), (0, "0"), (-1, "−1"))
+    ]
     for k in range(orbit.n):
         x = RIGHT + (k + 0.5) * pitch
         places = [f"{middle - reach * mean:.0f}" for mean in means[:, k]]
@@ -86,14 +90,17 @@ def draw(orbit):
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{middle}" y2="{places[-1]}" stroke="{colours[-1]}" '
             f'stroke-width="6">{moving("y2", places)}{change}</line>'
         )
-    high = max(4, int(wrong[len(wrong) // 3 :].max()))
+    high = int(wrong.max())
     across = np.linspace(LEFT, WIDTH - 20, len(at))
-    down = LINE_TOP + LINE_HEIGHT * (1 - np.minimum(wrong, high + 2) / (high + 2))
+    down = LINE_TOP + LINE_HEIGHT * (1 - wrong / high)
     points = " ".join(f"{x:.0f},{y:.0f}" for x, y in zip(across, down, strict=True))
     reveal = moving("width", [f"{x - LEFT + 2:.0f}" for x in across])
     base = LINE_TOP + LINE_HEIGHT
+    for y, label in ((LINE_TOP, high), (base, 0)):
+        parts.append(text(LEFT - 8, y + 4, label, font_size=12, fill=GREY, text_anchor="end"))
     parts += [
-        text(LEFT, LINE_TOP - 10, "wrong weights, step by step", font_size=12, fill=GREY),
+        f'<line x1="{LEFT}" x2="{LEFT}" y1="{LINE_TOP}" y2="{base}" stroke="{GREY}"/>',
+        text(LEFT, LINE_TOP - 14, "number of wrong weights now", font_size=12, fill=GREY),
         f'<line x1="{LEFT}" x2="{WIDTH - 20}" y1="{base}" y2="{base}" stroke="{GREY}"/>',
         f'<clipPath id="so-far"><rect x="{LEFT - 1}" y="{LINE_TOP - 6}" width="{WIDTH}" '
         f'height="{LINE_HEIGHT + 9}">{reveal}</rect></clipPath>',

@@ -181,3 +181,9 @@ def test_programs_and_claims_that_a_page_names_exist(page):
         assert (ROOT / name).exists(), name
     claims = {key for keys in re.findall(r"--only ([\w,]+)", text) for key in keys.split(",")}
     assert claims <= set(catalogue.find())
+
+
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 900
+    assert len(re.findall(r"\d+(?:[.,]\d+)*", text)) <= 60

@@ -38,6 +38,19 @@ class Grid:
         """Number of different codes in use."""
         return int(self.codes.unique().numel())
 
+    def dequantise(self, codes: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return the values of other codes, given the present values."""
+        if self.even:
+            return (self.scale * codes.to(self.scale.dtype)).to(values.dtype)
+        sizes, present = self.scale.expand(codes.shape).double(), self.codes.unique()
+        rank = torch.searchsorted(present, self.codes.contiguous()).flatten()
+        flat, total = sizes.flatten(), torch.zeros(len(present), dtype=torch.float64, device=codes.device)
+        table = total.index_add(0, rank, values.double().flatten() * flat) / total.index_add(
+            0, rank, flat.square()
+        )
+        asked = torch.searchsorted(present, codes.to(present).contiguous()).clamp_max(len(present) - 1)
+        return (sizes * table[asked]).to(values.dtype)
+
 
 def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid | None:
     """Return the grid on which the values lie, or None if there is no such grid.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sterling.torch.functions import MOST_EVEN
 from sterling.torch.grids import Grid, GridReader
 
 _PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
@@ -26,8 +27,8 @@ class QuantisedWeight:
 
     Parameters
     ----------
-    latent : Parameter
-        The leaf that the optimiser moves.
+    latent : Parameter or Tensor
+        The leaf that the optimiser moves. Without latents: the tensor that holds the codes, perhaps packed.
     levels : int
         Number of values that a weight can take.
     framework : str
@@ -42,6 +43,12 @@ class QuantisedWeight:
         The names under which the layers hold the weight; the first is `name`.
     factors : iterable of Parameter
         The factors of LoRA, which are trained if the latents are frozen.
+    dequantise : function of codes, optional
+        Function that the method of this name calls; by default it multiplies codes by the scale.
+    shape : Size, optional
+        Shape of the codes; by default that of the latents.
+    stored : bool
+        Whether there are no latents, because a buffer or parameter holds the codes.
 
     Examples
     --------
@@ -57,7 +64,7 @@ class QuantisedWeight:
 
     def __init__(
         self,
-        latent: nn.Parameter,
+        latent: torch.Tensor,
         levels: int,
         framework: str,
         values: Reading,
@@ -67,10 +74,14 @@ class QuantisedWeight:
         modules: Iterable[nn.Module] = (),
         places: Iterable[str] = (),
         factors: Iterable[torch.Tensor] = (),
+        dequantise: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        shape: torch.Size | None = None,
+        stored: bool = False,
     ):
         self.name, self.latent, self.modules, self.levels = name, latent, tuple(modules), levels
         self.framework, self.places = framework, tuple(places) or (name,)
-        self._factors = tuple(factors)
+        self.shape, self.stored = latent.shape if shape is None else shape, stored
+        self._factors, self._dequantise = tuple(factors), dequantise
         self._values, self._codes, self._scale = values, codes, scale
 
     @torch.no_grad()
@@ -80,7 +91,7 @@ class QuantisedWeight:
         Returns
         -------
         Tensor
-            Detached, in the shape of the latents.
+            Detached, of the shape `shape`.
         """
         return self._values().detach()
 
@@ -93,7 +104,7 @@ class QuantisedWeight:
         Returns
         -------
         Tensor
-            int8, in the shape of the latents.
+            int8, or int16 if the quantiser's codes may lie beyond ±127; of the shape `shape`.
         """
         return self._codes().detach()
 
@@ -107,6 +118,25 @@ class QuantisedWeight:
             Broadcasts to the weight: values ≈ scale · codes.
         """
         return self._scale().detach()
+
+    @torch.no_grad()
+    def dequantise(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the values that the weight would have with these codes and its current levels.
+
+        Parameters
+        ----------
+        codes : Tensor
+            Codes of the shape `shape`.
+
+        Returns
+        -------
+        Tensor
+            Of the shape `shape` and the type of the values.
+        """
+        if self._dequantise is not None:
+            return self._dequantise(codes).detach()
+        scale = self.scale()
+        return scale * codes.to(scale.dtype)
 
     @property
     def trained(self) -> tuple[torch.Tensor, ...]:
@@ -130,14 +160,14 @@ class QuantisedWeight:
             return self._values()
 
     def __repr__(self) -> str:
-        size = f"{self.latent.numel():,} weights on {self.levels} levels"
+        size = f"{self.shape.numel():,} weights on {self.levels} levels"
         kind = ", LoRA on a frozen base" if self.merged else "" if self.trained else ", frozen"
         return f"<QuantisedWeight {self.name!r}: {size}, {self.framework}{kind}>"
 
 
 def on_grid(
     grid: Grid,
-    latent: nn.Parameter,
+    latent: torch.Tensor,
     framework: str,
     values: Reading,
     levels: int | None = None,
@@ -145,13 +175,21 @@ def on_grid(
 ) -> QuantisedWeight:
     """Return a handle whose codes and scale are read off the values."""
     reader = GridReader(grid)
+    wide = grid.codes.dtype == torch.int16 or (levels or grid.levels) > MOST_EVEN
+    kind = torch.int16 if wide else torch.int8
+
+    def dequantise(codes: torch.Tensor) -> torch.Tensor:
+        present = values()
+        return reader.read(present, latent).dequantise(codes, present)
+
     return QuantisedWeight(
         latent,
         levels or grid.levels,
         framework,
         values,
-        codes=lambda: reader.read(values(), latent).codes,
+        codes=lambda: reader.read(values(), latent).codes.to(kind),
         scale=lambda: reader.read(values(), latent).scale,
+        dequantise=dequantise,
         **rest,
     )
 

@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.functions import top_code
+from sterling.torch.functions import MOST_EVEN, top_code
 from sterling.torch.grids import centred, find_grid
 from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
 from sterling.torch.parametrized import quantiser_of
@@ -301,8 +301,10 @@ def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Rea
         values()  # the scale is that of the last forward pass
         return scale()
 
+    kind = torch.int8 if levels <= MOST_EVEN else torch.int16
+
     def codes() -> torch.Tensor:
-        return (values() / scale()).round().to(torch.int8)
+        return (values().float() / scale().float()).round().to(kind)
 
     return QuantisedWeight(layer.weight, levels, framework, values, codes, current)
 
