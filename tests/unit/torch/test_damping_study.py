@@ -46,9 +46,7 @@ def test_methods_train(method):
     assert found["never", 0.0, "last"][3] > 0
 
 
-def test_the_plan_runs_whole_seeds_and_knows_its_cost(monkeypatch):
-    monkeypatch.setattr(plan, "STRENGTHS", {"text": "0.3", "mnist": "0.3"})
-    monkeypatch.setattr(plan, "METHODS", {"digits": {"adam": 0.1}, "mnist": {"bop": 0.1}})
+def test_the_plan_runs_whole_seeds_and_knows_its_cost():
     steps = [(seeds, one.name) for seeds, one in plan.schedule("runs")]
     block = [name for seeds, name in steps if seeds == 1][:3]
     assert [steps.index((seeds, name)) for seeds in (1, 2, 3) for name in block] == list(range(9))
