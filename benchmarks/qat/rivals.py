@@ -285,6 +285,25 @@ class Bop(torch.optim.Optimizer):
                 p.copy_(torch.where(flip, -p, p))
 
 
+class Lion(torch.optim.Optimizer):
+    """Steps of one size, in the direction of a mean of the gradient; with (0, 0) that of its sign.
+
+    u ← u − η·sign(β₁·m + (1 − β₁)·g); m ← β₂·m + (1 − β₂)·g. Chen et al. 2023, arXiv 2302.06675.
+    """
+
+    def __init__(self, latents: list[nn.Parameter], lr: float, faster: float, slower: float):
+        super().__init__(latents, {"lr": lr, "faster": faster, "slower": slower})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                p.sub_(torch.sign(mean.lerp(p.grad, 1 - group["faster"])), alpha=group["lr"])
+                mean.lerp_(p.grad, 1 - group["slower"])
+
+
 def parq(
     latents: Iterable[nn.Parameter],
     others: Iterable[nn.Parameter],

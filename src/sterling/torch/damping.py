@@ -87,7 +87,7 @@ class Damping:
         if not self.weights:
             raise InputError("the optimizer moves no quantised weight: give the optimizer of this model")
         for one in self.weights:
-            if one.merged or one.framework == "parq" or getattr(one, "stored", False):
+            if one.merged or one.framework == "parq" or one.stored:
                 raise InputError(f"{one.name!r} has no latents that can move: train it without damping")
         self._spacing = [grid_of(one.levels, one.codes())[2] for one in self.weights]
         self.close = after_each_step(self.optimizer, self._after_step)  # ends the damping
