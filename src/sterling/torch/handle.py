@@ -181,9 +181,8 @@ def on_grid(reader: CodeReader, framework: str, levels: int | None = None, **res
         framework,
         reader.values,
         codes,
-        scale=lambda: reader.read().scale,
         dequantise=lambda codes: reader.read().dequantise(codes, reader.values()),
-        **rest,
+        **{"scale": lambda: reader.read().scale, **rest},
     )
     return handle
 

@@ -37,7 +37,7 @@ class Integers(TorchDispatchMode):
 
     def __init__(self, shape: torch.Size, places: Collection[Place], sources: Collection[torch.Tensor]):
         super().__init__()
-        self.shape, self.places = shape, places
+        self.shape, self.places, self._rows = shape, places, shape[0] if shape else 1
         self.heard: dict[Place, torch.Tensor] = {}
         self.bounds: list[tuple[float, float]] = []
         self.origins: dict[int | Place, frozenset[int]] = {_home(x): frozenset((id(x),)) for x in sources}
@@ -53,7 +53,7 @@ class Integers(TorchDispatchMode):
 
     def _hear(self, func: Any, given: Any, one: torch.Tensor) -> None:
         size, name = self.shape.numel(), func._schema.name.rpartition(":")[2].rstrip("_")
-        fits = size <= one.numel() <= _PADDED * size and one.numel() % self.shape[0] == 0
+        fits = size <= one.numel() <= _PADDED * size and one.numel() % self._rows == 0
         self._count += fits
         place, codes = (self._count, name), one
         if self.places and place not in self.places:
@@ -95,7 +95,7 @@ class Integers(TorchDispatchMode):
 
     def _codes(self, one: torch.Tensor) -> torch.Tensor:
         """Return a copy in the weight's shape; a quantiser in blocks may have padded the rows."""
-        rows = one.detach().reshape(self.shape[0], -1)[:, : self.shape.numel() // self.shape[0]]
+        rows = one.detach().reshape(self._rows, -1)[:, : self.shape.numel() // self._rows]
         return rows.reshape(self.shape).to(torch.int16, copy=True)
 
 

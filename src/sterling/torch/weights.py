@@ -141,7 +141,15 @@ def torchao(layer: Any) -> QuantisedWeight | None:
     dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
     bits = dtype.removeprefix("u").removeprefix("int")
     levels = 2 ** int(bits) if bits.isdigit() else None
-    return _read("torchao", layer, lambda: layer.weight_fake_quantizer(layer.weight), levels)
+
+    def scale() -> torch.Tensor:
+        """Return the scale exactly, because the largest weight of a group is half-way between two levels."""
+        layer.weight_fake_quantizer(layer.weight)
+        step = layer.weight_fake_quantizer.scale
+        return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
+
+    own = {"scale": scale} if levels and hasattr(quantiser, "scale") else {}
+    return _read("torchao", layer, lambda: layer.weight_fake_quantizer(layer.weight), levels, **own)
 
 
 def brevitas(layer: Any) -> QuantisedWeight | None:
@@ -274,6 +282,8 @@ def _is_from(package: str, thing: Any) -> bool:
     return thing is not None and type(thing).__module__.partition(".")[0] == package
 
 
-def _read(framework: str, layer: Any, values: Reading, levels: int | None) -> QuantisedWeight | None:
+def _read(
+    framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading
+) -> QuantisedWeight | None:
     reader = CodeReader(values, layer.weight)
-    return None if reader.grid is None else on_grid(reader, framework, levels)
+    return None if reader.grid is None else on_grid(reader, framework, levels, **own)
