@@ -1,17 +1,18 @@
 """The weights that a module, a checkpoint, an ONNX or a GGUF file holds, as numbers. Files are not trusted.
 
-A reader returns a function for each tensor, so that one tensor is dequantised at a time; `verifying` compares.
+A reader returns a function for each tensor, so that one is dequantised at a time; `verifying` compares.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from sterling.errors import InputError
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.taps import in_one_sentence
 
-_ROLE = re.compile(r"(.+?)[._:](scale|zero_point|zero|qdata|int_data|quantized|codes|packed)s?")
+_ROLE = re.compile(r"(.+?)[._:](scale|zero_point|qdata|quantized|codes)s?")
 _WRAPPER = re.compile(r"(^|\.)(module|_orig_mod|_fsdp_wrapped_module|parametrizations)(?=\.)|\.original\d*$")
 #: Operators of ONNX that are computed on the way from constants to a layer.
 _FOLDED = ("DequantizeLinear", "QuantizeLinear", "Clip", "Transpose", "Identity", "Cast")
@@ -46,17 +47,18 @@ Artefact = tuple[dict[str, Read], Callable[[str], str]]  # by name; what the for
 def opened(artefact: Any) -> Artefact:
     """Return the tensors of a module or a file."""
     if isinstance(artefact, nn.Module):
-        state = {name: one for name, one in artefact.state_dict().items() if torch.is_tensor(one)}
-        return _tensors(state, state.__getitem__), plain
+        return _state(artefact.state_dict()), plain
     path = as_path(artefact, "artefact")
     readers = {".safetensors": _safetensors, ".pt": _checkpoint, ".onnx": _onnx, ".gguf": _gguf}
-    if path.suffix.lower() not in readers:
-        raise InputError(
-            f"{printable(path)} has an unknown format: give a module or a file {', '.join(readers)}"
-        )
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{printable(path)} has an unknown format: give a module or {', '.join(readers)}")
     if (problem := unreadable(path)) is not None:
         raise InputError(problem)
-    return readers[path.suffix.lower()](path)
+    found = reader(path)
+    if not found[0]:
+        raise ValueError("it holds no tensors")
+    return found
 
 
 @contextlib.contextmanager
@@ -86,63 +88,53 @@ def _safetensors(path: Path) -> Artefact:
 
 
 def _checkpoint(path: Path) -> Artefact:
-    found: dict[str, torch.Tensor] = {}
-
-    def gather(value: Any, name: str) -> None:
-        if torch.is_tensor(value):
-            found[name] = value
-        for key, inner in value.items() if isinstance(value, dict) else ():
-            gather(inner, f"{name}.{key}".lstrip("."))
-
-    gather(torch.load(path, map_location="cpu", weights_only=True), "")
-    return _tensors(found, found.__getitem__), plain
+    try:
+        return _state(torch.load(path, map_location="cpu", weights_only=True)), plain
+    except UnpicklingError:  # of code, or a damaged file
+        raise ValueError("it is no state dict of tensors") from None
 
 
-def _tensors(names: Iterable[str], get: Callable[[str], torch.Tensor]) -> dict[str, Read]:
+def _state(state: dict[str, Any]) -> dict[str, Read]:
+    tensors = {name: one for name, one in state.items() if torch.is_tensor(one)}
+    return _tensors(tensors, tensors.__getitem__)
+
+
+def _tensors(names: Collection[str], get: Callable[[str], torch.Tensor]) -> dict[str, Read]:
     """Return the tensors of a checkpoint; codes take the scale and the zero point that bear their name."""
-    main: list[str] = []
-    parts: dict[tuple[str, str], str] = {}
-    for name in names:
-        role = _ROLE.fullmatch(name)
-        if role and role[2] in ("scale", "zero_point", "zero"):
-            parts[plain(name), role[2][:4]] = name
-        else:
-            main.append(name)
+    roles = {name: role[2] for name in names if (role := _ROLE.fullmatch(name))}
+    parts = {(plain(name), role): name for name, role in roles.items() if role in ("scale", "zero_point")}
 
-    def part(owner: str, role: str) -> torch.Tensor | None:
-        fitting = [parts[one, role] for one in (owner, owner.removesuffix(".weight")) if (one, role) in parts]
-        return get(fitting[0]).detach().cpu() if fitting else None
+    def part(owner: str, role: str, shape: torch.Size) -> torch.Tensor | None:
+        own = parts.get((owner, role), parts.get((owner.removesuffix(".weight"), role)))
+        return None if own is None else _spread(get(own).detach().cpu(), shape)
 
     def read(name: str, weight: QuantisedWeight) -> Stored:
         codes = get(name).detach().cpu()
-        if type(codes) is not torch.Tensor or codes.is_quantized:
-            values: torch.Tensor = codes.dequantize()
-            return Stored(type(codes).__name__, values.double(), values.dtype)
         kind = str(codes.dtype).removeprefix("torch.")
-        if codes.dtype == torch.uint8 and 4 * codes.numel() == weight.shape.numel():
-            codes = (
-                torch.cat([codes >> bits & 3 for bits in (0, 2, 4, 6)]).to(torch.int8) - 1
-            )  # BitNet's order
-        scale, zero = part(plain(name), "scal"), part(plain(name), "zero")
+        if type(codes) is not torch.Tensor or codes.is_quantized:
+            kind, codes = type(codes).__name__, codes.dequantize()
+        if codes.dtype == torch.uint8 and 4 * codes.numel() == weight.shape.numel():  # as BitNet packs them
+            codes = torch.cat([codes >> bits & 3 for bits in (0, 2, 4, 6)]).to(torch.int8) - 1
         floats = codes.is_floating_point() and codes.dtype.itemsize > 1 and not codes.equal(codes.round())
-        if scale is None or floats:  # floats are values, even if a scale lies beside them
+        scale = None if floats else part(plain(name), "scale", codes.shape)
+        if scale is None:  # floats are values, even if a scale lies beside them
             return Stored(kind, codes.double(), codes.dtype)
-        shift = 0.0 if zero is None else _spread(zero, codes.shape)
-        return Stored(kind, (codes.double() - shift) * _spread(scale, codes.shape), scale.dtype)
+        zero = part(plain(name), "zero_point", codes.shape)
+        shifted = codes.double() if zero is None else codes.double() - zero.double()
+        return Stored(kind, shifted * scale.double(), scale.dtype)
 
-    return {name: partial(read, name) for name in main}
+    return {name: partial(read, name) for name in names if name not in parts.values()}
 
 
 def _spread(scale: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """Return the scale of each weight, from one for each block or for each run of weights."""
-    scale = scale.double()
     sizes = list(zip(shape, scale.shape, strict=False))
     if scale.ndim == len(shape) and all(few and many % few == 0 for many, few in sizes):
         for axis, (many, few) in enumerate(sizes):
             scale = scale.repeat_interleave(many // few, dim=axis)
         return scale
     if not scale.numel() or shape.numel() % scale.numel():
-        raise InputError(f"scales of the shape {tuple(scale.shape)} do not fit codes of {tuple(shape)}")
+        raise ValueError(f"scales of the shape {tuple(scale.shape)} do not fit codes of {tuple(shape)}")
     return scale.flatten().repeat_interleave(shape.numel() // scale.numel()).reshape(shape)
 
 
@@ -221,15 +213,13 @@ def _gguf(path: Path) -> Artefact:
 
     known = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
     arch = known.get(about["architecture"].contents()) if "architecture" in about else None
-    table = None if arch is None else gguf.get_tensor_name_map(arch, len(file.tensors))
+    table: Any = None if arch is None else gguf.get_tensor_name_map(arch, len(file.tensors))
 
     def alias(name: str) -> str:
-        words = plain(name).split(".")
-        for tail in (".".join(words[start:]) for start in range(len(words) if table else 0)):
-            for front in ("", "model."):
-                if (known := table.get_name(f"{front}{tail}", (".weight",))) is not None:
-                    return known
-        return plain(name)
+        words = plain(name).split(".") if table else ()
+        tails = [".".join(words[start:]) for start in range(len(words))]
+        tried = [f"{front}{tail}" for tail in tails for front in ("", "model.")]
+        return next((known for one in tried if (known := table.get_name(one, (".weight",)))), plain(name))
 
     return {one.name: partial(read, one) for one in file.tensors}, alias
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TensorCheck:
-    """One quantised tensor of the model beside one of the artefact; `Verification.frame` explains the fields."""
+    """One quantised tensor, here and in the artefact; `Verification.frame` explains the fields."""
 
     tensor: str
     weights: int
@@ -30,14 +30,16 @@ class TensorCheck:
 
     def sentence(self) -> str:
         """Return what differs, where, and why."""
+        where = f"{self.stored_as} ({self.kind})"
         if self.first is None:
-            where = f" in {self.stored_as} ({self.kind})" if self.stored_as else ""
-            return f"{self.tensor}{where}: {self.cause}."
+            return f"{self.tensor}{f' in {where}' if self.stored_as else ''}: {self.cause}."
         parts = [(self.codes, "code"), (self.scales, "scale")]
-        what = " and ".join(f"{counted(n, noun)}" for n, noun in parts if n)
+        what = " and ".join(counted(count, noun) for count, noun in parts if count)
+        differ = "differs" if self.codes + self.scales == 1 else "differ"
+        found, expected = (f"{one:.6g}".replace("-", "−") for one in (self.found, self.expected))
         return (
-            f"{self.tensor}: {what} of {self.weights:,} weights differ in {self.stored_as} ({self.kind}), first "
-            f"at {list(self.first)}, {self.found:.6g} instead of {self.expected:.6g}: {self.cause}."
+            f"{self.tensor}: {what} of {self.weights:,} weights {differ} in {where}, "
+            f"first at {list(self.first)} with {found} instead of {expected}: {self.cause}."
         )
 
 
@@ -63,19 +65,6 @@ class Verification(Report):
         """One sentence for each tensor that differs or is missing."""
         return [row.sentence() for row in self.rows if row.cause]
 
-    def headline(self) -> str:
-        """Return one line that says whether the artefact holds what was trained.
-
-        Returns
-        -------
-        str
-            It counts the tensors that differ.
-        """
-        total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
-        if self.ok:
-            return f"The artefact holds the codes and scales of {total}."
-        return f"The artefact differs in {wrong} of {total}."
-
     def frame(self) -> pl.DataFrame:
         """Return one row for each tensor.
 
@@ -93,16 +82,11 @@ class Verification(Report):
         rows = [{**asdict(row), "first": row.first and list(row.first)} for row in self.rows]
         return pl.DataFrame(rows, schema_overrides=types)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values.
-
-        Returns
-        -------
-        dict
-            ``ok``, ``headline``, ``findings`` and ``tensors``, the rows of `frame`.
-        """
-        tensors = [asdict(row) for row in self.rows]
-        return {"ok": self.ok, "headline": self.headline(), "findings": self.findings, "tensors": tensors}
+    def _headline(self) -> str:
+        total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
+        if self.ok:
+            return f"The artefact holds the codes and scales of {total}."
+        return f"The artefact differs in {wrong} of {total}."
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
         titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
@@ -114,7 +98,7 @@ class Verification(Report):
             )
             for row in self.rows
         ]
-        return [self.headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
+        return [self._headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
 
     def __repr__(self) -> str:
-        return f"<Verification: {self.headline()}>"
+        return f"<Verification: {self._headline()}>"

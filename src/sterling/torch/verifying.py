@@ -86,7 +86,7 @@ def verify(
         for weight in weights:
             rows += [_compared(weight, name, tensors[0][name](weight)) for name in pairs[weight.name]]
             if not pairs[weight.name]:
-                cause = "no tensor has its name, and none alone has its shape: give names={…}"
+                cause = "no tensor has its name: give names={…}"
                 rows.append(TensorCheck(weight.name, weight.shape.numel(), cause=cause))
     return Verification(rows)
 
@@ -142,140 +142,144 @@ def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck
         return check
     found = min(orders, key=lambda order: int(model.far(order).sum()))
     wrong = model.far(found)
-    if not bool(wrong.any()):
-        return check
-    first = tuple(map(int, torch.unravel_index(wrong.flatten().int().argmax(), wrong.shape)))
-    check.first, check.expected, check.found = first, float(model.values[first]), float(found[first])
-    factor = model.factor(found)
-    check.codes = int(model.far(found, factor * model.values).sum())
-    check.scales = int(model.far(factor * model.values).sum())
-    check.cause = _cause(model, found, factor, wrong, stored)
+    if bool(wrong.any()):
+        check.first = tuple(map(int, torch.unravel_index(wrong.flatten().int().argmax(), wrong.shape)))
+        check.expected, check.found = float(model.values[check.first]), float(found[check.first])
+        check.codes = int(wrong.sum())
+        check.cause = _cause(check, model, stored, found, wrong)
     return check
 
 
 class _Levels:
-    """The levels of a weight of the model, and which other values differ from them by more than rounding."""
+    """The values of a weight of the model in float64, and how far rounding may move them."""
 
     def __init__(self, weight: QuantisedWeight, precision: torch.dtype):
-        self.raw, scale = weight.values().cpu(), weight.scale().cpu()
-        self.codes, self.weight = weight.codes().cpu().double(), weight
-        types = [one for one in (self.raw.dtype, precision) if one.is_floating_point]
-        self.rounding = _NEAR + max(torch.finfo(one).eps for one in types) / 2
-        smallest = [torch.finfo(one).smallest_normal * torch.finfo(one).eps for one in types]
-        self.scale = scale.double().broadcast_to(self.raw.shape)
-        self.least = max(smallest) * self.codes.abs() + 1e-6 * self.scale.abs()
-        self.values = self.scale * self.codes  # without the rounding of latent + (quantised − latent)
-        noise = 16 * torch.finfo(self.raw.dtype).eps * self.raw.abs().max()
+        raw, step = weight.values().cpu(), weight.scale().cpu()
+        self.weight, self.raw, self.step = weight, raw.double(), step
+        self.codes, self.scale = weight.codes().cpu().double(), step.double().broadcast_to(raw.shape)
+        types = [torch.finfo(one) for one in (raw.dtype, precision) if one.is_floating_point]
+        self.rounding = _NEAR + max(one.eps for one in types) / 2
+        subnormal = max(one.smallest_normal * one.eps for one in types)
+        self.least = subnormal * self.codes.abs() + 1e-6 * self.scale.abs()
+        self.values = self.scale * self.codes  # without the rounding error of latent + (quantised − latent)
+        noise = 16 * torch.finfo(raw.dtype).eps * self.raw.abs().max()
         self.even = bool(((self.values - self.raw).abs() <= noise).all())
         if not self.even:
-            self.values = self.raw.double()
-        self._groups = scale
+            self.values = self.raw
 
-    def far(self, found: torch.Tensor, values: torch.Tensor | None = None) -> torch.Tensor:
-        """Return where values are not those expected; those of the model if no others are given."""
-        expected = self.values if values is None else values
-        far = ~((found - expected).abs() <= self.rounding * expected.abs() + self.least)  # so NaN is far
-        return far if values is not None else far & (found != self.raw)
+    def far(self, found: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
+        """Return where values differ by more than rounding, from those of the model by default."""
+        wanted = self.values if expected is None else expected
+        far = ~((found - wanted).abs() <= self.rounding * wanted.abs() + self.least)  # so NaN is far
+        return far if expected is not None else far & (found != self.raw)
 
-    def groupings(self) -> Iterator[torch.Tensor]:
-        """Return the group of each weight: by the model's scale, by index of an axis, and by runs."""
-        size, shape, own = self.raw.numel(), self.raw.shape, self._groups
-        if own.numel() < size:
-            yield torch.arange(own.numel()).reshape(own.shape).broadcast_to(shape).flatten()
+    def groups(self) -> Iterator[torch.Tensor]:
+        """Return a number of a group for each weight: by the model's scale, by index of an axis, by runs."""
+        shape, flat = self.raw.shape, torch.arange(self.raw.numel())
+        if self.step.numel() < flat.numel():
+            yield torch.arange(self.step.numel()).reshape(self.step.shape).broadcast_to(shape).flatten()
         else:
-            yield (own.flatten().diff(prepend=own.flatten()[:1]) != 0).cumsum(0)
-        flat = torch.arange(size)
+            yield self.step.flatten().diff(prepend=self.step.flatten()[:1]).ne(0).cumsum(0)
         for axis in range(len(shape)):
             yield flat // math.prod(shape[axis + 1 :]) % shape[axis]
         yield from (flat // run for run in GROUPS if shape[-1] % run == 0)
 
     def factor(self, found: torch.Tensor) -> torch.Tensor:
-        """Return by what the scale of each weight was multiplied, in the groups that explain most."""
+        """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
         best, fewest = torch.ones_like(found), int(self.far(found).sum())
-        used = (self.values != 0) & found.isfinite() & (found != 0)
-        ratios = (found / self.values).abs()[used]
-        for group in self.groupings():
-            members, count = group[used.flatten()], int(group.max()) + 1
-            order = ratios.argsort()
-            order = order[members[order].argsort(stable=True)]
-            sizes = members.bincount(minlength=count)
-            middle = (sizes.cumsum(0) - (sizes + 2) // 2).clamp_min(0)
-            median = torch.where(sizes > 1, ratios[order[middle]], 1.0) if len(order) else torch.ones(count)
-            tried = median.double()[group].reshape(found.shape)
-            after, before = self.far(found, tried * self.values), self.far(found, self.values)
-            better = group.bincount(after.flatten(), count) < group.bincount(before.flatten(), count)
-            tried = torch.where(better[group].reshape(found.shape), tried, 1.0)
-            left = int(self.far(found, tried * self.values).sum())
+        ratios = (found / self.values).abs().flatten()
+        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios > 0)
+        for group in self.groups():
+            ends = torch.zeros(int(group.max()) + 1, dtype=found.dtype)
+            low, high = (
+                ends.scatter_reduce(0, group[used], ratios[used], how, include_self=False)
+                for how in ("amin", "amax")
+            )
+            shared = (high - low <= 2 * self.rounding * high) & (
+                group[used].bincount(minlength=len(ends)) > 1
+            )
+            factor = torch.where(shared, low, 1.0)[group].reshape(found.shape)
+            left = int(self.far(found, factor * self.values).sum())
             if left < fewest:
-                best, fewest = tried, left
+                best, fewest = factor, left
         return best
 
 
 def _cause(
-    model: _Levels, found: torch.Tensor, factor: torch.Tensor, wrong: torch.Tensor, stored: Stored
+    check: TensorCheck, model: _Levels, stored: Stored, found: torch.Tensor, wrong: torch.Tensor
 ) -> str:
-    """Return the first cause that the numbers confirm."""
-    weight, count = model.weight, int(wrong.sum())
+    """Return the first cause that the numbers confirm, and count codes and scales."""
+    weight, count = model.weight, check.codes
 
     def holds(far: torch.Tensor) -> bool:
         return int(far.sum()) <= _REST * count
 
+    def count_apart(codes: torch.Tensor, scale: torch.Tensor) -> None:
+        check.codes = int(codes.sum())
+        check.scales = int((model.far(scale, model.scale) & (model.values != 0)).sum())
+
     if not bool(found[wrong].isfinite().any()):
         return "the values are not finite"
     for axes in list(permutations(range(found.ndim)))[1:]:
-        turned = found.permute(axes)
-        if turned.shape == weight.shape and holds(model.far(turned)):
-            return "it is transposed"
-    latent = None
+        if found.permute(axes).shape == found.shape:
+            kept = model.scale * model.codes.permute(axes)  # the codes are turned, and their scales are not
+            if holds(model.far(found.permute(axes))) or (model.even and holds(model.far(found, kept))):
+                return "it is transposed"
+    sources = [model.values]
     if not weight.stored and weight.latent.shape == weight.shape:
-        latent = weight.latent.detach().cpu().double()
-        if holds(model.far(found, latent)):
+        sources.append(weight.latent.detach().cpu().double())
+        if holds(model.far(found, sources[1])):
             return "it holds the float latents, not their quantised values"
     if holds(model.far(-found) & wrong):
         return "the signs are flipped"
-    step = factor * model.scale
-    if not bool(model.far(found, factor * model.values).any()):
+    factor = model.factor(found)
+    if holds(other := model.far(found, factor * model.values)):
+        count_apart(other, factor * model.scale)
         if not stored.precision.is_floating_point:
             return "no scale lies beside the codes"
-        if not bool(model.far(1 / model.scale, step)[wrong].any()):
+        if not bool(model.far(factor * model.scale, 1 / model.scale)[wrong].any()):
             return "the scale is inverted"
-        low, high = float(factor[wrong].min()), float(factor[wrong].max())
-        return f"the codes are the same, but the scale is multiplied by {_between(low, high)}"
+        return f"the scale is multiplied by {_range(factor[wrong & (factor != 1)])}"
+    shift = ((found - model.values) / model.scale).nan_to_num().round()
+    if not model.even:
+        return "no usual cause fits"
+    if holds(model.far(found, model.values + shift * model.scale)):
+        lines = (
+            torch.zeros(int(g.max()) + 1, dtype=torch.bool).index_fill(0, g[wrong.flatten()], True)[g]
+            for g in model.groups()
+        )
+        offsets = shift[wrong].unique()
+        if len(offsets) == 1 and count > 1 and any(holds(line & ~wrong.flatten()) for line in lines):
+            return f"the zero point is off by {number(int(offsets))}"
+        codes = model.codes + shift
+        if codes.min() < codes.max() and model.codes.clamp(codes.min(), codes.max()).equal(codes):
+            return f"the codes are clipped to the range {_range(codes)}"
+        return "no usual cause fits"
     grid = find_grid(found.to(stored.precision if stored.precision.is_floating_point else torch.float32))
-    if grid is not None and grid.even and model.even:
-        own = grid.scale.double().broadcast_to(found.shape).clamp_min(torch.finfo(torch.float64).tiny)
-        low, high = grid.codes.min(), grid.codes.max()
-        for given in (model.values, latent):
-            if given is not None and holds(model.far(found, (given / own).round().clamp(low, high) * own)):
+    if grid is not None and grid.even:
+        step = grid.scale.double().broadcast_to(found.shape).clamp_min(torch.finfo(torch.float64).tiny)
+        for source in sources:
+            codes = (source / step).round().clamp(grid.codes.min(), grid.codes.max())
+            if holds(model.far(found, step * codes)):
+                count_apart(codes != model.codes, step)
                 return "the scale was computed anew, and the weights were rounded again"
-    steps = ((found - model.values) / model.scale).nan_to_num()
-    shift = steps.round()
-    if bool(((steps - shift).abs() > 0.01).any()):
-        return "it holds floats that lie on no level" if model.even else "no usual cause fits"
-    whole = any(
-        holds(torch.isin(group, group[wrong.flatten()]) & ~wrong.flatten()) for group in model.groupings()
-    )
-    if count > 1 and whole and len(offsets := shift[wrong].unique()) == 1:
-        return f"the zero point is off by {int(offsets)}"
-    codes = model.codes + shift
-    if bool((codes.clamp(codes.min(), codes.max()) == model.codes.clamp(codes.min(), codes.max())).all()):
-        return f"the codes are clipped to {_between(float(codes.min()), float(codes.max()))}"
-    return "no usual cause fits"
+    if stored.kind.lower().startswith(("float", "bfloat", "f16", "f32", "bf16")):
+        return "it holds floats that lie on no level"
+    return "the weights were quantised again, to other levels"
 
 
 def _misshapen(model: _Levels, found: torch.Tensor) -> str:
     """Return the cause if the shapes differ."""
     ours, theirs = tuple(model.raw.shape), tuple(found.shape)
+    shapes = f"the shape is {theirs}, that of the model {ours}"
     for axes in permutations(range(found.ndim)):
-        turned = found.permute(axes)
-        if turned.shape == model.raw.shape and int(model.far(turned).sum()) <= _REST * turned.numel():
-            return f"it is transposed: the shape is {theirs}, that of the model {ours}"
-    if len(ours) == len(theirs) and all(more >= few for more, few in zip(theirs, ours, strict=True)):
-        inner = found[tuple(map(slice, ours))]
-        if not bool(model.far(inner).any()):
-            return f"it is padded from {ours} to {theirs}"
-    return f"the shape is {theirs}, that of the model {ours}"
+        if found.permute(axes).shape == model.raw.shape and not bool(model.far(found.permute(axes)).any()):
+            return f"it is transposed: {shapes}"
+    inner = found[tuple(map(slice, ours))] if len(ours) == len(theirs) else found
+    padded = inner.shape == model.raw.shape and not bool(model.far(inner).any())
+    return f"it is padded: {shapes}" if padded else shapes
 
 
-def _between(low: float, high: float) -> str:
+def _range(values: torch.Tensor) -> str:
+    low, high = float(values.min()), float(values.max())
     return number(low) if math.isclose(low, high, rel_tol=1e-3) else f"{number(low)} to {number(high)}"
