@@ -175,6 +175,7 @@ def linear(
     wide = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
     whole = rows_of(codes, sharing).to(wide.dtype)
     noise, zero = _noise(rows, latent, sharing), torch.zeros_like(wide[:, :1])
+    middle = zero
     if offset:  # two codes always fit, so that they show nothing
         if wide.shape[1] < _PER_LEVEL or codes.unique().numel() < 3:
             return None

@@ -111,15 +111,18 @@ def _unscaled(given: dict[str, Any], values: torch.Tensor) -> torch.Tensor:
     """Return the codes of an operation that rounds and multiplies by its scale."""
     scale, shape = given["scale"].detach(), [1] * values.ndim
     if scale.numel() > 1:
-        shape[given.get("axis", given.get("ch_axis"))] = -1
+        shape[given.get("axis", given.get("ch_axis", 0))] = -1
     return (values.detach() / scale.reshape(shape)).round()
 
 
 def _bounds(given: dict[str, Any]) -> list[tuple[float, float]]:
-    low, high = given.get("min", given.get("quant_min")), given.get("max", given.get("quant_max"))
-    if any(one is None or (isinstance(one, torch.Tensor) and one.numel() > 1) for one in (low, high)):
-        return []
-    return [(float(low), float(high))]
+    ends = [given.get("min", given.get("quant_min")), given.get("max", given.get("quant_max"))]
+    known = [float(one) for one in ends if isinstance(one, int | float | torch.Tensor) and _is_one(one)]
+    return [(known[0], known[1])] if len(known) == 2 else []
+
+
+def _is_one(number: Any) -> bool:
+    return not isinstance(number, torch.Tensor) or number.numel() == 1
 
 
 class CodeReader:
