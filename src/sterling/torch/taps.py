@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_map_only
 from sterling.errors import InputError, SterlingError
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, names_of, on_grid
+from sterling.torch.rounding import CodeReader
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions and the index of their weight among the arguments; the modules call these.
@@ -104,8 +105,7 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
         args, kwargs = arguments(example)
-        advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
-        stack.enter_context(in_one_sentence("the model cannot be run on the example", advice))
+        stack.enter_context(running_the_example())
         stack.enter_context(Taps(hear))
         model(*args, **kwargs)
     return taps
@@ -163,19 +163,19 @@ def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
         return None
     turned = _is_turned(tap.value, latent)
     seen = _like(tap.value, latent, turned)
-    grid = find_grid(seen, latent)
-    if grid is None:
+    lean, places = _lean(tap), names[id(latent)]
+    if tap.value is latent and find_grid(latent) is None:
+        return None
+    reader = CodeReader(lambda: _like(hear_again(lean), latent, turned), latent)
+    if reader.grid is None:
         return None
     if torch.equal(seen.detach(), latent.detach()) and (
-        grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
+        reader.grid.levels < 2 or latent.numel() < _ENOUGH * reader.grid.levels
     ):
         return None  # a constant, as after an initialisation with zeros, or a small tensor
-    lean, places = _lean(tap), names[id(latent)]
     return on_grid(
-        grid,
-        latent,
+        reader,
         "discovery",
-        values=lambda: _like(hear_again(lean), latent, turned),
         name=places[0],
         modules=(tap.owner,),
         places=places,
@@ -239,6 +239,22 @@ def in_one_sentence(what: str, advice: str) -> Iterator[None]:
         raise InputError(f"{what} ({type(problem).__name__}: {words}); {advice}") from problem
 
 
+@contextlib.contextmanager
+def running_the_example() -> Iterator[None]:
+    """Turn an error of the model on its example into one sentence."""
+    advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
+    with in_one_sentence("the model cannot be run on the example", advice):
+        try:
+            yield
+        except ValueError as problem:
+            if "when training" not in str(problem):  # the words of PyTorch's normalisation layers
+                raise
+            raise InputError(
+                "the model cannot be run on the example, because its normalisation in training mode needs "
+                "more than one row: give an example of two or more rows, or call model.eval() first"
+            ) from problem
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the user's module inside a compiled or distributed one."""
     while True:
@@ -272,7 +288,9 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
         finally:
             for one, name, kept, copy in buffers:
                 one._buffers[name] = kept
-                if kept is not None:
+                if kept is not None and kept.shape != copy.shape:  # as by observers of torch.ao
+                    kept.data = copy
+                elif kept is not None:
                     kept.detach().copy_(copy)
             for one, trained, copy in weights:
                 one.data.copy_(copy)
