@@ -15,7 +15,7 @@ from torch import nn
 from sterling.torch.functions import MOST_EVEN
 from sterling.torch.grids import Grid, GridReader
 
-_PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
+PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
 
 Reading = Callable[[], torch.Tensor]
 
@@ -198,5 +198,5 @@ def names_of(model: nn.Module) -> dict[int, list[str]]:
     """Return the names of each parameter by its identity; a latent has the name of the quantised weight."""
     found: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        found.setdefault(id(parameter), []).append(_PARAMETRIZED.sub(r"\1", name))
+        found.setdefault(id(parameter), []).append(PARAMETRIZED.sub(r"\1", name))
     return found
