@@ -22,6 +22,10 @@ from sterling.torch.parametrized import quantiser_of
 from sterling.torch.taps import discover, unwrapped
 
 
+class NothingFound(InputError):
+    """The model has no quantised weight."""
+
+
 def find(
     model: nn.Module,
     example: Any = None,
@@ -110,7 +114,7 @@ def find(
                 ", and for linear, conv and embedding layers that are called with a weight on few levels"
             )
             advice = "give `codes`, a function that returns the codes of a parameter"
-        raise InputError(f"no quantised weight was found: {looked}; {advice}")
+        raise NothingFound(f"no quantised weight was found: {looked}; {advice}")
     return [found[latent] for latent in names if latent in found]
 
 
@@ -286,10 +290,11 @@ def _checked_codes(codes: Any, name: str, latent: nn.Parameter) -> torch.Tensor:
         raise InputError(
             f"codes of {name!r} have the shape {tuple(codes.shape)}; the parameter has {tuple(latent.shape)}"
         )
-    small = codes.to(torch.int8)
-    if not torch.equal(small.to(codes.dtype), codes):
-        raise InputError(f"codes of {name!r} must be integers from −128 to 127")
-    return small
+    whole = codes.to(torch.int16)
+    if not torch.equal(whole.to(codes.dtype), codes):
+        raise InputError(f"codes of {name!r} must be integers from −32,768 to 32,767")
+    small = whole.to(torch.int8)
+    return small if torch.equal(small, whole) else whole
 
 
 def _is_from(package: str, thing: Any) -> bool:
