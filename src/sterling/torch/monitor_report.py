@@ -14,8 +14,6 @@ from sterling.torch.tables import Report, TensorTable
 if TYPE_CHECKING:
     import polars as pl
 
-    from sterling.torch.monitor import OrbitMonitor
-
 #: A weight with a smaller margin is undecided: its average is nearer to a threshold than to its level.
 DECIDED = 0.5
 
@@ -34,7 +32,7 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def table(monitor: OrbitMonitor, at: int) -> pl.DataFrame:
+def table(monitor: Any, at: int) -> pl.DataFrame:
     """Return the frame of a monitor, with averages of the horizon with this index."""
     import polars as pl
 
@@ -84,7 +82,7 @@ class MonitorReport(Report):
     def __init__(
         self,
         frame: pl.DataFrame,
-        monitor: OrbitMonitor,
+        monitor: Any,
         diverged: Sequence[str],  # tensors with latents that are not finite
     ):
         self.frame, self.within, self.every, self.steps = frame, monitor.within, monitor.every, monitor.steps

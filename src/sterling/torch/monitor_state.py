@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sterling.base.checks import shown
 from sterling.errors import InputError, SterlingError
 from sterling.torch.taps import in_one_sentence
-
-if TYPE_CHECKING:
-    from sterling.torch.monitor import OrbitMonitor
 
 _FORMAT = 2
 #: Options that a monitor must share with the one whose state it takes.
 _OPTIONS = ("horizons", "within", "momentum", "every", "sample", "seed", "details")
 
 
-def saved(monitor: OrbitMonitor) -> dict[str, Any]:
+def saved(monitor: Any) -> dict[str, Any]:
     """Return a copy of the state; before the first quantised weight was found it has no tensors."""
     options = {name: getattr(monitor, name) for name in _OPTIONS}
     state = {"format": _FORMAT, "tensors": _tensors(monitor), "options": options}
@@ -34,7 +31,7 @@ def saved(monitor: OrbitMonitor) -> dict[str, Any]:
     }
 
 
-def load(monitor: OrbitMonitor, state: Any) -> None:
+def load(monitor: Any, state: Any) -> None:
     """Continue from a state, or leave the monitor as it is and raise."""
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise InputError(
@@ -52,7 +49,7 @@ def load(monitor: OrbitMonitor, state: Any) -> None:
         raise
 
 
-def _load(monitor: OrbitMonitor, state: dict[str, Any]) -> None:
+def _load(monitor: Any, state: dict[str, Any]) -> None:
     for ours, theirs in zip_longest(_tensors(monitor), map(list, state["tensors"])):
         if ours != theirs:
             raise InputError(
@@ -74,7 +71,7 @@ def _load(monitor: OrbitMonitor, state: dict[str, Any]) -> None:
             scale.restore(kept)
 
 
-def _tensors(monitor: OrbitMonitor) -> list[list[Any]]:
+def _tensors(monitor: Any) -> list[list[Any]]:
     return [[one.name, list(one.shape), one.levels] for one in monitor.weights]
 
 
