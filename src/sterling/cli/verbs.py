@@ -20,6 +20,7 @@ from sterling.cli.plan import plan
 from sterling.cli.render import FAILED, INTERRUPTED, WRONG, note
 from sterling.cli.reproduce import reproduce
 from sterling.cli.train import train
+from sterling.cli.verify import verify
 from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
 
 
@@ -59,7 +60,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (reproduce, train, landscape, certify, plan, explore, audit, doctor):
+for verb in (reproduce, train, landscape, certify, plan, explore, audit, verify, doctor):
     add_verb(app, verb)
 app.add_typer(study.app, name="study")
 

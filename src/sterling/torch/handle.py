@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.torch.functions import MOST_EVEN
-from sterling.torch.grids import Grid, GridReader
+from sterling.errors import InputError
+from sterling.torch.grids import Reading
+from sterling.torch.rounding import CodeReader
 
 _PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
-
-Reading = Callable[[], torch.Tensor]
 
 
 class QuantisedWeight:
@@ -165,33 +164,27 @@ class QuantisedWeight:
         return f"<QuantisedWeight {self.name!r}: {size}, {self.framework}{kind}>"
 
 
-def on_grid(
-    grid: Grid,
-    latent: torch.Tensor,
-    framework: str,
-    values: Reading,
-    levels: int | None = None,
-    **rest: Any,
-) -> QuantisedWeight:
-    """Return a handle whose codes and scale are read off the values."""
-    reader = GridReader(grid)
-    wide = grid.codes.dtype == torch.int16 or (levels or grid.levels) > MOST_EVEN
-    kind = torch.int16 if wide else torch.int8
+def on_grid(reader: CodeReader, framework: str, levels: int | None = None, **rest: Any) -> QuantisedWeight:
+    """Return a handle of a weight that a reader has found on levels."""
+    levels = levels or reader.levels()
+    kind = torch.int16 if reader.wide(levels) else torch.int8
 
-    def dequantise(codes: torch.Tensor) -> torch.Tensor:
-        present = values()
-        return reader.read(present, latent).dequantise(codes, present)
+    def codes() -> torch.Tensor:
+        codes = reader.read().codes
+        if kind == torch.int8 and codes.dtype != kind and int(codes.abs().amax()) > 127:
+            raise InputError(f"codes of {handle.name!r} have grown beyond ±127: give `codes`")
+        return codes.to(kind)
 
-    return QuantisedWeight(
-        latent,
-        levels or grid.levels,
+    handle = QuantisedWeight(
+        reader.latent,
+        levels,
         framework,
-        values,
-        codes=lambda: reader.read(values(), latent).codes.to(kind),
-        scale=lambda: reader.read(values(), latent).scale,
-        dequantise=dequantise,
-        **rest,
+        reader.values,
+        codes,
+        dequantise=lambda codes: reader.read().dequantise(codes, reader.values()),
+        **{"scale": lambda: reader.read().scale, **rest},
     )
+    return handle
 
 
 def names_of(model: nn.Module) -> dict[int, list[str]]:

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_map_only
 from sterling.errors import InputError, SterlingError
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, names_of, on_grid
+from sterling.torch.rounding import CodeReader
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions and the index of their weight among the arguments; the modules call these.
@@ -162,19 +163,19 @@ def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
         return None
     turned = _is_turned(tap.value, latent)
     seen = _like(tap.value, latent, turned)
-    grid = find_grid(seen, latent)
-    if grid is None:
+    lean, places = _lean(tap), names[id(latent)]
+    if tap.value is latent and find_grid(latent) is None:
+        return None
+    reader = CodeReader(lambda: _like(hear_again(lean), latent, turned), latent)
+    if reader.grid is None:
         return None
     if torch.equal(seen.detach(), latent.detach()) and (
-        grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
+        reader.grid.levels < 2 or latent.numel() < _ENOUGH * reader.grid.levels
     ):
         return None  # a constant, as after an initialisation with zeros, or a small tensor
-    lean, places = _lean(tap), names[id(latent)]
     return on_grid(
-        grid,
-        latent,
+        reader,
         "discovery",
-        values=lambda: _like(hear_again(lean), latent, turned),
         name=places[0],
         modules=(tap.owner,),
         places=places,

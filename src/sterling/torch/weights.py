@@ -6,6 +6,7 @@ weights. `handle` defines the handles.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -15,11 +16,16 @@ from torch.nn.parameter import UninitializedParameter
 
 from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.functions import MOST_EVEN, top_code
-from sterling.torch.grids import centred, find_grid
-from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
+from sterling.torch.functions import top_code
+from sterling.torch.grids import Reading, centred
+from sterling.torch.handle import QuantisedWeight, names_of, on_grid
 from sterling.torch.parametrized import quantiser_of
+from sterling.torch.rounding import CodeReader
 from sterling.torch.taps import discover, unwrapped
+
+
+class NothingFound(InputError):
+    """The model has no quantised weight."""
 
 
 def find(
@@ -110,7 +116,7 @@ def find(
                 ", and for linear, conv and embedding layers that are called with a weight on few levels"
             )
             advice = "give `codes`, a function that returns the codes of a parameter"
-        raise InputError(f"no quantised weight was found: {looked}; {advice}")
+        raise NothingFound(f"no quantised weight was found: {looked}; {advice}")
     return [found[latent] for latent in names if latent in found]
 
 
@@ -136,18 +142,18 @@ def torchao(layer: Any) -> QuantisedWeight | None:
     if not _is_from("torchao", quantiser) or not getattr(quantiser, "enabled", True):
         return None
 
-    def values() -> torch.Tensor:
-        return layer.weight_fake_quantizer(layer.weight)
+    dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
+    bits = dtype.removeprefix("u").removeprefix("int")
+    levels = 2 ** int(bits) if bits.isdigit() else None
 
     def scale() -> torch.Tensor:
+        """Return the scale exactly, because the largest weight of a group is half-way between two levels."""
+        layer.weight_fake_quantizer(layer.weight)
         step = layer.weight_fake_quantizer.scale
         return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
 
-    dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
-    bits = dtype.removeprefix("u").removeprefix("int")
-    if bits.isdigit() and hasattr(quantiser, "scale"):
-        return _scaled("torchao", layer, 2 ** int(bits), values, scale)
-    return _on_a_grid("torchao", layer, values)
+    own = {"scale": scale} if levels and hasattr(quantiser, "scale") else {}
+    return _read("torchao", layer, lambda: layer.weight_fake_quantizer(layer.weight), levels, **own)
 
 
 def brevitas(layer: Any) -> QuantisedWeight | None:
@@ -159,7 +165,7 @@ def brevitas(layer: Any) -> QuantisedWeight | None:
         bits = int(layer.quant_weight().bit_width)
     ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
     narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
-    return _on_a_grid("brevitas", layer, lambda: layer.quant_weight().value, 2**bits - narrow)
+    return _read("brevitas", layer, lambda: layer.quant_weight().value, 2**bits - narrow)
 
 
 def bitnet(layer: Any) -> QuantisedWeight | None:
@@ -167,24 +173,8 @@ def bitnet(layer: Any) -> QuantisedWeight | None:
     if type(layer).__name__ != "AutoBitLinear" or not getattr(layer, "online_quant", False):
         return None
 
-    def scale() -> torch.Tensor:
-        size = layer.weight.float().abs().mean().clamp(min=1e-5)
-        return size.to(layer.weight.dtype).reshape(1, 1)
-
-    return _scaled("transformers", layer, 3, lambda: _Ternary.apply(layer.weight), scale)
-
-
-class _Ternary(torch.autograd.Function):
-    """The formula of transformers' `WeightQuant`; the original compiles itself."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:
-        scale = 1.0 / weight.float().abs().mean().clamp(min=1e-5)
-        return ((weight.float() * scale).round().clamp(-1, 1) / scale).to(weight.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return gradients[0]
+    formula = sys.modules[type(layer).__module__].WeightQuant
+    return _read("transformers", layer, lambda: formula.apply(layer.weight), 3)
 
 
 #: Adaptors of frameworks whose layers hold their quantiser.
@@ -286,33 +276,19 @@ def _checked_codes(codes: Any, name: str, latent: nn.Parameter) -> torch.Tensor:
         raise InputError(
             f"codes of {name!r} have the shape {tuple(codes.shape)}; the parameter has {tuple(latent.shape)}"
         )
-    small = codes.to(torch.int8)
-    if not torch.equal(small.to(codes.dtype), codes):
-        raise InputError(f"codes of {name!r} must be integers from −128 to 127")
-    return small
+    whole = codes.to(torch.int16)
+    if not torch.equal(whole.to(codes.dtype), codes):
+        raise InputError(f"codes of {name!r} must be integers from −32,768 to 32,767")
+    small = whole.to(torch.int8)
+    return small if torch.equal(small, whole) else whole
 
 
 def _is_from(package: str, thing: Any) -> bool:
     return thing is not None and type(thing).__module__.partition(".")[0] == package
 
 
-def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Reading) -> QuantisedWeight:
-    def current() -> torch.Tensor:
-        values()  # the scale is that of the last forward pass
-        return scale()
-
-    kind = torch.int8 if levels <= MOST_EVEN else torch.int16
-
-    def codes() -> torch.Tensor:
-        return (values().float() / scale().float()).round().to(kind)
-
-    return QuantisedWeight(layer.weight, levels, framework, values, codes, current)
-
-
-def _on_a_grid(
-    framework: str, layer: Any, values: Reading, levels: int | None = None
+def _read(
+    framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading
 ) -> QuantisedWeight | None:
-    """Return a handle whose codes are read off the values, or None if they lie on no grid."""
-    with torch.no_grad():
-        grid = find_grid(values(), layer.weight)
-    return None if grid is None else on_grid(grid, layer.weight, framework, values, levels)
+    reader = CodeReader(values, layer.weight)
+    return None if reader.grid is None else on_grid(reader, framework, levels, **own)
