@@ -113,7 +113,11 @@ class _Search:
 
     def right(self) -> torch.Tensor:
         """Return which of the present values are the wanted ones."""
-        return (self.rows(self.weight.values()) - self.wanted).abs() <= self.room
+        right = (self.rows(self.weight.values()) - self.wanted).abs() <= self.room
+        if self.weight.framework == "torchao":  # the same values may have other codes at another scale
+            scale = self.rows(self.weight.scale().abs().expand(self.weight.shape))
+            right &= (scale - self.unit).abs() <= _SURE * self.unit
+        return right
 
     def succeeds(self) -> bool:
         """Set latents that give the values, and return whether there are any."""

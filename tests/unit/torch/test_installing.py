@@ -260,3 +260,42 @@ def test_averages_of_all_parameters():
         assert better.changes.horizon == horizon
     chosen = stt.decode(net, monitor, how="latents", averages=averages, validate=lambda one: 1.0)
     assert list(chosen.changes.tried) == [0.0, 4.0, math.inf]
+
+
+def test_a_model_of_transformers_is_saved_and_loaded_with_the_decoded_codes(tmp_path):
+    fw.needs("torchao")
+    fw.needs("transformers")
+    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
+    from torchao.quantization.granularity import PerGroup
+    from torchao.quantization.qat import QATConfig
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=20, **sizes))
+    base = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32))
+    quantize_(model.model, QATConfig(base, step="prepare"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    monitor = stt.OrbitMonitor(model, optimizer, horizons=(16,))
+    batches = [{"input_ids": (ids := torch.randint(20, (4, 12))), "labels": ids} for _ in range(5)]
+    for batch in batches * 8:
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+    better = stt.decode(model, monitor, horizon=16, validate=batches)
+    assert better.changes.share > 0
+    assert better.changes.after["loss"] == pytest.approx(
+        sum(float(better(**one).loss.detach()) for one in batches) / 5, rel=1e-5
+    )
+    codes = {one.name: one.codes() for one in stt.find(better)}
+    better.save_pretrained(tmp_path)
+    again = LlamaForCausalLM.from_pretrained(tmp_path)
+    quantize_(again.model, QATConfig(base, step="prepare"))
+    kept = {row["tensor"] for row in better.changes.tensors if row["kept_as"] == "latents"}
+    assert len(kept) > len(codes) // 2
+    for one in stt.find(again):
+        if one.name in kept:
+            assert torch.equal(one.codes(), codes[one.name])
+    quantize_(better.model, QATConfig(base, step="convert"))
+    for name, expected in codes.items():
+        assert torch.equal(better.get_parameter(name).qdata, expected)
