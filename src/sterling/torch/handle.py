@@ -17,7 +17,7 @@ from sterling.torch.grids import Reading
 from sterling.torch.rounding import CodeReader
 
 _PACKED = 65  # more than the codes in a word
-_PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
+PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
 
 
 class QuantisedWeight:
@@ -199,7 +199,7 @@ def names_of(model: nn.Module) -> dict[int, list[str]]:
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
     ):
-        found.setdefault(id(one), []).append(_PARAMETRIZED.sub(r"\1", name))
+        found.setdefault(id(one), []).append(PARAMETRIZED.sub(r"\1", name))
     return found
 
 

@@ -25,9 +25,11 @@ from sterling.torch.taps import discover, unwrapped
 
 #: A function of (name, parameter), or functions without arguments by the name of a layer or tensor.
 Codes = Callable[[str, nn.Parameter], torch.Tensor | None] | Mapping[str, Callable[[], torch.Tensor]]
-
-
 _SMALL = 31  # codes of the user beyond this take 16 bits, because they may grow
+
+
+class NothingFound(InputError):
+    """The model has no quantised weight."""
 
 
 def find(
@@ -119,7 +121,7 @@ def find(
                 ", and for linear, conv and embedding layers that are called with a weight on few levels"
             )
             advice = "give `codes`, a function that returns the codes of a parameter"
-        raise InputError(f"no quantised weight was found: {looked}; {advice}")
+        raise NothingFound(f"no quantised weight was found: {looked}; {advice}")
     return [found[latent] for latent in names if latent in found]
 
 
@@ -313,8 +315,9 @@ def _checked_codes(codes: Any, name: str, shape: torch.Size, kind: torch.dtype) 
         )
     small = codes.to(kind)
     if not torch.equal(small.to(codes.dtype), codes):
-        most = "32,767" if kind == torch.int16 else "127: return them as int16 if they may be larger"
-        raise InputError(f"codes of {name!r} must be integers of at most {most}")
+        wide = kind == torch.int16
+        range_ = "−32,768 to 32,767" if wide else "−128 to 127, as the first ones: return them as int16"
+        raise InputError(f"codes of {name!r} must be integers from {range_}")
     return small
 
 
