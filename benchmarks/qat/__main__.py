@@ -4,6 +4,7 @@ rates      pilot: the best rate for the last iterate of a cosine run
 strengths  pilot: the best strength of each remedy
 runs       constant rates and cosines, and all nets of these runs
 remedies   a constant rate with each remedy, and Bop and PARQ
+damping-pilots, damping-runs, damping-summary   the study of damping, see `benchmarks.qat.plan`
 summary    tables and figures of `runs` and `remedies`, in the folder of `--results`
 
 Default: runs, remedies, summary. Finished trials are not repeated.
@@ -14,10 +15,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.qat import summary
+from benchmarks.qat import judged, plan, summary
 from benchmarks.qat.evidence import collect
 
-PARTS = ("rates", "strengths", "runs", "remedies", "summary")
+PARTS = (
+    "rates",
+    "strengths",
+    "damping-pilots",
+    "damping-runs",
+    "damping-summary",
+    "runs",
+    "remedies",
+    "summary",
+)
 
 
 def main() -> None:
@@ -34,9 +44,13 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"{min(unknown)!r} is no part: take {', '.join(PARTS)}")
-    for part in asked.parts or PARTS[2:]:
+    for part in asked.parts or PARTS[5:]:
         if part == "summary":
             summary.write(asked.out, asked.results or asked.out)
+        elif part == "damping-summary":
+            judged.write(asked.out, asked.results or asked.out)
+        elif part.startswith("damping"):
+            plan.collect(part.removeprefix("damping-"), asked.out)
         else:
             collect(part, asked.out, asked.workers, asked.only)
 

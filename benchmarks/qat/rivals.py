@@ -155,6 +155,26 @@ class Freezing(Rival):
                     weight.latent.data.copy_(torch.where(self.frozen[index], level, weight.latent.data))
 
 
+class Dampening(Rival):
+    """The gradient of λ Σ (q(u) − clip(u))², with q(u) held fixed, is added to that of the latents u.
+
+    Nagel et al. 2022, arXiv 2203.11086, and the authors' code. They raise λ along a cosine.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, strength: Callable[[int], float]):
+        super().__init__(model, optimizer)
+        self.strength = strength
+        optimizer.register_step_pre_hook(self._pull)
+
+    @torch.no_grad()
+    def _pull(self, *_: Any) -> None:
+        for weight in self.weights:
+            if weight.latent.grad is not None:
+                latent, top = weight.latent.detach(), top_code(weight.levels) * weight.scale()
+                pull = 2 * (latent - weight.values()) * (latent.abs() <= top)
+                weight.latent.grad.add_(pull, alpha=self.strength(self.steps))
+
+
 class TransitionRate(Rival):
     """The step size follows a target rate of flips instead of a schedule.
 
@@ -263,6 +283,25 @@ class Bop(torch.optim.Optimizer):
                 mean.lerp_(p.grad, group["adaptivity"])
                 flip = (mean.abs() > group["threshold"]) & (torch.sign(mean) == torch.sign(p))
                 p.copy_(torch.where(flip, -p, p))
+
+
+class Lion(torch.optim.Optimizer):
+    """Steps of one size, in the direction of a mean of the gradient; with (0, 0) that of its sign.
+
+    u ← u − η·sign(β₁·m + (1 − β₁)·g); m ← β₂·m + (1 − β₂)·g. Chen et al. 2023, arXiv 2302.06675.
+    """
+
+    def __init__(self, latents: list[nn.Parameter], lr: float, faster: float, slower: float):
+        super().__init__(latents, {"lr": lr, "faster": faster, "slower": slower})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                p.sub_(torch.sign(mean.lerp(p.grad, 1 - group["faster"])), alpha=group["lr"])
+                mean.lerp_(p.grad, 1 - group["slower"])
 
 
 def parq(

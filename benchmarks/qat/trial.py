@@ -28,7 +28,6 @@ from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.horizons import HORIZONS, settled
-from sterling.torch.remedies import Dampening
 
 #: Parts of a run at a constant rate after which it is scored.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)
@@ -259,8 +258,7 @@ class Run:
             limit = cosine(0.04, strength, self.steps)
             return [optimizer], rivals.Freezing(self.model, optimizer, limit)
         if remedy == "dampening":
-            Dampening(self.model, optimizer, cosine(0.0, strength, self.steps))
-            return [optimizer], None
+            return [optimizer], rivals.Dampening(self.model, optimizer, cosine(0.0, strength, self.steps))
         if remedy == "qema":
             return [optimizer], rivals.QEMA(self.model, optimizer, strength)
         target = cosine(strength, 0.0, self.steps)

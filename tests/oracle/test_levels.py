@@ -7,6 +7,7 @@ import pytest
 
 import sterling as st
 from tests.oracle.naive import rates_of, slope
+from tests.support import assert_same_orbit
 
 _STEPS = 250
 
@@ -69,8 +70,10 @@ def test_a_run_equals_the_plain_loop(count, name, size):
     schedule = ("power", 0.4, 0.5) if not optimizer.damping else ("constant", 0.3)
     given = st.Power(*schedule[1:]) if schedule[0] == "power" else st.Constant(schedule[1])
     batch = None if size is None else st.Batch(size, replace=True)
-    orbit = st.train(instance, _STEPS, given, surrogate, init=seed, optimizer=optimizer, batch=batch, seed=5)
-    assert orbit.engine == "dense"
+    settings = {"init": seed, "optimizer": optimizer, "batch": batch, "seed": 5}
+    orbit = st.train(instance, _STEPS, given, surrogate, **settings)
+    assert orbit.engine == "step"
+    assert_same_orbit(orbit, st.train(instance, _STEPS, given, surrogate, engine="dense", **settings))
     rows = None
     if batch is not None:
         from sterling.dynamics.options import Options
@@ -97,9 +100,7 @@ def test_a_run_equals_the_plain_loop(count, name, size):
     np.testing.assert_allclose(orbit.latent, latents[-1], rtol=0, atol=1e-12)
     check_counts(orbit, levels, rates_of(schedule, _STEPS))
     assert len(orbit.flips) > 20
-    half = st.train(
-        instance, _STEPS // 3, given, surrogate, init=seed, optimizer=optimizer, batch=batch, seed=5
-    )
+    half = st.train(instance, _STEPS // 3, given, surrogate, **settings)
     whole = st.resume(half, instance, _STEPS - _STEPS // 3)
     assert whole.latent.tobytes() == orbit.latent.tobytes()
     assert np.array_equal(whole.flips, orbit.flips)
@@ -145,10 +146,13 @@ def test_the_history_of_errors_follows_the_levels():
         assert seen.ergodic[i] == wrong
 
 
-def test_without_a_teacher_the_best_state_is_the_reference():
-    drawn = st.Problem(n=8, samples=50, noise=0.5, levels=3).draw(4)
-    instance = st.Instance(drawn.inputs, drawn.labels, levels=3)
-    orbit = st.train(instance, 400, init=2)
+@pytest.mark.parametrize("batch", [None, 7])
+@pytest.mark.parametrize("m", [1, 2])
+def test_without_a_teacher_the_best_state_is_the_reference(batch, m):
+    drawn = st.Problem(n=8, samples=50, m=m, noise=0.5, levels=3).draw(4)
+    instance = st.Instance(drawn.inputs, drawn.labels, drawn.readout, levels=3)
+    orbit = st.train(instance, 400, init=2, batch=batch)
+    assert_same_orbit(orbit, st.train(instance, 400, init=2, batch=batch, engine="dense"))
     levels = np.repeat(orbit.start_signs[None].astype(int), 401, axis=0)
     for flip in orbit.flips:
         levels[flip["step"] :, flip["coordinate"]] = flip["sign"]

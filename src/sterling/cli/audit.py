@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +17,20 @@ from sterling.base.extras import how_to_install
 from sterling.base.files import printable
 from sterling.cli import options
 from sterling.cli.options import FILE, PAGES, check_targets, output
-from sterling.cli.render import console, note, print_json
+from sterling.cli.render import FAILED, console, note, print_json
 from sterling.errors import InputError, SterlingError
 
 if TYPE_CHECKING:
     from sterling.torch.audit_report import Audit
+
+
+class FailOn(StrEnum):
+    """Grades at which the audit fails."""
+
+    none = "none"
+    note = "note"
+    defect = "defect"
+
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -34,6 +44,10 @@ def audit(
             show_default=False,
         ),
     ],
+    fail_on: Annotated[
+        FailOn,
+        typer.Option(help="Exit with 1 if a finding has this grade or a worse one.", show_default=True),
+    ] = FailOn.none,
     report: Annotated[Path | None, output(help="Write a page with the findings: .html.", **FILE)] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -42,8 +56,8 @@ def audit(
 
     Python imports MODULE from this folder and calls FUNCTION: that runs code, so name only code that you
     trust. The first line of the result says what is wrong. With an example input, sterling finds the
-    quantised weights of any framework; without one, those of binarize, torchao, Brevitas and transformers'
-    BitNet.
+    quantised weights of any framework, and quantised activations; without one, the weights of binarize,
+    torchao, Brevitas and transformers' BitNet. For CI: --fail-on defect.
     """
     check_targets(None, (report, "--report", *PAGES))
     if find_spec("torch") is None:
@@ -59,6 +73,8 @@ def audit(
         found.save(report, f"sterling audit {shlex.quote(source)} --report {shlex.quote(str(report))}")
         if not quiet:
             note(f"page written: {printable(report)}")
+    if found.grade is not None and fail_on.value in (found.grade, "note"):
+        raise typer.Exit(FAILED)
 
 
 def _examined(source: str) -> "Audit":

@@ -163,7 +163,7 @@ class Options:
             (self.restart is not None, "ergodic restart is"),
             (self.optimizer.name == "bop", "Bop is"),
             (self.optimizer.band > 0, "a band is"),
-            (self.engine in ("event", "step"), f"the {self.engine} engine is"),
+            (self.engine == "event", "the event engine is"),
         ):
             if given:
                 require_two(instance, what)
@@ -212,7 +212,7 @@ class Options:
             )
         if self.engine != "auto":
             return self.engine
-        if smooth or not built_in or self.levels > 2:
+        if smooth or not built_in:
             return "dense"
         return "step" if self.motion is None else "event"
 

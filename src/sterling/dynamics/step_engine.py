@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.dynamics import step_kernels
+from sterling.dynamics import level_kernels, step_kernels
 from sterling.dynamics.event import EventEngine, check_shapes
 from sterling.dynamics.options import Options
 from sterling.dynamics.state import CURRENT, REACHED, SEEKING, Log, RunState
@@ -16,6 +16,7 @@ from sterling.exact.batches import TAKEN
 from sterling.exact.grid import aligned_zeros
 from sterling.exact.machine import ADDED
 from sterling.model.instance import Instance
+from sterling.model.levels import Quantiser, level_values
 from sterling.optimizers.base import PLAIN
 
 _STEP_COST, _CODES_COST = 100, 16  # budget units, about nanoseconds: of a step, and codes read in one
@@ -37,15 +38,17 @@ class BatchEngine:
         self.batches = Batches(options, instance.samples)
         batch = options.batch
         read = 0 if batch is None else batch.size * instance.m
-        self.rows = _rows(instance, options, state.signs, read)
+        self.rows = _rows(instance, options, state.signs, max(read, self._most_rows()))
         optimizer, positive = options.optimizer, state.signs > 0
+        quantiser = Quantiser(instance.levels, instance.n)
         packed = np.zeros(-(-instance.n // 64) * 64, np.uint8)
         packed[: instance.n] = positive
         self.way = step_kernels.Way(
             step_kernels.KINDS.index(optimizer.name),
             np.array([*optimizer._numbers, 0.0]),
             *arguments,
-            back=optimizer.damping * options.signal,
+            back=optimizer.damping * options.signal / quantiser.half,
+            unit=quantiser.spacing / quantiser.step,
             clip=np.inf if optimizer.clip is None else optimizer.clip,
             bounds=-(optimizer.band * options.signal) * state.signs,
             key=np.packbits(packed, bitorder="little").view(np.uint64),
@@ -66,6 +69,10 @@ class BatchEngine:
             if status != REACHED or self.position >= until:
                 return status
             budget = int(self.way.at[step_kernels.LEFT])
+
+    def _most_rows(self) -> int:
+        """Return how many rows are read at once beside those of a batch."""
+        return 0
 
     def _advance(self, until: int, budget: int) -> int:
         return step_kernels.advance(self.rows, self.drawn, self.way, self.state, self.log, until, budget)
@@ -130,12 +137,37 @@ class LookingEngine(BatchEngine):
         self.event.finish()
 
 
+class LevelEngine(BatchEngine):
+    """The same for more than two levels."""
+
+    def __init__(self, instance: Instance, options: Options, *rest):
+        super().__init__(instance, options, *rest)
+        quantiser, rows = Quantiser(instance.levels, instance.n), instance.samples * instance.m
+        self.levels = level_kernels.Levels(
+            quantiser.values,
+            quantiser.thresholds,
+            np.arange(instance.samples, dtype=np.int32),
+            _zeros(instance.n, np.float64),
+            np.ones(1, np.int64),
+            rows * instance.n // _CODES_COST,
+        )
+
+    def _most_rows(self) -> int:
+        whole = self.options.batch is None or self.state.clock[SEEKING]
+        return self.instance.samples * self.instance.m if whole else 0
+
+    def _advance(self, until: int, budget: int) -> int:
+        given = self.rows, self.drawn, self.way, self.levels, self.state, self.log
+        return level_kernels.advance_levels(*given, until, budget)
+
+
 def step_engine(
     instance: Instance, options: Options, arguments: tuple, state: RunState, log: Log, position: int
 ) -> BatchEngine:
     """Return the step engine of a run."""
     looks = options.batch is None or state.clock[SEEKING]
-    return (LookingEngine if looks else BatchEngine)(instance, options, arguments, state, log, position)
+    kind = LevelEngine if instance.levels > 2 else LookingEngine if looks else BatchEngine
+    return kind(instance, options, arguments, state, log, position)
 
 
 def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) -> step_kernels.Rows:
@@ -145,7 +177,8 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
     weights = signs.astype(np.int64) << grid.shifts
     largest, width = instance.coefficient_bound, grid.rows.shape[1]
     group = ((1 << 31) - 1) // (largest * instance.code_bound) // 2 * 2
-    short = low_bits and largest < 1 << 15 and int(grid.shifts.max()) < 14
+    outermost = level_values(instance.levels)[-1] << int(grid.shifts.max())
+    short = low_bits and largest < 1 << 15 and outermost < 1 << 14
     short = short and instance.preactivation_bound < 1 << 31 and width % ADDED == 0
     room = -(-read // TAKEN) * TAKEN
     low, high = options.surrogate._thresholds(instance.unit_squared)

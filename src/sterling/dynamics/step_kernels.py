@@ -31,7 +31,7 @@ from sterling.exact.machine import clear_lowest, trailing_zeros
 from sterling.exact.mass import build
 from sterling.optimizers import adam, bop, lion, sgd, signsgd
 
-_mass_between = build(helper).mass
+mass_between = build(helper).mass
 _look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 _sgd, _adam, _lion, _signsgd, _bop = (part.make(helper) for part in (sgd, adam, lion, signsgd, bop))
 
@@ -51,7 +51,8 @@ class Way(NamedTuple):
     rate: float
     exponent: float
     sums: np.ndarray
-    back: float  # θS
+    back: float  # θS, in units of Δ/2
+    unit: float  # latent in the middle of a level, for each unit of the level; 1 for two levels
     clip: float  # infinite for none
     bounds: np.ndarray  # float64 (n,), −band·b: weight k is +1 after a step if and only if u_k ≥ bounds[k]
     key: np.ndarray  # uint64 (words,), the weights, packed
@@ -191,7 +192,7 @@ def _add(data, kept):
 
 
 @embedded
-def _batch_gradient(data, order, begin, samples, gradient):
+def batch_gradient(data, order, begin, samples, gradient):
     """gradient ← that of the batch, exact up to one division."""
     _preactivate(data, order, begin, samples)
     balance = _weigh(data, order, begin, samples)
@@ -212,13 +213,13 @@ def _batch_gradient(data, order, begin, samples, gradient):
 
 
 @embedded
-def _move(way, run, step):
+def move(way, run, step):
     """Move the latents by one step of the optimiser, from the step's gradient."""
     latent, gradient, numbers = run.latent, way.gradient, way.numbers
     if way.back != 0.0:
         for k in range(latent.size):
-            gradient[k] = gradient[k] + way.back * (latent[k] - float(run.signs[k]))
-    rate = _mass_between(way.schedule, way.rate, way.exponent, way.sums, step, step + 1)
+            gradient[k] = gradient[k] + way.back * (latent[k] - way.unit * float(run.signs[k]))
+    rate = mass_between(way.schedule, way.rate, way.exponent, way.sums, step, step + 1)
     if way.kind == 0:
         _sgd(latent, gradient, run.moments, rate, numbers)
     elif way.kind == 1:
@@ -254,7 +255,7 @@ def _turned(way, latent, word):
 @embedded
 def _take(data, way, run, log, step):
     """Take step ``step``, from the step's gradient; return whether a weight turned."""
-    _move(way, run, step)
+    move(way, run, step)
     begun = False
     total, leaving = 0.0, False
     for word in range(way.key.size):
@@ -263,7 +264,7 @@ def _take(data, way, run, log, step):
             begun = True
             _close(run, log, step + 1)
             anchor = run.clock[ANCHOR]
-            mass = _mass_between(way.schedule, way.rate, way.exponent, way.sums, anchor, step + 1)
+            mass = mass_between(way.schedule, way.rate, way.exponent, way.sums, anchor, step + 1)
             total = _spend(run, mass)
             leaving = run.clock[DISTANCE] == 0
         way.key[word] ^= mask
@@ -281,7 +282,7 @@ def _take(data, way, run, log, step):
 
 
 @embedded
-def _next_batch(drawn, begin):
+def next_batch(drawn, begin):
     """Return where the batch ends that begins here."""
     return min(begin + drawn.size, (begin // drawn.epoch + 1) * drawn.epoch)
 
@@ -299,8 +300,8 @@ def advance(data, drawn, way, run, log, until, budget):
         if budget <= 0:
             status = PAUSED
             break
-        end = _next_batch(drawn, begin)
-        _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
+        end = next_batch(drawn, begin)
+        batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
         begin = end
         _take(data, way, run, log, step)
         step += 1
@@ -359,8 +360,8 @@ def advance_looking(passed, base, job, scratch, each, unit, run, cache, log, unt
             if status >= 0:
                 break
             if drawn.order.size > 0:
-                end = _next_batch(drawn, begin)
-                _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
+                end = next_batch(drawn, begin)
+                batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
                 begin = end
             else:
                 copy_into(way.gradient, cache.gradients[slot], run.signs.size)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sterling.torch.callbacks import lightning_callback as lightning_callback
     from sterling.torch.callbacks import transformers_callback as transformers_callback
     from sterling.torch.clamps import ClampGradient as ClampGradient
+    from sterling.torch.damping import Damping as Damping
     from sterling.torch.decoding import decode as decode
     from sterling.torch.export import to_onnx as to_onnx
     from sterling.torch.functions import heaviside as heaviside

@@ -104,8 +104,7 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
         args, kwargs = arguments(example)
-        advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
-        stack.enter_context(in_one_sentence("the model cannot be run on the example", advice))
+        stack.enter_context(running_the_example())
         stack.enter_context(Taps(hear))
         model(*args, **kwargs)
     return taps
@@ -239,6 +238,22 @@ def in_one_sentence(what: str, advice: str) -> Iterator[None]:
         raise InputError(f"{what} ({type(problem).__name__}: {words}); {advice}") from problem
 
 
+@contextlib.contextmanager
+def running_the_example() -> Iterator[None]:
+    """Turn an error of the model on its example into one sentence."""
+    advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
+    with in_one_sentence("the model cannot be run on the example", advice):
+        try:
+            yield
+        except ValueError as problem:
+            if "when training" not in str(problem):  # the words of PyTorch's normalisation layers
+                raise
+            raise InputError(
+                "the model cannot be run on the example, because its normalisation in training mode needs "
+                "more than one row: give an example of two or more rows, or call model.eval() first"
+            ) from problem
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the user's module inside a compiled or distributed one."""
     while True:
@@ -272,7 +287,9 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
         finally:
             for one, name, kept, copy in buffers:
                 one._buffers[name] = kept
-                if kept is not None:
+                if kept is not None and kept.shape != copy.shape:  # as by observers of torch.ao
+                    kept.data = copy
+                elif kept is not None:
                     kept.detach().copy_(copy)
             for one, trained, copy in weights:
                 one.data.copy_(copy)

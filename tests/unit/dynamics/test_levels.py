@@ -95,7 +95,6 @@ def test_each_sample_alone_must_leave_the_weights_alone():
     [
         ({"restart": 10}, "ergodic restart is"),
         ({"engine": "event"}, "the event engine is"),
-        ({"engine": "step"}, "the step engine is"),
         ({"optimizer": st.Bop()}, "Bop is"),
         ({"optimizer": st.SGD(band=1.0)}, "a band is"),
     ],

@@ -1,0 +1,254 @@
+"""Damping against a plain loop with the formula written out, to the last bit."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError, InputTypeError  # noqa: E402
+from tests.unit.torch import frameworks  # noqa: E402
+
+STEPS, START, RATE = 200, 40, 0.01
+
+
+class Plain(torch.nn.Module):
+    """Two layers with a quantiser by hand: absmean scale, sign or rounding, identity as surrogate."""
+
+    def __init__(self, levels):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.levels = levels
+        self.latents = torch.nn.ParameterList(
+            0.1 * torch.randn(shape, generator=generator) for shape in ((16, 8), (4, 16))
+        )
+
+    def scale(self, u):
+        return u.detach().abs().mean()
+
+    def codes(self, u):
+        if self.levels == 2:
+            return torch.where(u >= 0, 1.0, -1.0)
+        return (u.detach() / self.scale(u)).round().clamp(-1, 1)
+
+    def forward(self, x):
+        for u in self.latents:
+            quantised = self.scale(u) * self.codes(u)
+            x = torch.tanh(x @ (quantised + (u - u.detach())).T)
+        return x
+
+
+class Listened(Plain):
+    """The same for `find`, which sees the weights where `linear` is called."""
+
+    def forward(self, x):
+        for u in self.latents:
+            quantised = self.scale(u) * self.codes(u)
+            x = torch.tanh(torch.nn.functional.linear(x, u + (quantised - u).detach()))
+        return x
+
+
+def optimiser(name, model):
+    if name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
+    return torch.optim.AdamW(model.parameters(), lr=RATE)
+
+
+def batches(first=0, last=STEPS):
+    generator = torch.Generator().manual_seed(1)
+    for step in range(last):
+        x, y = torch.randn(8, 8, generator=generator), torch.randn(8, 4, generator=generator)
+        if step >= first:
+            yield x, y
+
+
+def train(model, optimizer, data, after=lambda step: None):
+    """Return how many codes differ from those before, after each step."""
+    read, flips = lambda: [one.codes() for one in stt.find(model)], []
+    before = read()
+    for step, (x, y) in enumerate(data):
+        optimizer.zero_grad()
+        (model(x) - y).pow(2).sum().backward()
+        optimizer.step()
+        after(step)
+        now = read()
+        flips.append(sum(int((a != b).sum()) for a, b in zip(before, now, strict=True)))
+        before = now
+    return flips
+
+
+def binarized(levels):
+    plain = Plain(levels)
+    layers = [torch.nn.Linear(8, 16, bias=False), torch.nn.Linear(16, 4, bias=False)]
+    for layer, u in zip(layers, plain.latents, strict=True):
+        layer.weight.data.copy_(u)
+    return stt.binarize(
+        torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1], torch.nn.Tanh()), levels=levels
+    )
+
+
+def by_formula(model, optimizer, levels, strength):
+    """The formula, written out: no sterling."""
+    latents = list(model.parameters())
+
+    @torch.no_grad()
+    def after(step):
+        if step < START:
+            return
+        rate = optimizer.param_groups[0]["lr"]
+        for u in latents:
+            scale = u.abs().mean()
+            code = torch.where(u >= 0, 1.0, -1.0) if levels == 2 else (u / scale).round().clamp(-1, 1)
+            half = scale if levels == 2 else scale / 2  # half the distance of two levels
+            u.copy_(u + rate * strength / half * (scale * code - u))
+            u.copy_(u * (scale / u.abs().mean()))  # the scale stays
+
+    return after
+
+
+@pytest.mark.parametrize(("name", "levels"), list(itertools.product(("sgd", "adamw"), (2, 3))))
+def test_flips_and_latents_are_those_of_the_formula(name, levels):
+    strength = 0.3 if name == "adamw" else 0.05
+    hand, ours = binarized(levels), binarized(levels)
+    held = optimiser(name, hand)
+    expected = train(hand, held, batches(), by_formula(hand, held, levels, strength))
+    undamped = binarized(levels)
+    plain = train(undamped, optimiser(name, undamped), batches())
+    assert plain[: START + 1] == expected[: START + 1]
+    assert plain != expected
+
+    held = optimiser(name, ours)
+    damping = stt.Damping(ours, held, strength=strength, start=0.2, steps=STEPS)
+    flips = train(ours, held, batches(last=100))
+    saved = io.BytesIO()
+    torch.save([ours.state_dict(), held.state_dict(), damping.state_dict()], saved)
+    saved.seek(0)
+    resumed = binarized(levels)
+    held = optimiser(name, resumed)
+    damping = stt.Damping(resumed, held, strength=1.0)  # the state has the strength and the start
+    for one, state in zip((resumed, held, damping), torch.load(saved), strict=True):
+        one.load_state_dict(state)
+    flips += train(resumed, held, batches(first=100))
+
+    assert flips == expected
+    assert damping.taken == STEPS
+    for a, b in zip(hand.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_strong_damping_stops_at_the_level():
+    for levels in (2, 3, 4):
+        model = stt.binarize(torch.nn.Linear(8, 8, bias=False), levels=levels)
+        (weight,) = stt.find(model)
+        level, before = weight.values(), weight.latent.detach().clone()
+        held = torch.optim.SGD(model.parameters(), lr=1.0)
+        stt.Damping(model, held, strength=1e9)
+        held.step()
+        torch.testing.assert_close(weight.values(), level)  # neither codes nor scale move
+        latent = weight.latent.detach()
+        share = latent.abs().mean() / level.abs().mean()  # the scale is from latents, codes of 0 have none
+        torch.testing.assert_close(latent, level * share)
+        assert not torch.allclose(before, latent)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4, 5])
+def test_a_push_below_the_strength_never_turns_a_weight_and_one_above_does(levels):
+    for push, turns in ((0.9, False), (1.1, True)):
+        model = stt.binarize(torch.nn.Linear(64, 1, bias=False), levels=levels, scale="none")
+        (weight,) = stt.find(model)
+        with torch.no_grad():  # in the inner half of their levels
+            inner = torch.zeros(1, 64) if levels % 2 else torch.ones(1, 64)
+            weight.latent.copy_(inner)
+        held = torch.optim.SGD(model.parameters(), lr=0.02)
+        stt.Damping(model, held, strength=0.5)
+        for _ in range(2_000):
+            weight.latent.grad = torch.full((1, 64), 0.5 * push)
+            held.step()
+            if bool((weight.codes() != inner).any()):
+                break
+        assert bool((weight.codes() != inner).all()) == turns
+
+
+def test_other_frameworks_are_damped():
+    listened, ours = Listened(3), binarized(3)
+    pairs = [(listened, {"example": torch.ones(1, 8)}), (ours, {})]
+    for model, more in pairs:
+        held = optimiser("sgd", model)
+        stt.Damping(model, held, strength=0.01, **more)
+        for x, y in batches(last=5):
+            held.zero_grad()
+            (model(x) - y).pow(2).sum().backward()
+            held.step()
+    for a, b in zip(listened.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", [frameworks.torchao, frameworks.brevitas])
+def test_layers_of_frameworks_come_nearer_to_their_levels(make):
+    model = torch.nn.Sequential(make())
+    (weight,) = stt.find(model)
+    inner = weight.codes().abs() < weight.codes().abs().max()
+    held = torch.optim.SGD(model.parameters(), lr=0.1)
+    stt.Damping(model, held, strength=0.01)
+    before = (weight.latent - weight.values()).abs()[inner].mean()
+    for _ in range(20):
+        held.step()
+    assert (weight.latent - weight.values()).abs()[inner].mean() < 0.9 * before
+
+
+def test_refusals_leave_no_hook():
+    model = binarized(2)
+    held = torch.optim.SGD(model.parameters(), lr=0.1)
+    other = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)
+    for optimizer, options in (
+        (other, {"strength": 0.1}),
+        (held, {"strength": -1}),
+        (held, {"strength": lambda step: 0.1}),
+        (held, {"strength": 0.1, "start": 0.5}),  # a share of what?
+        (held, {"strength": 0.1, "start": 1.5, "steps": 10}),
+        (held, {"strength": 0.1, "start": -1}),
+    ):
+        with pytest.raises((InputError, InputTypeError)):
+            stt.Damping(model, optimizer, **options)
+        assert not optimizer._optimizer_step_post_hooks
+
+
+def test_a_state_of_something_else_is_refused_and_close_ends_it():
+    model = binarized(2)
+    held = torch.optim.SGD(model.parameters(), lr=0.1)
+    damping = stt.Damping(model, held, strength=0.1, start=3)
+    before = damping.state_dict()
+    for wrong in ({}, [], {**before, "taken": -1}, {**before, "strength": "much"}, {**before, "more": 1}):
+        with pytest.raises((InputError, InputTypeError)):
+            damping.load_state_dict(wrong)
+        assert damping.state_dict() == before
+    held.step()
+    damping.close()
+    held.step()
+    assert damping.taken == 1
+
+
+def test_latents_that_lie_elsewhere_are_refused():
+    frameworks.needs("torchao")
+    from torchao.prototype.parq import ProxPARQ, QuantOptimizer, UnifQuantizer
+
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8, bias=False))
+    groups = [{"params": list(model.parameters()), "quant_bits": 2}]
+    held = QuantOptimizer(torch.optim.SGD(groups, lr=0.1), UnifQuantizer(), ProxPARQ(0, 10, steepness=10))
+    with pytest.raises(InputError, match="latents"):
+        stt.Damping(model, held, strength=0.1)
+
+
+def test_a_copy_of_the_model_is_not_damped_twice():
+    model = binarized(3)
+    held = torch.optim.SGD(model.parameters(), lr=0.1)
+    stt.Damping(model, held, strength=0.1)
+    copied = copy.deepcopy(model)
+    before = [one.clone() for one in copied.parameters()]
+    held.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, copied.parameters(), strict=True))
