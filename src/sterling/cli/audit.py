@@ -1,24 +1,17 @@
 """`sterling audit`: what the quantisers of a PyTorch model do, and what is wrong with them."""
 
-import contextlib
-import importlib
-import os
-import re
 import shlex
-import sys
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.base.extras import how_to_install
 from sterling.base.files import printable
 from sterling.cli import options
+from sterling.cli.build import BUILD, built
 from sterling.cli.options import FILE, PAGES, check_targets, output
 from sterling.cli.render import FAILED, console, note, print_json
-from sterling.errors import InputError, SterlingError
 
 if TYPE_CHECKING:
     from sterling.torch.audit_report import Audit
@@ -32,18 +25,8 @@ class FailOn(StrEnum):
     defect = "defect"
 
 
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
 def audit(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:FUNCTION",
-            help="Function without arguments that returns a model, or a model and an example input.",
-            show_default=False,
-        ),
-    ],
+    source: Annotated[str, typer.Argument(**BUILD)],
     fail_on: Annotated[
         FailOn,
         typer.Option(help="Exit with 1 if a finding has this grade or a worse one.", show_default=True),
@@ -60,8 +43,6 @@ def audit(
     torchao, Brevitas and transformers' BitNet. For CI: --fail-on defect.
     """
     check_targets(None, (report, "--report", *PAGES))
-    if find_spec("torch") is None:
-        raise InputError(f"sterling audit needs PyTorch, which is not installed: {how_to_install('torch')}")
     found = _examined(source)
     if json:
         print_json(found.to_dict())
@@ -78,42 +59,7 @@ def audit(
 
 
 def _examined(source: str) -> "Audit":
-    """Call the user's function and audit what it returns; what the user's code prints goes to stderr."""
     from sterling.torch.auditing import audit as examine
 
-    with contextlib.redirect_stdout(sys.stderr):
-        try:
-            model = _call(source)
-            return examine(*model) if isinstance(model, tuple) else examine(model)
-        except SystemExit as problem:
-            raise InputError(
-                f"{source} cannot be used (it called sys.exit, {problem.code!r:.100}): put what a script "
-                'does under `if __name__ == "__main__"`'
-            ) from problem
-
-
-def _call(source: str) -> Any:
-    if _NAME.fullmatch(source) is None:
-        raise InputError(f"{source!r} is not a function: give MODULE:FUNCTION, such as train:make_model")
-    module, _, name = source.partition(":")
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    import torch
-
-    try:
-        function = importlib.import_module(module)
-        for part in name.split("."):
-            function = getattr(function, part)
-        is_model = isinstance(function, torch.nn.Module)
-        model = function() if callable(function) and not is_model else function
-    except SterlingError:
-        raise
-    except Exception as problem:  # the user's code may raise anything
-        kind = type(problem).__name__
-        raise InputError(f"{source} cannot be used ({kind}: {problem!s:.200})") from problem
-    if isinstance(model, tuple) and len(model) != 2:
-        raise InputError(
-            f"{source} returns {len(model)} objects: return a model, or a model and an example input"
-        )
-    return model
+    with built(source) as model:
+        return examine(*model) if isinstance(model, tuple) else examine(model)

@@ -20,10 +20,10 @@ from sterling.torch import probes
 from sterling.torch.activations import quantised_activations, some
 from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit, readable
 from sterling.torch.clamps import ClampGradient, present_gradient
-from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.hooks import groups_of
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
+from sterling.torch.rounding import CodeReader
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
@@ -162,13 +162,13 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         raise InputError("the quantiser must return a tensor of the latents' shape")
     if not seen.is_floating_point():
         raise InputError(f"the quantiser returns a tensor of {seen.dtype}; it must be floating-point")
-    grid = find_grid(seen.detach(), latent)
-    if grid is None:
+    reader = CodeReader(values, latent)
+    if reader.grid is None:
         raise InputError(
             "the quantiser returns values that are on no levels: neither evenly spaced, nor at most 16 others"
         )
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
-    return on_grid(grid, latent, "callable", values, name=name)
+    return on_grid(reader, latent, "callable", name=name)
 
 
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:

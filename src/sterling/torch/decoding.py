@@ -192,6 +192,10 @@ def decode(
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
     if unwrapped(model) is not monitor.model:
         raise InputError("the monitor belongs to another model: give the model that it watches")
+    if monitor.partial:
+        raise InputError(
+            "the monitor reads a part of the weights (a sample or a shard): decode needs them all"
+        )
     held = {id(one) for one in monitor.model.parameters()}
     for weight in monitor.weights:
         if id(weight.latent) not in held:
