@@ -168,7 +168,7 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
             "the quantiser returns values that are on no levels: neither evenly spaced, nor at most 16 others"
         )
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
-    return on_grid(reader, "callable", name=name)
+    return on_grid(reader, latent, "callable", name=name)
 
 
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:

@@ -168,7 +168,7 @@ def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, sh
 
 
 def linear(
-    values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor, offset: bool = False
+    values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None, offset: bool = False
 ) -> Grid | None:
     """Return the grid of known codes, if values are a multiple of the codes (and an offset) in each row."""
     rows = rows_of(values, sharing)
@@ -201,7 +201,7 @@ def _extremes(rows: torch.Tensor, at: torch.Tensor, count: int) -> tuple[torch.T
 
 
 def ranked(
-    values: torch.Tensor, kind: torch.Tensor, count: int, sharing: str, latent: torch.Tensor
+    values: torch.Tensor, kind: torch.Tensor, count: int, sharing: str, latent: torch.Tensor | None
 ) -> torch.Tensor | None:
     """Return the codes of classes of weights by the order of their values; None if a class has several."""
     rows, at = rows_of(values, sharing), rows_of(kind, sharing)
@@ -225,7 +225,9 @@ def ranked(
     return codes.to(torch.int16)
 
 
-def uneven(values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor) -> Grid | None:
+def uneven(
+    values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None
+) -> Grid | None:
     """Return the grid of known ranks, if the weights of a rank have one value in each row."""
     rows, rank = rows_of(values, sharing), rows_of(codes, sharing).long()
     least = int(rank.amin())

@@ -40,7 +40,7 @@ class Integers(TorchDispatchMode):
         self.shape, self.places, self._rows = shape, places, shape[0] if shape else 1
         self.heard: dict[Place, torch.Tensor] = {}
         self.bounds: list[tuple[float, float]] = []
-        self.origins: dict[int | Place, frozenset[int]] = {_home(x): frozenset((id(x),)) for x in sources}
+        self.origins = {home(one): frozenset((id(one),)) for one in sources}
         self._count, self._kept = 0, list(sources)
         self._decided: set[int] = set()
 
@@ -65,14 +65,13 @@ class Integers(TorchDispatchMode):
             self.heard[place] = self._codes(codes)
             return
         inputs = [x for x in tree_leaves(given) if isinstance(x, torch.Tensor)]
-        origin = frozenset().union(*(self.origins.get(_home(x), ()) for x in inputs))
-        self.origins[_home(one)] = self.origins[place] = origin
+        self.origins[home(one)] = frozenset().union(*(self.origins.get(home(x), ()) for x in inputs))
         self._kept.append(one)  # so that no other tensor takes its place in memory
         decides = self._decides(name, codes, inputs, fused)
         if decides:
-            self._decided.add(_home(one))
+            self._decided.add(home(one))
         elif fits:
-            self._decided.discard(_home(one))
+            self._decided.discard(home(one))
         if decides and fits:
             self.heard[place] = self._codes(codes)
         if fits and (fused or name == "clamp"):
@@ -86,7 +85,7 @@ class Integers(TorchDispatchMode):
         if name in _DECIDE or fused:
             return True
         for x in inputs:
-            if not x.is_floating_point() or _home(x) in self._decided:
+            if not x.is_floating_point() or home(x) in self._decided:
                 continue
             # A scale or a learned level may be an integer by chance, but a constant is one.
             if x.numel() == one.numel() or x.requires_grad or name in ("mul", "div"):
@@ -99,7 +98,8 @@ class Integers(TorchDispatchMode):
         return rows.reshape(self.shape).to(torch.int16, copy=True)
 
 
-def _home(one: torch.Tensor) -> int:
+def home(one: torch.Tensor) -> int:
+    """Return where the values of a tensor lie in memory."""
     return one.untyped_storage().data_ptr()
 
 
@@ -131,9 +131,9 @@ class CodeReader:
     Each reading is checked against the values. The search is repeated if the quantiser takes another way.
     """
 
-    def __init__(self, values: Reading, latent: torch.Tensor, sources: Collection[torch.Tensor] = ()):
+    def __init__(self, values: Reading, latent: torch.Tensor | None, sources: Collection[torch.Tensor] = ()):
         self.values, self.latent, self.sources = values, latent, sources
-        self.origin: frozenset[int] = frozenset()  # ids of the sources from which the codes come
+        self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
         self._parts: list[tuple[Place, int, int]] = []  # place, least integer, span of integers
         self._table: torch.Tensor | None = None  # from joined decisions to codes
         self._line = (1, 0)  # or codes are this multiple of the integers, and this added
@@ -191,6 +191,7 @@ class CodeReader:
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
         self._bounds, heard, places = mode.bounds, mode.heard, []
+        self.origin = mode.origins.get(home(seen), frozenset())
         for place in reversed(heard):
             codes = heard[place]
             if int(codes.min()) < int(codes.max()) and not any(torch.equal(codes, heard[p]) for p in places):
@@ -202,12 +203,12 @@ class CodeReader:
                     grid = grids.linear(seen, heard[place], sharing, self.latent, offset)
                     if grid is not None:
                         self._parts, self._table, self._line = [(place, 0, 0)], None, (1, 0)
-                        self.origin = mode.origins[place]
                         return grid
-        for joined in [[one] for one in places] + [places[:n] for n in range(2, _JOINED + 1)]:
+        for joined in [[one] for one in places] + [
+            places[:n] for n in range(2, min(len(places), _JOINED) + 1)
+        ]:
             grid = self._joined(seen, heard, joined)
             if grid is not None:
-                self.origin = frozenset().union(*(mode.origins[place] for place in joined))
                 return grid
         grid = grids.find_grid(seen, self.latent)
         self._by_value = None if grid is None else GridReader(grid)
@@ -239,7 +240,7 @@ class CodeReader:
         return None
 
     def _keys(self, heard: dict[Place, torch.Tensor]) -> torch.Tensor:
-        key = torch.zeros(self.shape, dtype=torch.long, device=self.latent.device)
+        key = torch.zeros(self.shape, dtype=torch.long, device=next(iter(heard.values())).device)
         for place, low, span in self._parts:
             key = key * span + (heard[place].long() - low)
         return key

@@ -7,7 +7,7 @@ weights. `handle` defines the handles.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -18,16 +18,24 @@ from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.functions import top_code
 from sterling.torch.grids import Reading, centred
-from sterling.torch.handle import QuantisedWeight, names_of, on_grid
+from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
 from sterling.torch.parametrized import quantiser_of
 from sterling.torch.rounding import CodeReader
 from sterling.torch.taps import discover, unwrapped
+
+#: A function of (name, parameter), or functions without arguments by the name of a layer or tensor.
+Codes = Callable[[str, nn.Parameter], torch.Tensor | None] | Mapping[str, Callable[[], torch.Tensor]]
+_SMALL = 31  # codes of the user beyond this take 16 bits, because they may grow
+
+
+class NothingFound(InputError):
+    """The model has no quantised weight."""
 
 
 def find(
     model: nn.Module,
     example: Any = None,
-    codes: Callable[[str, nn.Parameter], torch.Tensor | None] | None = None,
+    codes: Codes | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     adaptors: bool = True,
 ) -> list[QuantisedWeight]:
@@ -44,9 +52,10 @@ def find(
         It may be compiled or distributed.
     example : Tensor, tuple or dict, optional
         Arguments of the model: one tensor, a tuple of arguments, or a dict of named ones.
-    codes : function of (name, parameter), optional
-        Function for quantisers that `find` does not know. It returns the integer codes of a parameter, or
-        None if the parameter is not quantised.
+    codes : function of (name, parameter), or dict of functions, optional
+        For quantisers that `find` does not know. The function returns the integer codes of a parameter, or
+        None if the parameter is not quantised. A dict names layers, or tensors (also packed buffers of nets
+        without latents), and gives a function without arguments that returns their codes.
     optimizer : Optimizer, optional
         Needed if it holds the quantiser, as with PARQ.
     adaptors : bool
@@ -79,8 +88,8 @@ def find(
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     if optimizer is not None:
         instance_of(optimizer, torch.optim.Optimizer, "optimizer", "a torch.optim.Optimizer")
-    if codes is not None and not callable(codes):
-        raise InputTypeError(f"codes is {shown(codes)}; give a function of (name, parameter)")
+    if codes is not None and not callable(codes) and not isinstance(codes, Mapping):
+        raise InputTypeError(f"codes is {shown(codes)}; give a function of (name, parameter), or a dict")
     model = unwrapped(model)
     if any(one.is_meta or isinstance(one, UninitializedParameter) for one in model.parameters()):
         raise InputError(
@@ -112,7 +121,7 @@ def find(
                 ", and for linear, conv and embedding layers that are called with a weight on few levels"
             )
             advice = "give `codes`, a function that returns the codes of a parameter"
-        raise InputError(f"no quantised weight was found: {looked}; {advice}")
+        raise NothingFound(f"no quantised weight was found: {looked}; {advice}")
     return [found[latent] for latent in names if latent in found]
 
 
@@ -237,44 +246,78 @@ class _Parq:
         return step.expand(self.rows().shape).reshape(self.parameter.shape)
 
 
-def by_codes(
-    model: nn.Module, codes: Callable[[str, nn.Parameter], torch.Tensor | None]
-) -> list[QuantisedWeight]:
-    """Return handles of the parameters for which the user's function returns codes."""
+def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
+    """Return handles of the tensors for which the user's functions return codes."""
     found = []
-    for name, latent in model.named_parameters():
+    if isinstance(codes, Mapping):
+        given = [(name, *_named(model, name, function), function) for name, function in codes.items()]
+    else:
+        function = codes
         with torch.no_grad():
-            first = codes(name, latent)
-        if first is None:
-            continue
+            firsts = [(name, one, function(name, one)) for name, one in model.named_parameters()]
+        given = [
+            (name, one, first, lambda name=name, one=one: function(name, one))
+            for name, one, first in firsts
+            if first is not None
+        ]
+    for name, latent, first, again in given:
+        stored = not (latent.is_floating_point() and isinstance(latent, nn.Parameter))
+        shape = first.shape if stored and isinstance(first, torch.Tensor) else latent.shape
+        codes_now = _checked_codes(first, name, shape, torch.int16)
+        wide = int(codes_now.abs().amax()) > _SMALL if codes_now.numel() else False
+        kind = torch.int16 if wide or first.dtype == torch.int16 else torch.int8
 
-        def read(name: str = name, latent: nn.Parameter = latent) -> torch.Tensor:
-            return _checked_codes(codes(name, latent), name, latent)
+        def read(name: str = name, again: Any = again, shape: Any = shape, kind: Any = kind) -> torch.Tensor:
+            return _checked_codes(again(), name, shape, kind)
 
-        levels = int(_checked_codes(first, name, latent).unique().numel())
+        real = latent.dtype if latent.is_floating_point() else torch.float32
         found.append(
             QuantisedWeight(
                 latent,
-                levels,
+                int(codes_now.unique().numel()),
                 "codes",
-                values=lambda latent=latent, read=read: read().to(latent.dtype),
+                values=lambda read=read, real=real: read().to(real),
                 codes=read,
-                scale=lambda latent=latent: torch.ones((), dtype=latent.dtype, device=latent.device),
+                scale=lambda latent=latent, real=real: torch.ones((), dtype=real, device=latent.device),
+                shape=shape,
+                stored=stored,
             )
         )
     return found
 
 
-def _checked_codes(codes: Any, name: str, latent: nn.Parameter) -> torch.Tensor:
+def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch.Tensor, Any]:
+    """Return the tensor that a name means, or the one in a layer that its codes fit, and the codes."""
+    if not callable(codes):
+        raise InputTypeError(f"codes of {name!r} is {shown(codes)}; give a function that returns the codes")
+    with torch.no_grad():
+        first = codes()
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    if name in tensors:
+        return tensors[name], first
+    layers = dict(model.named_modules())
+    if name not in layers:
+        raise InputError(f"codes names {name!r}, but the model has no such layer or tensor")
+    if isinstance(first, torch.Tensor):
+        own = [one for one in layers[name].parameters() if one.shape == first.shape]
+        own += [one for one in holders(layers[name].buffers(), first.numel())]
+        if own:
+            return own[0], first
+    raise InputError(f"no tensor of the layer {name!r} fits its codes: name the tensor that holds them")
+
+
+def _checked_codes(codes: Any, name: str, shape: torch.Size, kind: torch.dtype) -> torch.Tensor:
     if not isinstance(codes, torch.Tensor):
         raise InputTypeError(f"codes of {name!r} are {shown(codes)}; return a tensor, or None")
-    if codes.shape != latent.shape:
+    if codes.shape != shape:
         raise InputError(
-            f"codes of {name!r} have the shape {tuple(codes.shape)}; the parameter has {tuple(latent.shape)}"
+            f"codes of {name!r} have the shape {tuple(codes.shape)}; the weight has {tuple(shape)}"
         )
-    small = codes.to(torch.int8)
+    small = codes.to(kind)
     if not torch.equal(small.to(codes.dtype), codes):
-        raise InputError(f"codes of {name!r} must be integers from −128 to 127")
+        wide = kind == torch.int16
+        range_ = "−32,768 to 32,767" if wide else "−128 to 127, as the first ones: return them as int16"
+        raise InputError(f"codes of {name!r} must be integers from {range_}")
     return small
 
 
@@ -286,4 +329,4 @@ def _read(
     framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading
 ) -> QuantisedWeight | None:
     reader = CodeReader(values, layer.weight)
-    return None if reader.grid is None else on_grid(reader, framework, levels, **own)
+    return None if reader.grid is None else on_grid(reader, layer.weight, framework, levels, **own)

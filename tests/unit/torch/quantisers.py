@@ -396,7 +396,7 @@ class Stored(nn.Module):
         pull = -self.mean.sign()
         least, most = (-1, 1)
         moves = (self.known + pull).clamp(least, most) if self.kind != "bits" else pull
-        strong = self.mean.abs() >= self.mean.abs().flatten().kthvalue(3040).values
+        strong = self.mean.abs() >= self.mean.abs().flatten().kthvalue(2900).values
         self.known = torch.where(strong & (self.mean != 0), moves, self.known)
         new = self.known.to(torch.int8) if self.kind == "int8" else packed(self.known, self.kind)
         self.held.copy_(new)
@@ -463,4 +463,4 @@ HALF = (
     "Brevitas int4",
     "LSQ depthwise",
 )
-ROWS |= {f"{name}, bfloat16": half(ROWS[name]) for name in HALF}
+ROWS |= STORED | {f"{name}, bfloat16": half(ROWS[name]) for name in HALF}
