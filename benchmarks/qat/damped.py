@@ -24,8 +24,8 @@ from benchmarks.qat.trial import DECAY, Annealed, Run, loss_of, set_rate, train
 from sterling.base.checks import choice
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch.decoding import evaluate
 from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.scoring import evaluate
 
 METHODS = ("damping", "sgd", "momentum", "adam", "lion", "sign", "bop", "bop_in_pulls")
 ARMS = ("never", "annealed", "half", "fifth")  # when damping starts, or the copy that anneals
@@ -41,7 +41,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     run.quantise()
     rows = Rows(run)
     if cell.settings["method"] == "damping":
-        _damped(run, rows, [float(one) for one in cell.settings["strengths"].split()], look)
+        _damped(run, rows, branches_of(cell.settings["strengths"]), look)
     else:
         _optimised(run, rows, cell.settings["method"], look)
     return rows.lists
@@ -72,11 +72,20 @@ KIND = Kind(
         "method": "damping",
         "rate": 0.01,
         "steps": 400,
-        "strengths": "0.1",  # one or several of damping, with spaces between them
+        "strengths": "0.1",  # of damping, such as "0.1 0.3", or for single starts "half:0.1 fifth:0.3"
         "threshold": 0.0,  # of Bop: in units of the gradient, or of the mean pull
     },
     check=_check,
 )
+
+
+def branches_of(strengths: str) -> list[tuple[str, float]]:
+    """Return the starts and strengths of a setting."""
+    found = []
+    for one in strengths.split():
+        arm, _, strength = one.rpartition(":")
+        found += [(name, float(strength)) for name in ([arm] if arm else STARTS)]
+    return found
 
 
 class Rows:
@@ -115,20 +124,20 @@ class Branch:
             rows.add(arm, strength, reading, net, flips)
 
 
-def _damped(run: Run, rows: Rows, strengths: list[float], look: Look) -> None:
+def _damped(run: Run, rows: Rows, wanted: list[tuple[str, float]], look: Look) -> None:
     steps = run.steps
     trunk = Branch(run, run.model, [torch.optim.Adam(run.model.parameters(), lr=run.settings["rate"])])
     decay = 1 - 1 / trunk.horizon
     average = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
     annealed: Annealed | None = None
     branches: dict[tuple[str, float], Branch] = {}
-    fork = {round(share * steps): arm for arm, share in STARTS.items()}
+    first = {arm: round(share * steps) for arm, share in STARTS.items()}
     for step, batch in enumerate(run.batches()):
         look()
-        if step in fork:
-            for strength in strengths:
-                branches[fork[step], strength] = _branch(run, trunk.optimizers[0], strength)
-        if step == round((1 - DECAY) * steps):
+        for arm, strength in wanted:
+            if step == first[arm]:
+                branches[arm, strength] = _branch(run, trunk.optimizers[0], strength)
+        if step == first["fifth"]:
             annealed = Annealed(run, trunk.optimizers[0], step, steps)
         for one in (trunk, *branches.values()):
             set_rate(one.optimizers[0], run.rate(step))

@@ -92,11 +92,13 @@ def verdicts(rows: pl.DataFrame, compared: pl.DataFrame, ranked: pl.DataFrame) -
                 for gain, low, high in pairs.sort("levels").select("gain", "low", "high").iter_rows()
             ]
             parts.append(f"over the {rival} {', '.join(gains)}")
+        levels = own["levels"].unique().sort().to_list()
         above = own.filter((pl.col("rival") == "last iterate") & (pl.col("low") > 0)).height
         advised = above == len(plan.LEVELS) and not own.filter(pl.col("high") < 0).height
         said.append(
-            f"{group}, damping {when}, gains in {unit} at {', '.join(map(str, plan.LEVELS))} levels: "
-            f"{'; '.join(parts)}: {'advised' if advised else 'not advised'}"
+            f"{group}, {own['seeds'].max()} seeds, damping {when}, gains in {unit} at "
+            f"{', '.join(map(str, levels))} levels: {'; '.join(parts)}: "
+            f"{'advised' if advised else 'not advised'}"
         )
     bop = rows.filter((pl.col("reading") == "last") & pl.col("method").is_in(["bop", "bop_in_pulls"]))
     for (task,), own in bop.group_by("task", maintain_order=True):

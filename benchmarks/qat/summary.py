@@ -52,6 +52,7 @@ def write(out: Path, results: Path) -> None:
     with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=40, float_precision=3):
         print(tables["shares"])
         print(gained.filter(pl.col("reading") == "mean"))
+    write_atomically(results / "advice.md", advice(scores).encode())
     said = "\n".join(f"- {line}" for line in verdicts(tables))
     write_atomically(results / "verdicts.txt", f"{said}\n".encode())
     print(said)
@@ -94,6 +95,43 @@ def gains(scores: pl.DataFrame) -> pl.DataFrame:
     """Return the gain of each reading of each arm over the last iterate at a constant rate, at the end."""
     itself = (pl.col("arm") == "constant") & (pl.col("reading") == "last")
     return _means(differences(scores).filter(~itself))
+
+
+#: The situations of the table "Should I decode?": name, training, data, and whether gains are in points.
+SITUATIONS = (
+    ("text after a cosine", "cosine", pl.col("task") == "text"),
+    ("images after a cosine", "cosine", pl.col("task") != "text"),
+    ("images with clean labels", "constant", (pl.col("task") != "text") & (pl.col("noise") == 0)),
+    ("images with wrong labels", "constant", (pl.col("task") != "text") & (pl.col("noise") > 0)),
+    ("text", "constant", pl.col("task") == "text"),
+)
+ANSWERS = ("no", "perhaps", "yes")
+
+
+def advice(scores: pl.DataFrame) -> str:
+    """Return the table "Should I decode?" in Markdown, negative answers first.
+
+    Yes: the interval of the gain over the last iterate of the same run is above zero, for binary and ternary
+    nets. No: for neither. The annealed copy takes equal steps.
+    """
+    pairs, lines = differences(scores, own=True), []
+    for name, arm, where in SITUATIONS:
+        unit = "nats" if name.startswith("text") else "points"
+        own, cells, shown = pairs.filter(where & (pl.col("arm") == arm)), [], []
+        for reading, levels in (("mean", 2), ("mean", 3), ("annealed", 2), ("annealed", 3)):
+            group = own.filter((pl.col("reading") == reading) & (pl.col("levels") == levels))
+            if group.is_empty():  # after a cosine nothing is left to anneal
+                cells.append("–")
+                continue
+            gain, low, high = mean_interval(group[unit])
+            cells.append(f"{gain:+.2f} ({low:.2f} to {high:.2f})")
+            if reading == "mean":
+                shown.append(low > 0)
+        answer = "yes" if all(shown) else "perhaps" if any(shown) else "no"
+        lines.append((ANSWERS.index(answer), f"| {name} ({unit}) | {' | '.join(cells)} | {answer} |"))
+    head = ["training", "decoded, binary", "decoded, ternary", "annealed, binary", "annealed, ternary"]
+    rows = [line for _, line in sorted(lines, key=lambda one: one[0])]
+    return "\n".join([f"| {' | '.join(head)} | decode? |", "|---|---|---|---|---|---|", *rows]) + "\n"
 
 
 def changes(scores: pl.DataFrame) -> pl.DataFrame:

@@ -16,6 +16,7 @@ ALIASES = {"st": "sterling", "stt": "sterling.torch"}
 #: Where pages use names without a prefix.
 ROOMS = {
     "howto/qat": "sterling.torch",
+    "howto/verify": "sterling.torch",
     "howto/classifier": "sterling.learn",
     "howto/study": "sterling.study",
 }

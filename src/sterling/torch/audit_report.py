@@ -26,6 +26,16 @@ class AuditFinding:
     sentence: str  # the fact, and what to do
     wrong: bool  # whether it is a defect
 
+    @property
+    def grade(self) -> str:
+        """Either "defect" or "note"."""
+        return "defect" if self.wrong else "note"
+
+    @property
+    def graded(self) -> str:
+        """The sentence with its grade."""
+        return f"{self.grade}: {self.sentence}"
+
 
 @dataclass
 class TensorAudit:
@@ -46,6 +56,12 @@ class TensorAudit:
     window: tuple[float, float] | None = None
     empty: tuple[int, ...] = ()
     findings: list[AuditFinding] = field(default_factory=list)
+    kind: str = "weight"
+
+    @property
+    def grade(self) -> str | None:
+        """The worst grade of its findings."""
+        return min((one.grade for one in self.findings), default=None)
 
 
 class Audit(Report):
@@ -72,10 +88,15 @@ class Audit(Report):
 
     @property
     def findings(self) -> list[str]:
-        """Sentences about all tensors, defects first."""
+        """Sentences about all tensors with their grades, defects first."""
         found = [(row.tensor, one) for row in self.rows for one in row.findings]
-        found.sort(key=lambda pair: not pair[1].wrong)
-        return [f"{tensor}: {one.sentence}." for tensor, one in found]
+        found.sort(key=lambda pair: pair[1].grade)
+        return [f"{tensor}: {one.graded}." for tensor, one in found]
+
+    @property
+    def grade(self) -> str | None:
+        """The worst grade of all findings: "defect", "note", or None without findings."""
+        return min((row.grade for row in self.rows if row.grade), default=None)
 
     def headline(self) -> str:
         """Return one line that says what is wrong.
@@ -86,7 +107,7 @@ class Audit(Report):
             It names the tensor with the largest share of weights that get no gradient, under either gradient
             of clamp.
         """
-        bad = [row for row in self.rows if any(one.wrong for one in row.findings)]
+        bad = [row for row in self.rows if row.grade == "defect"]
         if not bad and len(self.rows) == 1:
             return "Nothing is wrong with the one quantised tensor."
         if not bad:
@@ -103,23 +124,28 @@ class Audit(Report):
         Returns
         -------
         polars.DataFrame
-            ``tensor``; ``framework``; ``weights``, their number; ``levels``, the number of values a weight
-            can take; ``scale``, the mean value of a unit of the codes; ``latent``, where it is stored;
-            ``no_gradient``, the share of weights with a latent that gets no gradient, and ``why``;
+            ``tensor``, for activations the module that uses them; ``kind``, "weight" or "activation";
+            ``framework``; ``weights``, their number, or that of the activations in the example; ``levels``,
+            the number of values that one of a group with the same scale can take (activations: does take);
+            ``scale``, the mean value of a unit of the codes; ``latent``, where it is stored;
+            ``no_gradient``, the share of weights with a latent that gets no gradient (activations: that pass
+            none to the quantiser's input), and ``why``;
             ``other_clamp``, that share under the other gradient of `torch.clamp` at its bounds (0 since
             PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``ties``, the level that
             latents half-way between two levels take; ``surrogate``, by probing, and its window in steps;
-            ``empty``, codes that no weight has; ``findings``.
+            ``empty``, codes that no weight has; ``findings``, sentences; ``grade``, the worst of theirs:
+            "defect", "note", or null without findings.
         """
         import polars as pl
 
         rows = [
             {
                 **vars(row),
+                "grade": row.grade,
                 "why": ", ".join(row.why),
                 "window": None if row.window is None else list(row.window),
                 "empty": list(row.empty),
-                "findings": [one.sentence for one in row.findings],
+                "findings": [one.graded for one in row.findings],
             }
             for row in self.rows
         ]
@@ -127,6 +153,7 @@ class Audit(Report):
         optional = {
             "at_zero": pl.Int64,
             "ties": pl.String,
+            "grade": pl.String,
             "no_gradient": pl.Float64,
             "other_clamp": pl.Float64,
         }
@@ -149,9 +176,10 @@ class Audit(Report):
         Returns
         -------
         dict
-            ``headline``, ``findings`` and ``tensors``, the rows of `frame`.
+            ``headline``, ``grade``, ``findings`` and ``tensors``, the rows of `frame`.
         """
-        return {"headline": self.headline(), "findings": self.findings, "tensors": self.frame().to_dicts()}
+        first = {"headline": self.headline(), "grade": self.grade, "findings": self.findings}
+        return {**first, "tensors": self.frame().to_dicts()}
 
     def to_html(self, command: str = "") -> str:
         """Return the result as a page.

@@ -1,11 +1,13 @@
-"""`audit`: what each quantiser of a model does to its latents.
+"""`audit`: what each quantiser of a model does to its latents, or to the activations.
 
-`weights` finds the tensors and `probes` tests them. This module judges, and `audit_report` shows the result.
+`weights` and `activations` find the tensors, and `probes` tests them. This module judges, and `audit_report`
+shows the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,27 +17,36 @@ from sterling.base.checks import integer, shown
 from sterling.base.text import number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
+from sterling.torch.activations import quantised_activations, some
 from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit, readable
-from sterling.torch.clamps import ClampGradient
-from sterling.torch.grids import find_grid
+from sterling.torch.clamps import ClampGradient, present_gradient
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.hooks import groups_of
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
-from sterling.torch.taps import in_one_sentence
+from sterling.torch.rounding import CodeReader
+from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 NOTABLE = 0.01  # least share of weights without gradient that is a defect
+BY_DESIGN = 0.02  # largest tail that a grid clips by design
+_WINDOW = 0.5  # largest tail of a binary activation, whose surrogate is a window
 _TINY = 1e-6  # a latent next to 0, in units of the largest one
 _MANY = 16  # empty levels are named for at most this number of levels
 
 WHY = {
-    CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so weights on an "
+    CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so all on an "
     "outermost level are cut off: clamp before rounding, or let the gradient pass the clamp",
     TAIL: "latents far from zero are cut off, so they come back only by decay: clip the latents to the range "
     "that passes, or use the identity as surrogate",
     DEAD: "latents near zero are cut off, so a weight that gets there stays: let the gradient pass there too",
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
     probes.OTHER: "the slope of the quantiser is 0 there",
+}
+WHY_OF_ACTIVATIONS = {
+    **WHY,
+    TAIL: "values beyond the outermost levels are cut off, so what they do wrong is not mended: widen the "
+    "range, or learn the step",
+    DEAD: "values near zero are cut off: let the gradient pass there too",
 }
 
 
@@ -46,10 +57,11 @@ def audit(
     optimizer: torch.optim.Optimizer | None = None,
     bits: int | None = None,
 ) -> Audit:
-    """Report what the quantiser of each weight tensor of a model does, and what is wrong with it.
+    """Report what the quantisers of a model do to weights and activations, and what is wrong with them.
 
-    `audit` tests each quantiser on the present latents, on a ramp, on zeros and on ties. It does not change
-    the model.
+    `audit` tests each quantiser of weights on the present latents, on a ramp, on zeros and on ties. With an
+    example it also tests those of activations, on the example. It does not change the model. Findings are
+    defects or notes: frozen weights, and tails of at most 2 % that a grid clips by design, are notes.
 
     Parameters
     ----------
@@ -58,8 +70,8 @@ def audit(
         tensor of latents to one of weights, or to a tuple that begins with it. For a quantiser of PARQ give
         `bits` too.
     example : Tensor, tuple or dict, optional
-        Arguments for the model, to find weights of unknown quantisers. For a single quantiser: latents; by
-        default Gaussian ones of standard deviation 0.1.
+        Arguments for the model, to find activations, and weights of unknown quantisers. For a single
+        quantiser: latents; by default Gaussian ones of standard deviation 0.1.
     codes : function of (name, parameter), optional
         Function for quantisers that `find` does not know; see `find`.
     optimizer : Optimizer, optional
@@ -76,7 +88,7 @@ def audit(
     Raises
     ------
     InputError
-        If no quantised weight is found, or the model cannot be run on the example.
+        If no quantised tensor is found, or the model cannot be run on the example.
 
     Examples
     --------
@@ -108,8 +120,15 @@ def audit(
     # A module without a matrix of parameters is a quantiser, not a model.
     if not isinstance(model, nn.Module) or not any(one.ndim > 1 for one in model.parameters()):
         return Audit([_examined(_handle(model, example))])
+    activations = [] if example is None else _of_activations(unwrapped(model), example)
     rows = []
-    for weight in find(model, example, codes, optimizer):
+    try:
+        weights = find(model, example, codes, optimizer)
+    except InputError:
+        if not activations:
+            raise
+        weights = []
+    for weight in weights:
         row = _examined(weight)
         if optimizer is not None and weight.trained and not groups_of(weight, optimizer):
             words = "the optimizer does not hold its latents, so they never move: add them to its parameters"
@@ -119,7 +138,7 @@ def audit(
             bits = 0 if row.levels == 3 else (row.levels - 1).bit_length()
             _compare_paths(row, parq.quantizer, weight, bits)
         rows.append(row)
-    return Audit(rows)
+    return Audit(rows + activations)
 
 
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
@@ -143,13 +162,13 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         raise InputError("the quantiser must return a tensor of the latents' shape")
     if not seen.is_floating_point():
         raise InputError(f"the quantiser returns a tensor of {seen.dtype}; it must be floating-point")
-    grid = find_grid(seen.detach(), latent)
-    if grid is None:
+    reader = CodeReader(values, latent)
+    if reader.grid is None:
         raise InputError(
             "the quantiser returns values that are on no levels: neither evenly spaced, nor at most 16 others"
         )
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
-    return on_grid(grid, latent, "callable", values, name=name)
+    return on_grid(reader, latent, "callable", name=name)
 
 
 def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
@@ -189,37 +208,85 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
-        weights=weight.latent.numel(),
+        weights=weight.shape.numel(),
         levels=weight.levels,
-        scale=float(weight.scale().mean()),
+        scale=float(weight.scale().float().mean()),
         latent=_home(weight),
     )
     why_not = _untried(weight)
     if why_not is not None:
         row.findings = [why_not]
-        row.at_zero = probes.code_at_zero(weight) if weight.framework == "codes" else None
+        row.at_zero = (
+            probes.code_at_zero(weight) if weight.framework == "codes" and not weight.stored else None
+        )
         return row
-    codes = weight.codes()
+    codes, at_bound = weight.codes(), present_gradient()
     with probes.kept(weight):
         slope = probes.slopes(weight)
-        row.why = probes.reasons(slope, codes, probes.steps_of(weight))
-        shares = {}
-        for at_bound in (0, 1):
-            with ClampGradient(at_bound):
-                shares[at_bound] = float((probes.slopes(weight) == 0).float().mean())
-    share = row.no_gradient = float((slope == 0).float().mean())
-    row.other_clamp = max(shares.values(), key=lambda one: abs(one - share))
-    row.surrogate, row.window, seen = probes.try_ramp(weight)
+        with ClampGradient(1 - at_bound):
+            other = probes.slopes(weight)
+    row.no_gradient, row.other_clamp = _none(slope), _none(other)
+    row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
     row.at_zero, row.ties = probes.code_at_zero(weight), probes.ties(weight)
     used = set(codes.unique().tolist())
     possible = used | seen
-    row.levels = 1 if len(possible) == 1 else max(weight.levels, len(possible))
-    row.empty = tuple(sorted(possible - used))
-    row.findings = list(_judged(row, weight, shares))
+    nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
+    row.levels = 1 if len(possible) == 1 else max(nominal, levels)
+    if row.levels < len(possible):  # groups have zero points
+        codes = probes.lined_up(codes, weight.scale())[0]
+    else:
+        row.empty = tuple(sorted(possible - used))
+    row.why = probes.reasons(slope, codes, probes.steps_of(weight))
+    row.findings = list(_judged(row, weight, row.no_gradient if at_bound == 0 else row.other_clamp))
     return row
 
 
+def _none(slope: torch.Tensor) -> float:
+    return float((slope == 0).float().mean())
+
+
+def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
+    at_bound = present_gradient()
+    found = quantised_activations(model, example)
+    with ClampGradient(1 - at_bound):
+        others = quantised_activations(model, example)
+    rows, names = [], Counter()
+    for one, other in zip(found, others, strict=True):
+        names[one.name] += 1
+        number_of_it = f" ({names[one.name]})" if names[one.name] > 1 else ""
+        codes, scale = one.grid.codes, one.grid.scale.expand(one.grid.codes.shape)
+        used = codes.unique().tolist()
+        row = TensorAudit(
+            tensor=(one.name or type(model).__name__) + number_of_it,
+            framework="discovery",
+            weights=one.values.numel(),
+            levels=probes.levels_of(codes, scale, used),
+            scale=float(scale.float().mean()),
+            latent="activation",
+            no_gradient=_none(one.slope),
+            other_clamp=_none(other.slope),
+            kind="activation",
+        )
+        # Zero, the lowest level of an unsigned grid, is the work of a rectifier.
+        passes = (one.values == 0) & (min(used) == 0 < max(used))
+        now, changed = (torch.where(passes, 1, each.slope) for each in (one, other))
+        lined = probes.lined_up(codes, scale)[0] if row.levels < len(used) else codes
+        steps = some(one.values if one.before is None else one.before) / torch.where(scale > 0, scale, 1)
+        row.why = probes.reasons(some(now), lined, steps)
+        if one.before is not None:
+            numbers = (each.flatten().double().cpu().numpy() for each in (steps, some(one.slope)))
+            row.surrogate, row.window = probes.surrogate_of(*numbers)
+        idle = "" if one.trained else "no trained parameter comes before it, so no gradient is needed"
+        later = changed if at_bound else now
+        row.findings = list(_of_gradient(row, _none(now), _none(later), idle))
+        rows.append(row)
+    return rows
+
+
 def _untried(weight: QuantisedWeight) -> AuditFinding | None:
+    if weight.stored:
+        words = "its codes are stored and it has no latents, so there is no gradient to check"
+        return AuditFinding("codes are stored", words, False)
     latent = weight.latent.detach()
     if not bool(latent.isfinite().all()):
         words = "its latents are not finite, so it cannot be audited: the training has diverged"
@@ -243,7 +310,7 @@ def _home(weight: QuantisedWeight) -> str:
     return "parameter" if weight.trained else "frozen parameter"
 
 
-def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float]):
+def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator[AuditFinding]:
     if row.levels == 1:
         value = number(float(weight.values().flatten()[0]))
         words = f"all {row.weights:,} weights are {value} for any latents: there is one level only"
@@ -254,23 +321,11 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
         yield AuditFinding(what, words, True)
         return
-    later, now = shares[0], row.no_gradient or 0.0
-    if now > 0:
-        parts = sorted(row.why.items(), key=lambda part: -part[1])
-        why = "; ".join(WHY[name] for name, _ in parts)
-        short = f"{readable(now)} of its weights get no gradient ({', '.join(row.why)})"
-        if NONE in row.why:
-            short = "no gradient reaches its latents, unless through the scale"
-        yield AuditFinding(short, f"{short}: {why}", now >= NOTABLE)
-    if later > now + NOTABLE / 2:
-        words = (
-            f"with PyTorch 2.14 and later {readable(later)} of its weights get no gradient, because the "
-            f"gradient of clamp is 0 at its bounds: {WHY[CLAMP]}"
-        )
-        yield AuditFinding(f"{readable(later)} with PyTorch 2.14 and later (clamp at its bound)", words, True)
+    idle = "" if weight.trained else "its latents are frozen, so no gradient is needed"
+    yield from _of_gradient(row, row.no_gradient or 0.0, later, idle)
     if row.at_zero == 0 and weight.levels <= 3 and _is_a_sign(weight):
         words = "the sign of 0 is 0 here, a third level: a latent of 0, as after pruning, gives a weight of 0"
-        yield AuditFinding("sign(0) is 0, a third level", words, True)
+        yield AuditFinding("sign(0) is 0, a third level", words, bool(weight.trained))
     if row.empty and row.levels <= _MANY:
         some = ", ".join(map(number, row.empty))
         yield AuditFinding("empty levels", f"no weight is on level {some}, of {row.levels}", False)
@@ -279,6 +334,34 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, shares: dict[int, float])
         yield AuditFinding("LoRA on a frozen base", words, False)
     elif not weight.trained:
         yield AuditFinding("frozen", "its latents are frozen, so the weights stay as they are", False)
+
+
+def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
+    """Judge the shares without gradient, now and with PyTorch 2.14; ``idle`` says why none is needed."""
+    activations = row.kind == "activation"
+    words, what = (WHY_OF_ACTIVATIONS, "activations") if activations else (WHY, "weights")
+    if now > 0:
+        why = "; ".join(words[name] for name, _ in sorted(row.why.items(), key=lambda part: -part[1]))
+        short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
+        if NONE in row.why:
+            short = (
+                f"no gradient reaches its {'input' if activations else 'latents'}, unless through the scale"
+            )
+        clipped = list(row.why) == [TAIL]
+        if clipped and now <= BY_DESIGN:
+            why = "a grid clips a tail of at most 2 % by design"
+        elif clipped and activations and row.levels == 2 and now <= _WINDOW:
+            why, clipped = "the surrogate of a binary activation is a window by design", True
+        else:
+            clipped = False
+        yield AuditFinding(short, f"{short}: {idle or why}", now >= NOTABLE and not clipped and not idle)
+    if later > now + NOTABLE / 2:
+        short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
+        sentence = (
+            f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
+            f"gradient of clamp is 0 at its bounds: {idle or words[CLAMP]}"
+        )
+        yield AuditFinding(short, sentence, not idle)
 
 
 def _is_a_sign(weight: QuantisedWeight) -> bool:

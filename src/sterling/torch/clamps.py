@@ -1,6 +1,7 @@
 """The gradient of `torch.clamp` at its bounds: 1 up to PyTorch 2.13, 0 since 2.14.
 
-It matters for quantisers that clamp rounded values, since every outermost weight then lies on a bound.
+It matters for quantisers that clamp rounded values, of weights or of activations: all that is on an outermost
+level then lies on a bound.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ class ClampGradient(TorchFunctionMode):
         if low is not None:
             x = torch.where(x >= low if self.at_bound else x > low, x, _tensor(low, x))
         return x
+
+
+def present_gradient() -> int:
+    """Return the gradient of `torch.clamp` at its bounds in this context: 0 or 1."""
+    x = torch.ones((), requires_grad=True)
+    with torch.enable_grad():
+        return int(torch.autograd.grad(x.clamp(-1, 1), x)[0])
 
 
 def _tensor(bound: Any, x: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ zero has code 0, and levels without a zero, such as ±s/2 and ±3s/2, have odd c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,11 @@ _NEAR = 0.02  # largest error of a multiple of a rough divisor, in steps
 _ROUNDING, _ROUNDING_HALF = 8.0, 1.0
 _CLEAR = 4.0  # least step, in units of that rounding
 _SIMPLE = 3  # largest code that needs no further evidence
+_EQUAL = 16  # least number of weights that confirm uneven levels
 _BITS = 20.0  # evidence that many levels are multiples of one step: log₂ of the odds against chance
+
+
+Reading = Callable[[], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Grid:
     scale: torch.Tensor  # value of a unit of the codes; broadcasts to the tensor
     even: bool  # whether values are scale · codes; if not, codes are ranks, centred
     sharing: str  # what shares a scale: "tensor", "channel", or "group of 32"
+    offset: torch.Tensor | None = None  # value of code 0, if it is not 0; broadcasts too
 
     @property
     def levels(self) -> int:
@@ -41,15 +46,20 @@ class Grid:
     def dequantise(self, codes: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Return the values of other codes, given the present values."""
         if self.even:
-            return (self.scale * codes.to(self.scale.dtype)).to(values.dtype)
-        sizes, present = self.scale.expand(codes.shape).double(), self.codes.unique()
-        rank = torch.searchsorted(present, self.codes.contiguous()).flatten()
-        flat, total = sizes.flatten(), torch.zeros(len(present), dtype=torch.float64, device=codes.device)
-        table = total.index_add(0, rank, values.double().flatten() * flat) / total.index_add(
-            0, rank, flat.square()
-        )
-        asked = torch.searchsorted(present, codes.to(present).contiguous()).clamp_max(len(present) - 1)
-        return (sizes * table[asked]).to(values.dtype)
+            zero = 0 if self.offset is None else self.offset
+            return (self.scale * codes.to(self.scale.dtype) + zero).to(values.dtype)
+        rows, now, asked = (rows_of(one, self.sharing) for one in (values, self.codes, codes))
+        low = int(torch.minimum(now.amin(), asked.amin()))
+        count = int(torch.maximum(now.amax(), asked.amax())) - low + 1
+        at, size = now.long() - low, rows.abs().amax(1, keepdim=True).double()
+        held = size.new_zeros(len(rows), count)
+        total = held.scatter_add(1, at, rows.double())
+        held.scatter_add_(1, at, torch.ones_like(total[:, :1]).expand(at.shape))
+        # Levels that a row does not use follow from those of other rows.
+        usual = (total / size.clamp_min(1e-300)).sum(0) / held.sum(0)
+        table = torch.where(held > 0, total / held, size * usual)
+        found = table.gather(1, asked.long() - low).to(values.dtype)
+        return _shaped(found, self.sharing, values.shape)
 
 
 def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid | None:
@@ -61,8 +71,8 @@ def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid 
     if not values.numel() or not bool(values.isfinite().all()):
         return None
     for fit in (_even, _uneven):
-        for sharing in _ways(values):
-            rows = _rows(values, sharing)
+        for sharing in ways(values):
+            rows = rows_of(values, sharing)
             grid = fit(rows, _noise(rows, latent, sharing), sharing, values.shape)
             if grid is not None:
                 return grid
@@ -92,8 +102,8 @@ class GridReader:
         return found
 
     def _fast(self, values: torch.Tensor, latent: torch.Tensor | None) -> Grid | None:
-        rows = _rows(values, self.grid.sharing)
-        old = _rows(self.grid.scale.expand(values.shape), self.grid.sharing)[:, :1]
+        rows = rows_of(values, self.grid.sharing)
+        old = rows_of(self.grid.scale.expand(values.shape), self.grid.sharing)[:, :1]
         top = rows.abs().amax(dim=1, keepdim=True)
         # The largest value is a whole number of steps, and steps change little from one step to the next.
         scale = top
@@ -112,12 +122,12 @@ def _noise(rows: torch.Tensor, latent: torch.Tensor | None, sharing: str) -> tor
     """Return by how much values of one level may differ, for each row."""
     largest = rows.abs().amax(dim=1, keepdim=True)
     if latent is not None:
-        largest = torch.maximum(largest, _rows(latent.detach(), sharing).abs().amax(dim=1, keepdim=True))
+        largest = torch.maximum(largest, rows_of(latent.detach(), sharing).abs().amax(dim=1, keepdim=True))
     half = rows.dtype in (torch.float16, torch.bfloat16)
     return (_ROUNDING_HALF if half else _ROUNDING) * torch.finfo(rows.dtype).eps * largest.double()
 
 
-def _ways(values: torch.Tensor) -> Iterator[str]:
+def ways(values: torch.Tensor) -> Iterator[str]:
     """Yield what may share a scale, the largest groups first."""
     yield "tensor"
     if values.ndim < 2:
@@ -130,7 +140,7 @@ def _ways(values: torch.Tensor) -> Iterator[str]:
             yield f"group of {size}"
 
 
-def _rows(values: torch.Tensor, sharing: str) -> torch.Tensor:
+def rows_of(values: torch.Tensor, sharing: str) -> torch.Tensor:
     if sharing == "tensor":
         return values.reshape(1, -1)
     if sharing == "channel":
@@ -140,16 +150,93 @@ def _rows(values: torch.Tensor, sharing: str) -> torch.Tensor:
     return values.reshape(-1, int(sharing.rpartition(" ")[2]))
 
 
+def _shaped(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor:
+    """Return the tensor of a shape from its rows; rows of one entry stay short unless they are groups."""
+    if sharing.startswith("group"):
+        return rows.expand(-1, int(sharing.rpartition(" ")[2])).reshape(shape)
+    if rows.shape[1] == 1 and shape.numel() > len(rows):
+        axis = {"channel": 0, "channel of axis 1": 1}.get(sharing)
+        return rows.reshape([-1 if index == axis else 1 for index in range(len(shape))])
+    if sharing == "channel of axis 1":
+        return rows.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)
+    return rows.reshape(shape)
+
+
 def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, shape: torch.Size) -> Grid:
     small = torch.int8 if int(codes.abs().amax()) <= 127 else torch.int16
-    if sharing.startswith("group"):
-        spread = scale.expand(codes.shape).reshape(shape)
-    else:
-        axis = {"channel": 0, "channel of axis 1": 1}.get(sharing)
-        spread = scale.reshape([-1 if index == axis else 1 for index in range(len(shape))])
-    if sharing == "channel of axis 1":
-        codes = codes.reshape(shape[1], shape[0], *shape[2:]).transpose(0, 1)
-    return Grid(codes.reshape(shape).to(small), spread, even, sharing)
+    return Grid(_shaped(codes, sharing, shape).to(small), _shaped(scale, sharing, shape), even, sharing)
+
+
+def linear(
+    values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None, offset: bool = False
+) -> Grid | None:
+    """Return the grid of known codes, if values are a multiple of the codes (and an offset) in each row."""
+    rows = rows_of(values, sharing)
+    wide = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
+    whole = rows_of(codes, sharing).to(wide.dtype)
+    noise, zero = _noise(rows, latent, sharing), torch.zeros_like(wide[:, :1])
+    middle = zero
+    if offset:  # two codes always fit, so that they show nothing
+        if wide.shape[1] < _PER_LEVEL or codes.unique().numel() < 3:
+            return None
+        middle = whole.mean(1, keepdim=True)
+        zero, whole = wide.mean(1, keepdim=True), whole - middle
+    squares = (whole * whole).sum(1, keepdim=True, dtype=torch.float64)
+    step = ((wide - zero) * whole).sum(1, keepdim=True, dtype=torch.float64) / squares.clamp_min(1e-12)
+    if bool((step.abs() <= noise)[squares > 0].any()):
+        return None
+    step = step.to(wide.dtype)
+    if bool(((wide - zero - step * whole).abs() > noise).any()):
+        return None
+    if offset:
+        zero = zero - step * middle
+    scale, start = (_shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, zero))
+    return Grid(codes, scale, True, sharing, start if offset else None)
+
+
+def _extremes(rows: torch.Tensor, at: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the least and largest value of each class in each row; ±infinity for one without members."""
+    low = rows.new_full((len(rows), count), torch.inf)
+    return low.scatter_reduce(1, at, rows, "amin"), (-low).scatter_reduce(1, at, rows, "amax")
+
+
+def ranked(
+    values: torch.Tensor, kind: torch.Tensor, count: int, sharing: str, latent: torch.Tensor | None
+) -> torch.Tensor | None:
+    """Return the codes of classes of weights by the order of their values; None if a class has several."""
+    rows, at = rows_of(values, sharing), rows_of(kind, sharing)
+    if count > rows.shape[1]:
+        return None
+    low, high = _extremes(rows, at, count)
+    used = low <= high
+    if bool(((high - low) > _noise(rows, latent, sharing))[used].any()):
+        return None
+    if values.numel() - int(used.sum()) < _EQUAL:
+        return None
+    size = rows.abs().amax(1, keepdim=True).double()
+    level = torch.where(used, low / torch.where(size > 0, size, 1), 0).sum(0) / used.sum(0)
+    ordered = level.sort()
+    same = max(4 * torch.finfo(values.dtype).eps, 1e-5)
+    rank = torch.cat([torch.zeros_like(at[0, :1]), (ordered.values.diff() > same).long().cumsum(0)])
+    if not int(rank[-1]):
+        return None
+    codes = torch.empty_like(rank)
+    codes[ordered.indices] = centred(rank, int(rank[-1]) + 1)
+    return codes.to(torch.int16)
+
+
+def uneven(
+    values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None
+) -> Grid | None:
+    """Return the grid of known ranks, if the weights of a rank have one value in each row."""
+    rows, rank = rows_of(values, sharing), rows_of(codes, sharing).long()
+    least = int(rank.amin())
+    low, high = _extremes(rows, rank - least, int(rank.amax()) - least + 1)
+    if bool(((high - low) > _noise(rows, latent, sharing))[low <= high].any()):
+        return None
+    squares = (rank * rank).sum(1, keepdim=True).clamp_min(1)
+    scale = (rows.double() * rank).sum(1, keepdim=True) / squares
+    return _grid(rank, scale.to(rows.dtype), False, sharing, values.shape)
 
 
 def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
@@ -167,7 +254,10 @@ def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor 
         return None
     ranks = new.long().cumsum(dim=1) - 1
     levels = ordered[:, -1:].repeat(1, int(count.max()))
-    return levels.scatter_(1, ranks.flip(1), ordered.flip(1))  # of equal ones the first remains
+    levels.scatter_(1, ranks.flip(1), ordered.flip(1))  # of equal ones the first remains
+    if bool((ordered - levels.gather(1, ranks) > noise).any()):
+        return None  # a chain of neighbours, not one level
+    return levels
 
 
 def _even(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Size) -> Grid | None:

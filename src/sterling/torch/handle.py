@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.torch.functions import MOST_EVEN
-from sterling.torch.grids import Grid, GridReader
+from sterling.errors import InputError
+from sterling.torch.grids import Reading
+from sterling.torch.rounding import CodeReader
 
-_PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
-
-Reading = Callable[[], torch.Tensor]
+_PACKED = 65  # more than the codes in a word
+PARAMETRIZED = re.compile(r"parametrizations\.(\w+)\.original\d*")
 
 
 class QuantisedWeight:
@@ -161,42 +161,54 @@ class QuantisedWeight:
 
     def __repr__(self) -> str:
         size = f"{self.shape.numel():,} weights on {self.levels} levels"
-        kind = ", LoRA on a frozen base" if self.merged else "" if self.trained else ", frozen"
+        kind = ", LoRA on a frozen base" if self.merged else ""
+        if not self.merged and not self.trained:
+            kind = ", without latents" if self.stored else ", frozen"
         return f"<QuantisedWeight {self.name!r}: {size}, {self.framework}{kind}>"
 
 
 def on_grid(
-    grid: Grid,
-    latent: torch.Tensor,
-    framework: str,
-    values: Reading,
-    levels: int | None = None,
-    **rest: Any,
+    reader: CodeReader, latent: torch.Tensor, framework: str, levels: int | None = None, **rest: Any
 ) -> QuantisedWeight:
-    """Return a handle whose codes and scale are read off the values."""
-    reader = GridReader(grid)
-    wide = grid.codes.dtype == torch.int16 or (levels or grid.levels) > MOST_EVEN
-    kind = torch.int16 if wide else torch.int8
+    """Return a handle of a weight that a reader has found on levels."""
+    levels = levels or reader.levels()
+    kind = torch.int16 if reader.wide(levels) else torch.int8
 
-    def dequantise(codes: torch.Tensor) -> torch.Tensor:
-        present = values()
-        return reader.read(present, latent).dequantise(codes, present)
+    def codes() -> torch.Tensor:
+        codes = reader.read().codes
+        if kind == torch.int8 and codes.dtype != kind and int(codes.abs().amax()) > 127:
+            raise InputError(f"codes of {handle.name!r} have grown beyond ±127: give `codes`")
+        return codes.to(kind)
 
-    return QuantisedWeight(
+    handle = QuantisedWeight(
         latent,
-        levels or grid.levels,
+        levels,
         framework,
-        values,
-        codes=lambda: reader.read(values(), latent).codes.to(kind),
-        scale=lambda: reader.read(values(), latent).scale,
-        dequantise=dequantise,
-        **rest,
+        reader.values,
+        codes,
+        dequantise=lambda codes: reader.read().dequantise(codes, reader.values()),
+        **{"scale": lambda: reader.read().scale, "shape": reader.shape, **rest},
     )
+    return handle
 
 
 def names_of(model: nn.Module) -> dict[int, list[str]]:
-    """Return the names of each parameter by its identity; a latent has the name of the quantised weight."""
+    """Return the names of each parameter and buffer by its identity; a latent has the quantised weight's."""
     found: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        found.setdefault(id(parameter), []).append(_PARAMETRIZED.sub(r"\1", name))
+    for name, one in (
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ):
+        found.setdefault(id(one), []).append(PARAMETRIZED.sub(r"\1", name))
+    return found
+
+
+def holders(tensors: Iterable[torch.Tensor], size: int) -> list[torch.Tensor]:
+    """Return the tensors that can hold codes of a number of weights, each alone or packed into words."""
+    found = []
+    for one in tensors:
+        words = one.numel()
+        packed = range(1, _PACKED) if not one.is_floating_point() else (1,)
+        if words > 1 and any(size <= words * each < size + max(each, size // 4) for each in packed):
+            found.append(one)
     return found

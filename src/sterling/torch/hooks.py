@@ -1,16 +1,52 @@
-"""Hooks on the step of an optimiser, also of wrapped ones and of PARQ's."""
+"""Hooks on the step of an optimiser, also of wrapped ones and of PARQ's. No fault in them ends a run."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import traceback
 import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from sterling.base.checks import instance_of
+from sterling.errors import SterlingError, SterlingWarning
 from sterling.torch.handle import QuantisedWeight
+
+
+def guarded(action: Callable[..., None], detach: Callable[[str], str]) -> Callable[..., None]:
+    """Return the action without its faults, which `torch.compile` does not trace.
+
+    At the first fault it calls `detach` with the cause, and warns with the beginning of a sentence that this
+    returns; then it does nothing. Hooks must stay, since the optimiser is going through them.
+    """
+    ended: list[bool] = []
+
+    def run(*given: Any) -> None:
+        if ended:
+            return
+        try:
+            action(*given)
+        except Exception as problem:
+            ended.append(True)
+            cause = " ".join(str(problem).split())[:300]
+            if not isinstance(problem, SterlingError):
+                where = traceback.extract_tb(problem.__traceback__)[-1]
+                cause = f"{type(problem).__name__}: {cause} ({where.filename}, line {where.lineno})"
+            what = detach(cause)
+            with contextlib.suppress(Warning):  # filters may turn warnings into errors
+                warnings.warn(
+                    f"{what}, and training goes on: {cause}; if the cause is not in your code, report this "
+                    f"sentence, with torch {torch.__version__}",
+                    SterlingWarning,
+                    stacklevel=2,
+                )
+
+    untraced: Any = torch.compiler.disable(run)
+    return untraced
 
 
 def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
@@ -23,15 +59,23 @@ def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list
     ]
 
 
-def after_each_step(optimizer: torch.optim.Optimizer, action: Callable[[], None]) -> Callable[[], None]:
-    """Call `action` after each step; return a function that ends this."""
+def after_each_step(
+    optimizer: torch.optim.Optimizer, action: Callable[[], None], before: Callable[[], None] | None = None
+) -> Callable[[], None]:
+    """Call `action` after each step, and `before` before it; return a function that ends this."""
     if getattr(type(optimizer).step, "hooked", False):
-        return optimizer.register_step_post_hook(lambda *_: action()).remove
+        ends = contextlib.ExitStack()
+        ends.callback(optimizer.register_step_post_hook(lambda *_: action()).remove)
+        if before is not None:
+            ends.callback(optimizer.register_step_pre_hook(lambda *_: before()).remove)
+        return ends.close
     # The hooks of an optimiser around another one, such as PARQ's, run too early: its `step` is wrapped.
     inner, watched = optimizer.step, [True]
 
     @functools.wraps(inner)
     def step(_: Any, *args: Any, **kwargs: Any) -> Any:
+        if watched and before is not None:
+            before()
         result = inner(*args, **kwargs)
         if watched:
             action()

@@ -6,33 +6,32 @@ It decides when a step was taken, and reports; `counting` keeps the statistics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sterling.base.checks import instance_of, integer, real, shown
+from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.text import counted
-from sterling.errors import InputError, InputTypeError, SterlingError
-from sterling.torch.counting import CodeTracker, median
+from sterling.errors import InputError, InputTypeError
+from sterling.torch.counting import COLUMNS, CodeTracker
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
+from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
 from sterling.torch.horizons import HORIZONS, checked, nearest, settled
+from sterling.torch.packed import SHORT
+from sterling.torch.parts import Reader, Shards, chosen, found_in, sample_sizes
 from sterling.torch.scales import LastScale, rounds
-from sterling.torch.taps import in_one_sentence, unwrapped
-from sterling.torch.weights import find
+from sterling.torch.taps import unwrapped
+from sterling.torch.weights import NothingFound
 
 if TYPE_CHECKING:
     import polars as pl
 
     from sterling.torch.monitor_report import MonitorReport
 
-#: A weight with a smaller margin is undecided: its average is nearer to a threshold than to its level.
-DECIDED = 0.5
-
 _VOTE = 64.0  # the majority vote has the horizon nearest to this
-_FORMAT = 1  # of the state
+_DETAILED = 3  # least number of horizons with which details are kept by default
+_LONGEST = 127  # steps that one byte tells apart
 
 
 class OrbitMonitor:
@@ -40,20 +39,22 @@ class OrbitMonitor:
 
     The training loop calls nothing. A step counts when the optimiser has taken it. The monitor handles
     gradient accumulation, steps that a `GradScaler` skips (with fused optimisers too) and PARQ's projection
-    after the step. With the default horizons the monitor keeps 20 bytes for each weight with two levels and
-    23 for each weight with more, and also the last value of each scale.
+    after the step. A fault of the monitor never ends the training: it warns once and detaches, and its
+    statistics stay. With the default horizons the monitor keeps 20 bytes for each weight with two levels and
+    23 for each weight with more, and also the last value of each scale. With two horizons of at most 1,024
+    steps it keeps 6 bytes, or 8 if codes lie beyond ±127; see `details`.
 
     Parameters
     ----------
     model : Module
-        The model, on the device on which it is trained. It may be compiled or wrapped in DDP.
-    optimizer : Optimizer
+        The model in training. It may be compiled, wrapped in DDP, or sharded by `fully_shard`.
+    optimizer : Optimizer, optional
         The optimiser that the training loop calls. The monitor leaves out weights that this optimiser does
-        not move; see `left_out`.
+        not move; see `left_out`. Without one, the loop calls `step`.
     example : Tensor or tuple, optional
         Arguments for the model, to find quantisers of unknown frameworks; see `find`.
-    codes : function of (name, parameter), optional
-        Function for quantisers that `find` does not know; see `find`.
+    codes : function or dict, optional
+        Codes of quantisers that `find` does not know; see `find`.
     horizons : sequence of float
         Horizons h of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is
         the rate of the weight's parameter group. Infinity: the average since the start, or since `restart`.
@@ -62,6 +63,23 @@ class OrbitMonitor:
         apart.
     momentum : float
         Momentum m of the oscillation metric of Nagel et al.
+    every : int
+        Read the codes at each step with a number divisible by this. Flips are then differences of codes that
+        many steps apart, so the monitor misses flips that are undone in between.
+    sample : int, optional
+        Read at most this number of weights of each tensor, such as ``2**16``, and 1.5 million together, which
+        takes at most 64 MB. Counts are scaled up; `frame` has their 95 % intervals.
+    include, exclude : sequence of str
+        Layers or tensors to monitor, and not to monitor: names, or patterns such as "blocks.*.head".
+    details : bool, optional
+        Whether to keep the churn, the flips by the scale, the oscillation and the most frequent code of each
+        weight, and times longer than 128 steps. By default the monitor leaves them out if it has at most two
+        horizons, none longer than 1,024 steps, and k is below 128. Averages then have 12 bits.
+    late : bool
+        Whether quantisation may start later. Until the monitor finds quantised weights, it looks again before
+        each step, and runs the `example` each time. It counts from the first step with quantised weights.
+    seed : int
+        Seed of the sample.
 
     Attributes
     ----------
@@ -71,6 +89,8 @@ class OrbitMonitor:
         Quantised weights that were not in the optimiser when the monitor was created.
     steps : int
         Steps counted.
+    detached : str
+        At which step and why the monitor detached; empty while it counts.
     skipped : int
         Steps in which the optimiser moved nothing, because a `GradScaler` found infinities.
     history : list of dict
@@ -86,6 +106,10 @@ class OrbitMonitor:
     -----
     In an average, the code before step s has the weight of step s. Averages up to a horizon of 1,024 steps
     take 16 bits, others float32.
+
+    If `fully_shard` has sharded the model, each process reads its part, and counts are summed over the
+    processes at each step: `frame` shows the sums in each process. Averages, `undecided` and `margin` are
+    those of the part in this process, and so is the state. With DDP the counts are those of one process.
 
     References
     ----------
@@ -114,89 +138,204 @@ class OrbitMonitor:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | None = None,
         example: Any = None,
-        codes: Callable[[str, nn.Parameter], torch.Tensor | None] | None = None,
+        codes: Any = None,
         horizons: Sequence[float] = HORIZONS,
         within: int = 100,
         momentum: float = 0.01,
+        every: int = 1,
+        sample: int | None = None,
+        include: Sequence[str] = ("*",),
+        exclude: Sequence[str] = (),
+        details: bool | None = None,
+        late: bool = False,
+        seed: int = 0,
     ):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
-        optimizer = innermost(optimizer)
-        self.horizons = checked(horizons)
-        self.within = integer(within, "within", 1)
+        self.model = unwrapped(model)
+        self.optimizer = None if optimizer is None else innermost(optimizer)
+        self.horizons, self.every = checked(horizons), integer(every, "every", 1)
+        self.within = integer(within, "within", self.every)
         self.momentum = real(momentum, "momentum", above=0, most=1)
-        self.model, self.optimizer = unwrapped(model), optimizer
-        self.example, self.codes = example, codes
-        found = find(self.model, example=example, codes=codes, optimizer=optimizer)
-        groups = [groups_of(one, optimizer) for one in found]
-        self.weights: list[QuantisedWeight] = [w for w, group in zip(found, groups, strict=True) if group]
-        self.left_out = [w.name for w, group in zip(found, groups, strict=True) if not group]
-        if not self.weights:
+        self.sample = None if sample is None else integer(sample, "sample", 1)
+        lean = len(self.horizons) < _DETAILED and self.horizons[-1] <= SHORT and self.within <= _LONGEST
+        self.details = not lean if details is None else flag(details, "details")
+        if not self.details and self.within > _LONGEST:
             raise InputError(
-                f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
-                f"({', '.join(self.left_out[:3])}): give the optimizer of this model"
+                f"within is {self.within}; without details it is at most {_LONGEST} (details=True keeps more)"
             )
-        devices = {one.latent.device for one in self.weights}
-        if len(devices) > 1:
-            raise InputError(f"the quantised weights are on {len(devices)} devices; they must be on one")
-        first = [one.codes() for one in self.weights]
-        self._tracker = CodeTracker(
+        self.example, self.codes, self.late = example, codes, flag(late, "late")
+        self.include, self.exclude, self.seed = include, exclude, integer(seed, "seed", 0)
+        self.weights: list[QuantisedWeight] = []
+        self.left_out: list[str] = []
+        self.skipped, self.detached = 0, ""
+        self._at = 1  # the step that is being counted
+        self.history: list[dict[str, Any]] = []
+        self._tracker: Any = None  # a CodeTracker, once quantised weights are found
+        self._readers: list[Reader] = []
+        self._writers: list[Any] = []
+        self._state: Any = None  # to continue from, once they are found
+        self._begin()
+        self._undo: Callable[[], None] = lambda: None
+        self._count = guarded(self._after_step, self._detach)
+        if self.optimizer is not None:
+            begin = guarded(self._begin, self._detach) if self.late else None
+            self._undo = after_each_step(self.optimizer, self._count, begin)
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Find the quantised weights, unless they are known, or may still come."""
+        if self._tracker is not None:
+            return
+        try:
+            found = found_in(self.model, self.example, codes=self.codes, optimizer=self.optimizer)
+        except NothingFound:
+            if self.late:
+                return
+            raise
+        groups, left_out = chosen(self.model, found, self.optimizer, self.include, self.exclude)
+        readers, weights = list(groups), [one.weight for one in groups]
+        if self.sample is not None:
+            sizes = sample_sizes([one.size for one in readers], self.sample)
+            for index, (reader, size) in enumerate(zip(readers, sizes, strict=True)):
+                reader.sample(size, self.seed + index)
+        first = [one.codes() for one in readers]
+        tracker = CodeTracker(
             first,
-            [one.levels for one in self.weights],
-            [one.levels > 3 or one.framework == "codes" for one in self.weights],
-            [group[0] for group in groups if group],
+            [one.levels for one in weights],
+            [one.levels > 3 or one.framework == "codes" or one.stored for one in weights],
+            list(groups.values()),
             self.horizons,
             self.within,
             self.horizons.index(nearest(self.horizons, _VOTE)),
             self.momentum,
+            self.details,
         )
+        whole = self.details and not any(one.mesh for one in readers)
         self._scales = [
-            LastScale(weight, grid) if rounds(weight, codes, grid) else None
-            for weight, codes, grid in zip(self.weights, first, self._tracker.grid, strict=True)
+            LastScale(weight, grid) if whole and rounds(weight, weight.codes(), grid) else None
+            for weight, grid in zip(weights, tracker.grid, strict=True)
         ]
-        self.skipped = 0
-        self.history: list[dict[str, Any]] = []
-        self._flips_before = self._tracker.flips.clone()
-        self._writers: list[Any] = []
-        self._undo = after_each_step(optimizer, self._after_step)
+        self._shards = Shards(readers)
+        self._ratios = torch.tensor([one.shape.numel() / max(one.size, 1) for one in readers]).double()
+        self._readers, self.weights, self.left_out = readers, weights, left_out
+        self._tracker = tracker
+        self._totals = self._sum()
+        self._flips_before = self._flips()
+        if self._state is not None:
+            state, self._state = self._state, None
+            self.load_state_dict(state)
 
     @torch.no_grad()
-    def _after_step(self) -> None:
-        if skipped(self.optimizer):
+    def _after_step(self, *rate: float) -> None:
+        if self.optimizer is not None and skipped(self.optimizer):
             self.skipped += 1
             return
+        if self._tracker is None:
+            if self.optimizer is None:
+                self._begin()
+            return
+        self._at = self.steps + 1
         device = self.weights[0].latent.device
         if device != self._tracker.now.device:
-            raise InputError(f"the model has moved to {device}: make its monitor on that device")
-        rates = [float(group.get("lr", 1.0)) for group in self.optimizer.param_groups]
-        groups = self._tracker.clock.groups
-        rates = (rates + [0.0] * groups)[:groups]  # some groups may be gone
-        self._tracker.take(rates, (self._changes(index) for index in range(len(self.weights))))
-        if self.steps % self.within == 0:
-            flips = self._tracker.flips - self._flips_before
-            self._flips_before = self._tracker.flips.clone()
-            self.history.append({"step": self.steps, "flips": flips.tolist(), "churn": self._tracker.mark()})
-            for writer in self._writers:
-                self._write(writer)
+            self._tracker.to(device)
+            for scale, grid in zip(self._scales, self._tracker.grid, strict=True):
+                if scale is not None:
+                    scale.kept, scale.grid = scale.kept.to(device), grid
+            for reader in self._readers:
+                reader.chosen = None if reader.chosen is None else reader.chosen.to(device)
+        # The tracker's first group is of weights that no optimiser holds. Some groups may be gone.
+        given = [] if self.optimizer is None else self.optimizer.param_groups
+        rates = [*(rate or (1.0,)), *(float(group.get("lr", 1.0)) for group in given)]
+        rates = (rates + [0.0] * self._tracker.clock.groups)[: self._tracker.clock.groups]
+        looks, failed = (self.steps + 1) % self.every == 0, True
+        try:
+            self._tracker.take(rates, map(self._changes, range(len(self.weights))) if looks else ())
+            failed = False
+        finally:
+            if looks and self._shards.groups:  # each process takes part, so that none waits for another one
+                self._totals = self._sum(failed)
+        last = self.history[-1]["step"] if self.history else 0
+        if looks and self.steps // self.within > last // self.within:
+            self._mark()
+
+    def _mark(self) -> None:
+        churn = self._tracker.mark()
+        if churn[0] is not None:
+            scaled = torch.tensor(churn).double()[:, None] * self._ratios[:, None]
+            churn = self._shards.sum(scaled)[:, 0].round().long().tolist()
+        flips = self._flips()
+        change = [now - before for now, before in zip(flips, self._flips_before, strict=True)]
+        self.history.append({"step": self.steps, "flips": change, "churn": churn})
+        self._flips_before = flips
+        for writer in self._writers:
+            self._write(writer)
+
+    def _sum(self, failed: bool = False) -> torch.Tensor:
+        """Return the counts of each tensor as a row, and the number of codes that were read."""
+        tracker = self._tracker
+        read = torch.tensor(tracker.sizes, device=tracker.now.device)[:, None]
+        return self._shards.sum(torch.cat([tracker.totals(self._ratios), read], dim=1), failed)
+
+    def _rows(self) -> torch.Tensor:
+        return (self._totals if self._shards.groups else self._sum()).cpu()
+
+    def _flips(self) -> list[int]:
+        return self._rows()[:, COLUMNS["flips"]].sum(dim=1).round().long().tolist()
+
+    def _detach(self, cause: str) -> str:
+        self.detached = f"detached at step {self._at}: {cause}"
+        return f"the OrbitMonitor detached at step {self._at}"
 
     def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        tracker, scale = self._tracker, self._scales[index]
-        where, new = tracker.changed(index, self.weights[index].codes())
+        tracker, scale, reader = self._tracker, self._scales[index], self._readers[index]
+        where, new = tracker.changed(index, reader.codes())
         if scale is None:
             return where, new, torch.zeros_like(new, dtype=torch.bool)
-        return where, new, scale.caused(where, tracker.now[tracker.part(index)][where])
+        place = where if reader.chosen is None else reader.chosen[where].long()
+        return where, new, scale.caused(place, tracker.now[tracker.part(index)][where])
+
+    def step(self, rate: float = 1.0) -> None:
+        """Count a step of a loop without a `torch.optim.Optimizer`; call it when the weights have moved.
+
+        Parameters
+        ----------
+        rate : float
+            Weight η of the step in the averages.
+
+        Raises
+        ------
+        InputError
+            If the monitor has an optimiser, whose steps it counts by itself.
+        """
+        if self.optimizer is not None:
+            raise InputError("the monitor counts the steps of its optimizer: make it with optimizer=None")
+        self._count(real(rate, "rate", least=0))
 
     @property
     def steps(self) -> int:
         """Steps counted."""
-        return self._tracker.clock.step
+        return 0 if self._tracker is None else self._tracker.clock.step
 
     @property
     def bytes_per_weight(self) -> float:
         """Bytes in memory for each weight, including its part of the last scale."""
+        if self._tracker is None:
+            return 0.0
         scales = sum(one.kept.nbytes for one in self._scales if one is not None)
-        return (self._tracker.bytes + scales) / sum(one.latent.numel() for one in self.weights)
+        samples = sum(one.chosen.nbytes for one in self._readers if one.chosen is not None)
+        return (self._tracker.bytes + scales + samples) / sum(one.shape.numel() for one in self._readers)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether processes share the weights, so that each one has a state."""
+        return bool(self._tracker is not None and self._shards.groups)
+
+    @property
+    def partial(self) -> bool:
+        """Whether this process reads only a sample or a shard of the weights."""
+        return any(one.chosen is not None or one.mesh is not None for one in self._readers)
 
     def _index(self, name: str) -> int:
         """Return the index of a tensor among `weights`, by any of its names."""
@@ -211,6 +350,10 @@ class OrbitMonitor:
             raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
         return self.horizons.index(horizon)
 
+    def _shaped(self, index: int, flat: torch.Tensor) -> torch.Tensor:
+        reader = self._readers[index]
+        return flat.view(reader.shape) if reader.chosen is None else flat
+
     def average(self, name: str, horizon: float) -> torch.Tensor:
         """Return the time average of the codes of a tensor.
 
@@ -224,7 +367,7 @@ class OrbitMonitor:
         Returns
         -------
         Tensor
-            float32, in the shape of the weight.
+            float32, in the shape of the weight, or of this process's part; of a sample, one-dimensional.
 
         Raises
         ------
@@ -232,7 +375,7 @@ class OrbitMonitor:
             If the monitor has no such tensor or horizon.
         """
         index = self._index(name)
-        return self._tracker.average(index, self._horizon(horizon)).view(self.weights[index].latent.shape)
+        return self._shaped(index, self._tracker.average(index, self._horizon(horizon)))
 
     def margin(self, name: str, horizon: float | None = None) -> torch.Tensor:
         """Return the distance of each average from the next threshold: 1 on a level, 0 on a threshold.
@@ -247,7 +390,7 @@ class OrbitMonitor:
         Returns
         -------
         Tensor
-            float32, in the shape of the weight. With two levels it is the absolute average.
+            float32, in the shape of `average`. With two levels it is the absolute average.
 
         Raises
         ------
@@ -256,7 +399,7 @@ class OrbitMonitor:
         """
         index = self._index(name)
         at = self._horizon(self.settled_horizon() if horizon is None else horizon)
-        return self._tracker.margin(index, at).view(self.weights[index].latent.shape)
+        return self._shaped(index, self._tracker.margin(index, at))
 
     def times(self, name: str) -> tuple[list[int], list[int]]:
         """Count the stays and absences of a tensor's weights that lasted [1, 2), [2, 4), [4, 8), … steps.
@@ -275,8 +418,8 @@ class OrbitMonitor:
         stays, absences : list of int
             One count for each bin.
         """
-        index = self._index(name)
-        return self._tracker.stays[index].tolist(), self._tracker.absences[index].tolist()
+        row = self._rows()[self._index(name)]
+        return row[COLUMNS["stays"]].long().tolist(), row[COLUMNS["absences"]].long().tolist()
 
     def settled_horizon(self) -> float:
         """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
@@ -304,40 +447,16 @@ class OrbitMonitor:
         polars.DataFrame
             tensor, framework, weights, levels; steps counted; flips; undone: flips back to the code
             before, within k steps; by_scale: flips that the scale alone caused (null if the quantiser does
-            not round latent/scale); undecided: share of weights with a margin below ½; margin: its mean;
-            never_moved: weights without a flip; churn: share of weights with another code than k steps
-            before (null in the first k steps); oscillation: mean of Nagel's metric; stay and absence: median
-            times, to a factor of two; horizon.
+            not round latent/scale, without details, and for shards); undecided: share of weights with a
+            margin below ½; margin: its mean; never_moved: weights without a flip; churn: share of weights
+            with another code than k steps before (null in the first k steps, and without details);
+            oscillation: mean of Nagel's metric; stay and absence: median times, to a factor of two; horizon;
+            read: number of weights that are read; flips_error and others: half of the 95 % interval of these
+            counts, 0 without a sample.
         """
-        import polars as pl
+        from sterling.torch.monitor_report import table
 
-        at = self._horizon(self.settled_horizon() if horizon is None else horizon)
-        tracker, rows = self._tracker, []
-        for index, weight in enumerate(self.weights):
-            margin, size = tracker.margin(index, at), weight.latent.numel()
-            by_scale = weight.levels == 2 or self._scales[index] is not None
-            rows.append(
-                {
-                    "tensor": weight.name,
-                    "framework": weight.framework,
-                    "weights": size,
-                    "levels": weight.levels,
-                    "steps": self.steps,
-                    "flips": int(tracker.flips[index]),
-                    "undone": int(tracker.undone[index]),
-                    "by_scale": int(tracker.by_scale[index]) if by_scale else None,
-                    "undecided": float((margin < DECIDED).float().mean()),
-                    "margin": float(margin.mean()),
-                    "never_moved": int((tracker.moved_at[tracker.part(index)] == 0).sum()),
-                    "churn": self.history[-1]["churn"][index] / size if self.history else None,
-                    "oscillation": float(tracker.oscillations(index).mean()),
-                    "stay": median(tracker.stays[index].tolist()),
-                    "absence": median(tracker.absences[index].tolist()),
-                    "horizon": self.horizons[at],
-                }
-            )
-        kinds = {"by_scale": pl.Int64, "churn": pl.Float64, "stay": pl.Int64, "absence": pl.Int64}
-        return pl.DataFrame(rows, schema_overrides=kinds)
+        return table(self, self._horizon(self.settled_horizon() if horizon is None else horizon))
 
     def report(self) -> MonitorReport:
         """Return a report for a terminal or a notebook.
@@ -349,8 +468,9 @@ class OrbitMonitor:
         """
         from sterling.torch.monitor_report import MonitorReport
 
-        diverged = [one.name for one in self.weights if not bool(one.latent.isfinite().all())]
-        return MonitorReport(self.frame(), self.within, self.left_out, diverged)
+        read = [(one.weight.name, one.here(one.weight.latent)) for one in self._readers]
+        diverged = [name for name, latent in read if not bool(latent.isfinite().all())]
+        return MonitorReport(self.frame(), self, diverged)
 
     def tensorboard(self, writer: Any) -> None:
         """Write the statistics of each tensor to TensorBoard now, and then every k steps.
@@ -380,7 +500,8 @@ class OrbitMonitor:
 
     def restart(self) -> None:
         """Restart the average since the start; all other statistics continue."""
-        self._tracker.forget()
+        if self._tracker is not None:
+            self._tracker.forget()
 
     def close(self) -> None:
         """Remove the hook from the optimiser; the statistics stay."""
@@ -402,18 +523,9 @@ class OrbitMonitor:
         dict
             A copy.
         """
-        return {
-            "format": _FORMAT,
-            "tensors": self._tensors(),
-            "horizons": list(self.horizons),
-            "within": self.within,
-            "momentum": self.momentum,
-            "skipped": self.skipped,
-            "history": [dict(row) for row in self.history],
-            "flips_before": self._flips_before.clone(),
-            "scales": [None if one is None else one.kept.clone() for one in self._scales],
-            "tally": self._tracker.state(),
-        }
+        from sterling.torch.monitor_state import saved
+
+        return saved(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of a monitor of the same model, as if the run had not been interrupted.
@@ -432,49 +544,12 @@ class OrbitMonitor:
             If the state belongs to another model or other horizons, or is damaged. The monitor then keeps its
             own state.
         """
-        if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
-            raise InputError(
-                "this is not the state of an OrbitMonitor of this version: give the result of `state_dict`"
-            )
-        before = self.state_dict()
-        try:
-            with in_one_sentence("this state of an OrbitMonitor is damaged", "save it again"):
-                self._load(state)
-        except SterlingError:
-            self._load(before)
-            raise
+        from sterling.torch.monitor_state import load
 
-    def _tensors(self) -> list[list[Any]]:
-        return [[one.name, list(one.latent.shape), one.levels] for one in self.weights]
-
-    def _load(self, state: Mapping[str, Any]) -> None:
-        for ours, saved in zip_longest(self._tensors(), map(list, state["tensors"])):
-            if ours != saved:
-                raise InputError(
-                    f"the saved monitor watched {_described(saved)}, this model has {_described(ours)}: "
-                    "resume with the same model"
-                )
-        given = (list(self.horizons), self.within, self.momentum)
-        if given != (list(state["horizons"]), state["within"], state["momentum"]):
-            raise InputError(
-                "the saved monitor had other horizons, `within` or `momentum`: make this one with them"
-            )
-        self._tracker.restore(state["tally"])
-        self.skipped = int(state["skipped"])
-        self.history = [{key: row[key] for key in ("step", "flips", "churn")} for row in state["history"]]
-        self._flips_before.copy_(state["flips_before"])
-        for scale, saved in zip(self._scales, state["scales"], strict=True):
-            if scale is not None and saved is not None:
-                scale.restore(saved)
+        load(self, state)
 
     def __repr__(self) -> str:
-        weights = sum(one.latent.numel() for one in self.weights)
+        weights = sum(one.shape.numel() for one in self.weights)
         where = f"{counted(weights, 'weight')} in {counted(len(self.weights), 'tensor')}"
-        return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}>"
-
-
-def _described(tensor: list[Any] | None) -> str:
-    if tensor is None:
-        return "no further tensor"
-    name, shape, levels = tensor
-    return f"{name!r} of shape {tuple(shape)} on {levels} levels"
+        detached = f", {self.detached}" if self.detached else ""
+        return f"<OrbitMonitor: {where}, {counted(self.steps, 'step')}{detached}>"

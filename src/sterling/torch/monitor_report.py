@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.text import counted, number, percent, sentence
+from sterling.torch.counting import COLUMNS as TABLES
+from sterling.torch.counting import OSCILLATION, READ, median
+from sterling.torch.parts import half_width
 from sterling.torch.tables import Report, TensorTable
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: A weight with a smaller margin is undecided: its average is nearer to a threshold than to its level.
+DECIDED = 0.5
 
 #: Headings of the table, and how each cell is made of a row of the frame.
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -18,12 +24,56 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "levels": lambda row: str(row["levels"]),
     "flips a step": lambda row: number(row["flips"] / max(row["steps"], 1)),
     "undone": lambda row: percent(row["undone"] / row["flips"]) if row["flips"] else "–",
-    "undecided": lambda row: percent(row["undecided"], 1),
+    "undecided": lambda row: "–" if row["undecided"] is None else percent(row["undecided"], 1),
     "never moved": lambda row: percent(row["never_moved"] / row["weights"], 1),
     "churn": lambda row: "–" if row["churn"] is None else percent(row["churn"], 1),
     "median stay": lambda row: "–" if row["stay"] is None else f"{row['stay']:,}",
     "median absence": lambda row: "–" if row["absence"] is None else f"{row['absence']:,}",
 }
+
+
+def table(monitor: Any, at: int) -> pl.DataFrame:
+    """Return the frame of a monitor, with averages of the horizon with this index."""
+    import polars as pl
+
+    tracker, rows = monitor._tracker, []
+    for index, weight in enumerate(monitor.weights):
+        counts, margin, size = monitor._rows()[index], tracker.margin(index, at), weight.shape.numel()
+        parts = {name: counts[TABLES[name]] for name in ("flips", "undone", "by_scale", "moved")}
+        total = {name: round(float(one.sum())) for name, one in parts.items()}
+        error = {name: half_width(one, size, int(counts[READ])) for name, one in parts.items()}
+        by_scale = weight.levels == 2 or monitor._scales[index] is not None
+        churn = monitor.history[-1]["churn"][index] if monitor.history else None
+        stay, absence = (median(counts[TABLES[name]].round().tolist()) for name in ("stays", "absences"))
+        rows.append(
+            {
+                "tensor": weight.name,
+                "framework": weight.framework,
+                "weights": size,
+                "levels": weight.levels,
+                "steps": monitor.steps,
+                "flips": total["flips"],
+                "undone": total["undone"],
+                "by_scale": total["by_scale"] if by_scale else None,
+                "undecided": float((margin < DECIDED).float().mean()) if len(margin) else None,
+                "margin": float(margin.mean()) if len(margin) else None,
+                "never_moved": size - total["moved"],
+                "churn": None if churn is None else churn / size,
+                "oscillation": float(counts[OSCILLATION]) / size,
+                "stay": stay,
+                "absence": absence,
+                "horizon": monitor.horizons[at],
+                "read": int(counts[READ]),
+                "flips_error": error["flips"],
+                "undone_error": error["undone"],
+                "by_scale_error": error["by_scale"] if by_scale else None,
+                "never_moved_error": error["moved"],
+            }
+        )
+    whole = dict.fromkeys(("weights", "steps", "flips", "undone", "never_moved", "read"), pl.Int64)
+    perhaps = dict.fromkeys(("by_scale", "stay", "absence"), pl.Int64)
+    shares = dict.fromkeys(("churn", "undecided", "margin", "by_scale_error"), pl.Float64)
+    return pl.DataFrame(rows, schema_overrides={**whole, **perhaps, **shares})
 
 
 class MonitorReport(Report):
@@ -32,29 +82,49 @@ class MonitorReport(Report):
     def __init__(
         self,
         frame: pl.DataFrame,
-        within: int,
-        left_out: Sequence[str],  # tensors that the optimiser did not hold
+        monitor: Any,
         diverged: Sequence[str],  # tensors with latents that are not finite
     ):
-        self.frame, self.within, self.left_out, self.diverged = frame, within, left_out, diverged
+        self.frame, self.within, self.every, self.steps = frame, monitor.within, monitor.every, monitor.steps
+        self.left_out, self.diverged, self.detached = monitor.left_out, diverged, monitor.detached
 
     @property
     def sentences(self) -> list[str]:
         """Sentences about all tensors together."""
+        detached = [sentence(f"the monitor {self.detached}")] if self.detached else []
+        if not len(self.frame):
+            return [sentence("no quantised weight has been found yet"), *detached]
         columns = self.frame.to_dict(as_series=False)
-        steps, weights, flips = columns["steps"][0], sum(columns["weights"]), sum(columns["flips"])
-        lines = [sentence(f"{counted(weights, 'quantised weight')} over {counted(steps, 'step')}")]
-        if not steps:
+        weights, flips, read = (sum(columns[name]) for name in ("weights", "flips", "read"))
+        lines = [
+            sentence(f"{counted(weights, 'quantised weight')} over {counted(self.steps, 'step')}"),
+            *detached,
+        ]
+        if not self.steps:
             return lines
         still = sum(columns["never_moved"]) / weights
         open_ = zip(columns["undecided"], columns["weights"], strict=True)
-        undecided = sum(share * size for share, size in open_) / weights
+        undecided = sum((share or 0) * size for share, size in open_) / weights
+        looks = max(self.steps // self.every, 1)
+        by = "a step changes" if self.every == 1 else f"{self.every} steps change"
         lines.append(
             sentence(
-                f"a step changes {percent(flips / steps / weights, 3)} of them; {percent(still)} never moved "
+                f"{by} {percent(flips / looks / weights, 3)} of them; {percent(still)} never moved "
                 f"and {percent(undecided)} are undecided over the last {number(columns['horizon'][0])} steps"
             )
         )
+        if self.every > 1:
+            lines.append(
+                sentence(f"codes are read each {self.every} steps, so changes that end between are not seen")
+            )
+        if read < weights:
+            error = sum(one**2 for one in columns["flips_error"]) ** 0.5
+            lines.append(
+                sentence(
+                    f"counts are scaled up from a sample of {read:,} weights: {flips:,} ± {number(error)} "
+                    "flips (95 % interval)"
+                )
+            )
         if flips:
             share = percent(sum(columns["undone"]) / flips)
             lines.append(sentence(f"{share} of the flips were undone within {counted(self.within, 'step')}"))

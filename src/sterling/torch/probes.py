@@ -6,7 +6,9 @@ Each probe takes a handle. It may write into the latents, and restores them. `au
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ _SAME = 0.02  # relative difference of slopes of one height
 _BESIDE = 1e-3  # relative distance of the latents on both sides of a tie
 _POINTS = 2000  # points of a ramp
 _STRAY = 0.03  # share of the slopes in a window that may be 0 by rounding at its ends
+_UNEQUAL = 0.97  # ratio of two ends that are no tie of a zero point
 _FIT = 0.03  # largest root mean squared error of a smooth surrogate
 
 #: Why a latent gets no gradient.
@@ -50,53 +53,57 @@ def kept(weight: QuantisedWeight) -> Iterator[torch.Tensor]:
 
 
 def slopes(weight: QuantisedWeight) -> torch.Tensor:
-    """Return the derivative of each weight by its own latent, in the shape of the latents.
-
-    If gradients flow through the scale, random signs estimate the diagonal of the derivative. Slopes near 0
-    are set to 0. If all are as small as those through a scale that is a mean over n weights, code/n, all are.
-    """
+    """Return the derivative of each weight by its own latent, in the shape of the latents."""
     with kept(weight), torch.enable_grad():
         values = weight.traced()
         if not values.requires_grad:
             return torch.zeros_like(weight.latent)
-        generator = torch.Generator().manual_seed(SEED)
+        return diagonal(values, weight.latent).to(weight.latent)
 
-        def pull(vector: torch.Tensor) -> torch.Tensor:
-            vector = vector.to(values)
-            (pulled,) = torch.autograd.grad(
-                values, weight.latent, vector, retain_graph=True, materialize_grads=True
-            )
-            return pulled.detach()
 
-        half = torch.rand(values.shape, generator=generator) < 0.5
-        mixed = half * torch.randn(values.shape, generator=generator)
-        if not pull(mixed)[~half.to(values.device)].any():
-            return pull(torch.ones(values.shape))
+def diagonal(values: torch.Tensor, by: Any) -> torch.Tensor:
+    """Return the derivative of each value by its own entry of a leaf, or of an edge of the graph.
 
-        def single(indices: list[int]) -> torch.Tensor:
-            found = torch.zeros(len(indices))
-            for number, index in enumerate(indices):
-                unit = torch.zeros(values.numel())
-                unit[index] = 1
-                found[number] = pull(unit.reshape(values.shape)).flatten()[index]
-            return found.to(weight.latent)
+    If gradients flow through the scale, random signs estimate the diagonal of the derivative. Slopes near 0
+    are set to 0. If all are as small as those through a scale that is a mean over n weights, code/n, all are.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    wide = torch.promote_types(values.dtype, torch.float32)
 
-        if values.numel() <= _ALL:
-            return single(list(range(values.numel()))).reshape(values.shape)
-        total, squares = torch.zeros_like(weight.latent), torch.zeros_like(weight.latent)
-        for _ in range(_VECTORS):
-            signs = torch.randint(0, 2, values.shape, generator=generator) * 2.0 - 1
-            found = pull(signs) * signs.to(weight.latent)
-            total, squares = total + found, squares + found**2
-        mean = total / _VECTORS
-        error = ((squares / _VECTORS - mean**2).clamp_min(0) / _VECTORS).sqrt()
-        sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
-        if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
-            return torch.zeros_like(weight.latent)
-        # The scale may depend on few latents, such as the largest: probe those one by one.
-        vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()[:_ALL]
-        sure[vague] = single(vague.tolist())
-        return sure.reshape(values.shape)
+    def pull(vector: torch.Tensor) -> torch.Tensor:
+        (pulled,) = torch.autograd.grad(values, by, vector.to(values), retain_graph=True, allow_unused=True)
+        return torch.zeros_like(values) if pulled is None else pulled.reshape(values.shape).to(wide)
+
+    half = torch.rand(values.shape, generator=generator) < 0.5
+    mixed = half * torch.randn(values.shape, generator=generator)
+    if not pull(mixed)[~half.to(values.device)].any():
+        return pull(torch.ones(values.shape))
+
+    def single(indices: list[int]) -> torch.Tensor:
+        found = torch.zeros(len(indices))
+        for number, index in enumerate(indices):
+            unit = torch.zeros(values.numel())
+            unit[index] = 1
+            found[number] = pull(unit.reshape(values.shape)).flatten()[index]
+        return found.to(values.device, wide)
+
+    if values.numel() <= _ALL:
+        return single(list(range(values.numel()))).reshape(values.shape)
+    total, squares = (torch.zeros_like(values, dtype=wide) for _ in range(2))
+    for _ in range(_VECTORS):
+        signs = torch.randint(0, 2, values.shape, generator=generator) * 2.0 - 1
+        found = pull(signs) * signs.to(values.device)
+        total, squares = total + found, squares + found**2
+    mean = total / _VECTORS
+    error = ((squares / _VECTORS - mean**2).clamp_min(0) / _VECTORS).sqrt()
+    sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
+    if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
+        return torch.zeros_like(sure).reshape(values.shape)
+    # The scale may depend on few latents, such as the largest: probe those one by one.
+    vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()
+    sure[vague] = mean.flatten()[vague]
+    sure[vague[:_ALL]] = single(vague[:_ALL].tolist())
+    return sure.reshape(values.shape)
 
 
 def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> dict[str, float]:
@@ -125,10 +132,11 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
     return {why: number / count for why, number in found.items()}
 
 
-def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int]]:
-    """Probe latents from far below the levels to far above; return surrogate, window and codes that occur.
+def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int], int]:
+    """Probe latents from far below the levels to far above; return surrogate, window, codes, levels.
 
-    The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
+    The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0. The codes are
+    those that occur in any group; the levels are those of one group.
     """
     count = weight.latent.numel()
     stride = max(1, count // _POINTS)
@@ -143,11 +151,46 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
         seen = set(weight.codes().unique().tolist())
         data.neg_()  # a single weight shows one end of the ramp only
         seen |= set(weight.codes().unique().tolist())
+        levels, ends = 1, torch.arange(count, device=data.device) % 8
+        for least in (-far, -_UNEQUAL * far):  # each group gets latents of both ends
+            data.copy_(torch.where(ends < 2, torch.where(ends < 1, far, least), data.flatten()).view_as(data))
+            codes = weight.codes()
+            seen |= set(codes.unique().tolist())
+            levels = max(levels, levels_of(codes, weight.scale(), seen))
     name, window = _recognised(ramp[::stride].numpy(), slope, steps)
     if name == "other":  # with one scale for each channel windows are sharp in steps only
-        order = np.argsort(steps)
-        name, window = _recognised(steps[order], slope[order], steps[order])
-    return name, window, seen
+        name, window = surrogate_of(steps, slope)
+    return name, window, seen, levels
+
+
+def surrogate_of(steps: np.ndarray, slope: np.ndarray) -> tuple[str, tuple[float, float] | None]:
+    """Return surrogate and window from slopes at inputs in steps."""
+    order = np.argsort(steps)[:: max(1, len(steps) // _POINTS)]
+    return _recognised(steps[order], slope[order], steps[order])
+
+
+def levels_of(codes: torch.Tensor, scale: torch.Tensor, seen: Collection[int]) -> int:
+    """Return the number of levels of a group that shares a scale, from the codes ``seen`` in any group.
+
+    With a zero point for each group, groups have different codes, but as many levels.
+    """
+    widest, narrowest = (int(one) for one in lined_up(codes, scale)[1].aminmax()[::-1])
+    if not 0 < widest <= narrowest + 1:
+        return len(seen)
+    return min(len(seen), widest // math.gcd(*(code - min(seen) for code in seen)) + 1)
+
+
+def lined_up(codes: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return codes from the least one of each group that shares a scale, and the largest of each group."""
+    scale, shape = scale.expand(codes.shape), codes.shape
+    turned = codes.ndim > 1 and torch.equal(scale[:1].expand(shape), scale)  # a scale for each column
+    if turned:
+        codes, scale = codes.transpose(0, 1), scale.transpose(0, 1)
+    ends = scale.flatten().diff().nonzero().flatten() + 1
+    rows = codes.int().reshape(-1, math.gcd(codes.numel(), *ends.tolist()))
+    rows = rows - rows.amin(dim=1, keepdim=True)
+    lined = rows.reshape(codes.shape)
+    return (lined.transpose(0, 1) if turned else lined), rows.amax(dim=1)
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:

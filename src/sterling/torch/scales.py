@@ -17,7 +17,7 @@ _ROUNDING = 0.98
 
 def rounds(weight: QuantisedWeight, codes: torch.Tensor, grid: torch.Tensor) -> bool:
     """Return whether a quantiser rounds latent/scale, so that its codes under another scale are known."""
-    if weight.levels == 2 or weight.merged:
+    if weight.levels == 2 or weight.merged or weight.stored:
         return False  # the sign has no scale, and LoRA does not keep the merged latents
     nearest = CodeTracker.nearest(weight.latent.detach() / weight.scale(), grid)
     return float((nearest == codes).float().mean()) >= _ROUNDING

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from sterling.errors import InputError, SterlingError
 from sterling.torch.grids import find_grid
-from sterling.torch.handle import QuantisedWeight, names_of, on_grid
+from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
+from sterling.torch.rounding import CodeReader
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions and the index of their weight among the arguments; the modules call these.
@@ -104,8 +105,7 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
         args, kwargs = arguments(example)
-        advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
-        stack.enter_context(in_one_sentence("the model cannot be run on the example", advice))
+        stack.enter_context(running_the_example())
         stack.enter_context(Taps(hear))
         model(*args, **kwargs)
     return taps
@@ -142,9 +142,10 @@ def hear_again(tap: Tap) -> torch.Tensor:
 def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> list[QuantisedWeight]:
     """Return handles of the quantised weights of the layers, without those of known latents."""
     names = {latent: places for latent, places in names_of(model).items() if latent not in known}
+    places = [one for one in (*model.buffers(), *model.parameters()) if id(one) in names]
     handles: dict[int, QuantisedWeight] = {}
     for tap in listen(model, example):
-        handle = _handle(tap, names)
+        handle = _handle(tap, names) or _stored(tap, names, places)
         if handle is not None:
             first = handles.setdefault(id(handle.latent), handle)
             first.modules = tuple(dict.fromkeys((*first.modules, tap.owner)))
@@ -163,24 +164,53 @@ def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
         return None
     turned = _is_turned(tap.value, latent)
     seen = _like(tap.value, latent, turned)
-    grid = find_grid(seen, latent)
-    if grid is None:
+    lean, places = _lean(tap), names[id(latent)]
+    if tap.value is latent and find_grid(latent) is None:
+        return None
+    reader = CodeReader(lambda: _like(hear_again(lean), latent, turned), latent)
+    if reader.grid is None:
         return None
     if torch.equal(seen.detach(), latent.detach()) and (
-        grid.levels < 2 or latent.numel() < _ENOUGH * grid.levels
+        reader.grid.levels < 2 or latent.numel() < _ENOUGH * reader.grid.levels
     ):
         return None  # a constant, as after an initialisation with zeros, or a small tensor
-    lean, places = _lean(tap), names[id(latent)]
     return on_grid(
-        grid,
+        reader,
         latent,
         "discovery",
-        values=lambda: _like(hear_again(lean), latent, turned),
+        stored=tap.value is latent,
         name=places[0],
         modules=(tap.owner,),
         places=places,
         factors=[one for one in leaves if one.requires_grad and one.ndim > 1 and one is not latent],
     )
+
+
+def _stored(tap: Tap, names: dict[int, list[str]], places: list[torch.Tensor]) -> QuantisedWeight | None:
+    """Return a handle of a weight without latents, or None if it does not come from a tensor of codes."""
+    size = tap.value.numel()
+    if any(one.requires_grad and one.numel() >= size for one in leaves_of(tap.value)):
+        return None
+    buffers = [one for one in places if not (one.is_floating_point() and isinstance(one, nn.Parameter))]
+    fit = holders(buffers, size)
+    if not fit:
+        return None
+    lean = _lean(tap)
+    given = [one for one in tree_leaves(lean.call) if isinstance(one, torch.Tensor)]
+    reader = CodeReader(lambda: hear_again(lean), None, [*places, *given])
+    if reader.grid is None or reader.origin & {id(one) for one in given}:
+        return None  # an activation
+    fit = [one for one in fit if id(one) in reader.origin]
+    fit = [one for one in fit if not one.is_floating_point()] or fit
+    if len(fit) > 1:
+        raise InputError(
+            f"the codes of a {type(tap.owner).__name__} come from {len(fit)} tensors, among them "
+            f"{names[id(fit[0])][0]!r}: give `codes`, with a function for the one that holds them"
+        )
+    if not fit:
+        return None
+    rest: dict[str, Any] = {"modules": (tap.owner,), "places": names[id(fit[0])], "stored": True}
+    return on_grid(reader, fit[0], "discovery", name=rest["places"][0], **rest)
 
 
 def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
@@ -239,6 +269,22 @@ def in_one_sentence(what: str, advice: str) -> Iterator[None]:
         raise InputError(f"{what} ({type(problem).__name__}: {words}); {advice}") from problem
 
 
+@contextlib.contextmanager
+def running_the_example() -> Iterator[None]:
+    """Turn an error of the model on its example into one sentence."""
+    advice = "give its arguments: a tensor, a tuple of arguments, or a dict of named ones"
+    with in_one_sentence("the model cannot be run on the example", advice):
+        try:
+            yield
+        except ValueError as problem:
+            if "when training" not in str(problem):  # the words of PyTorch's normalisation layers
+                raise
+            raise InputError(
+                "the model cannot be run on the example, because its normalisation in training mode needs "
+                "more than one row: give an example of two or more rows, or call model.eval() first"
+            ) from problem
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the user's module inside a compiled or distributed one."""
     while True:
@@ -272,7 +318,9 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
         finally:
             for one, name, kept, copy in buffers:
                 one._buffers[name] = kept
-                if kept is not None:
+                if kept is not None and kept.shape != copy.shape:  # as by observers of torch.ao
+                    kept.data = copy
+                elif kept is not None:
                     kept.detach().copy_(copy)
             for one, trained, copy in weights:
                 one.data.copy_(copy)

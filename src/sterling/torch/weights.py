@@ -6,7 +6,8 @@ weights. `handle` defines the handles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import sys
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -15,17 +16,26 @@ from torch.nn.parameter import UninitializedParameter
 
 from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.functions import MOST_EVEN, top_code
-from sterling.torch.grids import centred, find_grid
-from sterling.torch.handle import QuantisedWeight, Reading, names_of, on_grid
+from sterling.torch.functions import top_code
+from sterling.torch.grids import Reading, centred
+from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
 from sterling.torch.parametrized import quantiser_of
+from sterling.torch.rounding import CodeReader
 from sterling.torch.taps import discover, unwrapped
+
+#: A function of (name, parameter), or functions without arguments by the name of a layer or tensor.
+Codes = Callable[[str, nn.Parameter], torch.Tensor | None] | Mapping[str, Callable[[], torch.Tensor]]
+_SMALL = 31  # codes of the user beyond this take 16 bits, because they may grow
+
+
+class NothingFound(InputError):
+    """The model has no quantised weight."""
 
 
 def find(
     model: nn.Module,
     example: Any = None,
-    codes: Callable[[str, nn.Parameter], torch.Tensor | None] | None = None,
+    codes: Codes | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     adaptors: bool = True,
 ) -> list[QuantisedWeight]:
@@ -42,9 +52,10 @@ def find(
         It may be compiled or distributed.
     example : Tensor, tuple or dict, optional
         Arguments of the model: one tensor, a tuple of arguments, or a dict of named ones.
-    codes : function of (name, parameter), optional
-        Function for quantisers that `find` does not know. It returns the integer codes of a parameter, or
-        None if the parameter is not quantised.
+    codes : function of (name, parameter), or dict of functions, optional
+        For quantisers that `find` does not know. The function returns the integer codes of a parameter, or
+        None if the parameter is not quantised. A dict names layers, or tensors (also packed buffers of nets
+        without latents), and gives a function without arguments that returns their codes.
     optimizer : Optimizer, optional
         Needed if it holds the quantiser, as with PARQ.
     adaptors : bool
@@ -77,8 +88,8 @@ def find(
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     if optimizer is not None:
         instance_of(optimizer, torch.optim.Optimizer, "optimizer", "a torch.optim.Optimizer")
-    if codes is not None and not callable(codes):
-        raise InputTypeError(f"codes is {shown(codes)}; give a function of (name, parameter)")
+    if codes is not None and not callable(codes) and not isinstance(codes, Mapping):
+        raise InputTypeError(f"codes is {shown(codes)}; give a function of (name, parameter), or a dict")
     model = unwrapped(model)
     if any(one.is_meta or isinstance(one, UninitializedParameter) for one in model.parameters()):
         raise InputError(
@@ -110,7 +121,7 @@ def find(
                 ", and for linear, conv and embedding layers that are called with a weight on few levels"
             )
             advice = "give `codes`, a function that returns the codes of a parameter"
-        raise InputError(f"no quantised weight was found: {looked}; {advice}")
+        raise NothingFound(f"no quantised weight was found: {looked}; {advice}")
     return [found[latent] for latent in names if latent in found]
 
 
@@ -136,18 +147,18 @@ def torchao(layer: Any) -> QuantisedWeight | None:
     if not _is_from("torchao", quantiser) or not getattr(quantiser, "enabled", True):
         return None
 
-    def values() -> torch.Tensor:
-        return layer.weight_fake_quantizer(layer.weight)
+    dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
+    bits = dtype.removeprefix("u").removeprefix("int")
+    levels = 2 ** int(bits) if bits.isdigit() else None
 
     def scale() -> torch.Tensor:
+        """Return the scale exactly, because the largest weight of a group is half-way between two levels."""
+        layer.weight_fake_quantizer(layer.weight)
         step = layer.weight_fake_quantizer.scale
         return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
 
-    dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
-    bits = dtype.removeprefix("u").removeprefix("int")
-    if bits.isdigit() and hasattr(quantiser, "scale"):
-        return _scaled("torchao", layer, 2 ** int(bits), values, scale)
-    return _on_a_grid("torchao", layer, values)
+    own = {"scale": scale} if levels and hasattr(quantiser, "scale") else {}
+    return _read("torchao", layer, lambda: layer.weight_fake_quantizer(layer.weight), levels, **own)
 
 
 def brevitas(layer: Any) -> QuantisedWeight | None:
@@ -159,7 +170,7 @@ def brevitas(layer: Any) -> QuantisedWeight | None:
         bits = int(layer.quant_weight().bit_width)
     ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
     narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
-    return _on_a_grid("brevitas", layer, lambda: layer.quant_weight().value, 2**bits - narrow)
+    return _read("brevitas", layer, lambda: layer.quant_weight().value, 2**bits - narrow)
 
 
 def bitnet(layer: Any) -> QuantisedWeight | None:
@@ -167,24 +178,8 @@ def bitnet(layer: Any) -> QuantisedWeight | None:
     if type(layer).__name__ != "AutoBitLinear" or not getattr(layer, "online_quant", False):
         return None
 
-    def scale() -> torch.Tensor:
-        size = layer.weight.float().abs().mean().clamp(min=1e-5)
-        return size.to(layer.weight.dtype).reshape(1, 1)
-
-    return _scaled("transformers", layer, 3, lambda: _Ternary.apply(layer.weight), scale)
-
-
-class _Ternary(torch.autograd.Function):
-    """The formula of transformers' `WeightQuant`; the original compiles itself."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:
-        scale = 1.0 / weight.float().abs().mean().clamp(min=1e-5)
-        return ((weight.float() * scale).round().clamp(-1, 1) / scale).to(weight.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return gradients[0]
+    formula = sys.modules[type(layer).__module__].WeightQuant
+    return _read("transformers", layer, lambda: formula.apply(layer.weight), 3)
 
 
 #: Adaptors of frameworks whose layers hold their quantiser.
@@ -251,44 +246,78 @@ class _Parq:
         return step.expand(self.rows().shape).reshape(self.parameter.shape)
 
 
-def by_codes(
-    model: nn.Module, codes: Callable[[str, nn.Parameter], torch.Tensor | None]
-) -> list[QuantisedWeight]:
-    """Return handles of the parameters for which the user's function returns codes."""
+def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
+    """Return handles of the tensors for which the user's functions return codes."""
     found = []
-    for name, latent in model.named_parameters():
+    if isinstance(codes, Mapping):
+        given = [(name, *_named(model, name, function), function) for name, function in codes.items()]
+    else:
+        function = codes
         with torch.no_grad():
-            first = codes(name, latent)
-        if first is None:
-            continue
+            firsts = [(name, one, function(name, one)) for name, one in model.named_parameters()]
+        given = [
+            (name, one, first, lambda name=name, one=one: function(name, one))
+            for name, one, first in firsts
+            if first is not None
+        ]
+    for name, latent, first, again in given:
+        stored = not (latent.is_floating_point() and isinstance(latent, nn.Parameter))
+        shape = first.shape if stored and isinstance(first, torch.Tensor) else latent.shape
+        codes_now = _checked_codes(first, name, shape, torch.int16)
+        wide = int(codes_now.abs().amax()) > _SMALL if codes_now.numel() else False
+        kind = torch.int16 if wide or first.dtype == torch.int16 else torch.int8
 
-        def read(name: str = name, latent: nn.Parameter = latent) -> torch.Tensor:
-            return _checked_codes(codes(name, latent), name, latent)
+        def read(name: str = name, again: Any = again, shape: Any = shape, kind: Any = kind) -> torch.Tensor:
+            return _checked_codes(again(), name, shape, kind)
 
-        levels = int(_checked_codes(first, name, latent).unique().numel())
+        real = latent.dtype if latent.is_floating_point() else torch.float32
         found.append(
             QuantisedWeight(
                 latent,
-                levels,
+                int(codes_now.unique().numel()),
                 "codes",
-                values=lambda latent=latent, read=read: read().to(latent.dtype),
+                values=lambda read=read, real=real: read().to(real),
                 codes=read,
-                scale=lambda latent=latent: torch.ones((), dtype=latent.dtype, device=latent.device),
+                scale=lambda latent=latent, real=real: torch.ones((), dtype=real, device=latent.device),
+                shape=shape,
+                stored=stored,
             )
         )
     return found
 
 
-def _checked_codes(codes: Any, name: str, latent: nn.Parameter) -> torch.Tensor:
+def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch.Tensor, Any]:
+    """Return the tensor that a name means, or the one in a layer that its codes fit, and the codes."""
+    if not callable(codes):
+        raise InputTypeError(f"codes of {name!r} is {shown(codes)}; give a function that returns the codes")
+    with torch.no_grad():
+        first = codes()
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    if name in tensors:
+        return tensors[name], first
+    layers = dict(model.named_modules())
+    if name not in layers:
+        raise InputError(f"codes names {name!r}, but the model has no such layer or tensor")
+    if isinstance(first, torch.Tensor):
+        own = [one for one in layers[name].parameters() if one.shape == first.shape]
+        own += [one for one in holders(layers[name].buffers(), first.numel())]
+        if own:
+            return own[0], first
+    raise InputError(f"no tensor of the layer {name!r} fits its codes: name the tensor that holds them")
+
+
+def _checked_codes(codes: Any, name: str, shape: torch.Size, kind: torch.dtype) -> torch.Tensor:
     if not isinstance(codes, torch.Tensor):
         raise InputTypeError(f"codes of {name!r} are {shown(codes)}; return a tensor, or None")
-    if codes.shape != latent.shape:
+    if codes.shape != shape:
         raise InputError(
-            f"codes of {name!r} have the shape {tuple(codes.shape)}; the parameter has {tuple(latent.shape)}"
+            f"codes of {name!r} have the shape {tuple(codes.shape)}; the weight has {tuple(shape)}"
         )
-    small = codes.to(torch.int8)
+    small = codes.to(kind)
     if not torch.equal(small.to(codes.dtype), codes):
-        raise InputError(f"codes of {name!r} must be integers from −128 to 127")
+        wide = kind == torch.int16
+        range_ = "−32,768 to 32,767" if wide else "−128 to 127, as the first ones: return them as int16"
+        raise InputError(f"codes of {name!r} must be integers from {range_}")
     return small
 
 
@@ -296,23 +325,8 @@ def _is_from(package: str, thing: Any) -> bool:
     return thing is not None and type(thing).__module__.partition(".")[0] == package
 
 
-def _scaled(framework: str, layer: Any, levels: int, values: Reading, scale: Reading) -> QuantisedWeight:
-    def current() -> torch.Tensor:
-        values()  # the scale is that of the last forward pass
-        return scale()
-
-    kind = torch.int8 if levels <= MOST_EVEN else torch.int16
-
-    def codes() -> torch.Tensor:
-        return (values().float() / scale().float()).round().to(kind)
-
-    return QuantisedWeight(layer.weight, levels, framework, values, codes, current)
-
-
-def _on_a_grid(
-    framework: str, layer: Any, values: Reading, levels: int | None = None
+def _read(
+    framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading
 ) -> QuantisedWeight | None:
-    """Return a handle whose codes are read off the values, or None if they lie on no grid."""
-    with torch.no_grad():
-        grid = find_grid(values(), layer.weight)
-    return None if grid is None else on_grid(grid, layer.weight, framework, values, levels)
+    reader = CodeReader(values, layer.weight)
+    return None if reader.grid is None else on_grid(reader, layer.weight, framework, levels, **own)

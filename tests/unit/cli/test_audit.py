@@ -49,6 +49,15 @@ def talking():
     print("hello")
     return Talking(fw.detached), fw.X
 
+def int1():
+    return torch.nn.Sequential(fw.torchao("int1"))
+
+def frozen():
+    return torch.nn.Sequential(fw.torchao("int2")).requires_grad_(False)
+
+def noted():
+    return fw.Lora(), fw.X
+
 ready = sterling.torch.binarize(torch.nn.Linear(64, 8))
 """
 
@@ -109,3 +118,17 @@ def test_what_the_users_code_prints_is_no_result(run):
 
 def test_a_model_may_be_named_itself(run):
     assert run("audited_models:ready").stdout.startswith("Nothing is wrong")
+
+
+@pytest.mark.parametrize(
+    "function, grade", [("ready", None), ("frozen", "note"), ("noted", "note"), ("int1", "defect")]
+)
+def test_grades_fail_on_request(run, function, grade):
+    if function in ("int1", "frozen"):
+        pytest.importorskip("torchao", reason="torchao is not installed (extra `qat`)")
+    assert run(f"audited_models:{function}").exit_code == 0
+    for fail_on, grades in [("defect", ["defect"]), ("note", ["defect", "note"]), ("none", [])]:
+        done = run(f"audited_models:{function}", "--fail-on", fail_on, "--json")
+        assert done.exit_code == (grade in grades)
+        assert json.loads(done.stdout)["grade"] == grade
+    assert run(f"audited_models:{function}", "--fail-on", "anything").exit_code == 2

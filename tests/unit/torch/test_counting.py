@@ -9,8 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
-from sterling.torch import counting  # noqa: E402
-from sterling.torch.counting import BINS, CodeTracker, Moments  # noqa: E402
+from sterling.torch import counting, packed  # noqa: E402
+from sterling.torch.counting import BINS, CodeTracker  # noqa: E402
+from sterling.torch.packed import Moments  # noqa: E402
 from tests.unit.torch.byhand import Record, nearest  # noqa: E402
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
@@ -32,7 +33,7 @@ def feed(tally, records, start=0, stop=None):
     for t in range(start + 1, (stop or records[0].steps) + 1):
         changes = []
         for index, record in enumerate(records):
-            where, new = tally.changed(index, torch.tensor(record.rows[t], dtype=torch.int8))
+            where, new = tally.changed(index, torch.tensor(record.rows[t], dtype=tally.now.dtype))
             changes.append((where, new, torch.zeros(len(new), dtype=torch.bool)))
         groups = range(max(tally.groups) + 1)
         rates = [records[tally.groups.index(group)].rates[t - 1] for group in groups]
@@ -44,6 +45,10 @@ def tally_of(records, groups=None):
     levels = [len(record.levels) for record in records]
     more = [k > 3 for k in levels]
     return CodeTracker(codes, levels, more, groups or [0] * len(records), HORIZONS, WITHIN, VOTE, MOMENTUM)
+
+
+def total(tally, name):
+    return tally.counts[name].sum(dim=1).tolist()
 
 
 LEVELS = ((-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))
@@ -63,8 +68,8 @@ def seen(request):
 
 def test_flips_and_undone_flips_are_those_of_the_list(seen):
     tally, records = seen
-    assert tally.flips.tolist() == [len(record.flips()) for record in records]
-    assert tally.undone.tolist() == [record.undone(WITHIN) for record in records]
+    assert total(tally, "flips") == [len(record.flips()) for record in records]
+    assert total(tally, "undone") == [record.undone(WITHIN) for record in records]
     for index, record in enumerate(records):
         part = tally.part(index)
         assert tally.now[part].tolist() == record.rows[-1]
@@ -74,11 +79,11 @@ def test_flips_and_undone_flips_are_those_of_the_list(seen):
 def test_averages_are_weighted_by_the_step_sizes(seen):
     tally, records = seen
     for index, record in enumerate(records):
-        unit = float(tally.bound[index]) / 32767
+        unit = 1 / float(tally.averages.units(tally.top[index]))
         for place, horizon in enumerate(HORIZONS):
             expected = [record.average(k, record.steps, horizon) for k in range(record.weights)]
             # In 16 bits each flip rounds by half a unit, and what was rounded fades.
-            tolerance = 30 * unit if horizon <= counting.SHORT else 1e-5 * float(tally.bound[index])
+            tolerance = 30 * unit if horizon <= packed.SHORT else 1e-5 * float(tally.top[index])
             np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=tolerance)
 
 
@@ -88,8 +93,8 @@ def test_times_fall_into_the_bins_of_the_list(seen):
         if len(record.levels) == 5:
             continue  # of a grid with gaps the nearest level is one of the grid
         stays, absences = record.times(HORIZONS[-1])
-        assert tally.stays[index].tolist() == record.bins(stays, BINS)
-        assert tally.absences[index].tolist() == record.bins(absences, BINS)
+        assert tally.counts["stays"][index].tolist() == record.bins(stays, BINS)
+        assert tally.counts["absences"][index].tolist() == record.bins(absences, BINS)
         assert sum(stays)
         assert sum(absences)
 
@@ -182,7 +187,7 @@ def test_pieces_change_nothing(monkeypatch):
     feed(pieces, [record])
     for name, one in whole.state().items():
         if isinstance(one, torch.Tensor):
-            assert torch.equal(one, pieces.state()[name]), name
+            torch.testing.assert_close(one, pieces.state()[name], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("levels, most", [((2, 2), 20), ((3, 16), 23)])
@@ -195,7 +200,10 @@ def test_a_weight_takes_so_many_bytes(levels, most):
 
 def test_three_bytes_tell_a_step():
     """Near the ends of each byte, and in a run of many times as many steps as three bytes count."""
-    moments, true = Moments(torch.zeros(1000, dtype=torch.int8)), torch.zeros(1000, dtype=torch.int64)
+    moments, true = (
+        Moments(torch.zeros(1000, dtype=torch.int8), 3, counting.EPOCH),
+        torch.zeros(1000, dtype=torch.int64),
+    )
     odd = [1, 255, 256, 32767, 32768, 65535, 65536, 2**23 - 1, 2**23, 2**24 - 1025]
     for place, step in enumerate(odd):
         moments[torch.tensor([place])] = true[place] = step
@@ -210,6 +218,6 @@ def test_three_bytes_tell_a_step():
         assert torch.equal(told[near], true[near].int())
         assert torch.equal(told == 0, true == 0)
         assert bool((later - told[~near & (true > 0)] >= 2**23).all())
-        copy = Moments(torch.zeros(1000, dtype=torch.int8))
+        copy = Moments(torch.zeros(1000, dtype=torch.int8), 3, counting.EPOCH)
         copy.take(told, later)
         assert torch.equal(copy[:][near], true[near].int())

@@ -119,3 +119,20 @@ def test_a_correlation_is_bounded_by_resampling_whole_clusters():
     assert math.atanh(high) - z == pytest.approx(1.96 / math.sqrt(197), rel=0.5)
     assert np.isnan(summary.clustered_correlation(x, y, np.zeros(200))[1:]).all()
     assert np.isnan(summary.clustered_correlation(x, np.ones(200), cluster)).all()
+
+
+def test_the_advice_is_read_from_the_scores():
+    gains = {("text", 0.0, "constant"): 0.15, ("mnist", 0.4, "constant"): 0.02, ("mnist", 0.0, "constant"): 0}
+    gains |= {("text", 0.0, "cosine"): -0.1, ("mnist", 0.0, "cosine"): -0.1}
+    rows = [
+        (task, "mlp", levels, noise, arm, seed, reading, 100, 2 - own, 0.5 + own)
+        for (task, noise, arm), gain in gains.items()
+        for levels in (2, 3)
+        for seed in range(3)
+        for reading, own in (("last", 0.0), ("mean", gain or 0.01 * (levels == 3)), ("annealed", 0.2))
+        if (arm, reading) != ("cosine", "annealed")
+    ]
+    names = (*summary.CELL, "arm", "seed", "reading", "step", "loss", "accuracy")
+    table = summary.advice(pl.DataFrame(rows, schema=names, orient="row")).splitlines()[2:]
+    assert [row.split("|")[-2].strip() for row in table] == ["no", "no", "perhaps", "yes", "yes"]
+    assert "+0.15 (0.15 to 0.15)" in table[-1]

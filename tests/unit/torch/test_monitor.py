@@ -442,7 +442,7 @@ def test_wrong_arguments():
     with pytest.raises(InputTypeError, match=r"torch\.nn\.Module"):
         stt.OrbitMonitor("net", task.optimizer)
     with pytest.raises(InputTypeError, match="optimizer"):
-        stt.OrbitMonitor(task.model, None)
+        stt.OrbitMonitor(task.model, 3)
     plain = torch.nn.Linear(3, 2)
     other = torch.optim.SGD(plain.parameters(), lr=0.1)
     with pytest.raises(InputError, match="no quantised weight"):

@@ -45,7 +45,7 @@ def test_codes_of_the_users_own():
         (lambda name, p: [1], "tensor"),
         (lambda name, p: torch.ones(2), "shape"),
         (lambda name, p: torch.full(p.shape, 0.5), "integers"),
-        (lambda name, p: torch.full(p.shape, 300), "127"),
+        (lambda name, p: torch.full(p.shape, 40000), "32,767"),
     ],
 )
 def test_codes_that_are_none(codes, about):
@@ -62,3 +62,45 @@ def test_no_quantised_weight_says_what_was_looked_for():
         stt.find([1])
     with pytest.raises(st.InputError, match="Optimizer"):
         stt.find(nn.Linear(3, 2), optimizer="sgd")
+
+
+def test_codes_by_the_name_of_a_layer_or_tensor():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("bits", torch.tensor([5, 255], dtype=torch.uint8))
+            self.register_buffer("seen", torch.zeros(1, dtype=torch.int64))
+
+        def codes(self):
+            return (((self.bits[:, None] >> torch.arange(8)) & 1) * 2 - 1).reshape(4, 4)
+
+    model = nn.Sequential(Packed(), nn.Linear(4, 2))
+    rounded = lambda: (model[1].weight * 100).round()  # noqa: E731
+    for name in ("0", "0.bits"):
+        packed, plain = stt.find(model, codes={"1": rounded, name: model[0].codes})[::-1]
+        assert packed.name == "0.bits"
+        assert packed.stored
+        assert packed.latent is model[0].bits
+        assert packed.shape == (4, 4)
+        assert packed.codes().dtype == torch.int8
+        assert torch.equal(packed.codes(), model[0].codes().to(torch.int8))
+        assert plain.latent is model[1].weight
+        assert not plain.stored
+    with pytest.raises(st.InputError, match="no such layer"):
+        stt.find(model, codes={"2": rounded})
+    with pytest.raises(st.InputError, match="name the tensor"):
+        stt.find(model, codes={"0": lambda: torch.ones(1000)})
+    with pytest.raises(st.InputError, match="function"):
+        stt.find(model, codes={"0": 3})
+
+
+def test_codes_of_the_user_that_grow():
+    model, size = nn.Linear(3, 2), [1]
+    (weight,) = stt.find(model, codes=lambda name, p: torch.full(p.shape, size[0]) if p.ndim > 1 else None)
+    size[0] = 200
+    with pytest.raises(st.InputError, match="int16"):
+        weight.codes()
+    size[0] = 100
+    (weight,) = stt.find(model, codes=lambda name, p: torch.full(p.shape, size[0]) if p.ndim > 1 else None)
+    size[0] = 200
+    assert weight.codes().dtype == torch.int16

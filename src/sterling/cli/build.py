@@ -1,0 +1,64 @@
+"""Models that verbs take from users' code, named as MODULE:FUNCTION."""
+
+import contextlib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+from sterling.base.extras import how_to_install
+from sterling.errors import InputError, SterlingError
+
+#: The argument of a verb.
+BUILD: dict[str, Any] = {
+    "metavar": "MODULE:FUNCTION",
+    "help": "Function without arguments that returns a model, or a model and an example input.",
+    "show_default": False,
+}
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@contextlib.contextmanager
+def built(source: str) -> Iterator[Any]:
+    """Call the user's function; what the user's code prints until the end of the context goes to stderr."""
+    if find_spec("torch") is None:
+        raise InputError(f"this verb needs PyTorch, which is not installed: {how_to_install('torch')}")
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield _call(source)
+        except SystemExit as problem:
+            raise InputError(
+                f"{source} cannot be used (it called sys.exit, {problem.code!r:.100}): put what a script "
+                'does under `if __name__ == "__main__"`'
+            ) from problem
+
+
+def _call(source: str) -> Any:
+    if _NAME.fullmatch(source) is None:
+        raise InputError(f"{source!r} is not a function: give MODULE:FUNCTION, such as train:make_model")
+    module, _, name = source.partition(":")
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    import torch
+
+    try:
+        function = importlib.import_module(module)
+        for part in name.split("."):
+            function = getattr(function, part)
+        is_model = isinstance(function, torch.nn.Module)
+        model = function() if callable(function) and not is_model else function
+    except SterlingError:
+        raise
+    except Exception as problem:  # the user's code may raise anything
+        kind = type(problem).__name__
+        raise InputError(f"{source} cannot be used ({kind}: {problem!s:.200})") from problem
+    if isinstance(model, tuple) and len(model) != 2:
+        raise InputError(
+            f"{source} returns {len(model)} objects: return a model, or a model and an example input"
+        )
+    return model

@@ -1,0 +1,56 @@
+"""`sterling verify`: whether an artefact holds the quantised weights that were trained."""
+
+from typing import Annotated
+
+import typer
+
+from sterling.cli import options
+from sterling.cli.build import BUILD, built
+from sterling.cli.render import FAILED, console, print_json
+from sterling.errors import InputError
+
+
+def verify(
+    source: Annotated[str, typer.Argument(**BUILD)],
+    artefact: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARTEFACT", help="File .safetensors, .pt, .onnx or .gguf.", show_default=False
+        ),
+    ],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS", help="A tensor of the model and its name in the file; repeatable."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compare the quantised weights of a trained PyTorch model with those in a file, code by code.
+
+    Python imports MODULE from this folder and calls FUNCTION, which loads the trained weights: that runs
+    code, so name only code that you trust. The file is only read.
+
+    Exit codes: 0 nothing differs, 1 something differs, 2 wrong usage, or the file cannot be read.
+    """
+    names = dict(_pair(one) for one in name or ())
+    with built(source) as model:
+        from sterling.torch import verify as compare
+
+        model, example = model if isinstance(model, tuple) else (model, None)
+        found = compare(model, artefact, example, names=names)
+    if json:
+        print_json({"ok": found.ok, "findings": found.findings, "tensors": found.frame().to_dicts()})
+    else:
+        (first, *_), table, notes = found.parts()
+        typer.echo(first)
+        console().print(table, *notes, sep="\n", markup=False)
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not equals:
+        raise InputError(f"--name is {text!r}: give OURS=THEIRS")
+    return ours, theirs

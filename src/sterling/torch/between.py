@@ -1,0 +1,235 @@
+"""`flips_between`: which codes of quantised weights change between saved checkpoints, without the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sterling.base.checks import shown
+from sterling.base.files import printable
+from sterling.base.text import counted, percent
+from sterling.errors import InputError
+from sterling.torch.checkpoints import Checkpoint
+from sterling.torch.handle import PARAMETRIZED
+from sterling.torch.tables import Report, TensorTable
+from sterling.torch.taps import in_one_sentence
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_QUANTISER = re.compile(
+    r"(?P<name>stored|sign|absmean(?P<channel>:per=channel)?|int(?P<bits>[2-8])(:group=(?P<group>[1-9]\d{0,8}))?"
+    r"|lsq:bits=(?P<wide>[2-8])(:step=(?P<step>[\w.]+))?)"
+)
+_CODES = {torch.bool, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
+_TINY = torch.finfo(torch.float32).tiny  # for a tensor of zeros
+
+
+def flips_between(
+    checkpoints: Iterable[Any],
+    quantizer: str = "stored",
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] = (),
+) -> CheckpointFlips:
+    """Count the codes that change between saved checkpoints of one training run.
+
+    No model and no code of it is needed: a quantiser is named, or the checkpoints hold codes. Memory holds
+    one tensor at a time.
+
+    Parameters
+    ----------
+    checkpoints : iterable of path
+        Two or more files in the order of training: .safetensors, .npz, or .pt, .pth, .bin and .ckpt with a
+        state dict, which are read with ``weights_only=True``.
+    quantizer : str
+        What makes codes of floating-point tensors of two or more dimensions, in float32:
+
+        - ``"sign"``: +1 if w ≥ 0, else −1.
+        - ``"absmean"`` or ``"absmean:per=channel"``: w over the mean of \\|w\\|, rounded to −1, 0, 1 (BitNet
+          b1.58); channels are the rows of the first axis.
+        - ``"int4"`` (int2 to int8) or ``"int4:group=32"``: as torchao, symmetric: the largest \\|w\\| of a
+          channel, or of a group along the last axis, is (2ᵇ − 1)/2 steps.
+        - ``"lsq:bits=4"`` or ``"lsq:bits=4:step=alpha"``: w over its learned step, signed. The step of
+          ``layer.weight`` is ``layer.step``, or has the name that is given.
+
+        ``"stored"`` takes tensors of integers as codes; packed codes count as one.
+    include, exclude : sequence of str
+        Patterns such as ``"*.mlp.*"`` of the names of tensors. Exclude what training does not quantise.
+
+    Returns
+    -------
+    CheckpointFlips
+        `frame` has a row for each tensor.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or of another kind, tensors differ in shape, or no tensor fits.
+    CheckpointError
+        If a file is damaged.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, pathlib
+    >>> import sterling.torch as stt
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for step, row in enumerate([[0.1, -0.2, 0.3], [-0.1, -0.2, 0.3], [0.1, -0.3, 0.2]]):
+    ...     np.savez(folder / f"{step}.npz", weight=np.array([row]))
+    >>> report = stt.flips_between(sorted(folder.glob("*.npz")), "sign")
+    >>> report.frame().select("tensor", "flips", "never_moved", "churn").rows()
+    [('weight', 2, 2, 0.333...)]
+    """
+    how = _QUANTISER.fullmatch(quantizer if isinstance(quantizer, str) else "")
+    if how is None:
+        raise InputError(
+            f"quantizer is {shown(quantizer)}; give stored, sign, absmean, absmean:per=channel, int4, "
+            "int4:group=32, lsq:bits=4 or lsq:bits=4:step=NAME, with 2 to 8 bits",
+            argument="quantizer",
+        )
+    files = [Checkpoint(path) for path in checkpoints]
+    if len(files) < 2:
+        raise InputError(f"there is {counted(len(files), 'checkpoint')}: give two or more")
+    rows = []
+    for name in files[0].tensors:
+        if any(fnmatchcase(name, one) for one in include) and not any(
+            fnmatchcase(name, one) for one in exclude
+        ):
+            first = files[0].read(name)
+            latent = first.is_floating_point() and first.ndim > 1
+            if first.numel() and (first.ndim and first.dtype in _CODES if quantizer == "stored" else latent):
+                rows.append(_counted(name, first.shape, files, how))
+    if not rows:
+        kind = "integers" if quantizer == "stored" else "floating-point numbers in two or more dimensions"
+        raise InputError(
+            f"{printable(files[0].path)} has no tensor of {kind} that is included: give another "
+            "quantizer, or include others"
+        )
+    return CheckpointFlips(rows, [printable(one.path) for one in files])
+
+
+def _codes(file: Checkpoint, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
+    """Return the codes of a tensor in a file."""
+    w, where = file.read(name), f"{printable(file.path)}: {printable(name)}"
+    if w.shape != shape:
+        raise InputError(
+            f"{where} has the shape {tuple(w.shape)}, and {tuple(shape)} in the first file: give checkpoints "
+            "of one run"
+        )
+    if how["name"] == "stored":
+        return w
+    w = w.to(torch.promote_types(w.dtype, torch.float32))
+    if not bool(w.isfinite().all()):
+        raise InputError(f"{where} has values that are not finite: leave the file out")
+    bits, group = int(how["bits"] or how["wide"] or 1), int(how["group"] or 0)
+    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    each = (-1, *[1] * (w.ndim - 1))  # channels of the first axis
+    if how["name"] == "sign":
+        codes = torch.where(w >= 0, 1, -1)
+    elif how["wide"]:
+        step = file.read(f"{name.rpartition('.')[0]}.{how['step'] or 'step'}".lstrip("."))
+        codes = (w / (step.reshape(each) if step.numel() == len(w) else step)).clamp(least, most).round()
+    elif how["bits"]:
+        rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
+        scale = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
+        codes = (rows * (1 / scale)).round().clamp(least, most).reshape(shape)
+    else:
+        size = w.abs().flatten(1).mean(1).reshape(each) if how["channel"] else w.abs().mean()
+        codes = (w / size.clamp_min(_TINY)).round().clamp(-1, 1)
+    return codes.to(torch.int16)
+
+
+def _counted(name: str, shape: torch.Size, files: list[Checkpoint], how: re.Match[str]) -> dict[str, Any]:
+    """Return the row of a tensor."""
+    seen: set[int] = set()
+    moved, back = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+    counts, history = np.zeros(4, np.int64), []
+    now = before = moved
+    for file in files:
+        what = f"{printable(name)} of {printable(file.path)} cannot be compared"
+        with in_one_sentence(what, "give checkpoints of one run, and their quantizer"):
+            new = _codes(file, name, shape, how)
+        seen.update(new.unique().tolist())
+        if file is not files[0]:
+            changed = new != now
+            undone = changed & moved & (new == before)
+            kinds = (changed, undone, changed & (new == 0), changed & (now == 0))
+            counts += [int(one.sum()) for one in kinds]
+            history.append(float(changed.double().mean()))
+            moved, back = moved | changed, back | undone
+            before, now = torch.where(changed, now, before), new
+        else:
+            before = now = new
+    bits = how["bits"] or how["wide"]
+    levels = 2 ** int(bits) if bits else {"stored": len(seen), "sign": 2}.get(how["name"], 3)
+    flips, undone, to_zero, from_zero = counts.tolist()
+    return {
+        "tensor": PARAMETRIZED.sub(r"\1", printable(name)),
+        "weights": shape.numel(),
+        "levels": levels,
+        "checkpoints": len(files),
+        "flips": flips,
+        "undone": undone,
+        "to_zero": to_zero if 0 in seen else None,
+        "from_zero": from_zero if 0 in seen else None,
+        "never_moved": int((~moved).sum()),
+        "undecided": float(back.double().mean()) if len(files) > 2 else None,
+        "churn": history[-1],
+        "history": history,
+    }
+
+
+class CheckpointFlips(Report):
+    """The result of `flips_between`."""
+
+    def __init__(self, rows: list[dict[str, Any]], files: list[str]):
+        self.rows, self.files = rows, files
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row for each tensor.
+
+        Returns
+        -------
+        polars.DataFrame
+            tensor, weights, levels (of stored codes: those that occur), checkpoints; flips: codes that
+            differ between neighbouring checkpoints; undone: flips back to the code before; to_zero and
+            from_zero: flips that end or begin at 0 (null if no code is 0); never_moved: weights without a
+            flip; undecided: share of weights that returned to a code at least once (null for two
+            checkpoints); churn: share of weights with another code than in the checkpoint before, for the
+            last one, and ``history``, for all. Flips that are undone between two checkpoints are not seen.
+        """
+        import polars as pl
+
+        kinds = {"to_zero": pl.Int64, "from_zero": pl.Int64, "undecided": pl.Float64}
+        return pl.DataFrame(self.rows, schema_overrides=kinds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values.
+
+        Returns
+        -------
+        dict
+            ``checkpoints``, the files, and ``tensors``, the rows of `frame`.
+        """
+        return {"checkpoints": self.files, "tensors": self.rows}
+
+    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+        weights = sum(row["weights"] for row in self.rows)
+        history = np.sum([np.multiply(row["history"], row["weights"] / weights) for row in self.rows], axis=0)
+        codes = f"{counted(weights, 'code')} in {counted(len(self.rows), 'tensor')}"
+        changed = f"{percent(history[-1], 2)} of {codes} changed"
+        first = f"{changed} between the last two of {len(self.files)} checkpoints."
+        last = f"Changed from each checkpoint to the next: {', '.join(percent(one, 2) for one in history)}."
+        titles = ("tensor", "weights", "levels", "flips", "undone", "to 0", "from 0", "never moved")
+        return [first], TensorTable((*titles, "undecided", "churn"), list(map(_cells, self.rows))), [last]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    counts = [row[name] for name in ("weights", "levels", "flips", "undone", "to_zero", "from_zero")]
+    shares = [row["never_moved"] / row["weights"], row["undecided"], row["churn"]]
+    cells = ["–" if one is None else f"{one:,}" for one in counts]
+    return [row["tensor"], *cells, *("–" if one is None else percent(one, 1) for one in shares)]

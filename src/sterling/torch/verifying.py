@@ -1,0 +1,303 @@
+"""`verify` compares the quantised weights of a model with those that an artefact holds, code by code.
+
+`artefacts` reads; here each tensor is matched, compared, and the cause of a difference is looked for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+import torch
+from torch import nn
+
+from sterling.base.text import number
+from sterling.errors import InputError
+from sterling.torch.artefacts import Artefact, Stored, opened, plain, reading
+from sterling.torch.grids import GROUPS, find_grid
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.verify_report import TensorCheck, Verification
+from sterling.torch.weights import find
+
+_NEAR = 4e-7  # relative difference by float32 arithmetic
+_REST = 0.01  # largest share of the differing weights that a cause may leave unexplained
+
+
+def verify(
+    model: nn.Module,
+    artefact: nn.Module | str | os.PathLike,
+    example: Any = None,
+    codes: Any = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Verification:
+    """Compare the quantised weights of a model with those of an artefact, code by code and scale by scale.
+
+    Tensors are matched by their names, with the usual renamings (those of llama.cpp too). A tensor without
+    its name is found by its values, or by its shape if no other has it. A difference comes with its cause
+    if the numbers confirm one: float weights left in, another scale, a wrong zero point, a transposition,
+    flipped signs, clipping, padding.
+
+    Parameters
+    ----------
+    model : Module
+        The model as it was trained, with its quantisers.
+    artefact : Module or path
+        What ships: a converted or exported module, or a file .safetensors, .pt (a state dict), .onnx (with
+        DequantizeLinear) or .gguf (TQ1_0, TQ2_0 and all other types that the package gguf reads).
+    example, codes, optimizer
+        As in `find`.
+    names : dict, optional
+        Names in the artefact, by names of quantised tensors of the model.
+
+    Returns
+    -------
+    Verification
+        `ok` is true if nothing differs. Scales may differ by the rounding of the type that stores them;
+        the scale of a group with zeros only is not compared.
+
+    Raises
+    ------
+    InputError
+        If the model has no quantised weight, the artefact cannot be read, or ``names`` has a wrong name.
+
+    Examples
+    --------
+    >>> import copy, torch
+    >>> import sterling.torch as stt
+    >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Linear(4, 4)), levels=3)
+    >>> shipped = stt.unbinarize(copy.deepcopy(model), keep="quantised")
+    >>> stt.verify(model, shipped).ok
+    True
+    >>> with torch.no_grad():
+    ...     _ = shipped[1].weight.copy_(shipped[1].weight.t().clone())
+    >>> stt.verify(model, shipped).frame().row(1, named=True)["cause"]
+    'it is transposed'
+    """
+    weights = find(model, example, codes=codes, optimizer=optimizer)
+    with reading(artefact):
+        tensors = opened(artefact)
+        pairs = _matched(weights, tensors, dict(names or {}))
+        rows = []
+        for weight in weights:
+            rows += [_compared(weight, name, tensors[0][name](weight)) for name in pairs[weight.name]]
+            if not pairs[weight.name]:
+                cause = "no tensor has its name: give names={…}"
+                rows.append(TensorCheck(weight.name, weight.shape.numel(), cause=cause))
+    return Verification(rows)
+
+
+def _matched(
+    weights: Sequence[QuantisedWeight], tensors: Artefact, names: dict[str, str]
+) -> dict[str, list[str]]:
+    """Return the names in the artefact of each weight; a tied weight may have several."""
+    entries, alias = tensors
+    known = {weight.name for weight in weights}
+    for ours, theirs in names.items():
+        for one, options, where in ((ours, known, "model"), (theirs, entries, "artefact")):
+            if one not in options:
+                near = get_close_matches(one, options, 1, 0) or ["none"]
+                raise InputError(f"names: the {where} has no tensor {one!r}; the nearest is {near[0]!r}")
+    by_name: dict[str, list[str]] = {}
+    for name in entries:
+        by_name.setdefault(plain(name), []).append(name)
+    pairs: dict[str, list[str]] = {}
+    for weight in weights:
+        keys = dict.fromkeys(key for place in weight.places for key in (plain(place), alias(place)))
+        pairs[weight.name] = [name for key in keys for name in by_name.get(key, ())]
+        if weight.name in names:
+            pairs[weight.name] = [names[weight.name]]
+
+    @cache
+    def shape(name: str) -> list[int]:
+        return sorted(entries[name](weights[0]).values.shape)
+
+    def by_tail(weight: QuantisedWeight, name: str) -> bool:
+        ours, theirs = f".{plain(weight.name)}", f".{plain(name)}"
+        return ours.endswith(theirs) or theirs.endswith(ours)
+
+    def by_shape(weight: QuantisedWeight, name: str) -> bool:
+        return shape(name) == sorted(weight.shape)
+
+    def by_values(weight: QuantisedWeight, name: str) -> bool:
+        stored = entries[name](weight)
+        model = _Levels(weight, stored.precision)
+        return any(not bool(model.far(order).any()) for order in _orders(weight, stored))
+
+    for fits in (by_tail, lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
+        used = {name for some in pairs.values() for name in some}
+        left = [name for name in entries if name not in used]
+        fitting = {w.name: [name for name in left if fits(w, name)] for w in weights if not pairs[w.name]}
+        taken = Counter(name for some in fitting.values() for name in some)
+        for ours, some in fitting.items():
+            if len(some) == 1 and taken[some[0]] == 1:  # they fit each other and nothing else
+                pairs[ours] = some
+    return pairs
+
+
+def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck:
+    check = TensorCheck(weight.name, weight.shape.numel(), name, stored.kind)
+    model = _Levels(weight, stored.precision)
+    orders = _orders(weight, stored)
+    if not orders:
+        check.cause = _misshapen(model, stored.values)
+        return check
+    found = min(orders, key=lambda order: int(model.far(order).sum()))
+    wrong = model.far(found)
+    if bool(wrong.any()):
+        check.first = tuple(map(int, torch.unravel_index(wrong.flatten().int().argmax(), wrong.shape)))
+        check.expected, check.found = float(model.values[check.first]), float(found[check.first])
+        check.codes = int(wrong.sum())
+        check.cause = _cause(check, model, stored, found, wrong)
+    return check
+
+
+def _orders(weight: QuantisedWeight, stored: Stored) -> list[torch.Tensor]:
+    orders = [stored.values, *(turn(stored.values) for turn in stored.others)]
+    return [order for order in orders if order.shape == weight.shape]
+
+
+class _Levels:
+    """The values of a weight of the model in float64, and how far rounding may move them."""
+
+    def __init__(self, weight: QuantisedWeight, precision: torch.dtype):
+        raw, step = weight.values().cpu(), weight.scale().cpu()
+        self.weight, self.raw, self.step = weight, raw.double(), step
+        self.codes, self.scale = weight.codes().cpu().double(), step.double().broadcast_to(raw.shape)
+        types = [torch.finfo(one) for one in (raw.dtype, precision) if one.is_floating_point]
+        self.rounding = _NEAR + max(one.eps for one in types) / 2
+        subnormal = max(one.smallest_normal * one.eps for one in types)
+        self.least = subnormal * self.codes.abs() + 1e-6 * self.scale.abs()
+        self.values = self.scale * self.codes  # without the rounding of latent + (quantised − latent)
+        levels = weight.dequantise(weight.codes()).cpu().double()
+        self.even = not bool(self.far(levels, self.values).any())
+        if not self.even:
+            self.values = levels
+
+    def far(self, found: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
+        """Return where values differ by more than rounding, from those of the model by default."""
+        wanted = self.values if expected is None else expected
+        far = ~((found - wanted).abs() <= self.rounding * wanted.abs() + self.least)  # so NaN is far
+        return far if expected is not None else far & (found != self.raw)
+
+    def groups(self) -> Iterator[torch.Tensor]:
+        """Return a number of a group for each weight: by the model's scale, by index of an axis, by runs."""
+        shape, flat = self.raw.shape, torch.arange(self.raw.numel())
+        if self.step.numel() < flat.numel():
+            yield torch.arange(self.step.numel()).reshape(self.step.shape).broadcast_to(shape).flatten()
+        else:
+            yield self.step.flatten().diff(prepend=self.step.flatten()[:1]).ne(0).cumsum(0)
+        for axis in range(len(shape)):
+            yield flat // math.prod(shape[axis + 1 :]) % shape[axis]
+        yield from (flat // run for run in GROUPS if shape[-1] % run == 0)
+
+    def factor(self, found: torch.Tensor) -> torch.Tensor:
+        """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
+        wrong = self.far(found).flatten()
+        best, fewest = torch.ones_like(found), int(wrong.sum())
+        ratios = (found / self.values).abs().flatten()
+        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios > 0)
+        for group in self.groups():
+            touched = _holding(group, wrong)
+            inside = touched[group] & used  # other groups are right
+            ends = torch.zeros(len(touched), dtype=found.dtype)
+            low, high = (
+                ends.scatter_reduce(0, group[inside], ratios[inside], how, include_self=False)
+                for how in ("amin", "amax")
+            )
+            several = group[inside].bincount(minlength=len(ends)) > 1
+            shared = several & (high - low <= 2 * self.rounding * high)
+            factor = torch.where(shared, low, 1.0)[group].reshape(found.shape)
+            left = int(self.far(found, factor * self.values).sum()) if bool(shared.any()) else fewest
+            if left < fewest:
+                best, fewest = factor, left
+        return best
+
+
+def _holding(group: torch.Tensor, marked: torch.Tensor) -> torch.Tensor:
+    """Return for each group whether it holds a marked weight."""
+    return torch.zeros(int(group.max()) + 1, dtype=torch.bool).index_fill(0, group[marked], True)
+
+
+def _cause(
+    check: TensorCheck, model: _Levels, stored: Stored, found: torch.Tensor, wrong: torch.Tensor
+) -> str:
+    """Return the first cause that the numbers confirm, and count codes and scales."""
+    weight, count = model.weight, check.codes
+
+    def holds(far: torch.Tensor) -> bool:
+        return int(far.sum()) <= _REST * count
+
+    def count_apart(codes: torch.Tensor, scale: torch.Tensor) -> None:
+        check.codes = int(codes.sum())
+        check.scales = int((model.far(scale, model.scale) & (model.values != 0)).sum())
+
+    if not bool(found[wrong].isfinite().any()):
+        return "the values are not finite"
+    for axes in list(permutations(range(found.ndim)))[1:]:
+        if found.permute(axes).shape == found.shape:
+            kept = model.scale * model.codes.permute(axes)  # the codes are turned, and their scales are not
+            if holds(model.far(found.permute(axes))) or (model.even and holds(model.far(found, kept))):
+                return "it is transposed"
+    sources = [model.values]
+    if not weight.stored and weight.latent.shape == weight.shape:
+        sources.append(weight.latent.detach().cpu().double())
+        if holds(model.far(found, sources[1])):
+            return "it holds the float latents, not their quantised values"
+    if holds(model.far(-found) & wrong):
+        return "the signs are flipped"
+    factor = model.factor(found)
+    if holds(other := model.far(found, factor * model.values)):
+        count_apart(other, factor * model.scale)
+        if not stored.precision.is_floating_point:
+            return "no scale lies beside the codes"
+        if not bool(model.far(factor * model.scale, 1 / model.scale)[wrong].any()):
+            return "the scale is inverted"
+        return f"the scale is multiplied by {_range(factor[wrong & (factor != 1)])}"
+    shift = ((found - model.values) / model.scale).nan_to_num().round()
+    if not model.even:
+        return "no usual cause fits"
+    if holds(model.far(found, model.values + shift * model.scale)):
+        flat = wrong.flatten()
+        whole = (_holding(group, flat)[group] & ~flat for group in model.groups())
+        offsets = shift[wrong].unique()
+        if len(offsets) == 1 and count > 1 and any(map(holds, whole)):
+            return f"the zero point is off by {number(int(offsets))}"
+        codes = model.codes + shift
+        if codes.min() < codes.max() and model.codes.clamp(codes.min(), codes.max()).equal(codes):
+            return f"the codes are clipped to the range {_range(codes)}"
+        return "no usual cause fits"
+    grid = find_grid(found.to(stored.precision if stored.precision.is_floating_point else torch.float32))
+    if grid is not None and grid.even:
+        step = grid.scale.double().broadcast_to(found.shape).clamp_min(torch.finfo(torch.float64).tiny)
+        for source in sources:
+            codes = (source / step).round().clamp(grid.codes.min(), grid.codes.max())
+            if holds(model.far(found, step * codes)):
+                count_apart(codes != model.codes, step)
+                return "the scale was computed anew, and the weights were rounded again"
+    if stored.kind.lower().startswith(("float", "bfloat", "f16", "f32", "bf16")):
+        return "it holds floats that lie on no level"
+    return "the weights were quantised again, to other levels"
+
+
+def _misshapen(model: _Levels, found: torch.Tensor) -> str:
+    """Return the cause if the shapes differ."""
+    ours, theirs = tuple(model.raw.shape), tuple(found.shape)
+    shapes = f"the shape is {theirs}, that of the model {ours}"
+    for axes in permutations(range(found.ndim)):
+        if found.permute(axes).shape == model.raw.shape and not bool(model.far(found.permute(axes)).any()):
+            return f"it is transposed: {shapes}"
+    inner = found[tuple(map(slice, ours))] if len(ours) == len(theirs) else found
+    padded = inner.shape == model.raw.shape and not bool(model.far(inner).any())
+    return f"it is padded: {shapes}" if padded else shapes
+
+
+def _range(values: torch.Tensor) -> str:
+    low, high = float(values.min()), float(values.max())
+    return number(low) if math.isclose(low, high, rel_tol=1e-3) else f"{number(low)} to {number(high)}"

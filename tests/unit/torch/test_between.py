@@ -1,0 +1,194 @@
+"""Flips between checkpoints: against counts by hand, a monitor on the same run, and damaged files."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling as st  # noqa: E402
+import sterling.torch as stt  # noqa: E402
+from tests.unit.torch import frameworks as fw  # noqa: E402
+from tests.unit.torch.byhand import Record  # noqa: E402
+
+SUFFIXES = (".safetensors", ".pt", ".npz")
+
+
+def save(tensors, path):
+    if path.suffix == ".safetensors":
+        pytest.importorskip("safetensors", reason="safetensors is not installed")
+        from safetensors.torch import save_file
+
+        save_file(tensors, path)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: one.numpy() for name, one in tensors.items()})
+    else:
+        torch.save(tensors, path)
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save states in turn, and return their paths."""
+
+    def all_of(states, suffix=".pt"):
+        return [save(state, tmp_path / f"{step:03}{suffix}") for step, state in enumerate(states)]
+
+    return all_of
+
+
+def random_codes(steps=12, shape=(5, 7), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    codes = [torch.randint(-1, 2, shape, generator=generator, dtype=torch.int8)]
+    for _ in range(steps):
+        new = torch.randint(-1, 2, shape, generator=generator, dtype=torch.int8)
+        codes.append(torch.where(torch.rand(shape, generator=generator) < 0.2, new, codes[-1]))
+    return codes
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_counts_are_those_by_hand(saved, suffix):
+    codes = random_codes()
+    (row,) = stt.flips_between(saved([{"a.codes": one} for one in codes], suffix)).rows
+    record = Record([one.flatten().tolist() for one in codes], [1.0] * 12, [-1, 0, 1])
+    flips = record.flips()
+    per_weight = [record.of(k) for k in range(35)]
+    back = [sum(new == old for (_, old, _), (_, _, new) in pairwise(one)) for one in per_weight]
+    assert (row["tensor"], row["weights"], row["levels"], row["checkpoints"]) == ("a.codes", 35, 3, 13)
+    assert row["flips"] == len(flips)
+    assert row["undone"] == sum(back) == record.undone(within=100)
+    assert row["to_zero"] == sum(new == 0 for *_, new in flips)
+    assert row["from_zero"] == sum(old == 0 for _, _, old, _ in flips)
+    assert row["never_moved"] == record.never_moved()
+    assert row["undecided"] == pytest.approx(sum(map(bool, back)) / 35)
+    assert row["history"] == pytest.approx([sum(t == s for t, *_ in flips) / 35 for s in range(1, 13)])
+    assert row["churn"] == row["history"][-1]
+
+
+@pytest.mark.parametrize(
+    "make, quantizer",
+    [
+        (lambda: stt.binarize(fw.latents(torch.nn.Linear(64, 48))), "sign"),
+        (lambda: stt.binarize(fw.latents(torch.nn.Linear(64, 48)), levels=3), "absmean"),
+        (
+            lambda: stt.binarize(fw.latents(torch.nn.Linear(64, 48)), levels=3, per="channel"),
+            "absmean:per=channel",
+        ),
+        (lambda: fw.torchao("int4"), "int4:group=32"),
+        (lambda: fw.torchao("int2", group=64), "int2"),
+    ],
+)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer, suffix):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(make(), torch.nn.ReLU(), torch.nn.LayerNorm(48))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    monitors = [stt.OrbitMonitor(model, optimizer, within=within) for within in (1, 100)]
+    states = [{name: one.clone() for name, one in model.state_dict().items()}]
+    for _ in range(15):
+        x = torch.randn(16, 64)
+        optimizer.zero_grad()
+        (model(x) - x[:, :48]).square().mean().backward()
+        optimizer.step()
+        states.append({name: one.clone() for name, one in model.state_dict().items()})
+    (row,) = stt.flips_between(saved(states, suffix), quantizer).frame().to_dicts()
+    each, whole = (one.frame().to_dicts()[0] for one in monitors)
+    assert row["flips"] > 0
+    for name in ("tensor", "weights", "levels", "flips", "never_moved"):
+        assert row[name] == each[name]
+    assert (row["churn"], row["undone"]) == (pytest.approx(each["churn"]), whole["undone"])
+
+
+@pytest.mark.parametrize("step", [torch.tensor(0.05), torch.full((48,), 0.05), torch.full((48, 1), 0.05)])
+def test_lsq_takes_the_step_of_the_layer(saved, step):
+    latents = [fw.latents(torch.nn.Linear(64, 48), seed).weight.detach() for seed in (0, 1)]
+    states = [{"0.weight": one, "0.alpha": step * (k + 1)} for k, one in enumerate(latents)]
+    (row,) = stt.flips_between(saved(states), "lsq:bits=3:step=alpha", exclude=["*alpha"]).rows
+    codes = [(one / (0.05 * (k + 1))).clamp(-4, 3).round() for k, one in enumerate(latents)]
+    assert (row["flips"], row["levels"]) == (int((codes[0] != codes[1]).sum()), 8)
+    assert row["undecided"] is None
+
+
+def test_a_checkpoint_of_a_whole_run(saved):
+    states = [{"model": {"a": one}, "optimizer": {"b": one}, "step": 3} for one in random_codes(2)]
+    report = stt.flips_between(saved(states))
+    assert [row["tensor"] for row in report.rows] == ["a"]
+    assert "changed between the last two of 3 checkpoints" in str(report)
+    assert json.loads(json.dumps(report.to_dict()))["tensors"][0]["weights"] == 35
+
+
+def test_include_and_exclude(saved):
+    weight = torch.randn(4, 4)
+    files = saved([{"a.w": weight, "b.w": weight, "c.w": weight, "c.bias": weight[0]}] * 2)
+    chosen = stt.flips_between(files, "sign", include=["a.*", "c.*"], exclude=["a*"])
+    assert [row["tensor"] for row in chosen.rows] == ["c.w"]
+
+
+def bomb(path):
+    """An array that claims more numbers than there are."""
+    with zipfile.ZipFile(path, "w") as archive, archive.open("w.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(
+            member, {"descr": "|i1", "fortran_order": False, "shape": (10**12,)}
+        )
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code of the file was run')",)
+
+
+CODES = {"w": torch.ones(3, 3, dtype=torch.int8)}
+
+
+@pytest.mark.parametrize(
+    "name, make, about",
+    [
+        ("a.pt", lambda path: None, "no file"),
+        ("a.txt", lambda path: None, "must end in"),
+        ("a.pt", lambda path: path.write_bytes(b"x" * 99), "damaged"),
+        ("a.npz", lambda path: path.write_bytes(b"PK"), "damaged"),
+        ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "damaged"),
+        ("a.npz", bomb, "damaged"),
+        ("a.pt", lambda path: save({"w": Evil()}, path), "damaged"),
+        ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than the file"),
+        ("a.pt", lambda path: save({"w": CODES["w"][:2]}, path), "shape"),
+        ("a.npz", lambda path: save({"v": CODES["w"]}, path), "no tensor w"),
+    ],
+)
+def test_each_wrong_file_is_one_sentence(tmp_path, name, make, about):
+    first = save(CODES, tmp_path / "first.pt")
+    make(tmp_path / name)
+    with pytest.raises(st.SterlingError, match=about) as caught:
+        stt.flips_between([first, tmp_path / name])
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("quantizer, about", [("sign", "no tensor of floating"), ("int9", "int4:group=32")])
+def test_each_wrong_quantiser_is_one_sentence(saved, quantizer, about):
+    with pytest.raises(st.InputError, match=about):
+        stt.flips_between(saved([CODES] * 2), quantizer)
+
+
+@pytest.mark.parametrize(
+    "tensor, quantizer, about",
+    [
+        (torch.full((4, 6), torch.nan), "sign", "not finite"),
+        (torch.ones(4, 6), "int4:group=4", "cannot be compared"),
+        (torch.ones(4, 6), "lsq:bits=4", "no tensor step"),
+    ],
+)
+def test_each_wrong_tensor_is_one_sentence(saved, tensor, quantizer, about):
+    with pytest.raises(st.InputError, match=about) as caught:
+        stt.flips_between(saved([{"w": tensor}] * 2), quantizer)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_checkpoint_is_not_enough(saved):
+    with pytest.raises(st.InputError, match="two or more"):
+        stt.flips_between(saved([CODES]))

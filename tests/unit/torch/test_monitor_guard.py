@@ -1,0 +1,198 @@
+"""No fault of a monitor ends the training: it warns once and detaches, and keeps what it has counted."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError, SterlingWarning  # noqa: E402
+from tests.unit.torch.loops import HORIZONS, Task  # noqa: E402
+
+
+class Breaking(Task):
+    """A task whose monitor reads codes by a function that fails at its fourth call after the start."""
+
+    def __init__(self, make=torch.optim.SGD, **options):
+        super().__init__(3, make=make, **options)
+        self.monitor.close()
+        self.left = math.inf
+        names = {name: weight for name, weight in zip(("0", "2"), stt.find(self.model), strict=True)}
+
+        def codes(name, parameter):
+            self.left -= 1
+            if self.left < 0:
+                raise ZeroDivisionError("no codes\nhere")
+            return names[name[0]].codes() if name.endswith("original") else None
+
+        self.monitor = stt.OrbitMonitor(self.model, self.optimizer, codes=codes, horizons=HORIZONS, within=5)
+        self.left = 2 * 3
+
+
+def test_a_fault_warns_once_and_detaches_and_the_run_goes_on():
+    task = Breaking()
+    for _ in range(3):
+        task.step()
+    before = task.monitor.frame()
+    with pytest.warns(
+        SterlingWarning, match=r"detached at step 4.*training goes on.*no codes here"
+    ) as caught:
+        task.step()
+    assert "report this sentence" in str(caught[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            task.step()
+    assert task.monitor.frame().equals(before)
+    assert task.monitor.steps == 3
+    assert "detached at step 4" in repr(task.monitor)
+    assert "ZeroDivisionError: no codes here" in str(task.monitor.report())
+    assert len(task.rates) == 9
+    task.rates, task.rows = task.rates[:3], task.rows[:4]
+    task.agrees()
+    task.monitor.close()
+
+
+def test_a_warning_that_is_an_error_does_not_end_the_run():
+    task = Breaking()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(6):
+            task.step()
+    assert task.monitor.steps == 3
+
+
+def test_faults_of_a_writer_are_faults():
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            if step:
+                raise OSError("disk full")
+
+    task = Task(2)
+    task.monitor.tensorboard(Writer())
+    for _ in range(4):
+        task.step()
+    with pytest.warns(SterlingWarning, match=r"at step 5.*disk full"):
+        task.step()
+    task.step()
+    assert task.monitor.steps == 5
+
+
+def test_statistics_follow_to_another_device():
+    tracker = Task(3).monitor._tracker
+    tracker.to(torch.device("meta"))
+
+    def tensors(thing):
+        if isinstance(thing, torch.Tensor):
+            yield thing
+        parts = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list) else ()
+        if type(thing).__module__.startswith("sterling"):
+            parts = vars(thing).values()
+        for one in parts:
+            yield from tensors(one)
+
+    found = list(tensors(tracker))
+    assert len(found) > 20
+    assert {one.device.type for one in found} == {"meta"}
+
+
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.Adam])
+@pytest.mark.parametrize("first", ["monitor", "compilation"])
+def test_a_compiled_step(make, first):
+    task = Task(3, make=make, lr=0.05)
+    if first == "compilation":
+        task.monitor.close()
+    step = torch.compile(task.optimizer.step, backend="eager")
+    if first == "compilation":
+        task.optimizer.zero_grad()
+        task.loss().backward()
+        step()
+        task.rows = [task.look()]
+        task.monitor = stt.OrbitMonitor(task.model, task.optimizer, horizons=HORIZONS, within=5)
+    for _ in range(12):
+        task.optimizer.zero_grad()
+        task.loss().backward()
+        step()
+        task.note()
+    task.agrees()
+    assert not task.monitor.detached
+
+
+def test_a_monitor_of_a_loop_without_an_optimizer_counts_when_it_is_called():
+    task = Task(3)
+    task.monitor.close()
+    task.monitor = stt.OrbitMonitor(task.model, horizons=HORIZONS, within=5)
+    for _ in range(20):
+        task.optimizer.zero_grad()
+        task.loss().backward()
+        with torch.no_grad():
+            for parameter in task.model.parameters():
+                parameter -= 0.2 * parameter.grad
+        task.monitor.step(0.2)
+        task.note()
+    task.agrees()
+    with pytest.raises(InputError, match="optimizer=None"):
+        Task(2).monitor.step()
+
+
+class Switched(torch.nn.Module):
+    """A layer whose weight is quantised once this is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.weight, self.on = torch.nn.Parameter(torch.randn(8, 6)), False
+
+    def codes(self):
+        return self.weight.sign()
+
+    def forward(self, x):
+        w = self.weight
+        w = w + (0.5 * self.codes() - w).detach() if self.on else w
+        return torch.nn.functional.linear(x, w)
+
+
+@pytest.mark.parametrize("how", ["found", "given"])
+def test_quantisation_that_starts_late_is_counted_from_its_first_step(how):
+    layer = Switched()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=3.0)
+
+    def codes(name, parameter):
+        return layer.codes() if layer.on else None
+
+    finding = {"example": torch.ones(1, 6)} if how == "found" else {"codes": codes}
+    with pytest.raises(InputError, match="no quantised weight"):
+        stt.OrbitMonitor(layer, optimizer, **finding)
+    monitor = stt.OrbitMonitor(layer, optimizer, late=True, **finding)
+    random, flips = torch.Generator().manual_seed(0), 0
+    for step in range(30):
+        layer.on = step >= 10
+        before = layer.codes()
+        optimizer.zero_grad()
+        x = torch.randn(16, 6, generator=random)
+        (layer(x) - torch.randn(16, 8, generator=random)).square().mean().backward()
+        optimizer.step()
+        if step < 10:
+            assert monitor.steps == 0
+            assert len(monitor.frame()) == 0
+            assert "No quantised weight" in str(monitor.report())
+            state = monitor.state_dict()
+            monitor.load_state_dict(state)
+        else:
+            flips += int((layer.codes() != before).sum())
+    assert not monitor.detached
+    assert monitor.steps == 20
+    assert monitor.frame()["flips"].to_list() == [flips]
+    assert flips > 10
+    twin = Switched()
+    resumed = stt.OrbitMonitor(twin, torch.optim.SGD(twin.parameters(), lr=0.3), late=True, **finding)
+    resumed.load_state_dict(monitor.state_dict())
+    if how == "found":
+        assert resumed.steps == 0
+        twin.on = True
+        resumed.optimizer.step()
+        assert resumed.steps == 21

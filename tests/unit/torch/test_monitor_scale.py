@@ -1,0 +1,282 @@
+"""Monitors of large models: few bytes a weight, codes read seldom, samples, some of the layers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.errors import InputError, InputTypeError  # noqa: E402
+from sterling.torch import counting, parts  # noqa: E402
+from sterling.torch.counting import CodeTracker  # noqa: E402
+from sterling.torch.packed import Averages, Moments  # noqa: E402
+from tests.unit.torch.byhand import Record  # noqa: E402
+from tests.unit.torch.loops import Task  # noqa: E402
+from tests.unit.torch.test_counting import feed, total, walk  # noqa: E402
+
+LEAN = (16.0, 64.0)
+WIDE = tuple(range(-300, 301, 50))
+
+
+def lean_of(records, horizons=LEAN):
+    wide = max(abs(level) for record in records for level in record.levels) > 127
+    kind = torch.int16 if wide else torch.int8
+    codes = [torch.tensor(record.rows[0], dtype=kind) for record in records]
+    levels = [len(record.levels) for record in records]
+    groups = list(range(len(records)))
+    return CodeTracker(codes, levels, [k > 3 for k in levels], groups, horizons, 100, 1, 0.05, details=False)
+
+
+@pytest.mark.parametrize("levels, most", [((-1, 1), 6), ((-1, 0, 1), 6), (WIDE, 8)])
+def test_two_horizons_take_six_bytes_a_weight_or_eight_beyond_int8(levels, most):
+    record = Record(*walk(levels, 1, 800, seed=0), levels)
+    assert lean_of([record]).bytes == most * 800
+
+
+def test_the_monitor_of_two_horizons_takes_six_bytes():
+    model = stt.binarize(torch.nn.Linear(64, 48), levels=3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert stt.OrbitMonitor(model, optimizer, horizons=(16, 64)).bytes_per_weight == 6
+    monitor = stt.OrbitMonitor(model, optimizer, horizons=(16, 64), details=True)
+    assert 15 < monitor.bytes_per_weight < 15.01
+    assert stt.OrbitMonitor(model, optimizer, horizons=(16, math.inf)).details
+    with pytest.raises(InputError, match="127"):
+        stt.OrbitMonitor(model, optimizer, horizons=(16, 64), within=128, details=False)
+
+
+@pytest.mark.parametrize("epoch", [7, 120])
+@pytest.mark.parametrize("scale", [1, 50], ids=["int8", "int16"])
+def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch):
+    monkeypatch.setattr(counting, "LEAN_EPOCH", epoch)
+    levels = [tuple(scale * level for level in one) for one in ((-1, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))]
+    records = [Record(*walk(one, 400, 11 + i, seed=i, stay=0.99), one) for i, one in enumerate(levels)]
+    tally = lean_of(records)
+    feed(tally, records)
+    assert total(tally, "flips") == [len(record.flips()) for record in records]
+    assert total(tally, "undone") == [record.undone(100) for record in records]
+    swings = [sum(record.oscillation(k, 0.05) for k in range(record.weights)) for record in records]
+    np.testing.assert_allclose(tally.swings * 0.95 ** (400 - tally._swung), swings, rtol=1e-9)
+    for index, record in enumerate(records):
+        never = record.weights - total(tally, "moved")[index]
+        assert never == record.never_moved() == int((tally.moved_at[tally.part(index)] == 0).sum())
+        for place, horizon in enumerate(LEAN):
+            expected = [record.average(k, 400, horizon) for k in range(record.weights)]
+            unit = 1 / float(tally.averages.units(tally.top[index]))
+            np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=8 * unit)
+        if record.levels == (-1, 1):  # of a grid with gaps the nearest level is one of the grid
+            stays, absences = (
+                np.add.reduceat(record.bins(times, counting.BINS), range(8))
+                for times in record.times(LEAN[-1])
+            )
+            counts = tally.counts
+            assert counts["stays"][index, :8].tolist() == stays.tolist()
+            assert counts["absences"][index, :8].tolist() == absences.tolist()
+
+
+def test_averages_of_twelve_bits_have_no_drift():
+    """An average since the start moves by less than half a unit at each update."""
+    horizons, weights = (math.inf,), 400
+    clock = counting.Clock(1, horizons, counting.LEAN_EPOCH)
+    kept = Averages(horizons, torch.zeros(weights, dtype=torch.int8), lean=True)
+    at, top = torch.arange(weights), torch.tensor(1.0)
+    kept.write(at, torch.zeros(weights, 1), top, 0)
+    for epoch in range(400):
+        code = 1.0 if epoch < 250 else 0.0
+        for _ in range(clock.length):
+            clock.tick([0.1])
+        share = float(clock.shares()[0, 0, 0])
+        average = kept.read(at, top)
+        kept.write(at, average + share * (code - average), top, clock.step)
+        clock.start_epoch()
+    average = kept.read(at, top)[:, 0]
+    assert float(average.mean()) == pytest.approx(250 / 400, abs=2e-3)
+    assert float((average - 250 / 400).abs().max()) < 0.02
+
+
+def test_one_byte_tells_a_step():
+    moments = Moments(torch.zeros(300, dtype=torch.int8), 1, counting.LEAN_EPOCH)
+    true, random = torch.zeros(300, dtype=torch.int64), torch.Generator().manual_seed(0)
+    for step in range(1, 2000):
+        if step % counting.LEAN_EPOCH == 0:
+            moments.keep_up(step)
+        where = torch.randint(250, (2,), generator=random)
+        moments[where] = true[where] = step
+        kept, near = moments[:], step - true <= 128
+        assert torch.equal(kept[near & (true > 0)], true[near & (true > 0)].int())
+        assert bool((step - kept[~near & (true > 0)] >= 128).all())
+        assert torch.equal(kept == 0, true == 0)
+
+
+def test_codes_may_leave_the_range_of_the_first_ones():
+    layer = torch.nn.Linear(4, 1, bias=False)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0, -1.0, 3.0]]))
+    monitors = [
+        stt.OrbitMonitor(
+            layer,
+            optimizer,
+            codes=lambda name, p: p.round().to(torch.int16),
+            horizons=horizons,
+        )
+        for horizons in ((4,), (4, math.inf))
+    ]
+    rows = [layer.weight.detach().flatten().tolist()]
+    for change in (100.0, -300.0, 0.0, 700.0):
+        layer.weight.grad = torch.tensor([[-change, 0, 0, 0]])
+        optimizer.step()
+        rows.append(layer.weight.detach().flatten().tolist())
+    record = Record(rows, [1.0] * 4, ())
+    for monitor in monitors:
+        assert not monitor.detached
+        assert monitor.frame()["flips"].to_list() == [3]
+        expected = [record.average(k, 4, 4.0) for k in range(4)]
+        np.testing.assert_allclose(monitor.average("weight", 4)[0], expected, atol=2)
+
+
+def test_a_model_of_two_horizons_decodes():
+    task = Task(3, horizons=(8.0, 64.0))
+    for _ in range(60):
+        task.step()
+    record, monitor = task.records()[0], task.monitor
+    frame = monitor.frame()
+    assert frame["flips"].to_list() == [len(one.flips()) for one in task.records()]
+    assert frame["undone"].to_list() == [one.undone(5) for one in task.records()]
+    assert frame["churn"].to_list() == [None, None]
+    assert "0.weight" in str(monitor.report())
+    twin = copy.deepcopy(monitor._tracker.state())
+    monitor._tracker.restore(twin)
+    average = [record.average(k, 60, 8.0) for k in range(record.weights)]
+    better = stt.decode(task.model, monitor, horizon=8)
+    decoded = better[0].weight.detach().sign().flatten()
+    for code, mean in zip(decoded.tolist(), average, strict=True):
+        if abs(abs(mean) - 0.5) > 0.01:
+            assert code == round(mean)
+    for how in ("mode", "frozen"):
+        assert stt.decode(task.model, monitor, how=how)[0].weight.isfinite().all()
+
+
+@pytest.mark.parametrize("every", [3, 5])
+def test_codes_read_at_each_kth_step(every):
+    task = Task(3)
+    task.monitor.close()
+    task.monitor = stt.OrbitMonitor(
+        task.model, task.optimizer, horizons=(8, 3000, math.inf), within=5, every=every
+    )
+    for _ in range(32):
+        task.step()
+    frame = task.monitor.frame()
+    assert frame["steps"].to_list() == [32, 32]
+    for index, record in enumerate(task.records()):
+        rows = record.rows[::every]
+        changes = sum(a != b for one, two in pairwise(rows) for a, b in zip(one, two, strict=True))
+        assert frame["flips"][index] == changes > 0
+        # Between two looks the monitor takes the codes of the first one.
+        held = Record([record.rows[t // every * every] for t in range(33)], record.rates, record.levels)
+        assert frame["undone"][index] == held.undone(5)
+        expected = [held.average(k, 32, math.inf) for k in range(held.weights)]
+        measured = task.monitor.average(frame["tensor"][index], math.inf).flatten()
+        np.testing.assert_allclose(measured, expected, atol=1e-5)
+    assert [row["step"] for row in task.monitor.history] == [
+        next(t for t in range(5 * k, 40) if t % every == 0) for k in range(1, 7) if 5 * k <= 30
+    ]
+    assert sum(row["flips"][0] for row in task.monitor.history) <= frame["flips"][0]
+    assert f"{every} steps change" in str(task.monitor.report())
+    with pytest.raises(InputError, match="within"):
+        stt.OrbitMonitor(task.model, task.optimizer, within=2, every=3)
+
+
+def test_counts_of_a_sample_have_intervals_that_hold():
+    """Each seed takes a sample of a run whose codes are known; 95 of 100 intervals should hold the truth."""
+    torch.manual_seed(0)
+    model = stt.binarize(torch.nn.Linear(80, 60, bias=False), levels=3)
+    latent = next(model.parameters())
+    random = torch.Generator().manual_seed(1)
+    monitors = [
+        stt.OrbitMonitor(model, sample=600, seed=seed, horizons=(8, 64), within=10) for seed in range(0, 80)
+    ]
+    whole = stt.OrbitMonitor(model, horizons=(8, 64), within=10)
+    pace = torch.rand(latent.shape, generator=random) ** 6
+    for _ in range(20):
+        with torch.no_grad():
+            latent += 0.05 * pace * torch.randn(latent.shape, generator=random)
+        for one in (whole, *monitors):
+            one.step()
+    truth = whole.frame().row(0, named=True)
+    assert truth["flips_error"] == 0
+    for name in ("flips", "undone", "never_moved"):
+        rows = [one.frame().row(0, named=True) for one in monitors]
+        assert truth[name] > 20
+        hits = sum(abs(row[name] - truth[name]) <= row[f"{name}_error"] for row in rows)
+        assert hits >= 69, name  # 80 at 95 %: fewer than 70 in one of 1,000
+        mean = np.mean([row[name] for row in rows])
+        spread = np.std([row[name] for row in rows])
+        assert abs(mean - truth[name]) < 4 * spread / math.sqrt(80)
+        assert np.mean([row[f"{name}_error"] for row in rows]) < 3.5 * spread + 2 * 8
+    assert rows[0]["read"] == 600
+    assert "sample of 600" in str(monitors[0].report())
+    assert monitors[0].average(truth["tensor"], 8).shape == (600,)
+    with pytest.raises(InputError, match="part of"):
+        stt.decode(model, monitors[0], horizon=8)
+
+
+def test_a_sample_is_the_same_for_a_seed_and_all_of_a_small_tensor():
+    task = Task(3)
+    one, two = (stt.OrbitMonitor(task.model, task.optimizer, sample=20) for _ in range(2))
+    for _ in range(10):
+        task.step()
+    assert one.frame().equals(two.frame())
+    assert one.frame()["read"].to_list() == [20, 14]
+    last = task.monitor.frame().row(1, named=True)
+    assert one.frame().row(1, named=True)["flips"] == last["flips"]
+    assert one.state_dict()["options"]["sample"] == 20
+    with pytest.raises(InputError, match="sample=20"):
+        task.monitor.__class__(task.model, task.optimizer).load_state_dict(one.state_dict())
+
+
+def test_samples_together_are_bounded(monkeypatch):
+    monkeypatch.setattr(parts, "MOST_SAMPLED", 1000)
+    for sizes in ([10, 5000, 90, 400, 800], [3000] * 7, [5, 6]):
+        taken = parts.sample_sizes(sizes, 600)
+        assert all(0 < one <= min(size, 600) for one, size in zip(taken, sizes, strict=True))
+        assert sum(taken) <= 1000
+        assert sum(taken) >= min(sum(min(one, 600) for one in sizes), 1000 - len(sizes))
+
+
+@pytest.mark.parametrize("total", [5000, (1 << 20) + 7])
+def test_a_sample_has_no_weight_twice(total):
+    layer = torch.nn.Linear(total, 1, bias=False)
+    reader = parts.Reader(stt.find(stt.binarize(layer))[0])
+    reader.sample(500, seed=3)
+    assert reader.size == len(reader.chosen.unique()) == 500
+    assert torch.equal(reader.codes(), stt.find(layer)[0].codes().flatten()[reader.chosen.long()])
+    middle = float(reader.chosen.double().mean()) / total
+    assert middle == pytest.approx(0.5, abs=0.08)
+
+
+def test_layers_are_named_as_in_binarize():
+    net = torch.nn.ModuleDict(
+        {name: torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)]) for name in ("body", "head")}
+    )
+    stt.binarize(net)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def names(**given):
+        return [one.name for one in stt.OrbitMonitor(net, optimizer, **given).weights]
+
+    assert names(exclude=["head"]) == ["body.0.weight", "body.1.weight"]
+    assert names(include=["*.1"]) == ["body.1.weight", "head.1.weight"]
+    assert names(include=["body.0.weight"]) == ["body.0.weight"]
+    assert names(include=["body"], exclude=["body.0"]) == ["body.1.weight"]
+    with pytest.raises(InputError, match="exclude names 'heads'"):
+        names(exclude=["heads"])
+    with pytest.raises(InputError, match="leave no"):
+        names(exclude=["*"])
+    with pytest.raises(InputTypeError, match="list"):
+        names(exclude="head")

@@ -1,0 +1,55 @@
+"""Each quantiser of the list: flips equal those counted by hand from the quantiser's definition."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+
+import sterling.torch as stt  # noqa: E402
+from tests.unit.torch import quantisers  # noqa: E402
+
+LEVELS = {
+    "LSQ, 2 bits per channel": 4,
+    "LSQ, 8 bits per tensor": 256,
+    "centred binary": 2,
+    "TTQ from .3 and .3": 3,
+    "affine, 4 bits per channel": 16,
+    "NF4": 16,
+    "FP4": 15,
+    "powers of two": 9,
+    "fbgemm": 256,
+    "ModelOpt INT4": 16,
+    "LSQ depthwise": 16,
+}
+
+
+@pytest.mark.parametrize("name", quantisers.ROWS)
+def test_flips_equal_those_counted_by_hand(name):
+    model, codes = quantisers.ROWS[name]()
+    optimizer = torch.optim.Adam([one for one in model.parameters() if one.requires_grad], lr=5e-3)
+    x, _ = quantisers.batch(0, next(model.parameters()).dtype)
+    (weight,) = stt.find(model, example=x)
+    assert weight.shape == codes().shape
+    assert weight.levels == LEVELS.get(name, weight.levels)
+    frozen = not weight.trained and not weight.stored  # then there is nothing to watch
+    monitor = None if frozen else stt.OrbitMonitor(model, optimizer, example=x)
+    before, flips = codes().clone(), 0
+
+    def after():
+        nonlocal before, flips
+        now = codes().clone()
+        flips += int((now != before).sum())
+        before = now
+
+    quantisers.train(model, optimizer, after=after)
+    if frozen:
+        assert flips == 0
+    else:
+        assert flips > 500
+        assert monitor.frame()["flips"].to_list() == [flips]
+    # Codes may be numbered in another way.
+    pairs = torch.stack([before.flatten().long(), weight.codes().flatten().long()], 1).unique(dim=0)
+    assert len(pairs) == before.unique().numel() == weight.codes().unique().numel()
+    values = weight.values().float()
+    assert torch.allclose(weight.dequantise(weight.codes()).float(), values, rtol=0.01, atol=1e-6)

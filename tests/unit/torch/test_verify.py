@@ -1,0 +1,455 @@
+"""`verify`: no false alarm on faithful artefacts; each planted fault is found where it is, with its cause."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import sterling.torch as stt
+from sterling.errors import InputError
+from tests.unit.torch import frameworks as fw
+from tests.unit.torch import writers
+
+SIZE = 256
+
+
+def net(levels=3, per="tensor", size=SIZE, dtype=torch.float32, **more):
+    """Return two quantised square layers, so that a transposed weight has a fitting shape."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size)).to(dtype)
+    return stt.binarize(model, levels=levels, per=per, **more)
+
+
+def tensors_of(model, example=None):
+    return {one.name: writers.of(one) for one in stt.find(model, example)}
+
+
+class Lsq(nn.Linear):
+    """Learned step sizes, one for each channel."""
+
+    def __init__(self, bits=4, size=64):
+        super().__init__(size, size, bias=False)
+        fw.latents(self)
+        self.low, self.high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        self.step = nn.Parameter(2 * self.weight.detach().abs().mean(1, keepdim=True) / self.high**0.5)
+
+    def forward(self, x):
+        codes = (self.weight / self.step).clamp(self.low, self.high)
+        codes = codes + (codes.round() - codes).detach()
+        return F.linear(x, codes * self.step)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.embed = nn.Embedding(48, 32)
+        self.head = nn.Linear(32, 48, bias=False)
+        stt.binarize(self, levels=3, skip=["head"])
+        self.head.weight = self.embed.parametrizations.weight.original
+
+
+def groups(dtype="int4", **more):
+    return fw.torchao(dtype, **more), None
+
+
+FAITHFUL = {
+    "binary, int8 with scales": (lambda: (net(2), None), ".safetensors", writers.safetensors_codes),
+    "ternary, bfloat16 values": (
+        lambda: (net(), None),
+        ".safetensors",
+        partial(writers.safetensors_values, dtype=torch.bfloat16),
+    ),
+    "bfloat16 model, bfloat16 values": (
+        lambda: (net(15, dtype=torch.bfloat16), None),
+        ".safetensors",
+        partial(writers.safetensors_values, dtype=torch.bfloat16),
+    ),
+    "16 levels, odd codes": (lambda: (net(16), None), ".safetensors", writers.safetensors_codes),
+    "per channel, bfloat16 scales": (
+        lambda: (net(7, "channel"), None),
+        ".safetensors",
+        partial(writers.safetensors_codes, dtype=torch.bfloat16),
+    ),
+    "LSQ, values": (lambda: (Lsq(), fw.X), ".safetensors", writers.safetensors_values),
+    "LSQ, codes": (lambda: (Lsq(2), fw.X), ".safetensors", writers.safetensors_codes),
+    "LoRA": (lambda: (fw.Lora(), fw.X), ".safetensors", writers.safetensors_values),
+    "ternary, transformers": (lambda: (fw.bitnet(), None), ".safetensors", writers.safetensors_codes),
+    "int4 in groups": (groups, ".safetensors", writers.safetensors_codes),
+    "int4 in groups, ONNX": (groups, ".onnx", partial(writers.onnx, how=32, kind="INT4")),
+    "int2 in groups, ONNX product": (
+        partial(groups, "int2"),
+        ".onnx",
+        partial(writers.onnx, how=32, kind="INT4", layer="MatMul"),
+    ),
+    "int8 in groups, GGUF": (partial(groups, "int8"), ".gguf", partial(writers.gguf, kind="Q8_0")),
+    "LSQ, ONNX by channel": (lambda: (Lsq(), fw.X), ".onnx", writers.onnx),
+    "LSQ, unsigned codes with a zero point": (
+        lambda: (Lsq(), fw.X),
+        ".onnx",
+        lambda path, found: writers.onnx(path, shifted(found), kind="UINT4"),
+    ),
+    "LSQ, QuantizeLinear in the file": (lambda: (Lsq(), fw.X), ".onnx", partial(writers.onnx, fake=True)),
+    "a Transpose before the product": (
+        lambda: (net(7, "channel", size=32), None),
+        ".onnx",
+        partial(writers.onnx, layer="MatMul", turn_node=True),
+    ),
+    "LSQ, codes with a zero point": (
+        lambda: (Lsq(), fw.X),
+        ".safetensors",
+        lambda path, found: writers.safetensors_codes(path, shifted(found)),
+    ),
+    "bfloat16 with the noise of detaching, GGUF": (
+        lambda: (fw.Quantised(fw.detached, SIZE, 64).bfloat16(), torch.ones(1, SIZE).bfloat16()),
+        ".gguf",
+        writers.gguf,
+    ),
+    "Brevitas, ONNX by tensor": (
+        lambda: (fw.brevitas("int4"), None),
+        ".onnx",
+        partial(writers.onnx, how="tensor"),
+    ),
+    "ternary, ONNX product in float16": (
+        lambda: (net(), None),
+        ".onnx",
+        partial(writers.onnx, how="tensor", layer="MatMul", dtype=np.float16),
+    ),
+    "ternary, TQ1_0": (lambda: (net(), None), ".gguf", partial(writers.gguf, kind="TQ1_0")),
+    "ternary, TQ2_0": (lambda: (net(), None), ".gguf", writers.gguf),
+    "binary by channel, TQ2_0": (lambda: (net(2, "channel"), None), ".gguf", writers.gguf),
+    "small scales, TQ1_0": (
+        lambda: (scaled(net(), 1e-4), None),
+        ".gguf",
+        partial(writers.gguf, kind="TQ1_0"),
+    ),
+    "convolution by channel, ONNX": (lambda: (convolution(), None), ".onnx", writers.onnx),
+    "product by hand, ONNX": (
+        lambda: (fw.Product(), fw.X),
+        ".onnx",
+        partial(writers.onnx, how="tensor", layer="MatMul"),
+    ),
+}
+
+
+def shifted(tensors):
+    return {name: writers.replace(one, zero=8) for name, one in tensors.items()}
+
+
+def scaled(model, size):
+    with torch.no_grad():
+        for one in stt.find(model):
+            one.latent.mul_(size)
+    return model
+
+
+def convolution():
+    torch.manual_seed(5)
+    return stt.binarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1)), levels=7, per="channel")
+
+
+@pytest.mark.parametrize("case", FAITHFUL)
+def test_faithful_artefacts_raise_no_alarm(case, tmp_path):
+    make, suffix, write = FAITHFUL[case]
+    model, example = make()
+    path = tmp_path / f"model{suffix}"
+    write(path, tensors_of(model, example))
+    found = stt.verify(model, path, example)
+    assert found.ok, found.findings
+    assert len(found.rows) == len(stt.find(model, example))
+
+
+FORMATS = {
+    "safetensors codes": (".safetensors", writers.safetensors_codes, 3),
+    "safetensors values": (".safetensors", writers.safetensors_values, 3),
+    "safetensors values of 15 levels": (".safetensors", writers.safetensors_values, 15),
+    "ONNX tensor": (".onnx", partial(writers.onnx, how="tensor"), 3),
+    "ONNX channel": (".onnx", writers.onnx, 15),
+    "ONNX int4 blocks": (".onnx", partial(writers.onnx, how=32, kind="INT4"), 15),
+    "ONNX product": (".onnx", partial(writers.onnx, how="tensor", layer="MatMul"), 2),
+    "TQ1_0": (".gguf", partial(writers.gguf, kind="TQ1_0"), 3),
+    "TQ2_0": (".gguf", writers.gguf, 3),
+    "Q8_0": (".gguf", partial(writers.gguf, kind="Q8_0"), 15),
+}
+CAUSES = {"code": "", "scale": "multiplied by 1.25", "transposed": "transposed", "float": "float latents"}
+
+
+@pytest.mark.parametrize("fault", CAUSES)
+@pytest.mark.parametrize("case", FORMATS)
+def test_a_planted_fault_is_found_with_its_cause(case, fault, tmp_path):
+    suffix, write, levels = FORMATS[case]
+    model = net(levels)
+    right = tensors_of(model)
+    wrong, counts = writers.planted(right, "2.weight", fault, stt.find(model)[1].latent)
+    path = tmp_path / f"model{suffix}"
+    write(path, wrong)
+    found = stt.verify(model, path)
+    first, second = found.rows
+    assert not found.ok
+    assert not first.cause
+    assert CAUSES[fault] in second.cause
+    differ = (wrong["2.weight"].values - right["2.weight"].values).abs() > 1e-3 * right["2.weight"].scale
+    assert second.first == tuple(differ.nonzero()[0].tolist())
+    if counts is not None:
+        assert (second.codes, second.scales) == counts
+    assert len(found.findings) == 1
+    assert found.findings[0].startswith("2.weight: ")
+
+
+def grouped_net(size=64):
+    """Return a torchao net in groups of 32, and what `convert` makes of a copy."""
+    fw.needs("torchao")
+    from torchao.quantization import IntxWeightOnlyConfig, quantize_
+    from torchao.quantization.granularity import PerGroup
+    from torchao.quantization.qat import QATConfig
+
+    base = IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(32))
+    torch.manual_seed(6)
+    model = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
+    quantize_(model, QATConfig(base, step="prepare"))
+    shipped = copy.deepcopy(model)
+    quantize_(shipped, QATConfig(base, step="convert"))
+    return model, shipped
+
+
+def inverted(weight):
+    weight.scale.copy_(1 / weight.scale)
+
+
+#: Faults of a converted module: the change, the weights with another (code, scale), and the cause.
+FAULTS = {
+    "code": (
+        lambda w: w.qdata[3, 5].sub_(torch.sign(w.qdata[3, 5]) + (w.qdata[3, 5] == 0)),
+        1,
+        0,
+        "no usual",
+    ),
+    "scale": (lambda w: w.scale[4, 1].mul_(1.1), 0, "group", "multiplied by 1.1"),
+    "all scales": (lambda w: w.scale.mul_(0.5), 0, "all", "multiplied by 0.5"),
+    "inverted": (inverted, 0, "all", "inverted"),
+    "zero point": (lambda w: w.zero_point[4].add_(1), 64, 0, "zero point is off by −1"),
+    "zero point of a group": (lambda w: w.zero_point[4, 1].sub_(2), 32, 0, "zero point is off by 2"),
+    "signs": (lambda w: w.qdata.neg_(), "all", 0, "signs are flipped"),
+    "signs of a row": (lambda w: w.qdata[7].neg_(), "row", 0, "signs are flipped"),
+    "turned codes": (lambda w: w.qdata.copy_(w.qdata.t().clone()), None, 0, "transposed"),
+    "clipped": (lambda w: w.qdata.clamp_(-3, 3), "beyond", 0, "clipped to the range −3 to 3"),
+    "not finite": (lambda w: w.scale[0].fill_(torch.nan), 64, 0, "not finite"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_cause_in_a_converted_module(fault):
+    model, shipped = grouped_net()
+    assert stt.verify(model, shipped).ok
+    change, codes, scales, cause = FAULTS[fault]
+    right = stt.find(model)[1].codes()
+    with torch.no_grad():
+        change(shipped[2].weight)
+    first, second = stt.verify(model, shipped).rows
+    assert not first.cause
+    assert cause in second.cause
+    count = {
+        "all": int((right != 0).sum()),
+        "group": int((right[4, 32:] != 0).sum()),
+        "row": int((right[7] != 0).sum()),
+        "beyond": int((right.abs() > 3).sum()),
+        None: second.codes,
+    }
+    assert (second.codes, second.scales) == (count.get(codes, codes), count.get(scales, scales))
+
+
+def test_a_module_that_was_not_converted_holds_latents():
+    model, shipped = grouped_net()
+    shipped[2] = copy.deepcopy(model[2])
+    found = stt.verify(model, shipped)
+    assert [row.cause for row in found.rows] == ["", "it holds the float latents, not their quantised values"]
+
+
+@pytest.mark.parametrize("source", ["latent", "values"])
+def test_weights_that_were_rounded_again(source):
+    model, shipped = grouped_net()
+    weight = stt.find(model)[1]
+    given = weight.latent.detach() if source == "latent" else weight.values()
+    scale = given.abs().amax() / 7
+    codes = (given / scale).round()
+    shipped[2] = nn.Linear(64, 64)
+    with torch.no_grad():
+        shipped[2].weight.copy_(scale * codes)
+    row = stt.verify(model, shipped).rows[1]
+    assert "computed anew" in row.cause
+    assert row.codes == int((codes != weight.codes()).sum())
+    assert row.scales == int((weight.codes() != 0).sum())
+
+
+def values_file(path, **tensors):
+    writers.safetensors_values(
+        path, {name: writers.Weight(one, 1, floats=one) for name, one in tensors.items()}
+    )
+    return path
+
+
+def test_shapes_that_differ(tmp_path):
+    model = stt.binarize(nn.Linear(8, 4, bias=False), levels=3)
+    right = stt.find(model)[0].values()
+    wide = torch.zeros(16, 8)
+    wide[:4] = right
+    for values, cause in [(wide, "padded"), (right.t(), "transposed"), (right[:3], "(3, 8)")]:
+        (row,) = stt.verify(model, values_file(tmp_path / "w.safetensors", weight=values)).rows
+        assert cause in row.cause
+
+
+def test_levels_that_are_not_even(tmp_path):
+    positive, negative = 0.31, 0.2
+
+    def ternary(w):
+        return positive * (w > 0.05) - negative * (w < -0.05) + w - w.detach()
+
+    model = fw.Quantised(ternary, outputs=64)
+    right = ternary(model.weight).detach()
+    path = tmp_path / "ternary.safetensors"
+    assert stt.verify(model, values_file(path, weight=right), fw.X).ok
+    wrong = right.clone()
+    wrong[3, 5] = positive if right[3, 5] < 0.1 else 0
+    for values, cause in [
+        (wrong, "no usual cause"),
+        (right.t(), "transposed"),
+        (1.1 * right, "multiplied by 1.1"),
+        (model.weight.detach(), "float latents"),
+    ]:
+        (row,) = stt.verify(model, values_file(path, weight=values), fw.X).rows
+        assert cause in row.cause
+        assert row.codes == (1 if values is wrong else 0 if "multiplied" in cause else row.codes)
+
+
+def test_names(tmp_path):
+    model = net(size=8)
+    right = tensors_of(model)
+    a, b = right["0.weight"].values, right["2.weight"].values
+    path = tmp_path / "w.safetensors"
+    assert stt.verify(model, values_file(path, **{"module.net.0.weight": a, "module.net.2.weight": b})).ok
+    assert stt.verify(model, values_file(path, first=a, second=b)).ok  # by their values
+    assert stt.verify(model, path, names={"0.weight": "first"}).ok
+    assert not stt.verify(model, path, names={"0.weight": "second", "2.weight": "first"}).ok
+    one_wrong = stt.verify(model, values_file(path, first=a, second=-b))  # the second is left, alone
+    assert [row.cause for row in one_wrong.rows] == ["", "the signs are flipped"]
+    lost = stt.verify(model, values_file(path, first=-a, second=-b))
+    assert [row.stored_as for row in lost.rows] == ["", ""]
+    assert "names" in lost.findings[0]
+    for names, wrong in [({"0.weight": "fist"}, "first"), ({"0.wait": "first"}, "0.weight")]:
+        with pytest.raises(InputError, match=wrong):
+            stt.verify(model, path, names=names)
+
+
+def test_a_tied_weight_is_compared_in_both_places(tmp_path):
+    model = Tied()
+    right = stt.find(model)[0].values()
+    path = tmp_path / "tied.safetensors"
+    assert stt.verify(model, values_file(path, **{"head.weight": right})).ok
+    found = stt.verify(model, values_file(path, **{"embed.weight": right, "head.weight": -right}))
+    assert [bool(row.cause) for row in found.rows] == [False, True]
+
+
+def test_codes_without_a_scale(tmp_path):
+    fw.needs("safetensors")
+    from safetensors.torch import save_file
+
+    model = net(size=8)
+    path = tmp_path / "codes.safetensors"
+    save_file({one.name: one.codes() for one in stt.find(model)}, path)
+    assert {row.cause for row in stt.verify(model, path).rows} == {"no scale lies beside the codes"}
+
+
+def test_packed_trits_of_transformers(tmp_path):
+    model = fw.bitnet()
+    from safetensors.torch import save_file
+    from transformers.integrations.bitnet import pack_weights
+
+    weight = stt.find(model)[0]
+    tensors = {"weight": pack_weights(weight.codes().float()), "weight_scale": weight.scale().flatten()}
+    save_file(tensors, tmp_path / "packed.safetensors")
+    assert stt.verify(model, tmp_path / "packed.safetensors").ok
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        for name in ("q_proj", "k_proj"):
+            setattr(self, name, nn.Linear(SIZE, SIZE if name == "q_proj" else SIZE // 2, bias=False))
+
+
+def test_names_and_rows_of_llama(tmp_path):
+    torch.manual_seed(7)
+    model = nn.Module()
+    model.layers = nn.ModuleList([nn.Module()])
+    model.layers[0].self_attn = Attention()
+    stt.binarize(model, levels=3)
+
+    def rotary(rows, heads):  # as llama.cpp's converter stores them
+        half = rows.shape[0] // heads // 2
+        return rows.reshape(heads, 2, half, -1).transpose(1, 2).reshape(rows.shape)
+
+    stored = {}
+    for weight, heads in zip(stt.find(model), (8, 4), strict=True):
+        one = writers.of(weight)
+        short = "blk.0.attn_q.weight" if "q_proj" in weight.name else "blk.0.attn_k.weight"
+        stored[short] = writers.replace(one, codes=rotary(one.codes, heads))
+    path = tmp_path / "llama.gguf"
+    writers.gguf(path, stored, head_count=8, head_count_kv=4)
+    found = stt.verify(model, path)
+    assert found.ok
+    assert {row.stored_as for row in found.rows} == set(stored)
+    wrong, _ = writers.planted(stored, "blk.0.attn_k.weight", "code")
+    writers.gguf(path, wrong, head_count=8, head_count_kv=4)
+    assert [row.codes for row in stt.verify(model, path).rows] == [0, 1]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx", ".gguf", ".pt"])
+def test_damaged_files_raise_one_sentence(suffix, tmp_path):
+    model = net(size=SIZE)
+    path = tmp_path / f"model{suffix}"
+    write = {".safetensors": writers.safetensors_codes, ".onnx": writers.onnx, ".gguf": writers.gguf}.get(
+        suffix
+    )
+    if write is None:
+        torch.save(stt.unbinarize(copy.deepcopy(model), keep="quantised").state_dict(), path)
+    else:
+        write(path, tensors_of(model))
+    assert stt.verify(model, path).ok
+    data = path.read_bytes()
+    for cut in (0, 3, 40, len(data) // 2, len(data) - 200):
+        path.write_bytes(data[:cut])
+        with pytest.raises(InputError) as caught:
+            stt.verify(model, path)
+        assert path.name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_pickled_module_is_refused(tmp_path):
+    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
+    with pytest.raises(InputError, match="state dict"):
+        stt.verify(net(size=8), tmp_path / "model.pt")
+
+
+def test_the_report_says_what_differs(tmp_path):
+    model = net(size=8)
+    right = [one.values() for one in stt.find(model)]
+    found = stt.verify(
+        model, values_file(tmp_path / "w.safetensors", **{"0.weight": -right[0], "2.weight": right[1]})
+    )
+    assert not found.ok
+    assert "1 of 2" in str(found)
+    assert "1 of 2" in repr(found)
+    assert "signs are flipped" in found._repr_html_()
+    frame = found.frame()
+    assert frame["cause"].to_list() == ["the signs are flipped", ""]
+    assert frame["codes"].to_list() == [int((right[0] != 0).sum()), 0]
+    first = tuple((right[0] != 0).nonzero()[0].tolist())
+    assert tuple(frame["first"][0]) == first
+    assert frame["expected"][0] == pytest.approx(float(right[0][first]))
+    assert frame["found"][0] == -frame["expected"][0]
