@@ -237,6 +237,8 @@ def strengths(asked: argparse.Namespace) -> None:
         best = min(one[0] for one in found)
         for theta, (value, low, high), counts in zip(STRENGTHS, found, ended, strict=True):
             mark = "best" if value == best else "not told apart" if low <= best else ""
+            if 2 * counts.max() < trials:
+                mark = "no measurement"
             print(
                 f"σ={noise:<4g} θ={theta:<4g} {value / n:7.2f} [{low / n:.2f}, {high / n:.2f}]   "
                 f"{' '.join(map(str, counts))}   {mark}",

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sterling.base import checks
 from sterling.stats import Interval, mean_interval, share_interval
 from sterling.theory.labels import KINDS
@@ -80,6 +82,22 @@ def both_ways(successes: int, left: int, trials: int) -> Interval:
 def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data sets") -> Measured:
     """Return the measured mean of values, one for each data set."""
     return measured(name, mean_interval(values), how, unit)
+
+
+def agreement(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], apart: str, alike: str, scale: float = 1.0, unit: str = ""
+) -> tuple[Measured, Measured]:
+    """Return how well predicted and found values of the weights agree, as two means over data sets.
+
+    The first is the mean difference in units of ``scale``, named ``apart``; the second is the correlation,
+    named ``alike``. Constant values have the correlation 0: they say nothing about other values.
+    """
+    gaps, near = [], []
+    for predicted, found in pairs:
+        gaps.append(float(np.abs(predicted - found).mean() / scale))
+        known = np.ptp(predicted) and np.ptp(found)
+        near.append(float(np.corrcoef(predicted, found)[0, 1]) if known else 0.0)
+    return mean(apart, gaps, unit), mean(alike, near)
 
 
 @dataclass(frozen=True)

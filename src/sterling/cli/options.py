@@ -116,7 +116,7 @@ output = partial(problem_option, rich_help_panel="Output")
 
 # The data; None where an option was not given, so that those of a problem and of a file are not mixed up.
 Data = Annotated[Path | None, typer.Argument(metavar="FILE", help="Data file: .npz, .npy, .csv or .parquet.")]
-_N = "Number of inputs, each with one binary weight"
+_N = "Number of inputs, each with one weight"
 Width = Annotated[int | None, problem_option("--n", help=f"{_N}. \\[64]", **COUNT)]
 SmallWidth = Annotated[int | None, problem_option("--n", help=f"{_N}; at most 24. \\[12]", **COUNT)]
 

@@ -38,7 +38,7 @@ def verify(
         from sterling.torch import verify as compare
 
         model, example = model if isinstance(model, tuple) else (model, None)
-        found = compare(model, artefact, example, names)
+        found = compare(model, artefact, example, names=names)
     if json:
         print_json({"ok": found.ok, "findings": found.findings, "tensors": found.frame().to_dicts()})
     else:

@@ -58,7 +58,7 @@ class RunState(NamedTuple):
     signs: np.ndarray  # int8 (n,), weights since the anchor
     reference: np.ndarray  # int8 (n,)
     since: np.ndarray  # int64 (n,), step of the last flip
-    plus: np.ndarray  # int64 (n,), finished steps at +1
+    plus: np.ndarray  # int64 (n,), finished steps at +1; (n·k,) of k > 2 levels, at each level (`levels.py`)
     since_mass: np.ndarray  # float64 (n,), mass at the last flip
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished intervals
     epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart

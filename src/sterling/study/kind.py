@@ -462,7 +462,7 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
     --------
     >>> from sterling.study import parse_criterion
     >>> parse_criterion("ergodic").meaning
-    'the sign of the time average is the teacher at the end'
+    'the time average decodes to the teacher at the end'
     """
     if isinstance(text, Criterion):
         return text

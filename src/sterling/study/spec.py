@@ -85,7 +85,7 @@ class Study(Described):
         As in `Problem`. A list of numbers is one readout.
     kind : str
         The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
-        "certificate" (a proof), "starts" (runs from other starts), or one that you registered.
+        "certificate" (a proof), "starts" (runs from other starts, without restart), or your own.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
         `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for

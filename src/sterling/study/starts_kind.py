@@ -18,7 +18,7 @@ from sterling.schedules import Schedule, Table
 from sterling.study.columns import REAL, SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.train_kind import KIND as TRAIN
-from sterling.study.train_kind import row_of, run_orbit
+from sterling.study.train_kind import check_run, row_of, run_orbit
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -46,7 +46,7 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     known = cell.settings["steps"] <= RECORDED
     start = start_of(instance, seeds, cell.settings["start"])
     orbit = run_orbit(cell, seeds, ("flips",) if known else (), look, start, instance)
-    schedule, scale = orbit.schedule, 1 / instance.readout_norm2
+    schedule, scale = orbit.schedule, 1.0 if orbit.optimizer.scale_free else 1 / instance.readout_norm2
     ends = [schedule.at(0), schedule.at(orbit.steps - 1)]  # power laws are monotone
     share = (1 - orbit.ergodic_mean * np.sqrt(instance.n) * orbit.reference) / 2
     return {
@@ -83,6 +83,7 @@ def _clock(schedule: Schedule, steps: int) -> np.ndarray:
 def _check(cell: Cell) -> None:
     require_two(cell.problem, f"the kind {cell.kind!r} is")
     checks.integer(cell.settings["start"], "start", OPPOSITE)
+    check_run(cell)
 
 
 KIND = replace(
@@ -98,7 +99,7 @@ KIND = replace(
         "mass": replace(REAL, low=0),
         "largest_step": replace(REAL, low=0),
     },
-    settings={**{name: TRAIN.settings[name] for name in ("schedule", "surrogate", "steps")}, "start": 0},
+    settings={**{name: value for name, value in TRAIN.settings.items() if name != "restart"}, "start": 0},
     check=_check,
     replay=_replay,
 )

@@ -66,7 +66,7 @@ def _options(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _check(cell: Cell) -> None:
+def check_run(cell: Cell) -> None:
     """Refuse settings that no run can have together."""
     from sterling.dynamics.options import Options
 
@@ -119,7 +119,7 @@ CRITERIA = (
     ),
     Criterion(
         "ergodic",
-        "the sign of the time average is the teacher at the end",
+        "the time average decodes to the teacher at the end",
         ("ergodic_errors",),
         pl.col("ergodic_errors") == 0,
     ),
@@ -163,7 +163,7 @@ KIND = Kind(
         "batch": "none",
     },
     criteria={one.text: one for one in CRITERIA},
-    check=_check,
+    check=check_run,
     small=_small,
     replay=run_orbit,
     later=("optimizer", "batch"),

@@ -9,7 +9,7 @@ import contextlib
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -25,7 +25,9 @@ from sterling.torch.handle import QuantisedWeight
 from sterling.torch.taps import in_one_sentence
 
 _ROLE = re.compile(r"(.+?)[._:](scale|zero_point|qdata|quantized|codes)s?")
-_WRAPPER = re.compile(r"(^|\.)(module|_orig_mod|_fsdp_wrapped_module|parametrizations)(?=\.)|\.original\d*$")
+_WRAPPER = re.compile(
+    r"(^|\.)(module|_orig_mod|_fsdp_wrapped_module|base_layer|parametrizations)(?=\.)|\.original\d*$"
+)
 #: Operators of ONNX that are computed on the way from constants to a layer.
 _FOLDED = ("DequantizeLinear", "QuantizeLinear", "Clip", "Transpose", "Identity", "Cast")
 
@@ -89,9 +91,13 @@ def _safetensors(path: Path) -> Artefact:
 
 def _checkpoint(path: Path) -> Artefact:
     try:
-        return _state(torch.load(path, map_location="cpu", weights_only=True)), plain
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:  # of code, or a damaged file
         raise ValueError("it is no state dict of tensors") from None
+    for one in state.values():
+        if type(one) is torch.Tensor and one.untyped_storage().nbytes() < one.numel() * one.element_size():
+            raise ValueError("a tensor is larger than its data")
+    return _state(state), plain
 
 
 def _state(state: dict[str, Any]) -> dict[str, Read]:
@@ -150,28 +156,33 @@ def _onnx(path: Path) -> Artefact:
         if node.op_type == "Constant" and node.attribute[0].name == "value"
     }
 
+    @cache
     def origin(name: str) -> str | None:
-        """Return the constant from which foldable nodes make a tensor."""
-        while name not in constants and name in made and made[name].op_type in _FOLDED:
-            name = made[name].input[0]
-        return name if name in constants else None
+        """Return the constant of a tensor that foldable nodes make of constants."""
+        if name in constants or name not in made or made[name].op_type not in _FOLDED:
+            return name if name in constants else None
+        origins = [origin(one) for one in made[name].input if one]
+        return None if None in origins else origins[0]
 
     def fold(name: str) -> Any:
         if name in constants:
             return onnx.numpy_helper.to_array(constants[name])
-        feeds = {one: fold(one) for one in made[name].input if one}
-        return evaluator(made[name]).run(None, feeds)[0]
+        node = made[name]
+        feeds = {one: fold(one) for one in set(node.input) if one}
+        block = max((one.i for one in node.attribute if one.name == "block_size"), default=0)
+        if block * feeds[node.input[-1]].size > 2 * feeds[node.input[0]].size:
+            raise ValueError(f"the blocks of {name} are larger than the tensor")
+        return evaluator(node).run(None, feeds)[0]
 
     def read(name: str, start: str, turned: bool, weight: QuantisedWeight) -> Stored:
         array = fold(name)
         values = torch.tensor(array.astype("float64"))
         kind = onnx.TensorProto.DataType.Name(constants[start].data_type).lower()
-        if turned:  # a layer of PyTorch multiplies by the transpose; a product written by hand does or not
-            values = values.transpose(-1, -2)
-        others = (
-            (_transposed,) if turned and not any(isinstance(m, nn.Linear) for m in weight.modules) else ()
-        )
-        return Stored(kind, values, getattr(torch, str(array.dtype)), others)
+        precision = getattr(torch, str(array.dtype), torch.float32)
+        if not turned:
+            return Stored(kind, values, precision)
+        by_hand = not any(isinstance(layer, nn.Linear) for layer in weight.modules)
+        return Stored(kind, _turned(values), precision, (_turned,) if by_hand else ())
 
     found: dict[str, Read] = {}
     for node in graph.node:
@@ -183,7 +194,7 @@ def _onnx(path: Path) -> Artefact:
     return found, plain
 
 
-def _transposed(values: torch.Tensor) -> torch.Tensor:
+def _turned(values: torch.Tensor) -> torch.Tensor:
     return values.transpose(-1, -2)
 
 
@@ -213,7 +224,8 @@ def _gguf(path: Path) -> Artefact:
 
     known = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
     arch = known.get(about["architecture"].contents()) if "architecture" in about else None
-    table: Any = None if arch is None else gguf.get_tensor_name_map(arch, len(file.tensors))
+    blocks = {one.name.split(".")[1] for one in file.tensors if one.name.startswith("blk.")}
+    table: Any = None if arch is None else gguf.get_tensor_name_map(arch, len(blocks))
 
     def alias(name: str) -> str:
         words = plain(name).split(".") if table else ()

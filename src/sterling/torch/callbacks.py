@@ -5,11 +5,16 @@ Each package is imported when its function is called.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from sterling.base.extras import installed
-from sterling.errors import InputError
+from sterling.errors import InputError, SterlingWarning
+from sterling.torch.hooks import guarded
 from sterling.torch.monitor import OrbitMonitor
 
 
@@ -22,7 +27,7 @@ def lightning_callback(**options: Any) -> Any:
     Parameters
     ----------
     **options
-        Options of `OrbitMonitor`: example, codes, horizons, within, momentum.
+        Options of `OrbitMonitor`: example, codes, horizons, within, momentum, and so on.
 
     Returns
     -------
@@ -69,16 +74,18 @@ def lightning_callback(**options: Any) -> Any:
     return MonitorCallback()
 
 
-def transformers_callback(**options: Any) -> Any:
+def transformers_callback(resume_from: str | None = None, **options: Any) -> Any:
     """Return a callback for transformers' Trainer that runs a monitor during training.
 
-    Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
-    trainer do not hold its state: save `monitor.state_dict()` with them.
+    Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. It saves its state as
+    `orbit_monitor.pt` in each checkpoint of the trainer, so resumed training continues the counts.
 
     Parameters
     ----------
+    resume_from : str, optional
+        Folder of the checkpoint from which training resumes; by default that of the step in `output_dir`.
     **options
-        Options of `OrbitMonitor`: example, codes, horizons, within, momentum.
+        Options of `OrbitMonitor`: example, codes, horizons, within, momentum, and so on.
 
     Returns
     -------
@@ -94,16 +101,39 @@ def transformers_callback(**options: Any) -> Any:
         raise InputError("this needs transformers, which is not installed: pip install transformers")
     from transformers import TrainerCallback  # pyright: ignore[reportMissingImports]
 
+    def file(folder: str | None, args: Any, state: Any) -> Path:
+        """Return the file of a checkpoint; processes that share the weights each have their part."""
+        home = Path(folder or Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        part = f"_{args.process_index}" if callback.monitor.sharded else ""
+        return home / f"orbit_monitor{part}.pt"
+
     class MonitorCallback(TrainerCallback):
         """Keeps a monitor; see `transformers_callback`."""
 
-        monitor: OrbitMonitor | None = None
+        monitor: Any = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)
+            if state.global_step:
+                saved = file(resume_from, args, state)
+                if saved.exists():
+                    self.monitor.load_state_dict(torch.load(saved, weights_only=True))
+                else:
+                    warnings.warn(
+                        f"{saved} does not exist, so the monitor counts from this step on: give the "
+                        "folder of the checkpoint as `resume_from`",
+                        SterlingWarning,
+                        stacklevel=2,
+                    )
+
+        def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            if state.is_world_process_zero or self.monitor.sharded:
+                save = guarded(torch.save, self.monitor._detach)
+                save(self.monitor.state_dict(), file(None, args, state))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             if self.monitor is not None:
                 self.monitor.close()
 
-    return MonitorCallback()
+    callback = MonitorCallback()
+    return callback

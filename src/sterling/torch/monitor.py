@@ -19,10 +19,10 @@ from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
 from sterling.torch.horizons import HORIZONS, checked, nearest, settled
 from sterling.torch.packed import SHORT
-from sterling.torch.parts import Reader, Shards, chosen, sample_sizes
+from sterling.torch.parts import Reader, Shards, chosen, found_in, sample_sizes
 from sterling.torch.scales import LastScale, rounds
 from sterling.torch.taps import unwrapped
-from sterling.torch.weights import NothingFound, find
+from sterling.torch.weights import NothingFound
 
 if TYPE_CHECKING:
     import polars as pl
@@ -189,13 +189,13 @@ class OrbitMonitor:
         if self._tracker is not None:
             return
         try:
-            found = find(self.model, example=self.example, codes=self.codes, optimizer=self.optimizer)
+            found = found_in(self.model, self.example, codes=self.codes, optimizer=self.optimizer)
         except NothingFound:
             if self.late:
                 return
             raise
-        weights, groups, left_out = chosen(self.model, found, self.optimizer, self.include, self.exclude)
-        readers = [Reader(one) for one in weights]
+        groups, left_out = chosen(self.model, found, self.optimizer, self.include, self.exclude)
+        readers, weights = list(groups), [one.weight for one in groups]
         if self.sample is not None:
             sizes = sample_sizes([one.size for one in readers], self.sample)
             for index, (reader, size) in enumerate(zip(readers, sizes, strict=True)):
@@ -205,7 +205,7 @@ class OrbitMonitor:
             first,
             [one.levels for one in weights],
             [one.levels > 3 or one.framework == "codes" or one.stored for one in weights],
-            groups,
+            list(groups.values()),
             self.horizons,
             self.within,
             self.horizons.index(nearest(self.horizons, _VOTE)),
@@ -326,6 +326,11 @@ class OrbitMonitor:
         scales = sum(one.kept.nbytes for one in self._scales if one is not None)
         samples = sum(one.chosen.nbytes for one in self._readers if one.chosen is not None)
         return (self._tracker.bytes + scales + samples) / sum(one.shape.numel() for one in self._readers)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether processes share the weights, so that each one has a state."""
+        return bool(self._tracker is not None and self._shards.groups)
 
     @property
     def partial(self) -> bool:

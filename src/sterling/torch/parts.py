@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +14,7 @@ from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import groups_of
+from sterling.torch.weights import find
 
 #: Weights in all samples together; with five horizons a weight takes up to 35 bytes.
 MOST_SAMPLED = 3 << 19
@@ -20,10 +22,10 @@ _NORMAL = 1.96
 
 
 class Reader:
-    """Reads the codes of one weight."""
+    """Reads the codes of one weight, of which this process may hold only a part."""
 
-    def __init__(self, weight: QuantisedWeight):
-        self.weight, self.chosen = weight, None
+    def __init__(self, weight: QuantisedWeight, homes: Sequence[Any] = ()):
+        self.weight, self.chosen, self.homes = weight, None, homes
         latent: Any = weight.latent
         self.mesh = latent.device_mesh if is_sharded(latent) else None
         self.shape = self.here(latent).shape if is_sharded(latent) else weight.shape
@@ -54,7 +56,9 @@ class Reader:
     @torch.no_grad()
     def codes(self) -> torch.Tensor:
         """Return the codes that are read, in one dimension unless these are all."""
-        codes = self.here(self.weight.codes())
+        with gathered(self.homes):
+            codes = self.weight.codes()
+        codes = self.here(codes)
         return codes if self.chosen is None else codes.reshape(-1).index_select(0, self.chosen)
 
     @property
@@ -66,6 +70,51 @@ class Reader:
 def is_sharded(tensor: Any) -> bool:
     """Return whether processes share a tensor (`torch.distributed.tensor.DTensor`)."""
     return hasattr(tensor, "to_local") and hasattr(tensor, "placements")
+
+
+@contextlib.contextmanager
+def gathered(modules: Iterable[Any]) -> Iterator[None]:
+    """Give modules of `fully_shard` their whole parameters in this context; no forward pass shards them."""
+    homes, kept = [one for one in modules if hasattr(one, "unshard")], []
+    try:
+        for home in homes:
+            home.unshard()
+            for hooks in (home._forward_pre_hooks, home._forward_hooks):
+                kept.append((hooks, dict(hooks)))
+                for key, hook in list(hooks.items()):
+                    if getattr(hook, "__module__", "").startswith("torch.distributed.fsdp"):
+                        del hooks[key]
+        yield
+    finally:
+        for hooks, before in kept:
+            hooks.clear()
+            hooks.update(before)
+        for home in homes:
+            home.reshard()
+
+
+def found_in(model: torch.nn.Module, example: Any, **given: Any) -> list[Reader]:
+    """Return readers of the quantised weights that `find` finds.
+
+    Weights of `binarize` are read from shards. The whole of others is gathered for each reading.
+    """
+    sharded = dict(model.named_parameters(remove_duplicate=False))
+    if not any(is_sharded(one) for one in sharded.values()):
+        return [Reader(one) for one in find(model, example=example, **given)]
+    with gathered(model.modules()):
+        whole = model.named_parameters(remove_duplicate=False)
+        latents = {id(one): sharded[name] for name, one in whole}
+        weights = find(model, example=example, **given)
+    if all(one.framework == "binarize" for one in weights):
+        return [Reader(one) for one in find(model, **given)]
+    readers = []
+    for one in weights:
+        one.latent = latents.get(id(one.latent), one.latent)
+        one._factors = tuple(latents.get(id(factor), factor) for factor in one._factors)
+        paths = [place.split(".")[:end] for place in one.places for end in range(place.count(".") + 1)]
+        around = [model.get_submodule(".".join(path)) for path in paths]  # from the outside
+        readers.append(Reader(one, [layer for layer in around if hasattr(layer, "unshard")][-1:]))
+    return readers
 
 
 class Shards:
@@ -117,37 +166,36 @@ def half_width(counts: torch.Tensor, size: int, read: int) -> float:
 
 def chosen(
     model: torch.nn.Module,
-    found: Sequence[QuantisedWeight],
+    found: Sequence[Reader],
     optimizer: torch.optim.Optimizer | None,
     include: Any,
     exclude: Any,
-) -> tuple[list[QuantisedWeight], list[int], list[str]]:
-    """Return the weights to monitor, the group of each one, and the names of those that no group holds.
+) -> tuple[dict[Reader, int], list[str]]:
+    """Return the readers of the weights to monitor with the group of each, and names that no group holds.
 
     Group 0 is of weights that no optimiser needs to hold; then come the groups of the optimiser.
     """
-    layers = [name for name, _ in model.named_modules()]
-    wanted = _named(found, layers, include, "include") - _named(found, layers, exclude, "exclude")
-    found = [one for one in found if id(one.latent) in wanted]
+    weights, layers = [one.weight for one in found], [name for name, _ in model.named_modules()]
+    wanted = _named(weights, layers, include, "include") - _named(weights, layers, exclude, "exclude")
+    found = [one for one in found if id(one.weight.latent) in wanted]
     if not found:
         raise InputError("`include` and `exclude` leave no quantised weight to monitor")
-    groups = []
+    groups: dict[Reader, int] = {}
     for one in found:
-        if optimizer is None or one.stored:
-            groups.append(0)
-        else:
-            groups.append(next((index + 1 for index in groups_of(one, optimizer)), None))
-    pairs = [(one, group) for one, group in zip(found, groups, strict=True) if group is not None]
-    left_out = [one.name for one, group in zip(found, groups, strict=True) if group is None]
-    if not pairs:
+        if optimizer is None or one.weight.stored:
+            groups[one] = 0
+        elif held := groups_of(one.weight, optimizer):
+            groups[one] = held[0] + 1
+    left_out = [one.weight.name for one in found if one not in groups]
+    if not groups:
         raise InputError(
             f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
             f"({', '.join(left_out[:3])}): give the optimizer of this model"
         )
-    devices = {one.latent.device for one, _ in pairs}
+    devices = {one.weight.latent.device for one in groups}
     if len(devices) > 1:
         raise InputError(f"the quantised weights are on {len(devices)} devices; they must be on one")
-    return [one for one, _ in pairs], [group for _, group in pairs], left_out
+    return groups, left_out
 
 
 def _named(weights: Sequence[QuantisedWeight], layers: Iterable[str], patterns: Any, what: str) -> set[int]:

@@ -33,15 +33,16 @@ def verify(
     model: nn.Module,
     artefact: nn.Module | str | os.PathLike,
     example: Any = None,
-    names: Mapping[str, str] | None = None,
     codes: Any = None,
     optimizer: torch.optim.Optimizer | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Verification:
     """Compare the quantised weights of a model with those of an artefact, code by code and scale by scale.
 
-    Tensors are matched by their names, with the usual renamings (those of llama.cpp too), or by their shape
-    if only one tensor has it. A difference comes with its cause if the numbers confirm one: float weights
-    left in, another scale, a wrong zero point, a transposition, flipped signs, clipping, padding.
+    Tensors are matched by their names, with the usual renamings (those of llama.cpp too). A tensor without
+    its name is found by its values, or by its shape if no other has it. A difference comes with its cause
+    if the numbers confirm one: float weights left in, another scale, a wrong zero point, a transposition,
+    flipped signs, clipping, padding.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ def verify(
     Returns
     -------
     Verification
-        `ok` is true if nothing differs. Scales may differ by the rounding of the type that stores them.
+        `ok` is true if nothing differs. Scales may differ by the rounding of the type that stores them;
+        the scale of a group with zeros only is not compared.
 
     Raises
     ------
@@ -98,11 +100,10 @@ def _matched(
     entries, alias = tensors
     known = {weight.name for weight in weights}
     for ours, theirs in names.items():
-        if ours not in known or theirs not in entries:
-            where, options = ("model", known) if ours not in known else ("artefact", set(entries))
-            wrong = ours if ours not in known else theirs
-            near = get_close_matches(wrong, sorted(options), 1) or sorted(options)[:1]
-            raise InputError(f"names: the {where} has no tensor {wrong!r}; it has {', '.join(near)}")
+        for one, options, where in ((ours, known, "model"), (theirs, entries, "artefact")):
+            if one not in options:
+                near = get_close_matches(one, options, 1, 0) or ["none"]
+                raise InputError(f"names: the {where} has no tensor {one!r}; the nearest is {near[0]!r}")
     by_name: dict[str, list[str]] = {}
     for name in entries:
         by_name.setdefault(plain(name), []).append(name)
@@ -117,11 +118,19 @@ def _matched(
     def shape(name: str) -> list[int]:
         return sorted(entries[name](weights[0]).values.shape)
 
-    def tail(weight: QuantisedWeight, name: str) -> bool:
+    def by_tail(weight: QuantisedWeight, name: str) -> bool:
         ours, theirs = f".{plain(weight.name)}", f".{plain(name)}"
         return ours.endswith(theirs) or theirs.endswith(ours)
 
-    for fits in (tail, lambda weight, name: shape(name) == sorted(weight.shape)):
+    def by_shape(weight: QuantisedWeight, name: str) -> bool:
+        return shape(name) == sorted(weight.shape)
+
+    def by_values(weight: QuantisedWeight, name: str) -> bool:
+        stored = entries[name](weight)
+        model = _Levels(weight, stored.precision)
+        return any(not bool(model.far(order).any()) for order in _orders(weight, stored))
+
+    for fits in (by_tail, lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
         used = {name for some in pairs.values() for name in some}
         left = [name for name in entries if name not in used]
         fitting = {w.name: [name for name in left if fits(w, name)] for w in weights if not pairs[w.name]}
@@ -135,8 +144,7 @@ def _matched(
 def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck:
     check = TensorCheck(weight.name, weight.shape.numel(), name, stored.kind)
     model = _Levels(weight, stored.precision)
-    orders = [stored.values, *(turn(stored.values) for turn in stored.others)]
-    orders = [order for order in orders if order.shape == weight.shape]
+    orders = _orders(weight, stored)
     if not orders:
         check.cause = _misshapen(model, stored.values)
         return check
@@ -150,6 +158,11 @@ def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck
     return check
 
 
+def _orders(weight: QuantisedWeight, stored: Stored) -> list[torch.Tensor]:
+    orders = [stored.values, *(turn(stored.values) for turn in stored.others)]
+    return [order for order in orders if order.shape == weight.shape]
+
+
 class _Levels:
     """The values of a weight of the model in float64, and how far rounding may move them."""
 
@@ -161,11 +174,11 @@ class _Levels:
         self.rounding = _NEAR + max(one.eps for one in types) / 2
         subnormal = max(one.smallest_normal * one.eps for one in types)
         self.least = subnormal * self.codes.abs() + 1e-6 * self.scale.abs()
-        self.values = self.scale * self.codes  # without the rounding error of latent + (quantised − latent)
-        noise = 16 * torch.finfo(raw.dtype).eps * self.raw.abs().max()
-        self.even = bool(((self.values - self.raw).abs() <= noise).all())
+        self.values = self.scale * self.codes  # without the rounding of latent + (quantised − latent)
+        levels = weight.dequantise(weight.codes()).cpu().double()
+        self.even = not bool(self.far(levels, self.values).any())
         if not self.even:
-            self.values = self.raw
+            self.values = levels
 
     def far(self, found: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
         """Return where values differ by more than rounding, from those of the model by default."""
@@ -186,23 +199,30 @@ class _Levels:
 
     def factor(self, found: torch.Tensor) -> torch.Tensor:
         """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
-        best, fewest = torch.ones_like(found), int(self.far(found).sum())
+        wrong = self.far(found).flatten()
+        best, fewest = torch.ones_like(found), int(wrong.sum())
         ratios = (found / self.values).abs().flatten()
         used = (self.values != 0).flatten() & ratios.isfinite() & (ratios > 0)
         for group in self.groups():
-            ends = torch.zeros(int(group.max()) + 1, dtype=found.dtype)
+            touched = _holding(group, wrong)
+            inside = touched[group] & used  # other groups are right
+            ends = torch.zeros(len(touched), dtype=found.dtype)
             low, high = (
-                ends.scatter_reduce(0, group[used], ratios[used], how, include_self=False)
+                ends.scatter_reduce(0, group[inside], ratios[inside], how, include_self=False)
                 for how in ("amin", "amax")
             )
-            shared = (high - low <= 2 * self.rounding * high) & (
-                group[used].bincount(minlength=len(ends)) > 1
-            )
+            several = group[inside].bincount(minlength=len(ends)) > 1
+            shared = several & (high - low <= 2 * self.rounding * high)
             factor = torch.where(shared, low, 1.0)[group].reshape(found.shape)
-            left = int(self.far(found, factor * self.values).sum())
+            left = int(self.far(found, factor * self.values).sum()) if bool(shared.any()) else fewest
             if left < fewest:
                 best, fewest = factor, left
         return best
+
+
+def _holding(group: torch.Tensor, marked: torch.Tensor) -> torch.Tensor:
+    """Return for each group whether it holds a marked weight."""
+    return torch.zeros(int(group.max()) + 1, dtype=torch.bool).index_fill(0, group[marked], True)
 
 
 def _cause(
@@ -244,12 +264,10 @@ def _cause(
     if not model.even:
         return "no usual cause fits"
     if holds(model.far(found, model.values + shift * model.scale)):
-        lines = (
-            torch.zeros(int(g.max()) + 1, dtype=torch.bool).index_fill(0, g[wrong.flatten()], True)[g]
-            for g in model.groups()
-        )
+        flat = wrong.flatten()
+        whole = (_holding(group, flat)[group] & ~flat for group in model.groups())
         offsets = shift[wrong].unique()
-        if len(offsets) == 1 and count > 1 and any(holds(line & ~wrong.flatten()) for line in lines):
+        if len(offsets) == 1 and count > 1 and any(map(holds, whole)):
             return f"the zero point is off by {number(int(offsets))}"
         codes = model.codes + shift
         if codes.min() < codes.max() and model.codes.clamp(codes.min(), codes.max()).equal(codes):

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
 import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError  # noqa: E402
+from sterling.errors import InputError, SterlingWarning  # noqa: E402
 from sterling.torch import callbacks  # noqa: E402
 from sterling.torch.callbacks import lightning_callback, transformers_callback  # noqa: E402
 
@@ -62,35 +62,56 @@ def test_lightning_with_two_optimizers():
         lightning_callback().on_train_start(SimpleNamespace(optimizers=[1, 2]), None)
 
 
-def test_transformers_counts_its_steps(tmp_path):
+class Net(torch.nn.Module):
+    """A model as transformers' Trainer takes it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 1)), levels=3)
+
+    def forward(self, x, labels):
+        return {"loss": ((self.net(x) - labels) ** 2).mean()}
+
+
+def trainer(folder, callback, steps, **more):
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     pytest.importorskip("accelerate", reason="transformers' Trainer needs it")
-
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 1)), levels=3)
-
-        def forward(self, x, labels):
-            return {"loss": ((self.net(x) - labels) ** 2).mean()}
-
-    rows = [{"x": x, "labels": x[:1]} for x in torch.randn(40, 6)]
+    generator = torch.Generator().manual_seed(0)
+    rows = [{"x": x, "labels": x[:1]} for x in torch.randn(40, 6, generator=generator)]
     settings = transformers.TrainingArguments(
-        output_dir=str(tmp_path),
-        max_steps=9,
+        output_dir=str(folder),
+        max_steps=steps,
         per_device_train_batch_size=4,
         gradient_accumulation_steps=2,
         learning_rate=0.1,
+        lr_scheduler_type="constant",
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
-        save_strategy="no",
+        **more,
     )
-    callback = transformers_callback(within=5, horizons=(8,))
-    transformers.Trainer(Net(), settings, train_dataset=rows, callbacks=[callback]).train()
-    assert callback.monitor.steps == 9
-    assert callback.monitor.frame()["flips"][0] > 0
+    return transformers.Trainer(Net(), settings, train_dataset=rows, callbacks=[callback])
+
+
+def test_transformers_counts_its_steps_and_resumes(tmp_path):
+    whole, first, second, third = (transformers_callback(within=5, horizons=(8,)) for _ in range(4))
+    trainer(tmp_path / "one", whole, 15, save_strategy="no").train()
+    assert whole.monitor.steps == 15
+    assert whole.monitor.frame()["flips"][0] > 0
+    save = {"save_strategy": "steps", "save_steps": 7}
+    trainer(tmp_path / "two", first, 7, **save).train()
+    assert (tmp_path / "two/checkpoint-7/orbit_monitor.pt").exists()
+    trainer(tmp_path / "two", second, 15, **save).train(resume_from_checkpoint=True)
+    assert second.monitor.frame().equals(whole.monitor.frame())
+    assert second.monitor.history == whole.monitor.history
+    moved = str(tmp_path / "two/checkpoint-7")
+    third = transformers_callback(resume_from=moved, within=5, horizons=(8,))
+    trainer(tmp_path / "three", third, 15, **save).train(resume_from_checkpoint=moved)
+    assert third.monitor.frame().equals(whole.monitor.frame())
+    lost = trainer(tmp_path / "four", transformers_callback(within=5), 8, **save)
+    with pytest.warns(SterlingWarning, match="resume_from"):
+        lost.train(resume_from_checkpoint=moved)
 
 
 @pytest.mark.parametrize("make", [lightning_callback, transformers_callback])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -26,9 +28,8 @@ def net(levels=3, per="tensor", size=SIZE, dtype=torch.float32, **more):
     return stt.binarize(model, levels=levels, per=per, **more)
 
 
-def tensors_of(model, example=None, rename=None, **more):
-    found = {one.name: writers.of(one) for one in stt.find(model, example, **more)}
-    return {(rename or {}).get(name, name): one for name, one in found.items()}
+def tensors_of(model, example=None):
+    return {one.name: writers.of(one) for one in stt.find(model, example)}
 
 
 class Lsq(nn.Linear):
@@ -91,6 +92,27 @@ FAITHFUL = {
     ),
     "int8 in groups, GGUF": (partial(groups, "int8"), ".gguf", partial(writers.gguf, kind="Q8_0")),
     "LSQ, ONNX by channel": (lambda: (Lsq(), fw.X), ".onnx", writers.onnx),
+    "LSQ, unsigned codes with a zero point": (
+        lambda: (Lsq(), fw.X),
+        ".onnx",
+        lambda path, found: writers.onnx(path, shifted(found), kind="UINT4"),
+    ),
+    "LSQ, QuantizeLinear in the file": (lambda: (Lsq(), fw.X), ".onnx", partial(writers.onnx, fake=True)),
+    "a Transpose before the product": (
+        lambda: (net(7, "channel", size=32), None),
+        ".onnx",
+        partial(writers.onnx, layer="MatMul", turn_node=True),
+    ),
+    "LSQ, codes with a zero point": (
+        lambda: (Lsq(), fw.X),
+        ".safetensors",
+        lambda path, found: writers.safetensors_codes(path, shifted(found)),
+    ),
+    "bfloat16 with the noise of detaching, GGUF": (
+        lambda: (fw.Quantised(fw.detached, SIZE, 64).bfloat16(), torch.ones(1, SIZE).bfloat16()),
+        ".gguf",
+        writers.gguf,
+    ),
     "Brevitas, ONNX by tensor": (
         lambda: (fw.brevitas("int4"), None),
         ".onnx",
@@ -116,6 +138,10 @@ FAITHFUL = {
         partial(writers.onnx, how="tensor", layer="MatMul"),
     ),
 }
+
+
+def shifted(tensors):
+    return {name: writers.replace(one, zero=8) for name, one in tensors.items()}
 
 
 def scaled(model, size):
@@ -309,12 +335,14 @@ def test_names(tmp_path):
     a, b = right["0.weight"].values, right["2.weight"].values
     path = tmp_path / "w.safetensors"
     assert stt.verify(model, values_file(path, **{"module.net.0.weight": a, "module.net.2.weight": b})).ok
-    lost = stt.verify(model, values_file(path, first=a, second=b))  # of one shape
-    assert [row.stored_as for row in lost.rows] == ["", ""]
-    assert not lost.ok
-    assert "names" in lost.findings[0]
-    assert stt.verify(model, path, names={"0.weight": "first"}).ok  # then the other is alone
+    assert stt.verify(model, values_file(path, first=a, second=b)).ok  # by their values
+    assert stt.verify(model, path, names={"0.weight": "first"}).ok
     assert not stt.verify(model, path, names={"0.weight": "second", "2.weight": "first"}).ok
+    one_wrong = stt.verify(model, values_file(path, first=a, second=-b))  # the second is left, alone
+    assert [row.cause for row in one_wrong.rows] == ["", "the signs are flipped"]
+    lost = stt.verify(model, values_file(path, first=-a, second=-b))
+    assert [row.stored_as for row in lost.rows] == ["", ""]
+    assert "names" in lost.findings[0]
     for names, wrong in [({"0.weight": "fist"}, "first"), ({"0.wait": "first"}, "0.weight")]:
         with pytest.raises(InputError, match=wrong):
             stt.verify(model, path, names=names)
@@ -408,6 +436,26 @@ def test_a_pickled_module_is_refused(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
     with pytest.raises(InputError, match="state dict"):
         stt.verify(net(size=8), tmp_path / "model.pt")
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("sterling.torch.artefacts.installed", lambda package: None)
+    for package in ("safetensors", "onnx", "gguf"):
+        path = tmp_path / f"model.{package}"
+        path.write_bytes(b"x")
+        with pytest.raises(InputError, match=f"pip install {package}"):
+            stt.verify(net(size=8), path)
+
+
+def test_nothing_heavy_is_loaded():
+    code = (
+        "import sys, torch, sterling.torch as stt\n"
+        "model = stt.binarize(torch.nn.Linear(8, 4))\n"
+        "found = stt.verify(model, torch.nn.Linear(8, 4)).findings\n"
+        "print([m for m in ('numba', 'scipy', 'matplotlib', 'polars') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_report_says_what_differs(tmp_path):

@@ -62,15 +62,20 @@ def safetensors_values(path, tensors, dtype=torch.float32):
     save_file({name: one.values.to(dtype).contiguous() for name, one in tensors.items()}, path)
 
 
-def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", dtype=np.float32):
-    """Write a chain of layers with DequantizeLinear: how is "tensor", "channel", or a size of blocks."""
+def onnx(
+    path, tensors, how="channel", kind="INT8", layer="Gemm", dtype=np.float32, fake=False, turn_node=False
+):
+    """Write a chain of layers with DequantizeLinear: how is "tensor", "channel", or a size of blocks.
+
+    With fake the file holds floats, and QuantizeLinear before; with turn_node a Transpose after.
+    """
     fw.needs("onnx")
     from onnx import TensorProto, checker, helper, numpy_helper, save
 
     nodes, constants, at = [], [], "x"
     for number, (name, one) in enumerate(tensors.items()):
         linear = one.codes.ndim == 2
-        product = linear and layer == "MatMul"
+        product = linear and layer == "MatMul" and not turn_node
         turn = (lambda array: array.T) if product else (lambda array: array)
         if one.floats is not None:
             constants.append(numpy_helper.from_array(turn(one.floats.numpy()).copy(), name))
@@ -94,8 +99,18 @@ def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", dtype=np.float
                 zeros = [one.zero] * scale.size
                 constants.append(helper.make_tensor(given[2], element, scale.shape, zeros))
             weight = f"{name}_dequantized"
+            if fake:
+                constants[-3 if one.zero else -2] = numpy_helper.from_array(one.values.numpy(), name)
+                nodes.append(
+                    helper.make_node(
+                        "QuantizeLinear", [name, *given[1:]], [given[0]], output_dtype=element, **options
+                    )
+                )
             nodes.append(helper.make_node("DequantizeLinear", given, [weight], **options))
-        options = {"transB": 1} if linear and not product else {}
+        if turn_node:
+            nodes.append(helper.make_node("Transpose", [weight], [f"{name}_turned"], perm=[1, 0]))
+            weight = f"{name}_turned"
+        options = {"transB": 1} if linear and layer == "Gemm" else {}
         nodes.append(helper.make_node(layer if linear else "Conv", [at, weight], [f"y{number}"], **options))
         at = f"y{number}"
     float_ = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

@@ -12,7 +12,7 @@ import polars as pl
 from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, mean, picture
+from sterling.claims.finding import Finding, Reference, agreement, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.levels import level_values
@@ -89,11 +89,9 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
     apart, alike = {}, {}
     for count, found in pairs.items():
         low, high = level_values(count)[:2]
-        gaps = [float(np.abs(one - other).mean() / (high - low)) for one, other in found]
-        near = [float(np.corrcoef(one, other)[0, 1]) for one, other in found]
         name = NAMES.get(count, f"{count} levels")
-        apart[count] = mean(f"mean difference from the law, {name}", gaps, "levels")
-        alike[count] = mean(f"correlation with the law over weights, {name}", near)
+        words = f"mean difference from the law, {name}", f"correlation with the law over weights, {name}"
+        apart[count], alike[count] = agreement(found, *words, high - low, "levels")
     sentences = [
         f"With {count} levels the averages differ from the law by {said(apart[count])} on average; the "
         f"correlation is {said(alike[count])}."

@@ -12,7 +12,7 @@ import polars as pl
 from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Reference, mean, picture
+from sterling.claims.finding import Finding, Reference, agreement, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.problem import Problem
@@ -120,8 +120,10 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         ]
         for name in budget.methods
     }
-    apart = {name: _over(name, pairs[name], _difference, "mean |Δp|") for name in pairs}
-    alike = {name: _over(name, pairs[name], _correlation, "correlation") for name in pairs}
+    apart, alike = {}, {}
+    for name, found in pairs.items():
+        words = f"of wrong shares from the balance, {name}"
+        apart[name], alike[name] = agreement(found, f"mean |Δp| {words}", f"correlation {words}")
     judged = [name for name in pairs if METHODS[name].keeps is not None]
     keepers = [name for name in judged if METHODS[name].keeps]
     worst = max(keepers, key=lambda name: apart[name].value)
@@ -131,7 +133,10 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
     ]
     return CLAIM.found(
         RULE,
-        [(METHODS[name].keeps, _all(apart[name]), _all(alike[name])) for name in judged],
+        [
+            (METHODS[name].keeps, *((one.value, *one.ends) for one in (apart[name], alike[name])))
+            for name in judged
+        ],
         experiment=(
             f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g}, N = "
             f"{budget.samples:,}, ReLU; on each of them {len(pairs)} optimisers, {budget.steps:,} steps of "
@@ -188,24 +193,6 @@ def _rows(context: Context, budget: OptimisersBudget, name: str) -> pl.DataFrame
         trials=budget.instances,
     )
     return rows.select(pl.lit(name).alias("method"), "trial", "seed", "wrong")
-
-
-def _difference(predicted: np.ndarray, found: np.ndarray) -> float:
-    return float(np.abs(predicted - found).mean())
-
-
-def _correlation(predicted: np.ndarray, found: np.ndarray) -> float:
-    if not (np.ptp(predicted) and np.ptp(found)):
-        return 0.0  # a constant says nothing about the other shares
-    return float(np.corrcoef(predicted, found)[0, 1])
-
-
-def _over(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], measure, what: str) -> Measured:
-    return mean(f"{what} of wrong shares from the balance, {name}", [measure(*pair) for pair in pairs])
-
-
-def _all(one: Measured) -> tuple[float, float, float]:
-    return one.value, one.low, one.high
 
 
 def draw_shares(ax: Axes, pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]], who: str) -> str:

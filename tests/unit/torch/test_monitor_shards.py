@@ -1,0 +1,153 @@
+"""Monitors in two processes: weights sharded by `fully_shard`, whose counts sum to those of all, and DDP."""
+
+from __future__ import annotations
+
+import datetime
+import queue
+from itertools import pairwise
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import torch.distributed as dist  # noqa: E402
+import torch.multiprocessing as mp  # noqa: E402
+
+import sterling.torch as stt  # noqa: E402
+
+STEPS = 12
+
+
+class Ternary(torch.nn.Linear):
+    """A layer of unknown kind."""
+
+    def forward(self, x):
+        scale = self.weight.abs().mean().detach()
+        quantised = scale * (self.weight / scale).round().clamp(-1, 1)
+        return torch.nn.functional.linear(x, self.weight + (quantised - self.weight).detach())
+
+
+def net(kind):
+    torch.manual_seed(0)
+    layer = Ternary if kind == "found" else torch.nn.Linear
+    model = torch.nn.Sequential(layer(6, 9), torch.nn.ReLU(), layer(9, 5), torch.nn.ReLU(), layer(5, 1))
+    return stt.binarize(model, levels=3) if kind == "binarize" else model
+
+
+def given(name, parameter):
+    size = parameter.abs().mean()
+    return (parameter / size).round().clamp(-1, 1) if name.endswith("weight") else None
+
+
+OPTIONS = {
+    "binarize": {},
+    "found": {"example": torch.ones(1, 6)},
+    "codes": {"codes": given},
+}
+
+
+def train(model, data, optimizer, look=None):
+    rows = []
+    for x in data:
+        optimizer.zero_grad()
+        (model(x) - x.sum(1, keepdim=True)).square().mean().backward()
+        optimizer.step()
+        rows.append(look() if look is not None else None)
+    return rows
+
+
+def batches(rank=None):
+    random = torch.Generator().manual_seed(1)
+    whole = [torch.randn(8, 6, generator=random) for _ in range(STEPS)]
+    return whole if rank is None else [x[4 * rank : 4 * rank + 4] for x in whole]
+
+
+def full(tensor):
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def ternary(weight):
+    weight = full(weight.detach())
+    return (weight / weight.abs().mean()).round().clamp(-1, 1).flatten().tolist()
+
+
+def work(rank, where, kind, wrapper, options, answers):
+    torch.set_num_threads(1)
+    store = dist.FileStore(where, 2)
+    limit = datetime.timedelta(seconds=60)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=limit)
+    try:
+        model = net(kind)
+        if wrapper == "fsdp":
+            from torch.distributed.device_mesh import init_device_mesh
+            from torch.distributed.fsdp import fully_shard
+
+            mesh = init_device_mesh("cpu", (2,))
+            fully_shard(model[0], mesh=mesh)
+            fully_shard(model, mesh=mesh)
+        else:
+            model = torch.nn.parallel.DistributedDataParallel(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+        monitor = stt.OrbitMonitor(model, optimizer, within=5, **OPTIONS[kind], **options)
+        latents = [p for p in model.parameters() if p.ndim > 1]
+
+        def look():
+            return [ternary(one) for one in latents]
+
+        rows = [look(), *train(model, batches(rank), optimizer, look)]
+        changes = [
+            zip(*pair, strict=True)
+            for before, after in pairwise(rows)
+            for pair in zip(before, after, strict=True)
+        ]
+        counts = [sum(a != b for a, b in one) for one in changes]
+        flips = [sum(counts[index::3]) for index in range(3)]
+        # One process alone may ask: nothing waits for the other.
+        frame = None if rank else monitor.frame().to_dict(as_series=False)
+        report = None if rank else str(monitor.report())
+        same = True
+        if kind == "binarize":
+            again = stt.OrbitMonitor(model, optimizer, within=5, **options)
+            again.load_state_dict(monitor.state_dict())
+            same = again.frame().equals(monitor.frame())
+        answers.put((rank, flips, frame, report, monitor.detached, monitor.history, same))
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+def run(tmp_path, kind, wrapper, **options):
+    """Return the answers of two processes, the first one's first."""
+    answers = mp.get_context("spawn").Queue()
+    where = str(tmp_path / "meet")
+    context = mp.spawn(work, (where, kind, wrapper, options, answers), nprocs=2, join=False)
+    found = []
+    while len(found) < 2:
+        try:
+            found.append(answers.get(timeout=1))
+        except queue.Empty:
+            context.join(timeout=0.1)  # raises what a process raised
+    while not context.join():
+        pass
+    return sorted(found, key=lambda one: one[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrapper"), [("binarize", "fsdp"), ("found", "fsdp"), ("codes", "fsdp"), ("found", "ddp")]
+)
+def test_counts_are_those_of_the_run_in_one_process(tmp_path, kind, wrapper):
+    model = net(kind)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    alone = stt.OrbitMonitor(model, optimizer, within=5, **OPTIONS[kind])
+    train(model, batches(), optimizer)
+    expected = alone.frame().to_dict(as_series=False)
+    (_, flips, frame, report, detached, history, same), other = run(tmp_path, kind, wrapper)
+    assert detached == other[4] == ""
+    assert frame["flips"] == flips == other[1]
+    for name in ("tensor", "weights", "read", "flips", "undone", "never_moved", "churn", "stay", "absence"):
+        assert frame[name] == expected[name], name
+    assert history == alone.history
+    assert "64 quantised weights" not in report
+    assert f"{sum(frame['weights'])} quantised weights" in report
+    assert same
+    assert other[6]
