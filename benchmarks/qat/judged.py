@@ -113,8 +113,8 @@ def verdicts(rows: pl.DataFrame, compared: pl.DataFrame, ranked: pl.DataFrame) -
         advised = above == len(plan.LEVELS) and not worse
         said.append(
             f"{group}, damping {WHEN[str(start)]}, {own['seeds'].max()} seeds: better than the last iterate "
-            f"at {above} of the {len(levels)} numbers of levels that were run, worse than {', '.join(worse) or 'no rival'}: "
-            f"{'advised' if advised else 'not advised'}"
+            f"at {above} of the {len(levels)} numbers of levels that were run, worse than "
+            f"{', '.join(worse) or 'no rival'}: {'advised' if advised else 'not advised'}"
         )
     bop = rows.filter((pl.col("reading") == "last") & pl.col("method").is_in(["bop", "bop_in_pulls"]))
     for (task,), own in bop.group_by("task", maintain_order=True):
