@@ -24,8 +24,8 @@ from benchmarks.qat.trial import DECAY, Annealed, Run, loss_of, set_rate, train
 from sterling.base.checks import choice
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch.decoding import evaluate
 from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.scoring import evaluate
 
 METHODS = ("damping", "sgd", "momentum", "adam", "lion", "sign", "bop", "bop_in_pulls")
 ARMS = ("never", "annealed", "half", "fifth")  # when damping starts, or the copy that anneals

@@ -16,10 +16,11 @@ from torch import nn
 
 import sterling.torch as stt
 from sterling.torch.counting import CodeTracker, grid_of
-from sterling.torch.decoding import make_plain, recompute_norms
 from sterling.torch.functions import Step, nearest_code, top_code
 from sterling.torch.hooks import groups_of
+from sterling.torch.installing import make_plain
 from sterling.torch.parametrized import Quantiser, quantisers
+from sterling.torch.scoring import recompute_norms
 
 
 class Rival:

@@ -26,8 +26,8 @@ from sterling.base.checks import choice
 from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch.decoding import evaluate, recompute_norms
 from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.scoring import evaluate, recompute_norms
 
 #: Parts of a run at a constant rate after which it is scored.
 MARKS = (1 / 4, 1 / 2, 3 / 4, 1)

@@ -7,37 +7,33 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
-from sterling.base.checks import choice, instance_of, is_number, real, shown
-from sterling.base.text import counted, html_table, number, percent, sentence
+from sterling.base.checks import choice, instance_of, is_number, shown
+from sterling.base.text import html_table, number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import CodeTracker
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.horizons import nearest
+from sterling.torch.horizons import checked, nearest, settled
+from sterling.torch.installing import install, make_plain
 from sterling.torch.monitor import OrbitMonitor
-from sterling.torch.parametrized import own_class
+from sterling.torch.scoring import recompute_norms, scorer
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
     import polars as pl
 
-HOW = ("mean", "mode", "frozen", "last")
+HOW = ("mean", "mode", "frozen", "latents", "last")
 #: A weight is frozen if its oscillation metric exceeds this times the momentum (Nagel et al.: 2 to 3).
 FREEZE = 2.0
-#: Frameworks whose layers can hold the decoded weights as constants; in others `decode` sets the latents.
-#: The scale of torchao follows the largest latent, so there may be no latents that give the decoded codes.
-PLAIN = ("binarize", "parq", "torchao")
-
-_ROUNDS = 8  # attempts to set latents that give the codes
+#: Frameworks whose layers hold the decoded weights as constants; in others the quantiser stays if it can.
+PLAIN = ("binarize", "parq")
 
 
 @dataclass
@@ -47,20 +43,22 @@ class Changes:
     Parameters
     ----------
     how : str
-        "mean", "mode", "frozen" or "last", see `decode`.
+        "mean", "mode", "frozen", "latents" or "last", see `decode`.
     horizon : float
         Horizon of the average, in steps; 0 for the last codes.
     chosen_by : str
         "given", "validation" or "the steps so far".
     tensors : list of dict
         A row for each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio
-        (mean of the new scale over the old one, None if the quantiser still computes it), kept_as
-        ("constants" or "latents").
+        (mean of the new scale over the old one, None if the scale is the old one), kept_as ("latents",
+        "fixed range", "codes" or "constants", see `decode`).
     before, after : dict
         Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
         validation. If batch-norm statistics were recomputed, both scores use recomputed ones.
     tried : dict
         Validation loss at each horizon.
+    left_out : dict
+        Horizons that could not be tried, each with the reason.
     """
 
     how: str
@@ -70,6 +68,7 @@ class Changes:
     before: dict[str, float]
     after: dict[str, float]
     tried: dict[float, float]
+    left_out: dict[float, str] = field(default_factory=dict)
 
     def frame(self) -> pl.DataFrame:
         """Return a table with a row for each tensor.
@@ -115,6 +114,7 @@ def decode(
     bn: Iterable[Any] | None = None,
     validate: Iterable[Any] | Callable[[nn.Module], float] | None = None,
     scale: str = "kept",
+    averages: Mapping[float, nn.Module] | None = None,
 ) -> nn.Module:
     """Return a copy of a model in training, with quantised weights taken from the run as a whole.
 
@@ -128,7 +128,8 @@ def decode(
         "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a
         running majority vote; it is exact for a level with more than half of the mass. "frozen": the level
         nearest to the average for weights that oscillate (metric above twice the momentum), the last level
-        for the others (Nagel et al. 2022). "last": the current codes.
+        for the others (Nagel et al. 2022). "latents": all parameters take their own averages, biases, norms
+        and learned scales too, and the quantiser computes codes and scale anew. "last": the current codes.
     horizon : float or "auto"
         Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
         validation loss; the current codes are a candidate too. Without, it is
@@ -136,13 +137,16 @@ def decode(
         "mode" and the metric of "frozen" have fixed horizons.
     bn : iterable of batches, optional
         Training data, to recompute the statistics of batch norm as `update_bn` of `torch.optim.swa_utils`
-        does. Batches are inputs, or tuples that begin with them.
-    validate : iterable of (inputs, targets), or function of a model, optional
-        Validation data, for cross-entropy and accuracy if targets are integers, else for the mean squared
-        error. A function returns a loss.
+        does. Batches are inputs, tuples that begin with them, or dicts of named arguments.
+    validate : iterable of batches, or function of a model, optional
+        Validation data: tuples (inputs, targets), or dicts of named arguments with the targets under
+        "labels". If the model returns a loss, that is taken; else cross-entropy if targets are integers, and
+        the mean squared error if not. A function returns a loss.
     scale : str
         Scale of layers of `binarize`. "kept": that of the present latents. "fitted": the one with the least
         squared distance to the averaged quantised weight, which is smaller.
+    averages : dict of horizon to AveragedModel, optional
+        Averages of the parameters for "latents", such as `parameter_averages` keeps.
 
     Returns
     -------
@@ -153,15 +157,20 @@ def decode(
     ------
     InputError
         If the monitor belongs to another model, lacks the horizon or has counted no step, or if `decode`
-        finds no latents that give the decoded codes.
+        finds no way to install the decoded codes.
 
     Notes
     -----
-    Layers of `binarize` become plain layers with the weights code × scale. Layers of torchao get these
-    weights too; they lose the quantiser of their weights but keep that of activations. In layers of other
-    quantisers `decode` sets the latents. A latent stays if its code stays; else it becomes the mean latent of
-    the decoded level. If that moves the scale too far, all latents become code × mean size. `decode` checks
-    that the copy has the decoded codes.
+    Layers of `binarize` become plain layers with the weights code × scale. Other layers keep their quantiser
+    if it can give these weights, and `decode` checks that it does:
+
+    - "latents": `decode` sets latents for which the quantiser gives the weights, at the present scale.
+    - "fixed range": there are none, since some group has no code at the end of its range. The quantiser of
+      torchao or Brevitas keeps the present scales. torchao's convert step and Brevitas' export use them.
+    - "codes": the layer stores codes and has no latents.
+    - "constants": the parameter holds the weights, and the layer uses it in place of its quantiser's result.
+
+    Biases, quantisers of activations and the keys of `state_dict` stay.
 
     References
     ----------
@@ -196,7 +205,7 @@ def decode(
         raise InputError(
             "the monitor reads a part of the weights (a sample or a shard): decode needs them all"
         )
-    held = {id(one) for one in monitor.model.parameters()}
+    held = {id(one) for one in (*monitor.model.parameters(), *monitor.model.buffers())}
     for weight in monitor.weights:
         if id(weight.latent) not in held:
             raise InputError(
@@ -206,29 +215,37 @@ def decode(
             raise InputError(f"the latents of {weight.name!r} are not finite: the run has diverged")
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has counted no step, so there is no average: train first")
-    score = _scorer(validate)
-    wanted, chosen_by = _wanted(how, horizon, monitor), "given"
-    before, tried = {}, {}
+    score, averages = scorer(validate), _averages(how, averages, monitor)
+    horizons = sorted(averages) if how == "latents" else monitor.horizons
+    wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"
+    before, tried, left_out = {}, {}, {}
+
+    def built(how: str, horizon: float) -> tuple[nn.Module, list[dict[str, Any]]]:
+        return _built(monitor, how, horizon, bn, fit, averages.get(horizon))
+
     if score is not None:
-        before = score(_built(monitor, "last", 0.0, bn, fit)[0])
+        before = score(built("last", 0.0)[0])
     if wanted is None and score is not None:
         tried = {0.0: before["loss"]}
-        for one in monitor.horizons:
+        for one in horizons:
             if one <= monitor.steps or math.isinf(one):
-                tried[one] = score(_built(monitor, how, one, bn, fit)[0])["loss"]
+                try:
+                    tried[one] = score(built(how, one)[0])["loss"]
+                except InputError as problem:
+                    left_out[one] = str(problem)
         wanted, chosen_by = min(tried, key=tried.__getitem__), "validation"
     elif wanted is None:
-        wanted, chosen_by = monitor.settled_horizon(), "the steps so far"
-    result, tensors = _built(monitor, how if wanted else "last", wanted, bn, fit)
+        wanted, chosen_by = settled(horizons, monitor.steps), "the steps so far"
+    result, tensors = built(how if wanted else "last", wanted)
     after = {} if score is None else score(result)
-    changes: Any = Changes(how, wanted, chosen_by, tensors, before, after, tried)
+    changes: Any = Changes(how, wanted, chosen_by, tensors, before, after, tried, left_out)
     result.changes = changes
     return result
 
 
 def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -> torch.Tensor:
     """Return the decoded codes of a tensor, int8 in the shape of the weight."""
-    tracker, shape = monitor._tracker, monitor.weights[index].latent.shape
+    tracker, shape = monitor._tracker, monitor.weights[index].shape
     if how == "last":
         return monitor.weights[index].codes()
     if how == "mode":
@@ -250,7 +267,19 @@ def refit(scale: torch.Tensor, codes: torch.Tensor, average: torch.Tensor) -> to
     return torch.where(square > 0, cross / square.clamp_min(1e-30), scale)
 
 
-def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
+def _averages(how: str, averages: Any, monitor: OrbitMonitor) -> dict[float, nn.Module]:
+    """Return the checked averages of parameters by horizon."""
+    if how != "latents":
+        return {}
+    if not isinstance(averages, Mapping):
+        raise InputTypeError('how="latents" needs `averages`: a dict of horizons, see `parameter_averages`')
+    for weight in monitor.weights:
+        if weight.stored or weight.framework == "parq":
+            raise InputError(f"{weight.name!r} has no latents in the model: decode with another `how`")
+    return {one: averages[one] for one in checked(averages)}
+
+
+def _wanted(how: str, horizon: Any, monitor: OrbitMonitor, horizons: Sequence[float]) -> float | None:
     """Return the horizon that the user gave, or None if `decode` is to choose it."""
     own = {
         "last": 0.0,
@@ -264,137 +293,59 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor) -> float | None:
         raise InputTypeError(f'horizon is {shown(horizon)}; give "auto" or one of the monitor\'s')
     if how in ("last", "mode") and horizon != own[how]:
         raise InputError(f'horizon is {shown(horizon)}, but "{how}" has none to choose: leave it out')
-    return horizon if how == "last" else monitor.horizons[monitor._horizon(float(horizon))]
+    if how == "latents" and horizon not in horizons:
+        raise InputError(f"horizon is {shown(horizon)}, which is not among those of `averages`")
+    return horizon if how in ("last", "latents") else monitor.horizons[monitor._horizon(float(horizon))]
 
 
 @torch.no_grad()
 def _built(
-    monitor: OrbitMonitor, how: str, horizon: float, bn: Iterable[Any] | None, fit: bool
+    monitor: OrbitMonitor,
+    how: str,
+    horizon: float,
+    bn: Iterable[Any] | None,
+    fit: bool,
+    average: nn.Module | None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     result, tensors = copy.deepcopy(monitor.model), []
-    latents: dict[str, torch.Tensor] = {}
+    if average is not None:
+        with in_one_sentence("`averages` do not fit the model", "give averages of this model"):
+            for mine, theirs in zip(result.parameters(), average.parameters(), strict=True):
+                mine.copy_(theirs)
+    copies: dict[str, QuantisedWeight] = {}
+    if average is not None or any(map(_foreign, monitor.weights)):
+        copies = {one.name: one for one in find(result, monitor.example, monitor.codes)}
     for index, weight in enumerate(monitor.weights):
-        codes, now = decoded_codes(monitor, index, how, horizon), weight.codes()
-        ratio, plain = None, weight.framework in PLAIN
-        if weight.framework == "torchao":  # some of its quantisers have uneven levels
-            plain = torch.allclose(weight.values(), weight.scale() * now)
-        if plain:
-            scale = fitted = weight.scale()
-            if fit and how != "last" and weight.framework == "binarize":
-                fitted = refit(scale, codes, monitor.average(weight.name, horizon))
-            ratio = float((fitted / scale).mean())
-            make_plain(result, weight, weight.values() if how == "last" else fitted * codes)
+        now, scale, mine = weight.codes(), weight.scale(), copies.get(weight.name, weight)
+        codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
+        fitted, kept, ratio = mine.scale(), "constants", None
+        if fit and weight.framework == "binarize" and how in ("mean", "mode", "frozen"):
+            fitted = refit(scale, codes, monitor.average(weight.name, horizon))
+        if average is not None or how == "last":
+            values = mine.values()
         else:
-            latents[weight.name] = codes
+            values = weight.dequantise(codes) if _foreign(weight) else fitted * codes
+        if average is not None or not _foreign(weight):
+            ratio = float((fitted / scale).mean())
+        if not _foreign(weight):
+            make_plain(result, weight, values)
+        elif average is not None:
+            kept = "latents"
+        else:
+            kept = install(result, mine, values, monitor.example)
         tensors.append(
             {
                 "tensor": weight.name,
                 "weights": codes.numel(),
                 "changed": int((codes != now).sum()),
                 "scale_ratio": ratio,
-                "kept_as": "constants" if plain else "latents",
+                "kept_as": kept,
             }
         )
-    if latents and how != "last":
-        _set_latents(result, monitor, latents)
     recompute_norms(result, bn)
     return result.eval(), tensors
 
 
-def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
-    """Recompute the statistics of batch norm, if there are batches."""
-    if bn is None or not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in net.modules()):
-        return
-    if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
-        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be read more than once")
-    advice = "give batches of inputs, or tuples that begin with them"
-    with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
-        batches = iter(bn)
-        first = list(islice(batches, 1))
-        if not first:
-            raise InputError("bn has no batch")
-        torch.optim.swa_utils.update_bn(chain(first, batches), net, device=next(net.parameters()).device)
-
-
-def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor) -> None:
-    """Give the layers of a copy these constants as weights."""
-    for full_name in weight.places:
-        path, _, name = full_name.rpartition(".")
-        layer: Any = model.get_submodule(path)
-        if parametrize.is_parametrized(layer, name):
-            own_class(layer)
-            parametrize.remove_parametrizations(layer, name, leave_parametrized=False)
-        elif weight.framework == "torchao":
-            layer.weight_fake_quantizer = None
-        getattr(layer, name).data.copy_(values)
-
-
-def _set_latents(model: nn.Module, monitor: OrbitMonitor, wanted: dict[str, torch.Tensor]) -> None:
-    """Set the latents of a copy so that its quantisers give the codes."""
-    handles = {one.name: one for one in find(model, monitor.example, monitor.codes)}
-    for name, codes in wanted.items():
-        handle = handles[name]
-        latent = handle.latent.data
-        now = handle.codes()
-        centre = {int(c): latent[now == c].mean() for c in now.unique()}
-        for attempt in range(_ROUNDS):
-            wrong = now != codes
-            if not bool(wrong.any()):
-                break
-            if attempt == _ROUNDS - 1:  # the scale moved too far: put all latents onto the grid
-                latent.copy_(codes * (latent.abs().sum() / codes.abs().sum().clamp_min(1)))
-            for code in codes[wrong].unique().tolist():
-                if code in centre and attempt < _ROUNDS - 1:
-                    latent[wrong & (codes == code)] = centre[code]
-            now = handle.codes()
-        left = int((now != codes).sum())
-        if left:
-            raise InputError(
-                f"`decode` found no latents for {counted(left, 'decoded code')} of {name!r}: the levels of "
-                "its quantiser depend on the latents in a way that `decode` does not know"
-            )
-
-
-def _scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
-    if validate is None:
-        return None
-    if isinstance(validate, Iterable) and not isinstance(validate, Iterator):
-        return lambda model: evaluate(model, validate)
-    if not callable(validate):
-        raise InputTypeError(
-            "validate must be a loader, which can be read more than once, or a function of a model"
-        )
-
-    def score(model: nn.Module) -> dict[str, float]:
-        loss = validate(model)
-        plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
-        return {"loss": real(plain, "the loss that `validate` returned")}
-
-    return score
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
-    """Return the loss of a model in eval mode on (inputs, targets), and the accuracy of classes."""
-    total, right, count, classes = 0.0, 0, 0, False
-    device = next(model.parameters()).device
-    for batch in batches:
-        if not isinstance(batch, list | tuple) or len(batch) != 2:
-            raise InputTypeError(
-                "a batch of `validate` must be (inputs, targets); or give a function of a model"
-            )
-        advice = "give inputs and targets, or a function of a model"
-        with in_one_sentence("`validate` does not fit the model", advice):
-            inputs, targets = (one.to(device) for one in batch)
-            outputs = model(inputs)
-            classes = not targets.is_floating_point()
-            if classes:
-                outputs, targets = outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)
-                total += float(nn.functional.cross_entropy(outputs, targets, reduction="sum"))
-                right += int((outputs.argmax(-1) == targets).sum())
-            else:
-                total += float(nn.functional.mse_loss(outputs, targets, reduction="sum"))
-        count += targets.numel()
-    if not count:
-        raise InputError("validate has no batch")
-    return {"loss": total / count, **({"accuracy": right / count} if classes else {})}
+def _foreign(weight: QuantisedWeight) -> bool:
+    """Return whether a layer keeps its quantiser if it can."""
+    return weight.framework not in PLAIN

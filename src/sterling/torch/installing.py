@@ -1,0 +1,303 @@
+"""Install the values of a decoded weight in a copy of its model.
+
+`install` tries latents first, so that the layer keeps its quantiser. The last resort are constants.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
+
+from sterling.errors import InputError
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.parametrized import own_class
+from sterling.torch.taps import _is_turned, _weights, leaves_of, listen
+
+_FIXED = ("scaling_impl", "zero_point_impl", "pre_scaling_impl", "pre_zero_point_impl")  # of Brevitas
+#: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
+_ERROR, _ERROR_HALF = 1e-3, 0.02
+_SURE = 0.2  # units from the level: no nearer to another one
+#: Sizes that are tried for a largest latent half-way between two levels, and their distance in last places.
+#: Rounding decides the level.
+_PLACES, _SPREAD = 64, 101
+
+
+def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> str:
+    """Make a model use these values as a weight; return what holds them.
+
+    "latents": its quantiser gives the values. "fixed range": it does with the present scales, which no longer
+    follow the latents. "codes": the layer stores codes. "constants": the layer uses the values themselves.
+    """
+    for layer in weight.modules:  # the observers of PyTorch follow the latents in each forward pass
+        observed: Any = getattr(layer, "weight_fake_quant", None)
+        if hasattr(observed, "disable_observer"):
+            observed(layer.weight)
+            observed.disable_observer()
+    if weight.stored:
+        if _stored(weight, values):
+            return "codes"
+        _hold(model, weight, values, example)
+        return "constants"
+    parts = (weight.latent, *weight._factors)
+    start = [one.detach().clone() for one in parts]
+    search = _Search(weight, values)
+    if search.succeeds() and not any(_changes_when_converted(layer) for layer in weight.modules):
+        return "latents"
+    best, done = search.trial, search.done
+    for one in weight._factors:  # of LoRA
+        one.data.zero_()
+    if weight._factors and search.succeeds():
+        return "latents"
+    for one, kept in zip(parts, start, strict=True):
+        one.data.copy_(kept)
+    search.put(torch.where(done, best, search.rows(start[0])))
+    if any([_fix_range(layer) for layer in weight.modules]):
+        search.put(torch.where(done, best, search.wanted))
+        if bool(search.right().all()):
+            return "fixed range"
+        weight.latent.data.copy_(start[0])
+        if search.succeeds():
+            return "fixed range"
+    if weight.framework == "codes":
+        raise InputError(
+            f"no latents give the decoded codes of {weight.name!r}: give the monitor an example input in "
+            "place of `codes`"
+        )
+    make_plain(model, weight, values, example)
+    return "constants"
+
+
+def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
+    """Store codes that give the values, and return whether there are any.
+
+    Each number in store gives the same few weights, so all numbers are tried in all places at once.
+    """
+    store, wanted = weight.latent.data, values.flatten()
+    start, each = store.clone(), -(-wanted.numel() // store.numel())
+    if store.element_size() > 1 and each > 1:
+        return False
+    numbers = torch.arange(256).to(store) if each > 1 else store.unique()
+    table = []
+    for number in numbers:
+        store.fill_(number)
+        table.append(weight.values().flatten()[:each])
+    rows = nn.functional.pad(wanted, (0, -len(wanted) % each)).view(-1, each)
+    store.copy_(numbers[torch.cdist(rows, torch.stack(table)).argmin(1)].view(store.shape))
+    if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
+        return True
+    store.copy_(start)
+    return False
+
+
+class _Search:
+    """The search for latents that give values of a weight; each group that shares a scale has its own."""
+
+    def __init__(self, weight: QuantisedWeight, values: torch.Tensor):
+        self.weight, self.order = weight, _groups(weight)
+        self.wanted = self.rows(values)
+        self.unit = unit = self.rows(weight.scale().abs().expand(values.shape))
+        error = _ERROR if values.dtype == torch.float32 else _ERROR_HALF
+        self.room = torch.minimum(error * (unit + self.wanted.abs()), _SURE * unit)
+
+    def rows(self, one: torch.Tensor) -> torch.Tensor:
+        """Return a tensor with a row for each group."""
+        return one.flatten()[self.order].to(self.weight.latent.dtype)
+
+    def right(self) -> torch.Tensor:
+        """Return which of the present values are the wanted ones."""
+        right = (self.rows(self.weight.values()) - self.wanted).abs() <= self.room
+        if self.weight.framework == "torchao":  # the same values may have other codes at another scale
+            scale = self.rows(self.weight.scale().abs().expand(self.weight.shape))
+            right &= (scale - self.unit).abs() <= _SURE * self.unit
+        return right
+
+    def succeeds(self) -> bool:
+        """Set latents that give the values, and return whether there are any."""
+        self.trial, self.done = self.wanted, torch.zeros_like(self.order[:, :1], dtype=torch.bool)
+        for other in self._latents():
+            self.trial = torch.where(self.done, self.trial, other)
+            self.put(self.trial)
+            self.done = self.right().all(dim=1, keepdim=True)
+            if bool(self.done.all()):
+                return True
+        return False
+
+    def put(self, rows: torch.Tensor) -> None:
+        """Set the latents."""
+        self.weight.latent.data.view(-1)[self.order.flatten()] = rows.flatten()
+
+    def _latents(self) -> Iterator[torch.Tensor]:
+        """Yield latents to try, the most usual quantisers first."""
+        first, now, stays = self.rows(self.weight.latent.data), self.rows(self.weight.values()), self.right()
+        wanted, unit = self.wanted, _ratio((first * now).sum(1, True), now.square().sum(1, True))
+        yield first
+        if self.weight.framework == "codes":
+            yield torch.where(stays, first, wanted * unit)
+        top, bottom = wanted.argmax(1, keepdim=True), wanted.argmin(1, keepdim=True)
+        yield wanted
+        seen = self.rows(self.weight.values())
+        yield wanted * _ratio(wanted.abs().sum(1, True), seen.abs().sum(1, True))  # scale: the mean size
+        largest, most, least = first.abs().amax(1, True), first.amax(1, True), first.amin(1, True)
+        yield wanted.clamp(-largest, largest).scatter(1, top, largest)  # scale: the largest size
+        halfway = ((largest / self.unit[:, :1]) % 1 - 0.5).abs() < _ERROR
+        for place in range(_PLACES if bool(halfway.any()) else 1):  # it may lie half-way between two levels
+            tried = largest * (1 + place * _SPREAD * torch.finfo(first.dtype).eps)
+            yield wanted.clamp(-tried, tried).scatter(1, bottom, -tried)
+        yield wanted.scatter(1, top, wanted.gather(1, top) * _ratio(wanted, seen).gather(1, top))
+        yield wanted.scatter(1, top, most).scatter(1, bottom, least)  # scale: from the least to the largest
+        yield wanted.scatter(1, top, wanted.gather(1, bottom) + (most - least))
+        yield wanted.scatter(1, bottom, wanted.gather(1, top) - (most - least))
+        yield wanted * unit  # levels and thresholds have different units
+        yield torch.where(stays, first, wanted * unit)
+
+
+def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+    return torch.where(below != 0, above / below, 1)
+
+
+def _groups(weight: QuantisedWeight) -> torch.Tensor:
+    """Return the indices of the weights that share a scale: a row for each group."""
+    scale, size = weight.scale(), weight.shape.numel()
+    every = torch.arange(size, device=scale.device)
+    if scale.numel() == size > 1:
+        ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
+        return every.view(-1, math.gcd(size, *ends.tolist()))
+    index = torch.arange(scale.numel(), device=scale.device).view(scale.shape).expand(weight.shape)
+    return index.flatten().argsort(stable=True).view(scale.numel(), -1)
+
+
+def _fix_range(layer: Any) -> bool:
+    """Fix the range of a layer's quantiser at that of the present latents, if the framework has a way."""
+    quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
+    if hasattr(getattr(quantiser, "config", None), "range_learning"):  # torchao, whose convert step takes it
+        quantiser(layer.weight)
+        quantiser.config = copy.copy(quantiser.config)
+        quantiser.config.is_dynamic, quantiser.config.range_learning = False, True
+        return True
+    quantiser = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
+    parts = [(name, getattr(quantiser, name, None)) for name in _FIXED]
+    parts = [(name, part) for name, part in parts if isinstance(part, nn.Module)]
+    if parts:  # Brevitas
+        seen: dict[Any, Any] = {}
+        hooks = [part.register_forward_hook(lambda m, _, out: seen.update([(m, out)])) for _, part in parts]
+        layer.quant_weight()
+        for hook in hooks:
+            hook.remove()
+        for name, part in parts:
+            setattr(quantiser, name, _Fixed(seen[part]))
+    return bool(parts)
+
+
+def _changes_when_converted(layer: Any) -> bool:
+    """Return whether torchao's convert step has other zero points than its layers in training."""
+    config: Any = getattr(getattr(layer, "weight_fake_quantizer", None), "config", None)
+    return hasattr(config, "range_learning") and not config.is_symmetric
+
+
+class _Fixed(nn.Module):
+    """Gives the same tensor for all arguments."""
+
+    value: torch.Tensor
+
+    def __init__(self, value: torch.Tensor):
+        super().__init__()
+        self.register_buffer("value", value.detach().clone(), persistent=False)
+
+    def forward(self, *_: Any) -> torch.Tensor:
+        """Return the tensor."""
+        return self.value
+
+
+def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any = None) -> None:
+    """Give the layers of a copy these constants as weights."""
+    foreign = False
+    for full_name in weight.places:
+        path, _, name = full_name.rpartition(".")
+        layer: Any = model.get_submodule(path)
+        if parametrize.is_parametrized(layer, name):
+            own_class(layer)
+            alone = layer.parametrizations[name].is_tensor
+            parametrize.remove_parametrizations(layer, name, leave_parametrized=not alone)
+            getattr(layer, name).data.copy_(values)
+        elif weight.framework in ("binarize", "parq"):
+            getattr(layer, name).data.copy_(values)
+        else:
+            foreign = True
+            if weight.framework == "torchao":
+                layer.weight_fake_quantizer.enabled = False
+            elif weight.framework == "brevitas":
+                layer.weight_quant.disable_quant = not getattr(layer, "return_quant_tensor", False)
+    if foreign:
+        _hold(model, weight, values, example)
+
+
+def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> None:
+    """Make the layers of a weight use these values; its quantiser has no effect any more."""
+    latent, uses = weight.latent, dict[nn.Module, tuple[list[int], bool]]()
+    for tap in () if example is None else listen(model, example):
+        loose = tap.value.grad_fn is None and any(one is latent for one in tap.owner.parameters())
+        used = loose or any(one is latent for one in leaves_of(tap.value))
+        if weight.stored:
+            used = tap.owner in weight.modules
+        if used and tap.value.numel() == weight.shape.numel():
+            uses.setdefault(tap.owner, ([], _is_turned(tap.value, values)))[0].append(tap.order)
+    for layer in weight.modules if example is None and weight.framework != "codes" else ():
+        uses[layer] = ([0], False)
+    if not uses:
+        raise InputError(f"no layer is known that uses {weight.name!r}: give the monitor an example input")
+    if weight.stored:
+        holder, name = next(iter(uses)), "decoded_weight"
+        holder.register_buffer(name, values)
+    else:
+        path, _, name = next(n for n, p in model.named_parameters() if p is latent).rpartition(".")
+        holder = model.get_submodule(path)
+        latent.data.copy_(values)
+    for layer, (orders, turned) in uses.items():
+        layer.forward = Held(layer, orders, holder, name, turned)  # type: ignore[assignment]
+
+
+class Held:
+    """The forward pass of a layer, in which some weights are replaced by a parameter.
+
+    The weights are known by their order among those that the layer uses. Copies and pickles of the layer
+    keep this.
+    """
+
+    def __init__(self, layer: Any, orders: list[int], holder: nn.Module, name: str, turned: bool):
+        self.layer, self.orders, self.holder, self.name, self.turned = layer, orders, holder, name, turned
+        self.inner = layer.__dict__.get("forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        held = getattr(self.holder, self.name)
+        with _Instead(held.t() if self.turned else held, self.orders):
+            return (self.inner or partial(type(self.layer).forward, self.layer))(*args, **kwargs)
+
+
+class _Instead(TorchFunctionMode):
+    """Replaces the weights of these orders by a tensor."""
+
+    def __init__(self, held: torch.Tensor, orders: list[int]):
+        super().__init__()
+        self.held, self.orders, self.heard = held, orders, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for weight in _weights(func, args, kwargs):
+            if self.heard in self.orders:
+                put = partial(self._put, weight)
+                args, kwargs = tuple(map(put, args)), {key: put(one) for key, one in kwargs.items()}
+            self.heard += 1
+        return func(*args, **kwargs)
+
+    def _put(self, weight: torch.Tensor, one: Any) -> Any:
+        if one is weight:
+            return self.held.reshape(weight.shape).to(weight.dtype)
+        return one._replace(value=self._put(weight, weight)) if getattr(one, "value", 0) is weight else one

@@ -1,0 +1,119 @@
+"""Run a decoded model on batches: its score on validation data, and its statistics of batch norm.
+
+A batch is a tensor, a tuple that begins with the inputs, or a dict of named arguments.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from sterling.base.checks import real, shown
+from sterling.errors import InputError, InputTypeError
+from sterling.torch.taps import arguments, in_one_sentence
+
+_IGNORED = -100  # the target that PyTorch's cross-entropy leaves out
+
+
+def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
+    """Recompute the statistics of batch norm, if there are batches."""
+    if bn is None or not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in net.modules()):
+        return
+    if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
+        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be read more than once")
+    advice = "give batches of inputs, tuples that begin with them, or dicts of named arguments"
+    with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
+        batches = iter(bn)
+        first = list(islice(batches, 1))
+        if not first:
+            raise InputError("bn has no batch")
+        torch.optim.swa_utils.update_bn(chain(first, batches), _Called(net))
+
+
+class _Called(nn.Module):
+    """Calls a net on batches of any form."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Any) -> Any:
+        """Return the outputs of the net."""
+        device = next(self.net.parameters()).device
+        batch = dict(batch) if isinstance(batch, Mapping) else batch
+        args, named = arguments(tree_map_only(torch.Tensor, lambda one: one.to(device), batch))
+        taken = inspect.signature(self.net.forward).parameters.values()
+        if not any(one.name == "labels" or one.kind == one.VAR_KEYWORD for one in taken):
+            named.pop("labels", None)
+        return self.net(*args, **named)
+
+
+def scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
+    """Return the function that scores a model on validation data, or None if there are none."""
+    if validate is None:
+        return None
+    if isinstance(validate, Iterable) and not isinstance(validate, Iterator):
+        return lambda model: evaluate(model, validate)
+    if not callable(validate):
+        raise InputTypeError(
+            "validate must be a loader, which can be read more than once, or a function of a model"
+        )
+
+    def score(model: nn.Module) -> dict[str, float]:
+        loss = validate(model)
+        plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
+        return {"loss": real(plain, "the loss that `validate` returned")}
+
+    return score
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
+    """Return the loss of a model in eval mode, and the accuracy if each target is the class of a sample.
+
+    Batches count by their targets, without those that cross-entropy ignores, or by their samples.
+    """
+    total, right, count, known = 0.0, 0, 0, False
+    advice = "give inputs and targets, or a function of a model"
+    for batch in batches:
+        with in_one_sentence("`validate` does not fit the model", advice):
+            loss, hits, size = _scored(model, batch)
+        total, count = total + loss * size, count + size
+        known = hits is not None
+        right += hits or 0
+    if not count:
+        raise InputError("validate has no batch")
+    return {"loss": total / count, **({"accuracy": right / count} if known else {})}
+
+
+def _scored(model: nn.Module, batch: Any) -> tuple[float, int | None, int]:
+    """Return the mean loss of a batch, the number of right classes, and the number of targets."""
+    pair = isinstance(batch, list | tuple) and len(batch) == 2
+    inputs, targets = batch if pair else (batch, None)
+    if isinstance(batch, Mapping):
+        targets = batch.get("labels")
+    found = _Called(model)(inputs)
+    loss, outputs = getattr(found, "loss", None), getattr(found, "logits", found)
+    if targets is None:
+        loss = found if loss is None and isinstance(found, torch.Tensor) and found.ndim == 0 else loss
+        if loss is None:
+            raise InputTypeError(
+                "a batch of `validate` must be (inputs, targets), or a dict with the targets under "
+                '"labels", unless the model returns its loss'
+            )
+        return float(loss), None, len(tree_leaves(inputs)[0])
+    targets = targets.to(outputs.device)
+    if targets.is_floating_point():
+        mean = nn.functional.mse_loss(outputs, targets) if loss is None else loss
+        return float(mean), None, targets.numel()
+    size = int((targets != _IGNORED).sum())
+    classes = loss is None or targets.ndim == 1  # a language model may shift its targets
+    outputs, targets = outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)
+    mean = nn.functional.cross_entropy(outputs, targets) if loss is None else loss
+    return float(mean), int((outputs.argmax(-1) == targets).sum()) if classes else None, size

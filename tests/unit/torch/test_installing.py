@@ -1,0 +1,301 @@
+"""Decoded weights in a copy: through its quantiser, on a fixed range, as stored codes, or as constants."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
+
+import sterling.torch as stt  # noqa: E402
+from sterling.torch.handle import QuantisedWeight  # noqa: E402
+from sterling.torch.installing import install  # noqa: E402
+from tests.unit.torch import frameworks as fw  # noqa: E402
+
+nn = torch.nn
+
+
+class Lsq(nn.Linear):
+    """A learned step for each channel."""
+
+    def __init__(self, bits):
+        super().__init__(64, 48)
+        fw.latents(self)
+        self.most = 2 ** (bits - 1) - 1
+        self.step = nn.Parameter(2 * self.weight.detach().abs().mean(1, keepdim=True) / math.sqrt(self.most))
+
+    def forward(self, x):
+        v = (self.weight / self.step).clamp(-self.most - 1, self.most)
+        return nn.functional.linear(x, (v + (v.round() - v).detach()) * self.step, self.bias)
+
+
+class ByHand(nn.Linear):
+    """Any function from latents to weights; the inputs are quantised too."""
+
+    def __init__(self, function):
+        super().__init__(64, 48)
+        fw.latents(self)
+        self.function = function
+
+    def forward(self, x):
+        weight = self.weight + (self.function(self.weight) - self.weight).detach()
+        return nn.functional.linear((8 * x).round() / 8, weight, self.bias)
+
+
+class Turned(ByHand):
+    """The same as a product written by hand."""
+
+    def forward(self, x):
+        weight = self.weight + (self.function(self.weight) - self.weight).detach()
+        return ((8 * x).round() / 8) @ weight.t() + self.bias
+
+
+def affine(w):
+    low, high = w.amin(1, keepdim=True), w.amax(1, keepdim=True)
+    scale = (high - low) / 15
+    zero = (-low / scale).round()
+    return ((w / scale + zero).round().clamp(0, 15) - zero) * scale
+
+
+def powers(w):
+    levels, largest = torch.tensor([-1, -0.5, -0.25, -0.125, 0, 0.125, 0.25, 0.5, 1]), w.abs().max()
+    return levels[torch.bucketize(w / largest, (levels[1:] + levels[:-1]) / 2)] * largest
+
+
+def trained(layer, steps=100):
+    torch.manual_seed(0)
+    net = nn.Sequential(layer, nn.ReLU(), nn.Linear(48, 4))
+    optimizer, truth = torch.optim.Adam(net.parameters(), lr=5e-3), torch.randn(64, 4)
+    monitor = stt.OrbitMonitor(net, optimizer, example=torch.randn(4, 64), horizons=(16, 64))
+    for _ in range(steps):
+        x = torch.randn(64, 64)
+        y = (x @ truth + 3 * torch.randn(64, 4)).argmax(1)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    return net, monitor
+
+
+def wanted(monitor, horizon=64):
+    """Return the weight that the decoded codes give at the present scale."""
+    (weight,) = monitor.weights
+    low, high, _ = monitor._tracker.grid[0].tolist()
+    return weight.dequantise((monitor.average(weight.name, horizon) + 0.5).floor().clamp(low, high))
+
+
+def output(layer, values, x):
+    return nn.functional.linear((8 * x).round() / 8, values, layer.bias)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_learned_steps_give_the_codes_from_latents(bits):
+    net, monitor = trained(Lsq(bits))
+    better, x = stt.decode(net, monitor, horizon=64), torch.randn(5, 64)
+    assert better.changes.tensors[0]["kept_as"] == "latents"
+    assert torch.allclose(better[0](x), nn.functional.linear(x, wanted(monitor), net[0].bias), atol=1e-5)
+    assert better.changes.share > 0.1
+    assert torch.equal(better[0].step, net[0].step)
+
+
+@pytest.mark.parametrize("layer", [ByHand, Turned])
+def test_constants_replace_the_weight_and_nothing_else(layer):
+    net, monitor = trained(layer(affine if layer is ByHand else powers))
+    better, x = stt.decode(net, monitor, horizon=64), torch.randn(5, 64)
+    assert better.changes.tensors[0]["kept_as"] == "constants"
+    values = wanted(monitor)
+    assert torch.equal(better[0].weight, values)
+    assert torch.equal(better[0](x), output(net[0], values, x))  # with bias, and the inputs on eighths
+    assert list(better.state_dict()) == list(net.state_dict())
+    file = io.BytesIO()
+    torch.save(better, file)
+    file.seek(0)
+    for other in (copy.deepcopy(better), torch.load(file, weights_only=False)):
+        assert torch.equal(other(x), better(x))
+        with torch.no_grad():
+            other[0].weight.zero_()  # the copy holds its own weight
+        assert torch.equal(other[0](x), output(net[0], 0 * values, x))
+    (found,) = stt.find(better, example=x)
+    assert torch.equal(found.values(), values)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("dtype", ["int2", "int4"])
+def test_torchao_converts_the_decoded_codes(dtype, symmetric):
+    net, monitor = trained(fw.torchao(dtype, symmetric))
+    from torchao.quantization import IntxWeightOnlyConfig, quantize_
+    from torchao.quantization.granularity import PerGroup
+    from torchao.quantization.qat import QATConfig
+    from torchao.quantization.quant_primitives import MappingType
+
+    mapping = MappingType.SYMMETRIC if symmetric else MappingType.ASYMMETRIC
+    base = IntxWeightOnlyConfig(getattr(torch, dtype), PerGroup(32), mapping)
+    scale = monitor.weights[0].scale()
+    for how in ("mean", "mode", "last"):
+        better = stt.decode(net, monitor, how=how, horizon=16 if how == "mean" else "auto")
+        seen = better[0].weight_fake_quantizer(better[0].weight).detach()
+        if how == "mean":
+            assert torch.allclose(seen, wanted(monitor, 16), rtol=2e-3)
+        again = copy.deepcopy(net)
+        again.load_state_dict(better.state_dict())
+        again = again[0].weight_fake_quantizer(again[0].weight).detach()
+        assert int(((again - seen).abs() > 0.3 * scale).sum()) == 0
+        quantize_(better, QATConfig(base, step="convert"))
+        assert int(((better[0].weight.dequantize() - seen).abs() > 0.3 * scale).sum()) == 0
+
+
+def test_brevitas_keeps_its_scale_if_no_code_is_at_the_end():
+    fw.needs("brevitas")
+    net, monitor = trained(fw.brevitas("int4"))
+    (weight,) = monitor.weights
+    values, copied = weight.scale() * weight.codes().clamp(-5, 5), copy.deepcopy(net)
+    (mine,) = stt.find(copied)
+    assert install(copied, mine, values, None) == "fixed range"
+    assert torch.allclose(copied[0].quant_weight().value, values, rtol=2e-3)
+    assert copied[0].quant_weight().scale == net[0].quant_weight().scale
+    assert list(copied.state_dict()) == list(net.state_dict())
+
+
+class Packed(nn.Module):
+    """Five trits in a byte, and no latents."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("held", torch.randint(243, (15,), dtype=torch.uint8))
+
+    def weight(self):
+        trits = (self.held[:, None].int() // 3 ** torch.arange(5)) % 3
+        return (trits.flatten()[:72].reshape(8, 9) - 1) * 0.1
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight())
+
+
+@pytest.mark.parametrize("kind", ["trits", "int8"])
+def test_stored_codes_are_packed_anew(kind):
+    torch.manual_seed(0)
+    layer = Packed()
+    codes = torch.randint(-1, 2, (8, 9))
+    if kind == "int8":
+        layer.held = torch.randint(-1, 2, (8, 9), dtype=torch.int8)
+        layer.weight = lambda: layer.held * 0.1
+    weight = QuantisedWeight(
+        layer.held,
+        3,
+        "discovery",
+        values=layer.weight,
+        codes=lambda: (layer.weight() * 10).round().to(torch.int8),
+        scale=lambda: torch.tensor(0.1),
+        shape=torch.Size((8, 9)),
+        stored=True,
+    )
+    assert install(layer, weight, 0.1 * codes, None) == "codes"
+    assert torch.equal(weight.codes(), codes.to(torch.int8))
+
+
+class Labelled(nn.Module):
+    """A model of transformers' form: named arguments, and an output with loss and logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(6, 7), nn.BatchNorm1d(7), nn.Linear(7, 2))
+
+    def forward(self, inputs, labels=None):
+        logits = self.net(inputs)
+        loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
+        return type("Output", (), {"loss": loss, "logits": logits})()
+
+
+def test_batches_are_dicts_tuples_or_tensors():
+    torch.manual_seed(0)
+    model = Labelled()
+    stt.binarize(model, levels=3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    monitor = stt.OrbitMonitor(model, optimizer, horizons=(8,))
+    named = [{"inputs": (x := torch.randn(9, 6)), "labels": (x[:, 0] > 0).long()} for _ in range(6)]
+    for batch in named * 5:
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+    pairs = [(one["inputs"], one["labels"]) for one in named]
+    first = stt.decode(model, monitor, horizon=8, bn=named, validate=named)
+    second = stt.decode(model, monitor, horizon=8, bn=[x for x, _ in pairs], validate=pairs)
+    assert first.changes.after == pytest.approx(second.changes.after)
+    assert set(first.changes.after) == {"loss", "accuracy"}
+    assert torch.equal(first.net[1].running_mean, second.net[1].running_mean)
+    inner = stt.decode(model, monitor, horizon=8, bn=named).net
+    plain = [{"input": x, "labels": y} for x, y in pairs]  # a model that does not take labels
+    from sterling.torch.scoring import evaluate
+
+    assert evaluate(inner, plain) == pytest.approx(first.changes.after)
+
+
+def test_averages_of_all_parameters():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 7), nn.LayerNorm(7), nn.Linear(7, 2))
+    stt.binarize(net, levels=3, skip=["2"])
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    monitor = stt.OrbitMonitor(net, optimizer, horizons=(8,))
+    averages = stt.parameter_averages(net, optimizer, horizons=(4, math.inf))
+    rows = []
+    for _ in range(20):
+        x = torch.randn(9, 6)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), (x[:, 0] > 0).long()).backward()
+        optimizer.step()
+        rows.append([one.detach().clone() for one in net.parameters()])
+    for horizon in (4, math.inf):
+        better = stt.decode(net, monitor, how="latents", horizon=horizon, averages=averages)
+        means = rows[0]
+        for step, row in enumerate(rows[1:], 2):
+            means = [a + (b - a) / min(step, horizon) for a, b in zip(means, row, strict=True)]
+        expected = dict(zip((name for name, _ in net.named_parameters()), means, strict=True))
+        latents = expected["0.parametrizations.weight.original"]
+        scale = latents.abs().mean()
+        assert torch.allclose(better[0].weight, scale * (latents / scale).round().clamp(-1, 1), atol=1e-6)
+        assert torch.allclose(better[1].weight, expected["1.weight"], atol=1e-6)
+        assert torch.allclose(better[2].bias, expected["2.bias"], atol=1e-6)
+        assert better.changes.horizon == horizon
+    chosen = stt.decode(net, monitor, how="latents", averages=averages, validate=lambda one: 1.0)
+    assert list(chosen.changes.tried) == [0.0, 4.0, math.inf]
+
+
+def test_a_model_of_transformers_is_saved_and_loaded_with_the_decoded_codes(tmp_path):
+    fw.needs("torchao")
+    fw.needs("transformers")
+    from torchao.quantization import Int8DynamicActivationIntxWeightConfig, quantize_
+    from torchao.quantization.granularity import PerGroup
+    from torchao.quantization.qat import QATConfig
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=20, **sizes))
+    base = Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32))
+    quantize_(model.model, QATConfig(base, step="prepare"))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    monitor = stt.OrbitMonitor(model, optimizer, horizons=(16,))
+    batches = [{"input_ids": (ids := torch.randint(20, (4, 12))), "labels": ids} for _ in range(5)]
+    for batch in batches * 8:
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+    better = stt.decode(model, monitor, horizon=16, validate=batches)
+    assert better.changes.share > 0
+    assert better.changes.after["loss"] == pytest.approx(
+        sum(float(better(**one).loss.detach()) for one in batches) / 5, rel=1e-5
+    )
+    codes = {one.name: one.codes() for one in stt.find(better)}
+    better.save_pretrained(tmp_path)
+    again = LlamaForCausalLM.from_pretrained(tmp_path)
+    quantize_(again.model, QATConfig(base, step="prepare"))
+    kept = {row["tensor"] for row in better.changes.tensors if row["kept_as"] == "latents"}
+    assert len(kept) > len(codes) // 2
+    for one in stt.find(again):
+        if one.name in kept:
+            assert torch.equal(one.codes(), codes[one.name])
+    quantize_(better.model, QATConfig(base, step="convert"))
+    for name, expected in codes.items():
+        assert torch.equal(better.get_parameter(name).qdata, expected)
