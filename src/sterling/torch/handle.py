@@ -175,8 +175,8 @@ def on_grid(
     kind = torch.int16 if reader.wide(levels) else torch.int8
 
     def codes() -> torch.Tensor:
-        codes = reader.read().codes
-        if kind == torch.int8 and codes.dtype != kind and int(codes.abs().amax()) > 127:
+        codes = reader.codes()
+        if kind == torch.int8 and max(-int(codes.amin()), int(codes.amax())) > 127:
             raise InputError(f"codes of {handle.name!r} have grown beyond ±127: give `codes`")
         return codes.to(kind)
 

@@ -223,7 +223,7 @@ def torchao(dtype, symmetric=True, group=None):
         w = layer.weight.detach().reshape(-1, group or 64)
         if symmetric:
             # The reciprocal matters: the largest of a group is half-way between two codes.
-            scale = w.abs().amax(1, keepdim=True) / ((high - low) / 2)
+            scale = (w.abs().amax(1, keepdim=True) / ((high - low) / 2)).float()
             return (w * (1 / scale)).round().clamp(low, high).reshape(48, 64)
         # torchao computes zero points as floats and casts them to integers, which makes them zero.
         scale = (w.amax(1, keepdim=True) - w.amin(1, keepdim=True)) / (high - low)
@@ -453,7 +453,8 @@ STORED = {
 }
 HALF = (
     "LSQ, 2 bits per channel",
-    "LSQ, 4 bits per channel",
+    "LSQ, 8 bits per tensor",
+    "torchao int4",
     "absmean ternary per tensor",
     "weight-standardised binary",
     "TTQ from .3 and .2",
