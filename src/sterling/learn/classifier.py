@@ -1,85 +1,89 @@
-"""A classifier with 1-bit or low-bit weights; several classes are separated one against the rest.
-
-A weight of k levels is the sum of k − 1 bits. Its feature is repeated k − 1 times, and the copies start a
-fixed distance apart. They see the same gradient, so they stay that far apart: k − 1 thresholds on one latent.
-"""
+"""A linear classifier whose weights are codes of one bit or a few levels, with a scale for each row."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sterling.base.checks import choice, flag, integer, real
-from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.train import train
+from sterling.base.checks import choice, flag, integer
 from sterling.errors import InputError
-from sterling.model.instance import Instance
-from sterling.model.normalise import NORMALIZERS, check_normalize
+from sterling.learn import squared
+from sterling.learn.training import (
+    Labelled,
+    descended,
+    heads,
+    loss_of,
+    nearest,
+    probabilities,
+    straight_through,
+)
+from sterling.model.levels import MAX_LEVELS, level_values
+from sterling.model.normalise import NORMALIZERS, Normalizer, Standardize, check_normalize
 
-_MOST_LEVELS = 16
-_GAIN = 1e-9  # smaller gains may be rounding
-
-
-class _Fitted(NamedTuple):
-    """One weight vector: its codes, which of them are undecided, and the run that they come from."""
-
-    codes: np.ndarray
-    undecided: np.ndarray
-    orbit: Orbit
+_BATCH, _RATE = 64, 0.01
+_SEEDS = 2**31 - 1
+#: A bit is decided if it has at least this probability.
+DECIDED = 0.975
 
 
 class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
-    """Linear classifier whose weights are 1-bit (or k levels), trained by the straight-through estimator.
+    """Linear classifier with 1-bit or low-bit weights, trained by the straight-through estimator.
 
-    For each class it trains one network H(z·w), which predicts whether a sample belongs to the class. The
-    weights come from the time average of the run. Logistic regression then fits a slope and an intercept to
-    the scores z·w, so that classes have comparable probabilities.
+    The logit of a class is scale·(x·w) + intercept, where x is a normalised sample and w has integer codes.
+    Adam moves latent weights with the straight-through gradient of the joint logistic (softmax) loss. Each
+    weight takes the level nearest to the time average of its codes. Then single codes change as long as that
+    lowers the loss by more than chance does.
 
     Parameters
     ----------
     levels : int
         Values that a weight can have, 2 to 16: 2 gives −1 and +1, 3 gives −1, 0 and +1.
-    decode : "ergodic", "last" or "best"
-        Source of the weights: the time average of the run, its last state, or the state of lowest empirical
-        risk that it saw.
-    undecided : "sign" or "zero"
-        Value of weights that the run has not decided: the nearer level, or zero.
+    loss : "log" or "squared"
+        Joint logistic loss, or the method of the paper: for each class a network H(z·w), trained against the
+        rest with the squared loss. "squared" takes no sample weights.
+    decode : "average" or "last"
+        Source of the codes: their time average over the second half of the run, or its last state.
     polish : bool
-        Whether to flip single bits after training until no flip lowers the empirical risk.
+        Whether to change single codes after training.
     normalize : "standard", "whiten", None or Normalizer
-        Normalisation of the inputs.
-    margin : float
-        A weight is undecided if the time average of one of its bits lies in (−margin, margin).
-    surrogate : str or Surrogate
-        Surrogate gradient: a name or a `Surrogate`.
-    steps : int
-        Steps of each run.
-    schedule : Schedule, optional
-        Step sizes; ``Power(0.5, 0.5)`` by default.
+        Normalisation of the inputs, fitted to the training data.
+    bits : "bootstrap" or None
+        Whether `fit` estimates `bit_probability_`. This trains `n_bootstraps` times.
+    n_bootstraps : int
+        Number of resampled data sets.
+    n_init : int
+        Runs from different starts; the one of least training loss is kept.
+    max_iter : int
+        Steps of each run, with 64 samples each; with the loss "squared" each step takes all samples.
+    class_weight : dict, "balanced" or None
+        Weights of classes, as in `LogisticRegression`.
+    warm_start : bool
+        Whether `fit` starts from the latents of the fit before.
     random_state : int, RandomState or None
-        Random seed of the starts.
+        Random seed of starts, batches and bootstraps.
 
     Attributes
     ----------
     classes_ : array (classes,)
         The labels.
     coef_ : int8 array (1, n) or (classes, n)
-        The weights; one row if there are two classes. A constant feature has the weight zero.
-    slope_, intercept_ : float64 array (rows,)
-        Terms of the decision function slope·(z·w) + intercept.
+        The codes; one row if there are two classes. A constant feature has the code zero.
+    scale_, intercept_ : float64 array (rows,)
+        Terms of the logits scale·(x·w) + intercept.
+    bit_probability_ : float64 array (rows, n)
+        Estimated probability that another sample of the same size gives the same code: the share of
+        bootstraps that do, (count + ½)/(n_bootstraps + 1). Only with ``bits="bootstrap"``.
     undecided_ : bool array (rows, n)
-        Which weights the run has not decided.
-    orbit_ : Orbit, or list of Orbit
-        The runs; a list if there are more than two classes.
-    verdict_ : Verdict, or list of Verdict
-        How the runs ended.
+        Where `bit_probability_` is below .975. Only with ``bits="bootstrap"``.
+    loss_ : float
+        Mean loss on the training data.
+    n_iter_ : int
+        Steps of each run.
+    orbit_ : list of Orbit
+        The runs, one for each row. Only with ``loss="squared"``.
     n_features_in_ : int
         Features seen in `fit`.
 
@@ -90,48 +94,52 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
 
     References
     ----------
-    Time averages as weights: Jeong, Xin & Yin, arXiv 2505.18113. Thresholds of several levels and the
-    polishing are sterling's own.
+    Straight-through estimator and its time average: Jeong, Xin & Yin, arXiv 2505.18113. Adam: Kingma & Ba,
+    arXiv 1412.6980.
 
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sterling.learn import StraightThroughClassifier
     >>> inputs, labels = load_breast_cancer(return_X_y=True)
-    >>> classifier = StraightThroughClassifier(steps=5_000).fit(inputs[::2], labels[::2])
+    >>> classifier = StraightThroughClassifier(random_state=0).fit(inputs[::2], labels[::2])
     >>> bool(classifier.score(inputs[1::2], labels[1::2]) > 0.93)
     True
-    >>> classifier.to_bits().nbytes  # thirty weights
-    4
+    >>> classifier.coef_.dtype, classifier.coef_.shape
+    (dtype('int8'), (1, 30))
     """
 
     def __init__(
         self,
         levels=2,
-        decode="ergodic",
-        undecided="sign",
-        polish=True,
-        normalize="standard",
         *,
-        margin=0.5,
-        surrogate="identity",
-        steps=20_000,
-        schedule=None,
-        random_state=0,
+        loss="log",
+        decode="average",
+        polish=True,
+        normalize: str | Normalizer | None = "standard",
+        bits=None,
+        n_bootstraps=60,
+        n_init=1,
+        max_iter=3_000,
+        class_weight=None,
+        warm_start=False,
+        random_state=None,
     ):
         self.levels = levels
+        self.loss = loss
         self.decode = decode
-        self.undecided = undecided
         self.polish = polish
         self.normalize = normalize
-        self.margin = margin
-        self.surrogate = surrogate
-        self.steps = steps
-        self.schedule = schedule
+        self.bits = bits
+        self.n_bootstraps = n_bootstraps
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.warm_start = warm_start
         self.random_state = random_state
 
-    def fit(self, X, y):
-        """Train on samples.
+    def fit(self, X, y, sample_weight=None):
+        """Train on samples. The order of the samples does not matter, and a weight of two equals two copies.
 
         Parameters
         ----------
@@ -139,38 +147,51 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
             The inputs.
         y : array (N,)
             Their classes, two or more.
+        sample_weight : array (N,), optional
+            Weights of the samples, at least 0.
 
         Returns
         -------
         StraightThroughClassifier
             Itself.
         """
+        self._check_settings()
         X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        X = np.asarray(X)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise InputError("the labels have only one class; a classifier needs two or more")
-        inputs = self._prepare(X)
-        targets = [1] if len(self.classes_) == 2 else list(range(len(self.classes_)))
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(targets))
-        runs = [
-            self._fit_codes(inputs, (codes == one).astype(np.float64), int(seed))
-            for one, seed in zip(targets, seeds, strict=True)
-        ]
-        self.coef_ = np.stack([run.codes for run in runs])
-        self.undecided_ = np.stack([run.undecided for run in runs])
-        scores = self._scores(X)
-        fits = [LogisticRegression().fit(scores[:, [k]], codes == one) for k, one in enumerate(targets)]
-        self.slope_ = np.array([fit.coef_[0, 0] for fit in fits])
-        self.intercept_ = np.array([fit.intercept_[0] for fit in fits])
-        orbits = [run.orbit for run in runs]
-        self.orbit_ = orbits if len(targets) > 1 else orbits[0]
-        self.verdict_ = [o.verdict for o in orbits] if len(targets) > 1 else orbits[0].verdict
+        if self.loss == "squared" and (sample_weight is not None or self.class_weight is not None):
+            raise InputError('the loss "squared" takes no weights: use the loss "log"')
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weights = weights * self._of_classes(classes, codes, weights)
+        kept = weights > 0
+        X, codes, weights = _sorted(np.asarray(X)[kept], codes[kept], weights[kept])
+        if len(np.unique(codes)) < 2:
+            raise InputError("only one class has weights above zero; a classifier needs two or more")
+        before = self.coef_.shape if self.warm_start and hasattr(self, "_latent") else None
+        self.classes_, self._levels, self.n_iter_ = classes, self.levels, self.max_iter
+        self._varies = np.ptp(X, axis=0) > 0
+        if not self._varies.any():
+            raise InputError("every feature has one value in all samples, so there is nothing to learn from")
+        shares = weights / weights.sum()
+        self._normalizer = self._fitted(X[:, self._varies], shares)
+        targets = np.eye(len(classes))[codes]
+        data = Labelled(self._normalised(X), targets[:, 1:] if len(classes) == 2 else targets, shares)
+        generator = check_random_state(self.random_state)
+        if before != (data.rows, X.shape[1]):
+            self._latent = None
+        found, self._latent = self._trained(data, generator, self._latent)
+        self.coef_ = self._spread(found)
+        self.scale_, self.intercept_, self.loss_ = _headed(data, found)
+        if self.bits == "bootstrap":
+            same = self._same(data, found, len(X), generator)
+            self.bit_probability_ = np.where(self._varies, self._spread(same), 1 / self._levels)
+            self.undecided_ = self.bit_probability_ < DECIDED
         return self
 
     def decision_function(self, X) -> np.ndarray:
-        """Return the log-odds of each class.
+        """Return the logits.
 
         Parameters
         ----------
@@ -180,10 +201,10 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         float64 array (N,) or (N, classes)
-            Log-odds; those of the second class if there are two.
+            With two classes, the log-odds of the second.
         """
-        odds = self._scores(self._new(X)) * self.slope_ + self.intercept_
-        return odds[:, 0] if len(self.classes_) == 2 else odds
+        logits = self._logits(X)
+        return logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class.
@@ -196,14 +217,10 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         float64 array (N, classes)
-            Each row sums to one. With more than two classes, these are the probabilities of each class
-            against the rest, divided by their sum.
+            Each row sums to one.
         """
-        odds = self.decision_function(X)
-        own = 0.5 * (1.0 + np.tanh(0.5 * odds))  # the logistic function, without overflow
-        if own.ndim == 1:
-            return np.stack([1.0 - own, own], axis=1)
-        return own / own.sum(axis=1, keepdims=True)
+        found = probabilities(self._logits(X))
+        return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
 
     def predict(self, X) -> np.ndarray:
         """Return the most probable class of each sample.
@@ -218,120 +235,116 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         array (N,)
             Labels from ``classes_``.
         """
-        odds = self.decision_function(X)
-        best = (odds > 0).astype(int) if odds.ndim == 1 else odds.argmax(axis=1)
-        return self.classes_[best]
+        logits = self._logits(X)
+        return self.classes_[
+            (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
+        ]
 
     def to_bits(self) -> np.ndarray:
-        """Return the weights as bits.
+        """Return the codes as bits. Prediction also needs the normalisation, the scales and the intercepts.
 
         Returns
         -------
         uint8 array (rows, bytes)
             A row for each row of ``coef_``: one plane of bits for each level but the lowest, that says where
-            the weight is at that level or above it. A plane has ⌈n/8⌉ bytes, the first weight in the highest
-            bit of the first; two levels need n/8 bytes in all, three n/4.
+            the code is at that level or above it. A plane has ⌈n/8⌉ bytes, the first code in the highest bit
+            of the first. With two levels a constant feature, whose code is zero, has the bit 0.
         """
         check_is_fitted(self)
-        rows = np.atleast_2d(self.coef_)
-        planes = [np.packbits(rows >= value, axis=1) for value in self._values()[1:]]
+        planes = [np.packbits(self.coef_ >= value, axis=1) for value in level_values(self._levels)[1:]]
         return np.concatenate(planes, axis=1)
 
-    def _new(self, X) -> np.ndarray:
-        """Return checked samples with the features that `fit` saw."""
-        check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
-
-    def _values(self) -> list[int]:
-        """Return the values that a weight can have, in order: −1, 1; −1, 0, 1; −3, −1, 1, 3; …"""
-        top = self.levels - 1
-        values = set(range(-top, top + 1, 2)) if top % 2 else set(range(-top // 2, top // 2 + 1))
-        return sorted(values | {0}) if self.undecided == "zero" or 0 in self.coef_ else sorted(values)
-
-    def _prepare(self, inputs: np.ndarray) -> np.ndarray:
-        """Check the settings and fit the normaliser; return the features that vary, normalised.
-
-        A feature with one value carries no information: its weight is zero.
-        """
-        integer(self.levels, "levels", 2, _MOST_LEVELS)
-        choice(self.decode, "decode", ("ergodic", "last", "best"))
-        choice(self.undecided, "undecided", ("sign", "zero"))
+    def _check_settings(self) -> None:
+        integer(self.levels, "levels", 2, MAX_LEVELS)
+        choice(self.loss, "loss", ("log", "squared"))
+        choice(self.decode, "decode", ("average", "last"))
         flag(self.polish, "polish")
-        real(self.margin, "margin", 0.0, 1.0)
-        self._varies = np.ptp(inputs, axis=0) > 0
-        if not self._varies.any():
-            raise InputError("every feature has one value in all samples, so there is nothing to learn from")
+        flag(self.warm_start, "warm_start")
+        integer(self.n_init, "n_init", 1)
+        integer(self.max_iter, "max_iter", 2)
+        integer(self.n_bootstraps, "n_bootstraps", 1)
+        if self.bits is not None:
+            choice(self.bits, "bits", ("bootstrap",))
+
+    def _of_classes(self, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return the weight of each sample's class."""
+        if self.class_weight is None:
+            return np.ones(len(codes))
+        if isinstance(self.class_weight, str):
+            choice(self.class_weight, "class_weight", ("balanced",))
+            share = np.bincount(codes, weights, len(classes)) * len(classes)
+            return (weights.sum() / np.where(share > 0, share, 1.0))[codes]
+        return np.array([self.class_weight.get(one, 1.0) for one in classes.tolist()], np.float64)[codes]
+
+    def _fitted(self, inputs: np.ndarray, shares: np.ndarray) -> Normalizer | None:
+        """Return the normaliser, fitted to the samples; "standard" counts their weights."""
         given = check_normalize(self.normalize)
+        if given == "standard":
+            mean = shares @ inputs
+            return Standardize(mean, 1 / np.sqrt(shares @ (inputs - mean) ** 2))
         normalizer = NORMALIZERS[given] if isinstance(given, str) else given
-        if normalizer is not None and not normalizer.fitted:
-            normalizer = normalizer.fit(inputs[:, self._varies])
-        self._normalizer = normalizer
-        return self._normalised(inputs)
+        return normalizer if normalizer is None or normalizer.fitted else normalizer.fit(inputs)
+
+    def _trained(self, data: Labelled, generator, latent=None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the codes of least loss over several starts, and their latents."""
+        shape, top = (data.rows, data.inputs.shape[1]), level_values(self.levels)[-1]
+        best: tuple = ()
+        for _ in range(self.n_init):
+            seed = int(generator.randint(_SEEDS))
+            start = latent if latent is not None else generator.uniform(-top, top, shape)
+            if self.loss == "squared":
+                self.orbit_ = [
+                    squared.trained(data.inputs, column, self.levels, self.max_iter, seed)
+                    for column in data.targets.T
+                ]
+                signs = [run.signs if self.decode == "last" else run.ergodic_signs for run in self.orbit_]
+                codes, end = np.stack([squared.codes_of(one, self.levels) for one in signs]), None
+            else:
+                run = straight_through(data, self.levels, start, self.max_iter, _BATCH, _RATE, seed)
+                codes = run.last if self.decode == "last" else nearest(run.mean, self.levels)
+                end = run.latent
+            if self.polish:
+                codes = descended(data, codes, self.levels)
+            loss = _headed(data, codes)[2]
+            if not best or loss < best[0]:
+                best = loss, codes, end
+        return best[1:]
+
+    def _same(self, data: Labelled, codes: np.ndarray, samples: int, generator) -> np.ndarray:
+        """Return the smoothed share of bootstraps of the whole training that give each code."""
+        same = np.zeros(codes.shape)
+        for _ in range(self.n_bootstraps):
+            drawn = generator.multinomial(samples, data.shares)
+            again = data._replace(shares=drawn / samples)
+            same += self._trained(again, generator)[0] == codes
+        return (same + 0.5) / (self.n_bootstraps + 1)
+
+    def _logits(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        X = np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        scores = self._normalised(X) @ self.coef_[:, self._varies].T.astype(np.float64)
+        return scores * self.scale_ + self.intercept_
 
     def _normalised(self, inputs: np.ndarray) -> np.ndarray:
         inputs = inputs[:, self._varies]
         return inputs if self._normalizer is None else self._normalizer.apply(inputs)
 
-    def _scores(self, inputs: np.ndarray) -> np.ndarray:
-        """Return z·w for raw inputs (N, n): (N, rows)."""
-        return self._normalised(inputs) @ self.coef_[:, self._varies].T.astype(np.float64)
-
-    def _fit_codes(self, inputs: np.ndarray, labels: np.ndarray, seed: int) -> _Fitted:
-        """Train on normalised inputs (N, n) and decode."""
-        features = inputs.shape[1]
-        bits = self.levels - 1
-        instance = Instance(np.tile(inputs, bits), labels)
-        size = 1 / math.sqrt(features)
-        drawn = np.random.default_rng(seed).normal(scale=size, size=features)
-        apart = (np.arange(bits) - (bits - 1) / 2) * size
-        orbit = train(
-            instance,
-            steps=self.steps,
-            schedule=self.schedule,
-            surrogate=self.surrogate,
-            init=(drawn + apart[:, None]).ravel(),
-            record=(),
-        )
-        found = {"ergodic": orbit.ergodic_signs, "last": orbit.signs, "best": orbit.reference}[self.decode]
-        mean = orbit.ergodic_mean * math.sqrt(instance.n)
-        unsure = np.any(np.abs(mean).reshape(bits, features) < self.margin, axis=0)
-        signs = polished(instance.inputs[:, 0], labels, found) if self.polish else found
-        codes = signs.reshape(bits, features).sum(axis=0, dtype=np.int64)
-        if bits % 2 == 0:
-            codes //= 2
-        if self.undecided == "zero":
-            codes[unsure] = 0
-        return _Fitted(self._spread(codes.astype(np.int8)), self._spread(np.asarray(unsure)), orbit)
-
     def _spread(self, values: np.ndarray) -> np.ndarray:
         """Return values of the features that vary at their places among all."""
-        spread = np.zeros(len(self._varies), values.dtype)
-        spread[self._varies] = values
+        spread = np.zeros((len(values), len(self._varies)), values.dtype)
+        spread[:, self._varies] = values
         return spread
 
 
-def polished(inputs: np.ndarray, labels: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Flip the bit that raises the squared correlation of score and label most, until no flip raises it.
-
-    Slope and intercept are fitted afterwards, so the correlation is what counts. Inputs are (N, n), labels
-    (N,), signs (n,); of equal flips the first is taken.
-    """
-    signs = signs.copy()
-    moved = labels - labels.mean()
-    scores = inputs @ signs.astype(np.float64)
-    reached = _follows(scores, moved)
-    while True:
-        found = [_follows(scores - 2.0 * signs[k] * inputs[:, k], moved) for k in range(len(signs))]
-        best = int(np.argmax(found))
-        if found[best] <= reached * (1 + _GAIN):
-            return signs
-        reached = found[best]
-        scores -= 2.0 * signs[best] * inputs[:, best]
-        signs[best] = -signs[best]
+def _headed(data: Labelled, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the scales, the intercepts and the loss of codes."""
+    scores = data.inputs @ codes.T.astype(np.float64)
+    scale, intercept = heads(scores, data)
+    return scale, intercept, loss_of(scores * scale + intercept, data)
 
 
-def _follows(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the squared correlation with centred labels, up to their variance; 0 if it is negative."""
-    centred = scores - scores.mean()
-    square = centred @ centred
-    return max(centred @ labels, 0.0) ** 2 / square if square > 0 else 0.0
+def _sorted(inputs: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return samples in an order that depends on their values alone."""
+    whole = np.ascontiguousarray(np.column_stack([codes, inputs]) + 0.0)  # no negative zeros
+    order = np.argsort(whole.view(f"V{whole.shape[1] * 8}").ravel(), kind="stable")
+    return inputs[order], codes[order], weights[order]

@@ -122,14 +122,14 @@ def _found(
         leaves = {id(one.variable) for one in origins if hasattr(one, "variable")}
         if not leaves & inputs and not any(_kind(one) in _LOOKUP for one in origins):
             continue  # a weight
-        before = recorder.made.get(source)
+        before = getattr(source[0], "variable", recorder.made.get(source))  # a leaf: an input
+        before = None if before is None else before.detach().reshape(values.shape)
         seen, given = some(values), None if before is None else some(before)
         grid = find_grid(seen, given)
         if grid is None or (given is not None and given.unique().numel() <= seen.unique().numel()):
             continue
         parts.update(passed)
         slope = diagonal(values, GradientEdge(*source))
-        before = None if before is None else before.detach().reshape(values.shape)
         yield QuantisedActivation(name, values.detach(), before, slope, bool(leaves & trained), grid)
 
 

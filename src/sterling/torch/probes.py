@@ -68,10 +68,11 @@ def diagonal(values: torch.Tensor, by: Any) -> torch.Tensor:
     are set to 0. If all are as small as those through a scale that is a mean over n weights, code/n, all are.
     """
     generator = torch.Generator().manual_seed(SEED)
+    wide = torch.promote_types(values.dtype, torch.float32)
 
     def pull(vector: torch.Tensor) -> torch.Tensor:
         (pulled,) = torch.autograd.grad(values, by, vector.to(values), retain_graph=True, allow_unused=True)
-        return torch.zeros_like(values) if pulled is None else pulled.detach().reshape(values.shape)
+        return torch.zeros_like(values) if pulled is None else pulled.reshape(values.shape).to(wide)
 
     half = torch.rand(values.shape, generator=generator) < 0.5
     mixed = half * torch.randn(values.shape, generator=generator)
@@ -84,14 +85,14 @@ def diagonal(values: torch.Tensor, by: Any) -> torch.Tensor:
             unit = torch.zeros(values.numel())
             unit[index] = 1
             found[number] = pull(unit.reshape(values.shape)).flatten()[index]
-        return found.to(values)
+        return found.to(values.device, wide)
 
     if values.numel() <= _ALL:
         return single(list(range(values.numel()))).reshape(values.shape)
-    total, squares = torch.zeros_like(values), torch.zeros_like(values)
+    total, squares = (torch.zeros_like(values, dtype=wide) for _ in range(2))
     for _ in range(_VECTORS):
         signs = torch.randint(0, 2, values.shape, generator=generator) * 2.0 - 1
-        found = pull(signs) * signs.to(values)
+        found = pull(signs) * signs.to(values.device)
         total, squares = total + found, squares + found**2
     mean = total / _VECTORS
     error = ((squares / _VECTORS - mean**2).clamp_min(0) / _VECTORS).sqrt()

@@ -10,16 +10,18 @@ import sterling as st
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sterling.learn import StraightThroughClassifier
-from sterling.learn.classifier import polished
+from sterling.learn.training import Labelled, descended, heads, loss_of
 
-SHORT = 300  # steps that do for what is no matter of quality
+SHORT = 200  # steps that do for what is no matter of quality
 
 
-@parametrize_with_checks([StraightThroughClassifier(steps=2_000)])
+@parametrize_with_checks([StraightThroughClassifier(max_iter=600)])
 def test_the_contract_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -29,102 +31,191 @@ def data():
     return st.Problem(n=20, samples=300).draw(seed=0)
 
 
-@pytest.mark.parametrize("decode", ["ergodic", "last", "best"])
-def test_the_teacher_is_found(data, decode):
+@pytest.mark.parametrize("loss", ["log", "squared"])
+@pytest.mark.parametrize("decode", ["average", "last"])
+def test_the_teacher_is_found(data, loss, decode):
     inputs = data.inputs[:, 0]
-    found = StraightThroughClassifier(decode=decode, normalize=None, polish=False).fit(inputs, data.labels)
-    assert found.orbit_.certified
+    found = StraightThroughClassifier(loss=loss, decode=decode, normalize=None, random_state=0)
+    found.fit(inputs, data.labels)
     np.testing.assert_array_equal(found.coef_[0], data.teacher)
     np.testing.assert_array_equal(found.predict(inputs), data.labels)
+    if loss == "squared":
+        assert found.orbit_[0].certified
 
 
+@pytest.mark.parametrize("loss", ["log", "squared"])
 @pytest.mark.parametrize(
     "levels, expected",
     [(2, [-1, 1]), (3, [-1, 0, 1]), (4, [-3, -1, 1, 3]), (5, [-2, -1, 0, 1, 2])],
 )
-def test_weights_have_the_levels_that_were_asked_for(data, levels, expected):
-    found = StraightThroughClassifier(levels=levels, polish=False).fit(data.inputs[:, 0], data.labels)
+def test_weights_have_the_levels_that_were_asked_for(data, loss, levels, expected):
+    found = StraightThroughClassifier(levels, loss=loss, polish=False, random_state=0)
+    found.fit(data.inputs[:, 0], data.labels)
     assert set(found.coef_.ravel()) <= set(expected)
-    assert set(found.coef_.ravel()) & {expected[0], expected[-1]}
+    assert len(set(found.coef_.ravel())) > 1
 
 
 def test_three_levels_find_weights_that_are_zero():
     generator = np.random.default_rng(1)
     inputs = generator.normal(size=(2_000, 12))
     weights = np.array([1, -1, 0, 1, 0, 0, -1, 1, 0, -1, 1, 0])
-    labels = inputs @ weights > 0
-    found = StraightThroughClassifier(levels=3, normalize=None).fit(inputs, labels)
+    found = StraightThroughClassifier(3, normalize=None, random_state=0).fit(inputs, inputs @ weights > 0)
     np.testing.assert_array_equal(found.coef_[0], weights)
 
 
-def test_bits_say_the_weights():
+def test_bits_say_the_codes_and_do_not_follow_the_settings():
     inputs, labels = load_digits(n_class=3, return_X_y=True)
-    for levels in (2, 3, 4):
-        found = StraightThroughClassifier(levels=levels, steps=SHORT, polish=False).fit(inputs, labels)
+    inputs = inputs[:, inputs.std(axis=0) > 0]
+    for levels, values in ((2, [-1, 1]), (3, [-1, 0, 1]), (4, [-3, -1, 1, 3])):
+        found = StraightThroughClassifier(levels, max_iter=SHORT, random_state=0).fit(inputs, labels)
         bits, n = found.to_bits(), inputs.shape[1]
-        values = found._values()
-        planes = len(values) - 1
-        assert bits.shape == (3, planes * -(-n // 8))
+        assert bits.shape == (3, (levels - 1) * -(-n // 8))
         assert bits.dtype == np.uint8
-        unpacked = np.unpackbits(bits.reshape(3, planes, -1), axis=2, count=n)
+        unpacked = np.unpackbits(bits.reshape(3, levels - 1, -1), axis=2, count=n)
         np.testing.assert_array_equal(np.array(values)[unpacked.sum(axis=1)], found.coef_)
-
-
-def test_undecided_weights_can_be_zero():
-    noisy = st.Problem(n=24, samples=60, noise=1.0).draw(seed=3)
-    inputs, labels = noisy.inputs[:, 0], noisy.labels > np.median(noisy.labels)
-    found = StraightThroughClassifier(undecided="zero", steps=SHORT, polish=False).fit(inputs, labels)
-    assert found.undecided_.any()
-    np.testing.assert_array_equal(found.coef_ == 0, found.undecided_)
-    assert found.to_bits().shape == (1, 6)  # two planes of three bytes: a weight has three values now
+        np.testing.assert_array_equal(found.set_params(levels=7).to_bits(), bits)
 
 
 def test_constant_features_get_no_weight(data):
     inputs = np.insert(data.inputs[:, 0], 7, 2.5, axis=1)
-    found = StraightThroughClassifier(steps=SHORT).fit(inputs, data.labels)
-    plain = StraightThroughClassifier(steps=SHORT).fit(data.inputs[:, 0], data.labels)
+    settings = {"max_iter": SHORT, "random_state": 0, "bits": "bootstrap", "n_bootstraps": 3}
+    found = StraightThroughClassifier(**settings).fit(inputs, data.labels)
+    plain = StraightThroughClassifier(**settings).fit(data.inputs[:, 0], data.labels)
     assert found.coef_[0, 7] == 0
+    assert found.undecided_[0, 7]
     np.testing.assert_array_equal(np.delete(found.coef_, 7, axis=1), plain.coef_)
     np.testing.assert_array_equal(found.predict(inputs), plain.predict(data.inputs[:, 0]))
 
 
-def test_the_same_seed_gives_the_same_model(data):
-    twice = [
-        clone(StraightThroughClassifier(steps=SHORT, random_state=5)).fit(data.inputs[:, 0], data.labels)
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(twice[0].coef_, twice[1].coef_)
-    np.testing.assert_array_equal(twice[0].orbit_.latent, twice[1].orbit_.latent)
+def test_the_same_seed_gives_the_same_model_in_any_order_of_the_samples(data):
+    inputs, labels = data.inputs[:, 0], data.labels
+    order = np.random.default_rng(0).permutation(len(labels))
+    first = StraightThroughClassifier(max_iter=SHORT, random_state=5).fit(inputs, labels)
+    again = clone(first).fit(inputs[order], labels[order])
+    np.testing.assert_array_equal(first.coef_, again.coef_)
+    np.testing.assert_array_equal(first.scale_, again.scale_)
 
 
-def test_decoding_the_average_is_worth_it_on_digits():
-    """Fixed data and seeds; last and average differ by 14 points where this was written."""
-    inputs, labels = load_digits(return_X_y=True)
-    scores = {
-        decode: StraightThroughClassifier(decode=decode, polish=False, steps=5_000)
-        .fit(inputs[::2], labels[::2])
-        .score(inputs[1::2], labels[1::2])
-        for decode in ("ergodic", "last")
-    }
-    assert scores["ergodic"] > scores["last"] + 0.05
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_weight_of_two_equals_two_copies(classes):
+    inputs, labels = load_digits(n_class=classes, return_X_y=True)
+    weights = np.random.default_rng(0).integers(0, 3, len(labels))
+    settings = {"max_iter": SHORT, "random_state": 0}
+    weighted = StraightThroughClassifier(**settings).fit(inputs, labels, weights)
+    copied = StraightThroughClassifier(**settings)
+    copied.fit(np.repeat(inputs, weights, axis=0), np.repeat(labels, weights))
+    np.testing.assert_array_equal(weighted.coef_, copied.coef_)
+    np.testing.assert_allclose(weighted.decision_function(inputs), copied.decision_function(inputs))
 
 
-def test_polishing_ends_where_no_flip_helps():
-    """Against the obvious way: correlations by NumPy, one flip after the other."""
+def test_balanced_classes_have_equal_weight():
+    inputs, labels = load_breast_cancer(return_X_y=True)
+    settings = {"max_iter": SHORT, "random_state": 0}
+    share = np.bincount(labels)[labels]
+    balanced = StraightThroughClassifier(class_weight="balanced", **settings).fit(inputs, labels)
+    by_hand = StraightThroughClassifier(**settings).fit(inputs, labels, 1 / share)
+    np.testing.assert_array_equal(balanced.coef_, by_hand.coef_)
+    np.testing.assert_allclose(balanced.scale_, by_hand.scale_)
+    given = StraightThroughClassifier(
+        class_weight={0: 1 / share[labels == 0][0], 1: 1 / share[labels == 1][0]}
+    )
+    np.testing.assert_array_equal(given.set_params(**settings).fit(inputs, labels).coef_, by_hand.coef_)
+
+
+def test_a_warm_start_begins_at_the_latents_of_the_fit_before(data):
+    inputs, labels = data.inputs[:, 0], data.labels
+    found = StraightThroughClassifier(max_iter=2, polish=False, warm_start=True, random_state=0)
+    start = found.fit(inputs, labels)._latent
+    moved = found.fit(inputs, labels)._latent
+    assert np.abs(moved - start).max() < 0.05  # two steps of Adam at a rate of 0.01
+    assert np.abs(clone(found).set_params(random_state=1).fit(inputs, labels)._latent - start).max() > 0.5
+
+
+def test_probabilities_are_those_of_the_logits():
+    inputs, labels = load_wine(return_X_y=True)
+    found = StraightThroughClassifier(max_iter=SHORT, random_state=0).fit(inputs, labels)
+    logits = found.decision_function(inputs * 1e3)  # far outside: nothing overflows
+    shares = found.predict_proba(inputs * 1e3)
+    assert np.isfinite(logits).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_array_equal(found.classes_[shares.argmax(axis=1)], found.predict(inputs * 1e3))
+
+
+def test_heads_are_those_of_logistic_regression():
+    inputs, labels = load_breast_cancer(return_X_y=True)
+    score = ((inputs - inputs.mean(axis=0)) / inputs.std(axis=0)).mean(axis=1, keepdims=True)
+    sample = Labelled(score, labels[:, None].astype(float), np.full(len(labels), 1 / len(labels)))
+    scale, intercept = heads(score, sample)
+    spread = score.std()
+    other = LogisticRegression(C=1 / (1e-4 * len(labels)), tol=1e-10).fit(score / spread, labels)
+    np.testing.assert_allclose(scale * spread, other.coef_[0], rtol=1e-3)
+    np.testing.assert_allclose(intercept, other.intercept_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_descent_lowers_the_loss_and_ends_where_its_best_candidate_does_not(rows):
     generator = np.random.default_rng(0)
-    inputs = generator.normal(size=(50, 8))
-    labels = generator.normal(size=50)
-    start = generator.choice(np.array([-1, 1], np.int8), 8)
+    inputs, classes = generator.normal(size=(60, 8)), generator.integers(0, max(rows, 2), 60)
+    targets = np.eye(max(rows, 2))[classes]
+    sample = Labelled(inputs, targets[:, -rows:], np.full(60, 1 / 60))
+    start = generator.choice(np.array([-1, 1], np.int8), (rows, 8))
 
-    def follows(signs):
-        return max(np.corrcoef(inputs @ signs, labels)[0, 1], 0) ** 2
+    def loss(codes):
+        scores = inputs @ codes.T.astype(float)
+        scale, intercept = heads(scores, sample)
+        return loss_of(scores * scale + intercept, sample)
 
-    signs = polished(inputs, labels, start)
-    assert follows(signs) > follows(start)
-    for k in range(8):
-        flipped = signs.copy()
-        flipped[k] = -flipped[k]
-        assert follows(flipped) <= follows(signs) + 1e-8
+    found = descended(sample, start, 2)
+    assert loss(found) < loss(start)
+    better = 0
+    for row in range(rows):
+        for k in range(8):
+            flipped = found.copy()
+            flipped[row, k] *= -1
+            better += loss(flipped) < loss(found) - 1e-3
+    assert better <= 1  # candidates are ranked by an expansion, with the heads as they are
+
+
+def test_it_is_close_to_the_best_of_the_simple_ways():
+    """Fixed data and splits: signs of a logistic regression with the same descent lose or win by 2 points."""
+    for load, least in ((load_breast_cancer, 0.94), (load_wine, 0.93)):
+        inputs, labels = load(return_X_y=True)
+        scores, rivals = [], []
+        for train, test in StratifiedShuffleSplit(3, test_size=0.3, random_state=0).split(inputs, labels):
+            found = StraightThroughClassifier(random_state=0).fit(inputs[train], labels[train])
+            scores.append(found.score(inputs[test], labels[test]))
+            unit = (inputs - inputs[train].mean(axis=0)) / inputs[train].std(axis=0)
+            signs = np.sign(LogisticRegression(max_iter=1000).fit(unit[train], labels[train]).coef_)
+            head = LogisticRegression().fit(unit[train] @ signs.T, labels[train])
+            rivals.append(head.score(unit[test] @ signs.T, labels[test]))
+        assert np.mean(scores) > max(least, np.mean(rivals) - 0.02)
+
+
+def test_bits_of_a_teacher_are_right_where_they_are_decided():
+    """Fixed seeds. Of 5 data sets with 20 bits most are decided, and at most 5 % of those are wrong."""
+    decided, wrong = 0, 0
+    for seed in range(5):
+        drawn = st.Problem(n=20, samples=150, noise=0.5).draw(seed=seed)
+        labels = drawn.labels > 0.5
+        found = StraightThroughClassifier(
+            bits="bootstrap", n_bootstraps=40, max_iter=300, normalize=None, random_state=seed
+        ).fit(drawn.inputs[:, 0], labels)
+        sure = ~found.undecided_[0]
+        decided += sure.sum()
+        wrong += (found.coef_[0] != drawn.teacher)[sure].sum()
+    assert decided > 25
+    assert wrong <= 0.05 * decided
+
+
+def test_of_pure_noise_few_bits_are_decided():
+    """Fixed seeds; 15 of 120 bits are too many with probability .02 if the share is 7 %."""
+    decided = 0
+    for seed in range(4):
+        generator = np.random.default_rng(seed)
+        inputs, labels = generator.normal(size=(200, 30)), generator.integers(0, 2, 200)
+        settings = {"bits": "bootstrap", "n_bootstraps": 40, "max_iter": 300, "random_state": seed}
+        decided += (~StraightThroughClassifier(**settings).fit(inputs, labels).undecided_).sum()
+    assert decided < 15
 
 
 @pytest.mark.parametrize(
@@ -132,11 +223,14 @@ def test_polishing_ends_where_no_flip_helps():
     [
         ({"levels": 1}, "levels"),
         ({"levels": 2.0}, "levels"),
+        ({"loss": "hinge"}, "loss"),
         ({"decode": "mean"}, "decode"),
-        ({"undecided": "drop"}, "undecided"),
         ({"polish": 1}, "polish"),
-        ({"margin": 2}, "margin"),
+        ({"bits": "wald"}, "bits"),
+        ({"n_init": 0}, "n_init"),
         ({"normalize": "standart"}, "normalize"),
+        ({"class_weight": "even"}, "class_weight"),
+        ({"loss": "squared", "class_weight": "balanced"}, "takes no weights"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(data, settings, cause):
@@ -148,5 +242,7 @@ def test_data_that_cannot_be_used():
     inputs = np.random.default_rng(0).normal(size=(20, 6))
     with pytest.raises(st.InputError, match="one class"):
         StraightThroughClassifier().fit(inputs, np.zeros(20))
-    with pytest.raises(st.InputError, match="nothing to learn"):
+    with pytest.raises(st.InputError, match="one value in all samples"):
         StraightThroughClassifier().fit(np.ones((20, 6)), np.arange(20) % 2)
+    with pytest.raises(st.InputError, match="only one class has weights"):
+        StraightThroughClassifier().fit(inputs, np.arange(20) % 2, np.arange(20) % 2)

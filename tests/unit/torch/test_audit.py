@@ -464,6 +464,16 @@ def test_the_share_of_cut_activations_is_that_of_a_one_hot_jacobian(name, rows, 
     assert row.other_clamp == pytest.approx(other, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_quantiser_may_change_the_shape(dtype):
+    tokens = BATCH[:6].reshape(2, 3, fw.WIDTH).to(dtype)
+    inner = Activation(lambda x: per_token(x.view(-1, fw.WIDTH)).view(x.shape))
+    (row,) = stt.audit(nn.Sequential(nn.Linear(fw.WIDTH, fw.WIDTH), inner).to(dtype), tokens).rows
+    assert (row.weights, row.levels) == (6 * fw.WIDTH, 15)
+    with stt.ClampGradient(1):
+        assert stt.audit(nn.Sequential(inner.to(dtype)), tokens).rows[0].no_gradient == 0
+
+
 def test_the_clamp_of_rounded_activations_is_a_defect():
     for name, defect in [("clamp of rounded", True), ("per token", True), ("clamp before rounding", False)]:
         with stt.ClampGradient(1):
