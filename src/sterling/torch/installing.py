@@ -25,9 +25,7 @@ _FIXED = ("scaling_impl", "zero_point_impl", "pre_scaling_impl", "pre_zero_point
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
 _SURE = 0.2  # units from the level: no nearer to another one
-#: Sizes that are tried for a largest latent half-way between two levels, and their distance in last places.
-#: Rounding decides the level.
-_PLACES, _SPREAD = 64, 101
+_PLACES = 64  # sizes that are tried for a largest latent half-way between two levels: rounding decides
 
 
 def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> str:
@@ -52,6 +50,7 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
     if search.succeeds() and not any(_changes_when_converted(layer) for layer in weight.modules):
         return "latents"
     best, done = search.trial, search.done
+    weight.latent.data.copy_(start[0])
     for one in weight._factors:  # of LoRA
         one.data.zero_()
     if weight._factors and search.succeeds():
@@ -101,7 +100,7 @@ class _Search:
     """The search for latents that give values of a weight; each group that shares a scale has its own."""
 
     def __init__(self, weight: QuantisedWeight, values: torch.Tensor):
-        self.weight, self.order = weight, _groups(weight)
+        self.weight, (self.axis, self.groups) = weight, _groups(weight)
         self.wanted = self.rows(values)
         self.unit = unit = self.rows(weight.scale().abs().expand(values.shape))
         error = _ERROR if values.dtype == torch.float32 else _ERROR_HALF
@@ -109,7 +108,7 @@ class _Search:
 
     def rows(self, one: torch.Tensor) -> torch.Tensor:
         """Return a tensor with a row for each group."""
-        return one.flatten()[self.order].to(self.weight.latent.dtype)
+        return one.to(self.weight.latent.dtype).transpose(0, self.axis).reshape(self.groups, -1)
 
     def right(self) -> torch.Tensor:
         """Return which of the present values are the wanted ones."""
@@ -121,7 +120,7 @@ class _Search:
 
     def succeeds(self) -> bool:
         """Set latents that give the values, and return whether there are any."""
-        self.trial, self.done = self.wanted, torch.zeros_like(self.order[:, :1], dtype=torch.bool)
+        self.trial, self.done = self.wanted, torch.zeros_like(self.wanted[:, :1], dtype=torch.bool)
         for other in self._latents():
             self.trial = torch.where(self.done, self.trial, other)
             self.put(self.trial)
@@ -132,7 +131,8 @@ class _Search:
 
     def put(self, rows: torch.Tensor) -> None:
         """Set the latents."""
-        self.weight.latent.data.view(-1)[self.order.flatten()] = rows.flatten()
+        latent = self.weight.latent.data.transpose(0, self.axis)
+        latent.copy_(rows.reshape(latent.shape))
 
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
@@ -149,7 +149,7 @@ class _Search:
         yield wanted.clamp(-largest, largest).scatter(1, top, largest)  # scale: the largest size
         halfway = ((largest / self.unit[:, :1]) % 1 - 0.5).abs() < _ERROR
         for place in range(_PLACES if bool(halfway.any()) else 1):  # it may lie half-way between two levels
-            tried = largest * (1 + place * _SPREAD * torch.finfo(first.dtype).eps)
+            tried = largest * (1 + place * _ERROR / _PLACES)
             yield wanted.clamp(-tried, tried).scatter(1, bottom, -tried)
         yield wanted.scatter(1, top, wanted.gather(1, top) * _ratio(wanted, seen).gather(1, top))
         yield wanted.scatter(1, top, most).scatter(1, bottom, least)  # scale: from the least to the largest
@@ -163,15 +163,15 @@ def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
     return torch.where(below != 0, above / below, 1)
 
 
-def _groups(weight: QuantisedWeight) -> torch.Tensor:
-    """Return the indices of the weights that share a scale: a row for each group."""
+def _groups(weight: QuantisedWeight) -> tuple[int, int]:
+    """Return the axis along which scales differ, and their number; 0 for groups along the last axis."""
     scale, size = weight.scale(), weight.shape.numel()
-    every = torch.arange(size, device=scale.device)
+    scale = scale.reshape([1] * (len(weight.shape) - scale.ndim) + list(scale.shape))
     if scale.numel() == size > 1:
         ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
-        return every.view(-1, math.gcd(size, *ends.tolist()))
-    index = torch.arange(scale.numel(), device=scale.device).view(scale.shape).expand(weight.shape)
-    return index.flatten().argsort(stable=True).view(scale.numel(), -1)
+        return 0, size // math.gcd(size, *ends.tolist())
+    axes = [axis for axis in range(scale.ndim) if scale.shape[axis] > 1]
+    return (axes[0], scale.shape[axes[0]]) if len(axes) == 1 else (0, 1)
 
 
 def _fix_range(layer: Any) -> bool:
