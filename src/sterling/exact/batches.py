@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from sterling.exact.machine import ADDED, _choose, _Codes, _element
+from sterling.exact.machine import ADDED, _choose, _Codes, _eights, _element, _pair_products, _shuffled
 
 #: Rows that `preactivate` takes at a time; lists and results have room for as many.
 TAKEN = 16
@@ -26,30 +26,23 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
 
     def generate(context, builder, signature, args):
         word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
-        codes, parts, wide = (
-            ir.VectorType(half, ADDED),
-            ir.VectorType(word, TAKEN),
-            ir.VectorType(word, ADDED),
-        )
+        codes, parts = ir.VectorType(half, ADDED), ir.VectorType(word, TAKEN)
+        wide = ir.VectorType(word, ADDED)
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
         stride = builder.extract_value(matrix.strides, 0)
         width = builder.extract_value(matrix.shape, 1)
         start = builder.ptrtoint(matrix.data, long)
         paired = "+avx512bw" in context.codegen().magic_tuple()[2]
 
-        def shuffled(one, two, order):
-            return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(word, len(order)), order))
-
         def load(address):
             return builder.load(builder.inttoptr(address, codes.as_pointer()), align=2)
 
         def product(row, weight):
             if paired:
-                name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(parts, [codes, codes])
-                multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-                return builder.call(multiply, [row, weight])
+                return _pair_products(builder, row, weight)
             both = builder.mul(builder.sext(row, wide), builder.sext(weight, wide))
-            return builder.add(*(shuffled(both, both, list(range(h, h + TAKEN))) for h in (0, TAKEN)))
+            halves = (list(range(first, first + TAKEN)) for first in (0, TAKEN))
+            return builder.add(*(_shuffled(builder, both, both, half) for half in halves))
 
         addresses, totals = [], []
         for i in range(TAKEN):
@@ -72,7 +65,9 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
             evens = [b + i + r for b in blocks for r in (0, TAKEN) for i in range(size)]
             odds = [e + size for e in evens]
             pairs = zip(sums[::2], sums[1::2], strict=True)
-            sums = [builder.add(shuffled(a, b, evens), shuffled(a, b, odds)) for a, b in pairs]
+            sums = [
+                builder.add(*(_shuffled(builder, *pair, order) for order in (evens, odds))) for pair in pairs
+            ]
             size *= 2
         result = builder.sext(sums[0], ir.VectorType(long, TAKEN))
         target = _element(context, builder, signature, 4, (args[4], args[2]))
@@ -91,13 +86,8 @@ def _add_rows(typing_context, rows, listed, weights, first, last, sums):
         width = builder.extract_value(codes.matrix.shape, 1)
         wide = ir.VectorType(codes.long, ADDED)
         with cgutils.for_range_slice(builder, codes.long(0), width, codes.long(ADDED)) as (column, _):
-            slots = [cgutils.alloca_once(builder, part.type) for part in codes.nothing()]
-            for slot, part in zip(slots, codes.nothing(), strict=True):
-                builder.store(part, slot)
-            with cgutils.for_range_slice(builder, args[3], args[4], codes.long(2)) as (index, _):
-                totals = codes.add_pair([builder.load(slot) for slot in slots], index, column)
-                for slot, total in zip(slots, totals, strict=True):
-                    builder.store(total, slot)
+            slots = codes.slots()
+            codes.add_rows([slots], [column], args[3], args[4])
             total = builder.sext(codes.ordered([builder.load(slot) for slot in slots]), wide)
             address = _element(context, builder, signature, 5, (args[5], column))
             address = builder.bitcast(address, wide.as_pointer())
@@ -112,17 +102,8 @@ def _at_least(typing_context, values, bounds, start):
     """Bit i of the result says whether values[start + i] ≥ bounds[start + i], for eight entries."""
 
     def generate(context, builder, signature, args):
-        lanes = ir.VectorType(ir.DoubleType(), 8)
-        value, bound = (
-            builder.load(
-                builder.bitcast(
-                    _element(context, builder, signature, position, (args[position], args[2])),
-                    lanes.as_pointer(),
-                ),
-                align=8,
-            )
-            for position in (0, 1)
-        )
+        addresses = _eights(context, builder, signature, args, args[2])
+        value, bound = (builder.load(address, align=8) for address in addresses)
         bits = builder.bitcast(builder.fcmp_ordered(">=", value, bound), ir.IntType(8))
         return builder.zext(bits, ir.IntType(64))
 

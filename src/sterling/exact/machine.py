@@ -115,23 +115,36 @@ def _prefetch(typing_context, rows, row, offset):
     return types.void(rows, types.int64, types.int64), generate
 
 
+def _eights(context, builder, signature, args, start):
+    """Return the addresses of the eight doubles from ``start`` on in the first two array arguments."""
+    lanes = ir.VectorType(ir.DoubleType(), 8).as_pointer()
+    entries = (_element(context, builder, signature, i, (args[i], start)) for i in (0, 1))
+    return [builder.bitcast(entry, lanes) for entry in entries]
+
+
+def _shuffled(builder, one, two, order):
+    """Return lanes of two vectors, joined, in a new order."""
+    return builder.shuffle_vector(one, two, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+
+def _pair_products(builder, one, two):
+    """Return the 16 sums of two neighbouring products of 32 codes, by AVX-512BW."""
+    kind = ir.FunctionType(ir.VectorType(ir.IntType(32), 16), [one.type, two.type])
+    name = "llvm.x86.avx512.pmaddw.d.512"
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, [one, two])
+
+
 @intrinsic
 def _subtract_and_compare(typing_context, target, source, factor, start):
     """Eight lanes of target −= factor·source (two roundings); bit i says that lane i crossed zero."""
 
     def generate(context, builder, signature, args):
         lanes, bits = ir.VectorType(ir.DoubleType(), 8), ir.VectorType(ir.IntType(1), 8)
-        address, other = (
-            builder.bitcast(
-                _element(context, builder, signature, position, (args[position], args[3])), lanes.as_pointer()
-            )
-            for position in (0, 1)
-        )
+        address, other = _eights(context, builder, signature, args, args[3])
         before = builder.load(address, align=8)
         spread = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[2], ir.IntType(32)(0))
-        spread = builder.shuffle_vector(
-            spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), 8), [0] * 8)
-        )
+        spread = _shuffled(builder, spread, spread, [0] * 8)
         after = builder.fsub(before, builder.fmul(spread, builder.load(other, align=8)))
         builder.store(after, address, align=8)
         zero = ir.Constant(lanes, [0.0] * 8)
@@ -150,21 +163,12 @@ def _largest_ratio(typing_context, top, bottom, start):
 
     def generate(context, builder, signature, args):
         lanes = ir.VectorType(ir.DoubleType(), 8)
-        above, below = (
-            builder.load(
-                builder.bitcast(
-                    _element(context, builder, signature, position, (args[position], args[2])),
-                    lanes.as_pointer(),
-                ),
-                align=8,
-            )
-            for position in (0, 1)
-        )
+        addresses = _eights(context, builder, signature, args, args[2])
+        above, below = (builder.load(address, align=8) for address in addresses)
         zero = builder.fcmp_ordered("==", below, ir.Constant(lanes, [0.0] * 8))
         ratio = builder.select(zero, ir.Constant(lanes, [float("inf")] * 8), builder.fdiv(above, below))
         for half in (4, 2, 1):
-            order = ir.Constant(ir.VectorType(ir.IntType(32), 8), [(i + half) % 8 for i in range(8)])
-            other = builder.shuffle_vector(ratio, ratio, order)
+            other = _shuffled(builder, ratio, ratio, [(i + half) % 8 for i in range(8)])
             ratio = builder.select(builder.fcmp_ordered(">", ratio, other), ratio, other)
         return builder.extract_element(ratio, ir.IntType(32)(0))
 
@@ -207,14 +211,10 @@ class _Codes:
             _ask(self.builder, self.builder.add(address, self.long(2 * ahead)), 3)
         return self.builder.load(self.builder.inttoptr(address, self.codes.as_pointer()), align=2)
 
-    def shuffled(self, one, two, order):
-        order = ir.Constant(ir.VectorType(self.word, len(order)), order)
-        return self.builder.shuffle_vector(one, two, order)
-
     def spread(self, scalar, lanes):
         kind = ir.VectorType(scalar.type, lanes)
         single = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, self.word(0))
-        return self.shuffled(single, single, [0] * lanes)
+        return _shuffled(self.builder, single, single, [0] * lanes)
 
     def nothing(self):
         """Return empty sums."""
@@ -232,15 +232,25 @@ class _Codes:
                 weight = self.spread(builder.sext(weight, self.word), ADDED)
                 total = builder.add(total, builder.mul(builder.sext(row, self.products), weight))
             return [total]
-        name, kind = "llvm.x86.avx512.pmaddw.d.512", ir.FunctionType(self.parts, [self.codes, self.codes])
-        multiply = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
         pair = builder.bitcast(self.spread(self.entry(2, index, self.word), 16), self.codes)
         added = []
         for half, total in enumerate(totals):  # interleaving takes one half of each 128 bits
             order = [e + 4 * half + k + r for e in range(0, ADDED, 8) for k in range(4) for r in (0, ADDED)]
-            product = builder.call(multiply, [self.shuffled(rows[0], rows[1], order), pair])
+            product = _pair_products(builder, _shuffled(builder, rows[0], rows[1], order), pair)
             added.append(builder.add(total, product))
         return added
+
+    def slots(self):
+        """Return memory for sums, which are zero."""
+        return [cgutils.alloca_once_value(self.builder, total) for total in self.nothing()]
+
+    def add_rows(self, sums, columns, first, last, ahead=0):
+        """Add the listed rows first … last, an even number, to sums in memory, each from its column on."""
+        with cgutils.for_range_slice(self.builder, first, last, self.long(2)) as (index, _):
+            for slots, column in zip(sums, columns, strict=True):
+                totals = self.add_pair([self.builder.load(slot) for slot in slots], index, column, ahead)
+                for slot, total in zip(slots, totals, strict=True):
+                    self.builder.store(total, slot)
 
     def ordered(self, totals):
         """Return the 32 sums in the order of the codes."""
@@ -248,7 +258,7 @@ class _Codes:
             return totals[0]
         eights = range(0, ADDED, 8)
         order = [e // 2 + 16 * half + k for e in eights for half in (0, 1) for k in range(4)]
-        return self.shuffled(totals[0], totals[1], order)
+        return _shuffled(self.builder, totals[0], totals[1], order)
 
     def sums_at(self, position, index):
         """Return the address of 32 sums in the array that is argument ``position``."""
@@ -302,13 +312,6 @@ def _marker(windows):
             def constant(value):
                 return codes.spread(builder.trunc(value, codes.word), ADDED)
 
-            def run(first, last, sums):
-                with cgutils.for_range_slice(builder, first, last, codes.long(2)) as (index, _):
-                    for slots, column in zip(sums, starts, strict=True):
-                        totals = codes.add_pair([builder.load(slot) for slot in slots], index, column, _AHEAD)
-                        for slot, total in zip(slots, totals, strict=True):
-                            builder.store(total, slot)
-
             def sides(values):
                 positive = builder.icmp_signed(">", values, ir.Constant(codes.products, None))
                 if not windows:
@@ -320,19 +323,14 @@ def _marker(windows):
                 return [positive, inside]
 
             starts = [builder.add(args[5], codes.long(half * ADDED)) for half in (0, 1)]
-            sums = []
-            for _ in starts:
-                slots = [cgutils.alloca_once(builder, total.type) for total in codes.nothing()]
-                for slot, total in zip(slots, codes.nothing(), strict=True):
-                    builder.store(total, slot)
-                sums.append(slots)
+            sums = [codes.slots() for _ in starts]
             values = [builder.load(codes.sums_at(6, start), align=4) for start in starts]
-            run(codes.long(0), args[3], sums)
+            codes.add_rows(sums, starts, codes.long(0), args[3], _AHEAD)
             known = []
             for half in (0, 1):
                 total = codes.ordered([builder.load(slot) for slot in sums[half]])
                 known.append(sides(builder.add(builder.add(values[half], total), constant(args[8]))))
-            run(args[3], args[4], sums)
+            codes.add_rows(sums, starts, args[3], args[4], _AHEAD)
             words = []
             for half in (0, 1):
                 total = codes.ordered([builder.load(slot) for slot in sums[half]])

@@ -25,7 +25,7 @@ from sterling.torch.hooks import groups_of
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
 from sterling.torch.rounding import CodeReader
 from sterling.torch.taps import in_one_sentence, unwrapped
-from sterling.torch.weights import find
+from sterling.torch.weights import Codes, NothingFound, find
 
 NOTABLE = 0.01  # least share of weights without gradient that is a defect
 BY_DESIGN = 0.02  # largest tail that a grid clips by design
@@ -53,7 +53,7 @@ WHY_OF_ACTIVATIONS = {
 def audit(
     model: nn.Module | Callable[..., Any],
     example: Any = None,
-    codes: Callable[[str, nn.Parameter], torch.Tensor | None] | None = None,
+    codes: Codes | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     bits: int | None = None,
 ) -> Audit:
@@ -72,8 +72,8 @@ def audit(
     example : Tensor, tuple or dict, optional
         Arguments for the model, to find activations, and weights of unknown quantisers. For a single
         quantiser: latents; by default Gaussian ones of standard deviation 0.1.
-    codes : function of (name, parameter), optional
-        Function for quantisers that `find` does not know; see `find`.
+    codes : function of (name, parameter), or dict of functions, optional
+        For quantisers that `find` does not know; see `find`.
     optimizer : Optimizer, optional
         The optimiser; the audit checks that it moves the latents. Needed for PARQ, whose optimiser holds the
         quantiser.
@@ -118,13 +118,13 @@ def audit(
     if not callable(model):
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
     # A module without a matrix of parameters is a quantiser, not a model.
-    if not isinstance(model, nn.Module) or not any(one.ndim > 1 for one in model.parameters()):
+    if not isinstance(model, nn.Module) or not (codes or any(one.ndim > 1 for one in model.parameters())):
         return Audit([_examined(_handle(model, example))])
     activations = [] if example is None else _of_activations(unwrapped(model), example)
     rows = []
     try:
         weights = find(model, example, codes, optimizer)
-    except InputError:
+    except NothingFound:
         if not activations:
             raise
         weights = []
@@ -284,19 +284,23 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
 
 
 def _untried(weight: QuantisedWeight) -> AuditFinding | None:
+    latent = weight.latent.detach()
+    if (
+        weight.framework == "discovery"
+        and latent.is_floating_point()
+        and torch.equal(weight.values(), latent)
+    ):
+        words = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
+        return AuditFinding("no quantiser", words, False)
     if weight.stored:
         words = "its codes are stored and it has no latents, so there is no gradient to check"
         return AuditFinding("codes are stored", words, False)
-    latent = weight.latent.detach()
     if not bool(latent.isfinite().all()):
         words = "its latents are not finite, so it cannot be audited: the training has diverged"
         return AuditFinding("latents are not finite", words, True)
     if weight.framework == "codes":
         words = "only its codes are known, so its gradient was not checked: give an example input instead"
         return AuditFinding("only codes are known", words, False)
-    if weight.framework == "discovery" and torch.equal(weight.values(), latent):
-        words = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
-        return AuditFinding("no quantiser", words, False)
     return None
 
 

@@ -50,6 +50,15 @@ class Verification(Report):
     ----------
     rows : list of TensorCheck
         One for each quantised tensor and each place of the artefact that holds it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> model = stt.binarize(torch.nn.Linear(4, 3), levels=3)
+    >>> found = stt.verify(model, torch.nn.Linear(4, 3))
+    >>> found.ok, len(found.findings)
+    (False, 1)
     """
 
     def __init__(self, rows: Sequence[TensorCheck]):

@@ -15,6 +15,7 @@ import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
 from sterling.torch.tables import TensorTable  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
+from tests.unit.torch import quantisers  # noqa: E402
 from tests.unit.torch.test_discovery import parq  # noqa: E402
 
 nn = torch.nn
@@ -466,10 +467,11 @@ def test_the_share_of_cut_activations_is_that_of_a_one_hot_jacobian(name, rows, 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_quantiser_may_change_the_shape(dtype):
-    tokens = BATCH[:6].reshape(2, 3, fw.WIDTH).to(dtype)
+    torch.manual_seed(0)
+    tokens = BATCH.reshape(2, 20, fw.WIDTH).to(dtype)
     inner = Activation(lambda x: per_token(x.view(-1, fw.WIDTH)).view(x.shape))
     (row,) = stt.audit(nn.Sequential(nn.Linear(fw.WIDTH, fw.WIDTH), inner).to(dtype), tokens).rows
-    assert (row.weights, row.levels) == (6 * fw.WIDTH, 15)
+    assert (row.weights, row.levels) == (40 * fw.WIDTH, 15)
     with stt.ClampGradient(1):
         assert stt.audit(nn.Sequential(inner.to(dtype)), tokens).rows[0].no_gradient == 0
 
@@ -585,6 +587,15 @@ def affine(w):
 def test_levels_are_those_of_a_channel(quantise, levels):
     assert row_of(fw.Quantised(quantise)).levels == levels
     assert quick(quantise).levels == levels
+
+
+@pytest.mark.parametrize("kind", quantisers.STORED)
+def test_stored_codes_have_no_gradient_to_check(kind):
+    model, codes = quantisers.STORED[kind]()
+    report = stt.audit(model, quantisers.batch(0)[0], codes={"0.held": lambda: codes().to(torch.int8)})
+    assert report.grade == "note"
+    assert report.rows[0].weights == 48 * 64
+    assert "no latents" in report.findings[0]
 
 
 def test_batch_norm_on_one_row():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
@@ -434,6 +436,26 @@ def test_a_pickled_module_is_refused(tmp_path):
     torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
     with pytest.raises(InputError, match="state dict"):
         stt.verify(net(size=8), tmp_path / "model.pt")
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("sterling.torch.artefacts.installed", lambda package: None)
+    for package in ("safetensors", "onnx", "gguf"):
+        path = tmp_path / f"model.{package}"
+        path.write_bytes(b"x")
+        with pytest.raises(InputError, match=f"pip install {package}"):
+            stt.verify(net(size=8), path)
+
+
+def test_nothing_heavy_is_loaded():
+    code = (
+        "import sys, torch, sterling.torch as stt\n"
+        "model = stt.binarize(torch.nn.Linear(8, 4))\n"
+        "found = stt.verify(model, torch.nn.Linear(8, 4)).findings\n"
+        "print([m for m in ('numba', 'scipy', 'matplotlib', 'polars') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_report_says_what_differs(tmp_path):
