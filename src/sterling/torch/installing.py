@@ -25,6 +25,7 @@ _FIXED = ("scaling_impl", "zero_point_impl", "pre_scaling_impl", "pre_zero_point
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
 _SURE = 0.2  # units from the level: no nearer to another one
+_PIECE = 1 << 16  # numbers in store that are looked up at a time
 _PLACES = 64  # sizes that are tried for a largest latent half-way between two levels: rounding decides
 
 
@@ -39,9 +40,14 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         if hasattr(observed, "disable_observer"):
             observed(layer.weight)
             observed.disable_observer()
+    unreadable = InputError(
+        f"codes of {weight.name!r} cannot be set through `codes`: give the monitor an example input"
+    )
     if weight.stored:
         if _stored(weight, values):
             return "codes"
+        if weight.framework == "codes":
+            raise unreadable
         _hold(model, weight, values, example)
         return "constants"
     parts = (weight.latent, *weight._factors)
@@ -66,10 +72,7 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         if search.succeeds():
             return "fixed range"
     if weight.framework == "codes":
-        raise InputError(
-            f"no latents give the decoded codes of {weight.name!r}: give the monitor an example input in "
-            "place of `codes`"
-        )
+        raise unreadable
     make_plain(model, weight, values, example)
     return "constants"
 
@@ -81,6 +84,12 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
     """
     store, wanted = weight.latent.data, values.flatten()
     start, each = store.clone(), -(-wanted.numel() // store.numel())
+    if (
+        weight.framework == "codes" and each == 1
+    ):  # codes that the user named may be those of the model itself
+        away = store.flatten() - weight.values().flatten()
+        store.copy_((wanted + away).view(store.shape))
+        return bool((away == away[0]).all())
     if store.element_size() > 1 and each > 1:
         return False
     numbers = torch.arange(256).to(store) if each > 1 else store.unique()
@@ -89,7 +98,9 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
         store.fill_(number)
         table.append(weight.values().flatten()[:each])
     rows = nn.functional.pad(wanted, (0, -len(wanted) % each)).view(-1, each)
-    store.copy_(numbers[torch.cdist(rows, torch.stack(table)).argmin(1)].view(store.shape))
+    levels = torch.stack(table)
+    nearest = [torch.cdist(part, levels).argmin(1) for part in rows.split(_PIECE)]
+    store.copy_(numbers[torch.cat(nearest)].view(store.shape))
     if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
         return True
     store.copy_(start)
@@ -136,7 +147,8 @@ class _Search:
 
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
-        first, now, stays = self.rows(self.weight.latent.data), self.rows(self.weight.values()), self.right()
+        first = self.rows(self.weight.latent.data.clone())
+        now, stays = self.rows(self.weight.values()), self.right()
         wanted, unit = self.wanted, _ratio((first * now).sum(1, True), now.square().sum(1, True))
         yield first
         if self.weight.framework == "codes":

@@ -192,6 +192,25 @@ def test_stored_codes_are_packed_anew(kind):
     assert torch.equal(weight.codes(), codes.to(torch.int8))
 
 
+def test_codes_named_by_the_user_are_stored():
+    torch.manual_seed(0)
+    layer = Packed()
+    layer.held = torch.randint(-1, 2, (8, 9), dtype=torch.int8)
+    layer.weight = lambda: layer.held * layer.scale
+    layer.scale = nn.Parameter(torch.tensor(0.1))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    monitor = stt.OrbitMonitor(layer, optimizer, codes={"held": lambda: layer.held}, horizons=(8,))
+    for step in range(9):
+        layer.held[0, 0] = 1 if step == 8 else -1
+        layer.scale.grad = torch.zeros(())
+        optimizer.step()
+    better = stt.decode(layer, monitor, horizon=8)
+    expected = layer.held.clone()
+    expected[0, 0] = -1
+    assert torch.equal(better.held, expected)
+    assert better.changes.tensors[0]["kept_as"] == "codes"
+
+
 class Labelled(nn.Module):
     """A model of transformers' form: named arguments, and an output with loss and logits."""
 
