@@ -28,7 +28,7 @@ OURS = ("sterling, 2 levels", "sterling, 3 levels")
 CUT = 0.7  # ternary rival: a coefficient below this times the mean size of its row becomes zero
 
 
-def data_sets() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def data_sets() -> dict[str, Any]:
     """Return inputs and labels by name."""
     digits, digit = load_digits(return_X_y=True)
     found: dict[str, Any] = {

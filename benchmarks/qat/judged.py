@@ -15,10 +15,11 @@ from sterling.stats import mean_interval
 
 RIVALS = {  # name: arm and reading
     "last iterate": ("never", "last"),
-    "decoded": ("never", "mean"),
-    "EMA of all parameters": ("never", "ema"),
-    "annealed": ("annealed", "last"),
+    "decoded net": ("never", "mean"),
+    "EMA": ("never", "ema"),
+    "annealed copy": ("annealed", "last"),
 }
+WHEN = {"half": "from half on", "fifth": "in the last fifth"}
 #: The laboratory's rules with batches of 32, at the rates of `benchmarks.papers.optimizers`.
 RULES = {
     "sgd": (st.SGD(), st.Constant(0.5)),
@@ -47,6 +48,7 @@ def write(out: Path, results: Path) -> None:
         write_atomically(
             results / f"{name}.csv", lambda file, it=frame: it.write_csv(file, float_precision=5)
         )
+    write_atomically(results / "damping.md", table(compared).encode())
     said = "\n".join(f"- {line}" for line in verdicts(found, compared, ranked))
     write_atomically(results / "damping.txt", f"{said}\n".encode())
     print(said)
@@ -72,10 +74,32 @@ def differences(rows: pl.DataFrame) -> pl.DataFrame:
         )
         gain = pairs.with_columns(gain=pl.col("value") - pl.col("value_rival"))
         for key, cell in gain.group_by("group", "levels", "arm", "reading", maintain_order=True):
+            if len(cell) < 2:  # one run has no interval
+                continue
             mean, low, high = mean_interval(cell["gain"])
             found.append((*key, rival, len(cell), cell["seed"].n_unique(), mean, low, high))
     names = ("group", "levels", "start", "reading", "rival", "runs", "seeds", "gain", "low", "high")
     return pl.DataFrame(found, schema=names, orient="row").sort("group", "levels", "start", "reading")
+
+
+def table(compared: pl.DataFrame) -> str:
+    """Return the gains of last iterates in Markdown: a row for each group, start and number of levels."""
+    lines = [
+        f"| nets, levels | start | {' | '.join(f'over {rival}' for rival in RIVALS)} |",
+        "|---" * 6 + "|",
+    ]
+    last = compared.filter(pl.col("reading") == "last")
+    for (group, start, levels), own in last.sort("group", "start", "levels").group_by(
+        "group", "start", "levels", maintain_order=True
+    ):
+        digits = 3 if group == "text" else 1
+        cells = []
+        for rival in RIVALS:
+            gain, low, high = own.filter(pl.col("rival") == rival).select("gain", "low", "high").row(0)
+            cells.append(f"{gain:+.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
+        unit = "nats" if group == "text" else "points"
+        lines.append(f"| {group}, {levels} ({unit}) | {WHEN[str(start)]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def verdicts(rows: pl.DataFrame, compared: pl.DataFrame, ranked: pl.DataFrame) -> list[str]:
@@ -83,22 +107,14 @@ def verdicts(rows: pl.DataFrame, compared: pl.DataFrame, ranked: pl.DataFrame) -
     said = []
     last = compared.filter(pl.col("reading") == "last")
     for (group, start), own in last.group_by("group", "start", maintain_order=True):
-        when = {"half": "from half of the steps", "fifth": "in the last fifth"}[str(start)]
-        unit = "nats" if group == "text" else "points"
-        parts = []
-        for (rival,), pairs in own.group_by("rival", maintain_order=True):
-            gains = [
-                f"{gain:+.3g} ({low:.3g} to {high:.3g})"
-                for gain, low, high in pairs.sort("levels").select("gain", "low", "high").iter_rows()
-            ]
-            parts.append(f"over the {rival} {', '.join(gains)}")
         levels = own["levels"].unique().sort().to_list()
         above = own.filter((pl.col("rival") == "last iterate") & (pl.col("low") > 0)).height
-        advised = above == len(plan.LEVELS) and not own.filter(pl.col("high") < 0).height
+        worse = own.filter(pl.col("high") < 0)["rival"].unique().sort().to_list()
+        advised = above == len(plan.LEVELS) and not worse
         said.append(
-            f"{group}, {own['seeds'].max()} seeds, damping {when}, gains in {unit} at "
-            f"{', '.join(map(str, levels))} levels: {'; '.join(parts)}: "
-            f"{'advised' if advised else 'not advised'}"
+            f"{group}, damping {WHEN[str(start)]}, {own['seeds'].max()} seeds: better than the last iterate "
+            f"at {above} of the {len(levels)} numbers of levels that were run, worse than "
+            f"{', '.join(worse) or 'no rival'}: {'advised' if advised else 'not advised'}"
         )
     bop = rows.filter((pl.col("reading") == "last") & pl.col("method").is_in(["bop", "bop_in_pulls"]))
     for (task,), own in bop.group_by("task", maintain_order=True):

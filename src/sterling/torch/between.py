@@ -153,13 +153,16 @@ def _counted(name: str, shape: torch.Size, files: list[Checkpoint], how: re.Matc
         what = f"{printable(name)} of {printable(file.path)} cannot be compared"
         with in_one_sentence(what, "give checkpoints of one run, and their quantizer"):
             new = _codes(file, name, shape, how)
-        seen.update(new.unique().tolist())
+        if how["name"] == "stored":
+            seen.update(new.unique().tolist())
+        elif bool((new == 0).any()):
+            seen.add(0)
         if file is not files[0]:
             changed = new != now
             undone = changed & moved & (new == before)
             kinds = (changed, undone, changed & (new == 0), changed & (now == 0))
             counts += [int(one.sum()) for one in kinds]
-            history.append(float(changed.double().mean()))
+            history.append(int(changed.sum()) / shape.numel())
             moved, back = moved | changed, back | undone
             before, now = torch.where(changed, now, before), new
         else:
@@ -177,7 +180,7 @@ def _counted(name: str, shape: torch.Size, files: list[Checkpoint], how: re.Matc
         "to_zero": to_zero if 0 in seen else None,
         "from_zero": from_zero if 0 in seen else None,
         "never_moved": int((~moved).sum()),
-        "undecided": float(back.double().mean()) if len(files) > 2 else None,
+        "undecided": int(back.sum()) / shape.numel() if len(files) > 2 else None,
         "churn": history[-1],
         "history": history,
     }

@@ -11,7 +11,7 @@ from torch import nn
 from sterling.base.checks import integer, real, shown
 from sterling.errors import InputError
 from sterling.torch.counting import grid_of
-from sterling.torch.hooks import after_each_step, groups_of, innermost, skipped
+from sterling.torch.hooks import after_each_step, groups_of, guarded, innermost, skipped
 from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
@@ -27,6 +27,7 @@ class Damping:
     a weight turns only if the optimiser pushes by more than θ. Under SGD θ is a threshold on the mean
     gradient, under Adam on the normalised update, whose size is at most about 1. The scale stays: if the
     quantiser takes it from the latents, they are then multiplied by one factor, which changes no code.
+    Nagel et al. 2022, arXiv 2203.11086, add such a pull to the gradient, with a clip.
 
     Parameters
     ----------
@@ -49,16 +50,14 @@ class Damping:
         The damped weights.
     taken : int
         Steps that the optimiser has taken.
+    detached : str
+        Why damping ended early, if it did: a fault warns, and training goes on without damping.
 
     Raises
     ------
     InputError
         If an argument is out of range, the optimiser moves no quantised weight, or one of them has no latents
         that can move: with PARQ, LoRA or stored codes.
-
-    Notes
-    -----
-    This is the dampening of Nagel et al. 2022, arXiv 2203.11086, without their clip, and decoupled.
 
     Examples
     --------
@@ -75,11 +74,10 @@ class Damping:
 
     def __init__(self, model: nn.Module, optimizer: Any, strength: float, start=0, steps=None, example=None):
         self.optimizer, self.strength, self.taken = innermost(optimizer), real(strength, "strength", 0), 0
+        self.detached = ""
         if isinstance(start, float):
             if steps is None:
-                raise InputError(
-                    f"start is {shown(start)}, a share: give `steps`, the length of the training"
-                )
+                raise InputError(f"start is {shown(start)}, a share: give the number of `steps`")
             start = round(real(start, "start", 0, 1) * integer(steps, "steps", 1))
         self.start = integer(start, "start", 0)
         found = find(unwrapped(model), example=example, optimizer=self.optimizer)
@@ -90,7 +88,7 @@ class Damping:
             if one.merged or one.framework == "parq" or one.stored:
                 raise InputError(f"{one.name!r} has no latents that can move: train it without damping")
         self._spacing = [grid_of(one.levels, one.codes())[2] for one in self.weights]
-        self.close = after_each_step(self.optimizer, self._after_step)  # ends the damping
+        self.close = after_each_step(self.optimizer, guarded(self._after_step, self._detach))
 
     @torch.no_grad()
     def _after_step(self) -> None:
@@ -105,6 +103,10 @@ class Damping:
             share = rate * self.strength / (scale.abs() * spacing / 2)
             latent.copy_(torch.where(share < 1, latent + share * (level - latent), level))
             latent.mul_((scale / weight.scale()).nan_to_num(1.0, 1.0, 1.0))
+
+    def _detach(self, cause: str) -> str:
+        self.detached = cause
+        return f"Damping ended at step {self.taken}"
 
     def state_dict(self) -> dict[str, Any]:
         """Return the steps taken, the strength and the start."""

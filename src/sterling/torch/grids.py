@@ -132,9 +132,9 @@ def ways(values: torch.Tensor) -> Iterator[str]:
     yield "tensor"
     if values.ndim < 2:
         return
-    yield "channel"
-    if values.ndim > 2:
-        yield "channel of axis 1"
+    for axis, sharing in enumerate(("channel", "channel of axis 1")):
+        if values.numel() > values.shape[axis]:  # one weight shows nothing
+            yield sharing
     for size in GROUPS:
         if values.shape[-1] % size == 0 and size < values.shape[-1]:
             yield f"group of {size}"
@@ -183,7 +183,7 @@ def linear(
         zero, whole = wide.mean(1, keepdim=True), whole - middle
     squares = (whole * whole).sum(1, keepdim=True, dtype=torch.float64)
     step = ((wide - zero) * whole).sum(1, keepdim=True, dtype=torch.float64) / squares.clamp_min(1e-12)
-    if bool((step.abs() <= noise)[squares > 0].any()):
+    if bool((step.abs() <= noise / 8)[squares > 0].any()):
         return None
     step = step.to(wide.dtype)
     if bool(((wide - zero - step * whole).abs() > noise).any()):

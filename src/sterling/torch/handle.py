@@ -171,12 +171,17 @@ def on_grid(
     reader: CodeReader, latent: torch.Tensor, framework: str, levels: int | None = None, **rest: Any
 ) -> QuantisedWeight:
     """Return a handle of a weight that a reader has found on levels."""
+    if reader.unsure():
+        raise InputError(
+            f"the codes of {rest.get('name', 'a weight')!r} cannot be known from its values alone, and no "
+            "operation of PyTorch rounds them: give `codes`"
+        )
     levels = levels or reader.levels()
     kind = torch.int16 if reader.wide(levels) else torch.int8
 
     def codes() -> torch.Tensor:
-        codes = reader.read().codes
-        if kind == torch.int8 and codes.dtype != kind and int(codes.abs().amax()) > 127:
+        codes = reader.codes()
+        if kind == torch.int8 and max(-int(codes.amin()), int(codes.amax())) > 127:
             raise InputError(f"codes of {handle.name!r} have grown beyond ±127: give `codes`")
         return codes.to(kind)
 

@@ -27,6 +27,8 @@ _PADDED = 4  # codes may be padded to this multiple of the weight's size
 _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
+_FEW = 3  # levels that values show surely
+_CHECKED = 1 << 14  # weights whose values are compared with their codes at each reading
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
@@ -126,38 +128,53 @@ def _is_one(number: Any) -> bool:
 
 
 class CodeReader:
-    """Reads the codes of a weight repeatedly; `grid` is the first reading, None if it is on no levels.
+    """Reads the codes of a weight repeatedly; `grid` is the last full reading, None if there are no levels.
 
-    Each reading is checked against the values. The search is repeated if the quantiser takes another way.
+    Each reading is checked against some of the values. If the quantiser takes another way, the search for the
+    decisions that are its codes is repeated.
     """
 
     def __init__(self, values: Reading, latent: torch.Tensor | None, sources: Collection[torch.Tensor] = ()):
         self.values, self.latent, self.sources = values, latent, sources
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
-        self._parts: list[tuple[Place, int, int]] = []  # place, least integer, span of integers
-        self._table: torch.Tensor | None = None  # from joined decisions to codes
+        self._places: list[tuple[Place, int, int]] = []  # with the least integer and the span
+        self._table: torch.Tensor | None = None  # the codes of joined decisions
         self._line = (1, 0)  # or codes are this multiple of the integers, and this added
         self._by_value: GridReader | None = None
         self._bounds: list[tuple[float, float]] = []
+        self._readings = 0
         with torch.no_grad():
             self.shape = values().shape
         self.grid = self._search()
+
+    def codes(self) -> torch.Tensor:
+        """Return the present codes."""
+        if self._by_value is not None or self.grid is None:
+            return self.read().codes
+        seen, heard = self._run()
+        codes = self._translated(heard)
+        self._readings += 1
+        every = -(-seen.numel() // _CHECKED)
+        parts = [
+            grids.rows_of(one, self.grid.sharing) for one in (seen, codes, self.latent) if one is not None
+        ]
+        along = (slice(None), slice(self._readings % every, None, every))
+        some = [one[along if len(one) == 1 else along[::-1]] for one in parts]
+        latent = some[2] if len(some) > 2 else None
+        if codes is None or self._explained(some[0], some[1], "channel", latent) is None:
+            return self._again().codes
+        return codes
 
     def read(self) -> Grid:
         """Return the present codes and levels."""
         if self._by_value is not None:
             return self._by_value.read(self.values(), self.latent)
-        places = [place for place, _, _ in self._parts]
-        seen, mode = self._run(places)
-        before = self.grid
-        found = self._understood(seen, mode.heard) if len(mode.heard) == len(places) else None
-        self.grid = found = found or self._search()
-        if found is None or before is None or found.even != before.even or self._by_value is not None:
-            raise InputError(
-                "the quantiser of a weight now computes its codes in another way, so that they cannot be "
-                "told: give `codes`"
-            )
-        return found
+        assert self.grid is not None
+        seen, heard = self._run()
+        codes = self._translated(heard)
+        found = None if codes is None else self._explained(seen, codes, self.grid.sharing, self.latent)
+        self.grid = found or self._again()
+        return self.grid
 
     def levels(self) -> int:
         """Return the number of values that a weight can take, of one row if rows have zero points."""
@@ -168,46 +185,59 @@ class CodeReader:
         spread = int((rows.amax(1) - rows.amin(1)).max())
         if bool((rows % 2 != 0).all()):
             return spread // 2 + 1
-        known = [
-            high - low for low, high in self._bounds if (high - low) % 1 == 0 and _MOST > high - low >= spread
-        ]
-        return int(known[-1] if known else spread) + 1
+        widths = [high - low for low, high in self._bounds if spread <= high - low < _MOST]
+        return int(([spread] + [one for one in widths if one % 1 == 0])[-1]) + 1
 
     def wide(self, levels: int) -> bool:
         """Return whether codes may lie beyond ±127."""
         assert self.grid is not None
         return levels > (MOST_EVEN if self._bounds else 16) or int(self.grid.codes.abs().amax()) > 127
 
-    def _run(self, places: Collection[Place]) -> tuple[torch.Tensor, Integers]:
-        set_stance = getattr(torch.compiler, "set_stance", None)  # since PyTorch 2.6
-        eager = contextlib.nullcontext() if set_stance is None else set_stance("force_eager")
-        mode = Integers(self.shape, places, self.sources)
-        with torch.set_grad_enabled(not places), eager, mode:  # gradients show what is learned
+    def unsure(self) -> bool:
+        """Return whether values alone do not show the codes: rows are short, or have different levels."""
+        if self._by_value is None or self.grid is None or self.grid.levels <= _FEW:
+            return False
+        rows = grids.rows_of(self.grid.codes, self.grid.sharing)
+        return len(rows) > 1 and not (self.grid.even and rows.shape[1] >= 2 * self.grid.levels)
+
+    def _run(self) -> tuple[torch.Tensor, dict[Place, torch.Tensor]]:
+        mode = Integers(self.shape, [place for place, _, _ in self._places], self.sources)
+        with torch.no_grad(), _eager(), mode:
             seen = self.values()
-        return seen.detach(), mode
+        return seen, mode.heard
+
+    def _again(self) -> Grid:
+        before, self.grid = self.grid, self._search()
+        if self.grid is None or before is None or self.grid.even != before.even or self._by_value is not None:
+            raise InputError(
+                "the quantiser of a weight now computes its codes in another way, so that they cannot be "
+                "known: give `codes`"
+            )
+        return self.grid
 
     def _search(self) -> Grid | None:
-        seen, mode = self._run(())
+        mode = Integers(self.shape, (), self.sources)
+        with torch.enable_grad(), _eager(), mode:  # gradients show what is learned
+            seen = self.values().detach()
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
-        self._bounds, heard, places = mode.bounds, mode.heard, []
-        self.origin = mode.origins.get(home(seen), frozenset())
-        for place in reversed(heard):
-            codes = heard[place]
-            if int(codes.min()) < int(codes.max()) and not any(torch.equal(codes, heard[p]) for p in places):
-                places.append(place)
-        places = places[:_LAST]
+        self._bounds, self.origin = mode.bounds, mode.origins.get(home(seen), frozenset())
+        heard: dict[Place, torch.Tensor] = {}  # the last decisions, the last one first
+        for place, codes in reversed(mode.heard.items()):
+            known = len(heard) == _LAST or any(torch.equal(codes, one) for one in heard.values())
+            if not known and int(codes.min()) < int(codes.max()):
+                heard[place] = codes
         for offset in (False, True):
-            for place in places:
+            for place, codes in heard.items():
                 for sharing in grids.ways(seen):
-                    grid = grids.linear(seen, heard[place], sharing, self.latent, offset)
+                    grid = grids.linear(seen, codes, sharing, self.latent, offset)
                     if grid is not None:
-                        self._parts, self._table, self._line = [(place, 0, 0)], None, (1, 0)
+                        self._places, self._table, self._line = [(place, 0, 0)], None, (1, 0)
                         return grid
-        for joined in [[one] for one in places] + [
-            places[:n] for n in range(2, min(len(places), _JOINED) + 1)
-        ]:
-            grid = self._joined(seen, heard, joined)
+        last = list(heard)
+        joined = [last[:count] for count in range(2, min(len(last), _JOINED) + 1)]
+        for places in [[one] for one in last] + joined:
+            grid = self._joined(seen, heard, places)
             if grid is not None:
                 return grid
         grid = grids.find_grid(seen, self.latent)
@@ -217,47 +247,58 @@ class CodeReader:
     def _joined(
         self, seen: torch.Tensor, heard: dict[Place, torch.Tensor], places: list[Place]
     ) -> Grid | None:
-        """Return the grid of codes that are ranks of the levels, if decisions together tell the level."""
+        """Return the grid of codes that are ranks of the levels, if decisions together show the level."""
         ends = [(place, int(heard[place].min()), int(heard[place].max())) for place in places]
-        self._parts = [(place, low, high - low + 1) for place, low, high in ends]
-        size = math.prod(span for _, _, span in self._parts)
+        self._places = [(place, low, high - low + 1) for place, low, high in ends]
+        size = math.prod(span for _, _, span in self._places)
         if size > _KEYS:
             return None
         used, dense = self._keys(heard).unique(return_inverse=True)
         for sharing in grids.ways(seen):
             codes = grids.ranked(seen, dense, len(used), sharing, self.latent)
-            if codes is not None:
-                self._table = torch.full((size,), _UNKNOWN, dtype=torch.int16, device=seen.device)
-                self._table[used] = codes
-                if len(places) == 1 and bool(
-                    (codes.diff() > 0).all()
-                ):  # levels not in use now have codes too
-                    low, high = ends[0][1:]
-                    centre = (size - 1) // 2 if size % 2 else size - 1
-                    step = 1 if size % 2 else 2
-                    self._table, self._line = None, (1, 0) if low < 0 < high else (step, -centre - step * low)
-                return self._ranks(seen, heard, sharing)
+            if codes is None:
+                continue
+            self._table = torch.full((size,), _UNKNOWN, dtype=torch.int16, device=seen.device)
+            self._table[used] = codes
+            if len(places) == 1 and bool((codes.diff() > 0).all()):
+                # One decision in the order of the levels: levels that are not in use now have codes too.
+                (_, low, high), step = ends[0], 1 if size % 2 else 2
+                ranked = (step, -step * low - (size - 1) * step // 2)
+                self._table, self._line = None, (1, 0) if low < 0 < high else ranked
+            found = self._translated({place: heard[place] for place in places})
+            return None if found is None else grids.uneven(seen, found, sharing, self.latent)
         return None
 
     def _keys(self, heard: dict[Place, torch.Tensor]) -> torch.Tensor:
-        key = torch.zeros(self.shape, dtype=torch.long, device=next(iter(heard.values())).device)
-        for place, low, span in self._parts:
-            key = key * span + (heard[place].long() - low)
-        return key
+        """Return one integer for the decisions about each weight, −1 for integers out of their spans."""
+        key, outside = 0, False
+        for place, low, span in self._places:
+            integer = heard[place].long() - low
+            key, outside = key * span + integer, outside | (integer < 0) | (integer >= span)
+        return torch.where(torch.as_tensor(outside), -1, key)
 
-    def _ranks(self, seen: torch.Tensor, heard: dict[Place, torch.Tensor], sharing: str) -> Grid | None:
+    def _translated(self, heard: dict[Place, torch.Tensor]) -> torch.Tensor | None:
+        """Return the codes that decisions mean, None if some decisions were not seen before."""
+        if len(heard) != len(self._places):
+            return None
         if self._table is None:
-            codes = heard[self._parts[0][0]] * self._line[0] + self._line[1]
-            return grids.uneven(seen, codes, sharing, self.latent)
-        for place, low, span in self._parts:
-            if int(heard[place].min()) < low or int(heard[place].max()) >= low + span:
-                return None
-        codes = self._table[self._keys(heard)]
-        return None if bool((codes == _UNKNOWN).any()) else grids.uneven(seen, codes, sharing, self.latent)
+            times, more = self._line
+            codes = heard[self._places[0][0]]
+            return codes if (times, more) == (1, 0) else codes * times + more
+        keys = self._keys(heard)
+        codes = self._table[keys]
+        return None if bool(((keys < 0) | (codes == _UNKNOWN)).any()) else codes
 
-    def _understood(self, seen: torch.Tensor, heard: dict[Place, torch.Tensor]) -> Grid | None:
+    def _explained(
+        self, seen: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None
+    ) -> Grid | None:
+        """Return the grid if the values are those of the codes."""
         assert self.grid is not None
-        sharing, offset = self.grid.sharing, self.grid.offset is not None
         if not self.grid.even:
-            return self._ranks(seen, heard, sharing)
-        return grids.linear(seen, heard[self._parts[0][0]], sharing, self.latent, offset)
+            return grids.uneven(seen, codes, sharing, latent)
+        return grids.linear(seen, codes, sharing, latent, self.grid.offset is not None)
+
+
+def _eager() -> contextlib.AbstractContextManager[Any]:
+    set_stance = getattr(torch.compiler, "set_stance", None)  # since PyTorch 2.6
+    return contextlib.nullcontext() if set_stance is None else set_stance("force_eager")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import warnings
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
 import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, InputTypeError  # noqa: E402
+from sterling.errors import InputError, InputTypeError, SterlingWarning  # noqa: E402
 from tests.unit.torch import frameworks  # noqa: E402
 
 STEPS, START, RATE = 200, 40, 0.01
@@ -69,7 +70,8 @@ def batches(first=0, last=STEPS):
 
 def train(model, optimizer, data, after=lambda step: None):
     """Return how many codes differ from those before, after each step."""
-    read, flips = lambda: [one.codes() for one in stt.find(model)], []
+    weights, flips = stt.find(model), []
+    read = lambda: [one.codes() for one in weights]  # noqa: E731
     before = read()
     for step, (x, y) in enumerate(data):
         optimizer.zero_grad()
@@ -164,9 +166,9 @@ def test_a_push_below_the_strength_never_turns_a_weight_and_one_above_does(level
         with torch.no_grad():  # in the inner half of their levels
             inner = torch.zeros(1, 64) if levels % 2 else torch.ones(1, 64)
             weight.latent.copy_(inner)
-        held = torch.optim.SGD(model.parameters(), lr=0.02)
+        held = torch.optim.SGD(model.parameters(), lr=0.2)
         stt.Damping(model, held, strength=0.5)
-        for _ in range(2_000):
+        for _ in range(200):
             weight.latent.grad = torch.full((1, 64), 0.5 * push)
             held.step()
             if bool((weight.codes() != inner).any()):
@@ -231,6 +233,38 @@ def test_a_state_of_something_else_is_refused_and_close_ends_it():
     damping.close()
     held.step()
     assert damping.taken == 1
+
+
+def test_a_fault_warns_once_and_training_goes_on():
+    model = binarized(2)
+    held = torch.optim.SGD(model.parameters(), lr=0.1)
+    damping = stt.Damping(model, held, strength=0.1)
+    held.step()
+    damping.weights[1]._values = lambda: 1 / 0
+    with pytest.warns(SterlingWarning, match="Damping ended at step 2, and training goes on"):
+        held.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        held.step()
+    assert damping.taken == 2
+    assert "ZeroDivisionError" in damping.detached
+
+
+def test_a_compiled_step_is_damped():
+    after = []
+    for compiled in (False, True):
+        model = binarized(3)
+        held = torch.optim.SGD(model.parameters(), lr=0.1)
+        damping = stt.Damping(model, held, strength=0.1)
+        step = torch.compile(held.step, backend="eager") if compiled else held.step
+        for one in model.parameters():
+            one.grad = torch.full_like(one, 0.01)
+        for _ in range(3):
+            step()
+        assert damping.taken == 3
+        after.append([one.detach().clone() for one in model.parameters()])
+    for a, b in zip(*after, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_latents_that_lie_elsewhere_are_refused():

@@ -76,8 +76,11 @@ def made_up():
 def test_gains_are_paired_and_the_rule_decides(monkeypatch):
     rows = made_up()
     compared = judged.differences(rows)
-    one = compared.filter((pl.col("start") == "fifth") & (pl.col("rival") == "decoded")).row(0, named=True)
+    one = compared.filter((pl.col("start") == "fifth") & (pl.col("rival") == "decoded net")).row(
+        0, named=True
+    )
     assert (one["gain"], one["low"], one["high"]) == pytest.approx((0.1, 0.1, 0.1))
+    assert "| text, 4 (nats) | in the last fifth | +0.200 (0.200 to 0.200) |" in judged.table(compared)
     wrong = {name: (0.1 * place, 0.1 * place) for place, name in enumerate(judged.RULES)}
     monkeypatch.setattr(judged, "laboratory", lambda: wrong)
     said = judged.verdicts(rows, compared, judged.order(rows))
