@@ -74,6 +74,8 @@ def differences(rows: pl.DataFrame) -> pl.DataFrame:
         )
         gain = pairs.with_columns(gain=pl.col("value") - pl.col("value_rival"))
         for key, cell in gain.group_by("group", "levels", "arm", "reading", maintain_order=True):
+            if len(cell) < 2:  # one run has no interval
+                continue
             mean, low, high = mean_interval(cell["gain"])
             found.append((*key, rival, len(cell), cell["seed"].n_unique(), mean, low, high))
     names = ("group", "levels", "start", "reading", "rival", "runs", "seeds", "gain", "low", "high")
@@ -111,8 +113,8 @@ def verdicts(rows: pl.DataFrame, compared: pl.DataFrame, ranked: pl.DataFrame) -
         advised = above == len(plan.LEVELS) and not worse
         said.append(
             f"{group}, damping {WHEN[str(start)]}, {own['seeds'].max()} seeds: better than the last iterate "
-            f"at {above} of {len(levels)} numbers of levels, worse than {' and '.join(worse) or 'no rival'}: "
-            f"{'advised' if advised else 'not advised'}"
+            f"at {above} of the {len(levels)} numbers of levels that were run, worse than "
+            f"{', '.join(worse) or 'no rival'}: {'advised' if advised else 'not advised'}"
         )
     bop = rows.filter((pl.col("reading") == "last") & pl.col("method").is_in(["bop", "bop_in_pulls"]))
     for (task,), own in bop.group_by("task", maintain_order=True):

@@ -171,6 +171,11 @@ def on_grid(
     reader: CodeReader, latent: torch.Tensor, framework: str, levels: int | None = None, **rest: Any
 ) -> QuantisedWeight:
     """Return a handle of a weight that a reader has found on levels."""
+    if reader.unsure():
+        raise InputError(
+            f"the codes of {rest.get('name', 'a weight')!r} cannot be known from its values alone, and no "
+            "operation of PyTorch rounds them: give `codes`"
+        )
     levels = levels or reader.levels()
     kind = torch.int16 if reader.wide(levels) else torch.int8
 

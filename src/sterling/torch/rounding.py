@@ -27,6 +27,7 @@ _PADDED = 4  # codes may be padded to this multiple of the weight's size
 _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
+_FEW = 3  # levels that values show surely
 _CHECKED = 1 << 14  # weights whose values are compared with their codes at each reading
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
@@ -191,6 +192,13 @@ class CodeReader:
         """Return whether codes may lie beyond ±127."""
         assert self.grid is not None
         return levels > (MOST_EVEN if self._bounds else 16) or int(self.grid.codes.abs().amax()) > 127
+
+    def unsure(self) -> bool:
+        """Return whether values alone do not show the codes: rows are short, or have different levels."""
+        if self._by_value is None or self.grid is None or self.grid.levels <= _FEW:
+            return False
+        rows = grids.rows_of(self.grid.codes, self.grid.sharing)
+        return len(rows) > 1 and not (self.grid.even and rows.shape[1] >= 2 * self.grid.levels)
 
     def _run(self) -> tuple[torch.Tensor, dict[Place, torch.Tensor]]:
         mode = Integers(self.shape, [place for place, _, _ in self._places], self.sources)

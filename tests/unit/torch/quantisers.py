@@ -185,6 +185,84 @@ def affine(w):
     return (w / scale + zero).round().clamp(0, 15) - zero, scale
 
 
+def from_minimum(w):
+    """Codes in groups of 32 that count from the least value, which is no multiple of the scale."""
+    groups = w.reshape(-1, 32)
+    low = groups.amin(1, keepdim=True)
+    scale = (groups.amax(1, keepdim=True) - low) / 15
+    return ((groups - low) / scale).round(), scale, low
+
+
+class FromMinimum(Layer):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(64, 48)
+
+    def values(self, w):
+        codes, scale, low = from_minimum(w)
+        return (codes * scale + low).reshape(w.shape)
+
+    def quantise(self, w):
+        return Ste.apply(w, self.values)
+
+
+def minimum():
+    layer = FromMinimum()
+    return net(layer), lambda: from_minimum(layer.weight)[0].reshape(48, 64)
+
+
+class Sum(Layer):
+    """Levels that are sums of learned steps, which start at 1 and 1."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(64, 48)
+        self.up, self.down = nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(()))
+
+    def quantise(self, w):
+        inner = torch.where(w < -0.03, -self.down, torch.zeros(()))
+        return torch.where(w > 0.03, self.up, inner) + (w - w.detach())
+
+
+def chosen():
+    layer = Sum()
+    return net(layer), lambda: (layer.weight > 0.03).int() - (layer.weight < -0.03).int()
+
+
+def in_place(w):
+    """Codes of channels along the inputs, whose memory the values take over."""
+    scale = w.abs().amax(0, keepdim=True) / 7
+    return w.div(scale).round_().clamp_(-8, 7), scale
+
+
+class InPlace(Layer):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(64, 48)
+
+    def values(self, w):
+        codes, scale = in_place(w)
+        return codes.mul_(scale)
+
+    def quantise(self, w):
+        return Ste.apply(w, self.values)
+
+
+def inputs():
+    layer = InPlace()
+    return net(layer), lambda: in_place(layer.weight.detach())[0]
+
+
+def looked_up():
+    """Return a net whose trits come from a table of all bytes."""
+    layer = Stored("trits")
+    layer.register_buffer(
+        "table", (torch.arange(256)[:, None] // 3 ** torch.arange(5) % 3 - 1).to(torch.int8)
+    )
+    layer.unpacked = lambda: layer.table[layer.held.long()].flatten()[: 48 * 64].reshape(48, 64).float()
+    return net(layer), lambda: layer.known
+
+
 def table(levels):
     """Return a quantiser in blocks of 32 that takes the nearest level."""
 
@@ -464,4 +542,10 @@ HALF = (
     "Brevitas int4",
     "LSQ depthwise",
 )
+OTHERS = {
+    "affine from the minimum": minimum,
+    "learned levels from 1 and 1": chosen,
+    "per input, in place": inputs,
+    "packed trits from a table": looked_up,
+}
 ROWS |= STORED | {f"{name}, bfloat16": half(ROWS[name]) for name in HALF}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 
+import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
 from tests.unit.torch import quantisers  # noqa: E402
 
@@ -24,9 +26,9 @@ LEVELS = {
 }
 
 
-@pytest.mark.parametrize("name", quantisers.ROWS)
+@pytest.mark.parametrize("name", [*quantisers.ROWS, *quantisers.OTHERS])
 def test_flips_equal_those_counted_by_hand(name):
-    model, codes = quantisers.ROWS[name]()
+    model, codes = (quantisers.ROWS | quantisers.OTHERS)[name]()
     optimizer = torch.optim.Adam([one for one in model.parameters() if one.requires_grad], lr=5e-3)
     x, _ = quantisers.batch(0, next(model.parameters()).dtype)
     (weight,) = stt.find(model, example=x)
@@ -53,3 +55,27 @@ def test_flips_equal_those_counted_by_hand(name):
     assert len(pairs) == before.unique().numel() == weight.codes().unique().numel()
     values = weight.values().float()
     assert torch.allclose(weight.dequantise(weight.codes()).float(), values, rtol=0.01, atol=1e-6)
+
+
+class Hidden(torch.nn.Conv2d):
+    """LSQ of nine weights a channel, computed in NumPy, where nobody hears it round."""
+
+    def forward(self, x):
+        scale = self.weight.detach().abs().mean((1, 2, 3), keepdim=True) / 2
+        codes = torch.from_numpy(np.clip(np.rint((self.weight.detach() / scale).numpy()), -8, 7))
+        return torch.nn.functional.conv2d(x, self.weight + (codes * scale - self.weight).detach(), groups=16)
+
+
+def test_codes_that_values_do_not_show_are_refused():
+    torch.manual_seed(0)
+    model = Hidden(16, 16, 3, groups=16)
+    with pytest.raises(st.InputError, match="give `codes`"):
+        stt.find(model, example=torch.ones(1, 16, 5, 5))
+
+
+def test_a_quantiser_that_changes_its_way_is_refused():
+    layer = quantisers.ByFormula(quantisers.centred)
+    (weight,) = stt.find(layer, example=torch.ones(2, 64))
+    layer.formula = lambda w: (w, torch.ones(()))
+    with pytest.raises(st.InputError, match="give `codes`"):
+        weight.codes()
