@@ -41,12 +41,12 @@ FUZZ = """
         const key = pick(keys);
         return `${key}=${random(2) ? value(key) : encodeURIComponent(value(key))}`;
     }).join("&");
-    const bad = [], some = new Map();
+    const clean = new RegExp(shell), plain = new RegExp(python), bad = [], some = new Map();
     for (let i = 0; i < count; i++) {
         const text = fragment(), { settings } = sterling.fromAddress(text, sterling.storySettings);
         const line = sterling.shellLine(settings, settings.steps);
         const other = sterling.pythonLine(settings, settings.steps);
-        if (!new RegExp(shell).test(line) || !new RegExp(python).test(other)) bad.push(text);
+        if (!clean.test(line) || !plain.test(other)) bad.push(text);
         some.set(`${settings.schedule} ${settings.restart} ${settings.damping}`, line);
     }
     return [bad, [...some.values()]];

@@ -16,7 +16,7 @@ def flips(
     checkpoints: Annotated[
         list[Path],
         typer.Argument(
-            help="Two or more files in the order of training.", show_default=False, metavar="FILE…"
+            help="Two or more files in the order of training.", show_default=False, metavar="FILE"
         ),
     ],
     quantizer: Annotated[

@@ -305,7 +305,7 @@ def _do_chunk(data, base, job, scratch, chunk):
             )
         if info[MOVE]:
             copy_into(before, after, size)
-    add_waiting(data, scratch, count, load)
+    add_waiting(data.rows, data.limit, scratch, count, load)
     totals = scratch.sums[data.rows.shape[1] :]
     totals[BALANCE] += balance
     totals[SQUARE] += square
@@ -329,7 +329,7 @@ def _share_chunks(data, base, job, scratch, thread):
             _do_chunk(data, base, job, scratch, chunk)
             done += 1
     if done > 0:
-        add_waiting(data, scratch, np.int64(0), np.int64(0))
+        add_waiting(data.rows, data.limit, scratch, np.int64(0), np.int64(0))
         spill(scratch.narrow, scratch.sums)
         scratch.held[CARRIED] = 0
         atomic_add(job.board, FINISHED, done)

@@ -187,26 +187,26 @@ def _add_narrow(rows, listed, weight, first, stop, sums):
             add_eight(rows, listed, weight, q, column, sums)
 
 
-@embedded
-def add_waiting(data, scratch, count, load):
+@helper
+def add_waiting(rows, limit, scratch, count, load):
     """Add the waiting list; the new one, with ``count`` entries of total weight ``load``, waits next."""
     held = scratch.held
     waiting, half = held[WAITING], held[HALF]
     listed, weight = scratch.listed[half], scratch.weight[half]
-    if data.limit == 0:
-        _add_wide(data.rows, listed, weight, waiting, scratch.sums)
+    if limit == 0:
+        _add_wide(rows, listed, weight, waiting, scratch.sums)
     else:
         # Only if labels differ widely can one list exceed the limit; then it is added group by group.
-        step = waiting if held[WEIGHED] <= data.limit else np.int64(GROUP)
-        charge = min(held[WEIGHED], data.limit)
+        step = waiting if held[WEIGHED] <= limit else np.int64(GROUP)
+        charge = min(held[WEIGHED], limit)
         start = np.int64(0)
         while start < waiting:
-            if held[CARRIED] + charge > data.limit:
+            if held[CARRIED] + charge > limit:
                 spill(scratch.narrow, scratch.sums)
                 held[CARRIED] = 0
             held[CARRIED] += charge
             stop = min(start + step, waiting)
-            _add_narrow(data.rows, listed, weight, start, stop, scratch.narrow)
+            _add_narrow(rows, listed, weight, start, stop, scratch.narrow)
             start = stop
     listed, weight = scratch.listed[1 - half], scratch.weight[1 - half]
     for q in range(count, (count + GROUP - 1) // GROUP * GROUP):

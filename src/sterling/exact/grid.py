@@ -28,6 +28,8 @@ _ENOUGH = 12  # fewer bits are used only if sums would not fit otherwise
 _USUAL = 1e31
 #: Number of rows of codes that are joined to one when extremes are searched.
 _TOGETHER = 16
+#: Codes that NumPy transposes faster than a kernel compiles or loads.
+_SMALL = 1 << 16
 #: Bound on the absolute value of a code.
 _LARGEST_CODE = {"int16": (1 << 15) - 1, "int32": (1 << 23) - 1}
 
@@ -258,15 +260,18 @@ def largest_error(codes: np.ndarray, bits: int, values: ArrayLike) -> float:
 
 def transpose(grid: InputGrid, threads: int | None = None) -> np.ndarray:
     """Return the codes column by column, (n, rows), for the event engine."""
-    from sterling.exact.sampling import transpose_block
-
     rows = grid.rows
     columns = aligned_zeros((grid.features, len(rows)), rows.dtype)
-    for_each(
-        lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
-        range(0, len(rows), 4096),
-        threads,
-    )
+    if rows.size <= _SMALL:
+        columns[:] = rows[:, : grid.features].T
+    else:
+        from sterling.exact.sampling import transpose_block
+
+        for_each(
+            lambda first: transpose_block(rows, columns, first, min(first + 4096, len(rows))),
+            range(0, len(rows), 4096),
+            threads,
+        )
     columns.setflags(write=False)
     return columns
 

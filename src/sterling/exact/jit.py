@@ -2,6 +2,7 @@
 
 Numba's own cache writes and reads the kernels. This file adds three checks. The folder is named by all
 sources, so no kernel is stale; each file has a digest, so no damaged one runs; only the user can write there.
+Copies of the package with equal sources share the kernels, wherever they lie.
 Instructions that Numba does not offer are in `machine.py`.
 """
 
@@ -263,12 +264,42 @@ def _refusal(folder: Path) -> str | None:
     return None
 
 
+class Locator:
+    """Where Numba keeps a kernel: by room and line, since the digest of all sources names the folder.
+
+    Numba's usual place depends on the path of the source, so that each copy of the package compiles anew.
+    """
+
+    def __init__(self, function: Callable, file: str):
+        self.path = os.path.join(vars(config)["CACHE_DIR"], Path(file).parent.name)
+        self.line = function.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, function: Callable, file: str) -> Locator:
+        return cls(function, file)
+
+    def ensure_cache_path(self) -> None:
+        os.makedirs(self.path, exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        return self.path
+
+    def get_source_stamp(self) -> str:
+        return _FOLDER
+
+    def get_disambiguator(self) -> str:
+        return str(self.line)
+
+
 @contextmanager
 def _numba_keeps_in(folder: Path | None) -> Iterator[None]:
-    """Let Numba keep the kernels decorated in this context in our folder; others go to Numba's usual one."""
+    """Let Numba keep the kernels decorated in this context in our folder; others go to Numba's usual one.
+
+    Versions of Numba without a choice of locators keep them in our folder by the path of the source.
+    """
     usual = {name: vars(config).get(name, "") for name in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
     try:
-        for name, value in zip(usual, (str(folder), ""), strict=True):
+        for name, value in zip(usual, (str(folder), f"{__name__}.{Locator.__name__}"), strict=True):
             setattr(config, name, value)
         yield
     finally:

@@ -132,8 +132,9 @@ def ways(values: torch.Tensor) -> Iterator[str]:
     yield "tensor"
     if values.ndim < 2:
         return
-    yield "channel"
-    yield "channel of axis 1"
+    for axis, sharing in enumerate(("channel", "channel of axis 1")):
+        if values.numel() > values.shape[axis]:  # one weight shows nothing
+            yield sharing
     for size in GROUPS:
         if values.shape[-1] % size == 0 and size < values.shape[-1]:
             yield f"group of {size}"

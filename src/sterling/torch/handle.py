@@ -185,14 +185,16 @@ def on_grid(
             raise InputError(f"codes of {handle.name!r} have grown beyond ±127: give `codes`")
         return codes.to(kind)
 
+    def dequantise(codes: torch.Tensor) -> torch.Tensor:
+        return reader.read().dequantise(codes, reader.values())
+
     handle = QuantisedWeight(
         latent,
         levels,
         framework,
         reader.values,
         codes,
-        dequantise=lambda codes: reader.read().dequantise(codes, reader.values()),
-        **{"scale": lambda: reader.read().scale, "shape": reader.shape, **rest},
+        **{"scale": lambda: reader.read().scale, "dequantise": dequantise, "shape": reader.shape, **rest},
     )
     return handle
 

@@ -25,9 +25,8 @@ _FIXED = ("scaling_impl", "zero_point_impl", "pre_scaling_impl", "pre_zero_point
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
 _SURE = 0.2  # units from the level: no nearer to another one
-#: Sizes that are tried for a largest latent half-way between two levels, and their distance in last places.
-#: Rounding decides the level.
-_PLACES, _SPREAD = 64, 101
+_PIECE = 1 << 16  # numbers in store that are looked up at a time
+_PLACES = 64  # sizes that are tried for a largest latent half-way between two levels: rounding decides
 
 
 def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> str:
@@ -41,9 +40,14 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         if hasattr(observed, "disable_observer"):
             observed(layer.weight)
             observed.disable_observer()
+    unreadable = InputError(
+        f"codes of {weight.name!r} cannot be set through `codes`: give the monitor an example input"
+    )
     if weight.stored:
         if _stored(weight, values):
             return "codes"
+        if weight.framework == "codes":
+            raise unreadable
         _hold(model, weight, values, example)
         return "constants"
     parts = (weight.latent, *weight._factors)
@@ -52,6 +56,7 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
     if search.succeeds() and not any(_changes_when_converted(layer) for layer in weight.modules):
         return "latents"
     best, done = search.trial, search.done
+    weight.latent.data.copy_(start[0])
     for one in weight._factors:  # of LoRA
         one.data.zero_()
     if weight._factors and search.succeeds():
@@ -67,10 +72,7 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         if search.succeeds():
             return "fixed range"
     if weight.framework == "codes":
-        raise InputError(
-            f"no latents give the decoded codes of {weight.name!r}: give the monitor an example input in "
-            "place of `codes`"
-        )
+        raise unreadable
     make_plain(model, weight, values, example)
     return "constants"
 
@@ -82,6 +84,12 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
     """
     store, wanted = weight.latent.data, values.flatten()
     start, each = store.clone(), -(-wanted.numel() // store.numel())
+    if (
+        weight.framework == "codes" and each == 1
+    ):  # codes that the user named may be those of the model itself
+        away = store.flatten() - weight.values().flatten()
+        store.copy_((wanted + away).view(store.shape))
+        return bool((away == away[0]).all())
     if store.element_size() > 1 and each > 1:
         return False
     numbers = torch.arange(256).to(store) if each > 1 else store.unique()
@@ -90,7 +98,9 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
         store.fill_(number)
         table.append(weight.values().flatten()[:each])
     rows = nn.functional.pad(wanted, (0, -len(wanted) % each)).view(-1, each)
-    store.copy_(numbers[torch.cdist(rows, torch.stack(table)).argmin(1)].view(store.shape))
+    levels = torch.stack(table)
+    nearest = [torch.cdist(part, levels).argmin(1) for part in rows.split(_PIECE)]
+    store.copy_(numbers[torch.cat(nearest)].view(store.shape))
     if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
         return True
     store.copy_(start)
@@ -101,7 +111,7 @@ class _Search:
     """The search for latents that give values of a weight; each group that shares a scale has its own."""
 
     def __init__(self, weight: QuantisedWeight, values: torch.Tensor):
-        self.weight, self.order = weight, _groups(weight)
+        self.weight, (self.axis, self.groups) = weight, _groups(weight)
         self.wanted = self.rows(values)
         self.unit = unit = self.rows(weight.scale().abs().expand(values.shape))
         error = _ERROR if values.dtype == torch.float32 else _ERROR_HALF
@@ -109,7 +119,7 @@ class _Search:
 
     def rows(self, one: torch.Tensor) -> torch.Tensor:
         """Return a tensor with a row for each group."""
-        return one.flatten()[self.order].to(self.weight.latent.dtype)
+        return one.to(self.weight.latent.dtype).transpose(0, self.axis).reshape(self.groups, -1)
 
     def right(self) -> torch.Tensor:
         """Return which of the present values are the wanted ones."""
@@ -121,7 +131,7 @@ class _Search:
 
     def succeeds(self) -> bool:
         """Set latents that give the values, and return whether there are any."""
-        self.trial, self.done = self.wanted, torch.zeros_like(self.order[:, :1], dtype=torch.bool)
+        self.trial, self.done = self.wanted, torch.zeros_like(self.wanted[:, :1], dtype=torch.bool)
         for other in self._latents():
             self.trial = torch.where(self.done, self.trial, other)
             self.put(self.trial)
@@ -132,11 +142,13 @@ class _Search:
 
     def put(self, rows: torch.Tensor) -> None:
         """Set the latents."""
-        self.weight.latent.data.view(-1)[self.order.flatten()] = rows.flatten()
+        latent = self.weight.latent.data.transpose(0, self.axis)
+        latent.copy_(rows.reshape(latent.shape))
 
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
-        first, now, stays = self.rows(self.weight.latent.data), self.rows(self.weight.values()), self.right()
+        first = self.rows(self.weight.latent.data.clone())
+        now, stays = self.rows(self.weight.values()), self.right()
         wanted, unit = self.wanted, _ratio((first * now).sum(1, True), now.square().sum(1, True))
         yield first
         if self.weight.framework == "codes":
@@ -149,7 +161,7 @@ class _Search:
         yield wanted.clamp(-largest, largest).scatter(1, top, largest)  # scale: the largest size
         halfway = ((largest / self.unit[:, :1]) % 1 - 0.5).abs() < _ERROR
         for place in range(_PLACES if bool(halfway.any()) else 1):  # it may lie half-way between two levels
-            tried = largest * (1 + place * _SPREAD * torch.finfo(first.dtype).eps)
+            tried = largest * (1 + place * _ERROR / _PLACES)
             yield wanted.clamp(-tried, tried).scatter(1, bottom, -tried)
         yield wanted.scatter(1, top, wanted.gather(1, top) * _ratio(wanted, seen).gather(1, top))
         yield wanted.scatter(1, top, most).scatter(1, bottom, least)  # scale: from the least to the largest
@@ -163,15 +175,15 @@ def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
     return torch.where(below != 0, above / below, 1)
 
 
-def _groups(weight: QuantisedWeight) -> torch.Tensor:
-    """Return the indices of the weights that share a scale: a row for each group."""
+def _groups(weight: QuantisedWeight) -> tuple[int, int]:
+    """Return the axis along which scales differ, and their number; 0 for groups along the last axis."""
     scale, size = weight.scale(), weight.shape.numel()
-    every = torch.arange(size, device=scale.device)
+    scale = scale.reshape([1] * (len(weight.shape) - scale.ndim) + list(scale.shape))
     if scale.numel() == size > 1:
         ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
-        return every.view(-1, math.gcd(size, *ends.tolist()))
-    index = torch.arange(scale.numel(), device=scale.device).view(scale.shape).expand(weight.shape)
-    return index.flatten().argsort(stable=True).view(scale.numel(), -1)
+        return 0, size // math.gcd(size, *ends.tolist())
+    axes = [axis for axis in range(scale.ndim) if scale.shape[axis] > 1]
+    return (axes[0], scale.shape[axes[0]]) if len(axes) == 1 else (0, 1)
 
 
 def _fix_range(layer: Any) -> bool:

@@ -157,7 +157,7 @@ def torchao(layer: Any) -> QuantisedWeight | None:
         step = layer.weight_fake_quantizer.scale
         return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
 
-    own = {"scale": scale} if levels and hasattr(quantiser, "scale") else {}
+    own = {"scale": scale, "dequantise": None} if levels and hasattr(quantiser, "scale") else {}
     return _read("torchao", layer, lambda: layer.weight_fake_quantizer(layer.weight), levels, **own)
 
 
@@ -326,7 +326,7 @@ def _is_from(package: str, thing: Any) -> bool:
 
 
 def _read(
-    framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading
+    framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading | None
 ) -> QuantisedWeight | None:
     reader = CodeReader(values, layer.weight)
     return None if reader.grid is None else on_grid(reader, layer.weight, framework, levels, **own)

@@ -149,7 +149,18 @@ def test_help_and_version_load_nothing_heavy():
     assert done.stdout == f"sterling {st.__version__}\n"
 
 
-VERBS = ["reproduce", "train", "landscape", "certify", "plan", "explore", "audit", "flips", "doctor"]
+VERBS = [
+    "reproduce",
+    "train",
+    "landscape",
+    "certify",
+    "plan",
+    "explore",
+    "audit",
+    "flips",
+    "verify",
+    "doctor",
+]
 STUDY = ["run", "status", "fit", "plot", "export"]
 
 

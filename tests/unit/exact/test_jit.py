@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import gc
+import importlib.util
 import os
 import pickle
 import stat
@@ -113,6 +114,23 @@ def test_a_kernel_is_compiled_once(folder):
     assert [start(), start(), start(2.5), start(2.5)] == [0, 1, 0, 1]
     assert len(jit.kept_kernels()) == 2
     assert all(file.is_relative_to(folder) for file in jit.kept_kernels())
+
+
+def test_a_copy_elsewhere_finds_the_kernels(folder, tmp_path, monkeypatch):
+    """A fresh clone of the same version need not compile."""
+    hits = []
+    for place in ("one", "another"):
+        file = tmp_path / place / "room" / "doubling.py"
+        file.parent.mkdir(parents=True)
+        file.write_text("def doubled(value):\n    return 2 * value\n")
+        spec = importlib.util.spec_from_file_location("doubling", file)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "doubling", module)
+        spec.loader.exec_module(module)
+        kernel = jit.njit(module.doubled)
+        assert kernel(4) == 8
+        hits.append(sum(kernel.compiled.stats.cache_hits.values()))
+    assert hits == [0, 1]
 
 
 def test_only_a_compilation_takes_room_and_collects_seldom(folder, monkeypatch):

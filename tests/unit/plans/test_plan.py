@@ -14,6 +14,11 @@ from sterling.study.store import frame_of
 from sterling.study.trial import Batch, run_batch
 
 
+@pytest.fixture(scope="module")
+def noiseless():
+    return st.plan(st.Problem(128, samples=1))
+
+
 def by_criterion(made):
     return {need.criterion: need for need in made.needs if need.criterion}
 
@@ -61,10 +66,9 @@ def test_very_many_weights():
         st.plan(st.Problem(10**18, 1))
 
 
-def test_without_noise_the_budget_decides_what_the_last_iterate_needs():
+def test_without_noise_the_budget_decides_what_the_last_iterate_needs(noiseless):
     """Issue 8: the plan said 0.8·n·ln n, at which no run of n = 128 ended at w*."""
-    of = st.Problem(128, samples=1)
-    made = st.plan(of)
+    of, made = noiseless.problem, noiseless
     assert [need.criterion for need in made.needs] == ["ergodic", "optimal", "optimal", "optimal", "", ""]
     assert [need.kind for need in made.needs[:4]] == ["mean-field", "mean-field", "measured", "mean-field"]
     assert [need.restart for need in made.needs[:4]] == [None, None, st.Restart(), None]
@@ -81,11 +85,11 @@ def test_without_noise_the_budget_decides_what_the_last_iterate_needs():
     assert few[0].samples == few[1].samples < theory.samples_for_average(st.Problem(32, samples=1))
 
 
-def test_advice():
+def test_advice(noiseless):
     assert "certify" in st.plan(st.Problem(24, 1, noise=0.5)).advice
     assert not st.plan(st.Problem(25, 1, noise=0.5)).advice
     assert "needs no fewer samples here" in st.plan(st.Problem(32, samples=1)).advice
-    assert not st.plan(st.Problem(128, samples=1)).advice
+    assert not noiseless.advice
 
 
 def test_what_to_expect_of_given_samples():
@@ -97,15 +101,15 @@ def test_what_to_expect_of_given_samples():
     assert not few.reaches
 
 
-def test_sample_sizes_are_rounded_up_to_what_their_law_gives():
-    for need in st.plan(st.Problem(512, samples=1)).needs:
+def test_sample_sizes_are_rounded_up_to_what_their_law_gives(noiseless):
+    for need in noiseless.needs:
         if need.kind != "theorem":
             figures = 3 if need.kind == "measured" else 2
             unit = 10 ** (len(str(need.proposed)) - figures)
             assert need.samples <= need.proposed < need.samples + unit
             assert need.proposed % unit == 0
             assert f"{need.proposed:,}" in need.amount
-    assert any(need.kind == "measured" for need in st.plan(st.Problem(512, samples=1)).needs)
+    assert any(need.kind == "measured" for need in noiseless.needs)
 
 
 def test_a_check_counts_trials_of_the_study_kind():

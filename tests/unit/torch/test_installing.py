@@ -60,11 +60,6 @@ def affine(w):
     return ((w / scale + zero).round().clamp(0, 15) - zero) * scale
 
 
-def powers(w):
-    levels, largest = torch.tensor([-1, -0.5, -0.25, -0.125, 0, 0.125, 0.25, 0.5, 1]), w.abs().max()
-    return levels[torch.bucketize(w / largest, (levels[1:] + levels[:-1]) / 2)] * largest
-
-
 def trained(layer, steps=100):
     torch.manual_seed(0)
     net = nn.Sequential(layer, nn.ReLU(), nn.Linear(48, 4))
@@ -102,10 +97,12 @@ def test_learned_steps_give_the_codes_from_latents(bits):
 
 @pytest.mark.parametrize("layer", [ByHand, Turned])
 def test_constants_replace_the_weight_and_nothing_else(layer):
-    net, monitor = trained(layer(affine if layer is ByHand else powers))
-    better, x = stt.decode(net, monitor, horizon=64), torch.randn(5, 64)
-    assert better.changes.tensors[0]["kept_as"] == "constants"
-    values = wanted(monitor)
+    torch.manual_seed(0)
+    net, x = nn.Sequential(layer(affine), nn.Linear(48, 4)), torch.randn(5, 64)
+    better = copy.deepcopy(net)
+    (weight,), (mine,) = stt.find(net, example=x), stt.find(better, example=x)
+    values = weight.dequantise(weight.codes().clamp(-3, 3))  # no latents give these: the largest is at an end
+    assert install(better, mine, values, x) == "constants"
     assert torch.equal(better[0].weight, values)
     assert torch.equal(better[0](x), output(net[0], values, x))  # with bias, and the inputs on eighths
     assert list(better.state_dict()) == list(net.state_dict())
@@ -124,7 +121,7 @@ def test_constants_replace_the_weight_and_nothing_else(layer):
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("dtype", ["int2", "int4"])
 def test_torchao_converts_the_decoded_codes(dtype, symmetric):
-    net, monitor = trained(fw.torchao(dtype, symmetric))
+    net, monitor = trained(fw.torchao(dtype, symmetric), steps=60)
     from torchao.quantization import IntxWeightOnlyConfig, quantize_
     from torchao.quantization.granularity import PerGroup
     from torchao.quantization.qat import QATConfig
@@ -138,18 +135,18 @@ def test_torchao_converts_the_decoded_codes(dtype, symmetric):
         seen = better[0].weight_fake_quantizer(better[0].weight).detach()
         if how == "mean":
             assert torch.allclose(seen, wanted(monitor, 16), rtol=2e-3)
-        again = copy.deepcopy(net)
-        again.load_state_dict(better.state_dict())
-        again = again[0].weight_fake_quantizer(again[0].weight).detach()
-        assert int(((again - seen).abs() > 0.3 * scale).sum()) == 0
+        if better.changes.tensors[0]["kept_as"] == "latents":
+            again = copy.deepcopy(net)
+            again.load_state_dict(better.state_dict())
+            assert torch.equal(again[0].weight_fake_quantizer(again[0].weight), seen)
         quantize_(better, QATConfig(base, step="convert"))
         assert int(((better[0].weight.dequantize() - seen).abs() > 0.3 * scale).sum()) == 0
 
 
 def test_brevitas_keeps_its_scale_if_no_code_is_at_the_end():
     fw.needs("brevitas")
-    net, monitor = trained(fw.brevitas("int4"))
-    (weight,) = monitor.weights
+    net = nn.Sequential(fw.brevitas("int4"))
+    (weight,) = stt.find(net)
     values, copied = weight.scale() * weight.codes().clamp(-5, 5), copy.deepcopy(net)
     (mine,) = stt.find(copied)
     assert install(copied, mine, values, None) == "fixed range"
@@ -193,6 +190,25 @@ def test_stored_codes_are_packed_anew(kind):
     )
     assert install(layer, weight, 0.1 * codes, None) == "codes"
     assert torch.equal(weight.codes(), codes.to(torch.int8))
+
+
+def test_codes_named_by_the_user_are_stored():
+    torch.manual_seed(0)
+    layer = Packed()
+    layer.held = torch.randint(-1, 2, (8, 9), dtype=torch.int8)
+    layer.weight = lambda: layer.held * layer.scale
+    layer.scale = nn.Parameter(torch.tensor(0.1))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
+    monitor = stt.OrbitMonitor(layer, optimizer, codes={"held": lambda: layer.held}, horizons=(8,))
+    for step in range(9):
+        layer.held[0, 0] = 1 if step == 8 else -1
+        layer.scale.grad = torch.zeros(())
+        optimizer.step()
+    better = stt.decode(layer, monitor, horizon=8)
+    expected = layer.held.clone()
+    expected[0, 0] = -1
+    assert torch.equal(better.held, expected)
+    assert better.changes.tensors[0]["kept_as"] == "codes"
 
 
 class Labelled(nn.Module):

@@ -24,7 +24,8 @@ class Ternary(torch.nn.Linear):
     def forward(self, x):
         scale = self.weight.abs().mean().detach()
         quantised = scale * (self.weight / scale).round().clamp(-1, 1)
-        return torch.nn.functional.linear(x, self.weight + (quantised - self.weight).detach())
+        weight = self.weight + (quantised - self.weight).detach()
+        return torch.nn.functional.linear(x, weight, self.bias)
 
 
 def net(kind):
