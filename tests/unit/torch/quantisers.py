@@ -13,13 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.unit.torch.byhand import FP4, NF4
 from tests.unit.torch.frameworks import needs
+from tests.unit.torch.stored import Stored
 
-SIZES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]) / 6
-FP4 = torch.cat([-SIZES.flip(0)[:-1], SIZES])
-BELOW = torch.tensor([-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911])
-ABOVE = torch.tensor([0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626, 0.7230, 1.0])
-NF4 = torch.cat([BELOW, ABOVE])
 BATCH = 64
 
 
@@ -428,56 +425,6 @@ def half(builder):
         return model.bfloat16(), codes
 
     return build
-
-
-def packed(codes, kind):
-    """Pack ±1 into bits, or trits five to a byte."""
-    flat = codes.flatten().long()
-    if kind == "bits":
-        return ((flat > 0).reshape(-1, 8).long() << torch.arange(8)).sum(1).to(torch.uint8)
-    flat = F.pad(flat + 1, (0, -len(flat) % 5))
-    return (flat.reshape(-1, 5) * 3 ** torch.arange(5)).sum(1).to(torch.uint8)
-
-
-class Stored(nn.Module):
-    """A layer without latents: the codes are in a buffer, and a rule turns those under a strong gradient."""
-
-    def __init__(self, kind):
-        super().__init__()
-        torch.manual_seed(0)
-        self.kind = kind
-        codes = torch.randn(48, 64).sign() if kind == "bits" else torch.randint(-1, 2, (48, 64)).float()
-        self.register_buffer("held", codes.to(torch.int8) if kind == "int8" else packed(codes, kind))
-        self.scale, self.bias = nn.Parameter(torch.tensor(0.1)), nn.Parameter(torch.zeros(48))
-        self.register_buffer("mean", torch.zeros(48, 64))
-        self.known = codes  # by hand
-
-    def unpacked(self):
-        if self.kind == "int8":
-            return self.held.float()
-        if self.kind == "bits":
-            return ((self.held[:, None] >> torch.arange(8)) & 1).reshape(48, 64).float() * 2 - 1
-        trits = (self.held[:, None].int() // 3 ** torch.arange(5)) % 3
-        return trits.flatten()[: 48 * 64].reshape(48, 64).float() - 1
-
-    def forward(self, x):
-        weight = self.unpacked() * self.scale
-        if weight.requires_grad and torch.is_grad_enabled():
-            weight.register_hook(self.learn)
-        return F.linear(x, weight, self.bias)
-
-    def learn(self, gradient):
-        self.mean.mul_(0.9).add_(gradient, alpha=0.1)
-
-    def turn(self):
-        """Move the hundredth of the codes with the strongest mean gradients against them."""
-        pull = -self.mean.sign()
-        least, most = (-1, 1)
-        moves = (self.known + pull).clamp(least, most) if self.kind != "bits" else pull
-        strong = self.mean.abs() >= self.mean.abs().flatten().kthvalue(2900).values
-        self.known = torch.where(strong & (self.mean != 0), moves, self.known)
-        new = self.known.to(torch.int8) if self.kind == "int8" else packed(self.known, self.kind)
-        self.held.copy_(new)
 
 
 def stored(kind):
