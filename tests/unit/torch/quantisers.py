@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.unit.torch.byhand import FP4, NF4
+from tests.unit.torch.formats import FP4, NF4
 from tests.unit.torch.frameworks import needs
 from tests.unit.torch.stored import Stored
 
