@@ -48,7 +48,7 @@ def write(out: Path, results: Path) -> None:
         write_atomically(
             results / f"{name}.csv", lambda file, it=frame: it.write_csv(file, float_precision=5)
         )
-    write_atomically(results / "damping.md", table(compared).encode())
+    write_atomically(results / "damped.txt", table(compared).encode())
     said = "\n".join(f"- {line}" for line in verdicts(found, compared, ranked))
     write_atomically(results / "damping.txt", f"{said}\n".encode())
     print(said)

@@ -52,7 +52,7 @@ def write(out: Path, results: Path) -> None:
     with pl.Config(tbl_rows=-1, tbl_cols=-1, fmt_str_lengths=40, float_precision=3):
         print(tables["shares"])
         print(gained.filter(pl.col("reading") == "mean"))
-    write_atomically(results / "advice.md", advice(scores).encode())
+    write_atomically(results / "advice.txt", advice(scores).encode())
     said = "\n".join(f"- {line}" for line in verdicts(tables))
     write_atomically(results / "verdicts.txt", f"{said}\n".encode())
     print(said)

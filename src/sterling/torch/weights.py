@@ -6,7 +6,6 @@ weights. `handle` defines the handles.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -178,8 +177,20 @@ def bitnet(layer: Any) -> QuantisedWeight | None:
     if type(layer).__name__ != "AutoBitLinear" or not getattr(layer, "online_quant", False):
         return None
 
-    formula = sys.modules[type(layer).__module__].WeightQuant
-    return _read("transformers", layer, lambda: formula.apply(layer.weight), 3)
+    return _read("transformers", layer, lambda: _Ternary.apply(layer.weight), 3)
+
+
+class _Ternary(torch.autograd.Function):
+    """The formula of transformers' `WeightQuant`; the original compiles itself, with a C++ compiler."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:
+        scale = 1.0 / weight.float().abs().mean().clamp(min=1e-5)
+        return ((weight.float() * scale).round().clamp(-1, 1) / scale).to(weight.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0]
 
 
 #: Adaptors of frameworks whose layers hold their quantiser.
