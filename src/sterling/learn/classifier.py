@@ -35,7 +35,7 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
     The logit of a class is scale·(x·w) + intercept, where x is a normalised sample and w has integer codes.
     Adam moves latent weights with the straight-through gradient of the joint logistic (softmax) loss. Each
     weight takes the level nearest to the time average of its codes. Then single codes change as long as that
-    lowers the loss by more than chance does.
+    lowers the loss.
 
     Parameters
     ----------
@@ -75,7 +75,8 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         Terms of the logits scale·(x·w) + intercept.
     bit_probability_ : float64 array (rows, n)
         Estimated probability that another sample of the same size gives the same code: the share of
-        bootstraps that do, (count + ½)/(n_bootstraps + 1). Only with ``bits="bootstrap"``.
+        bootstraps that do, (count + ½)/(n_bootstraps + 1). Only with ``bits="bootstrap"``; with fewer than
+        19 bootstraps it never reaches .975.
     undecided_ : bool array (rows, n)
         Where `bit_probability_` is below .975. Only with ``bits="bootstrap"``.
     loss_ : float
