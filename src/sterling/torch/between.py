@@ -187,7 +187,15 @@ def _counted(name: str, shape: torch.Size, files: list[Checkpoint], how: re.Matc
 
 
 class CheckpointFlips(Report):
-    """The result of `flips_between`."""
+    """The result of `flips_between`.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The rows of `frame`.
+    files : list of str
+        The checkpoints, in order.
+    """
 
     def __init__(self, rows: list[dict[str, Any]], files: list[str]):
         self.rows, self.files = rows, files
