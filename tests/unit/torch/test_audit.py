@@ -282,6 +282,7 @@ def test_everything_is_left_as_it_was(make):
     random, flags = torch.get_rng_state(), [p.requires_grad for p in model.parameters()]
     stt.audit(model, X)
     assert all(torch.equal(a, b) for a, b in zip(state.values(), model.state_dict().values(), strict=True))
+    assert torch.equal(torch.get_rng_state(), random)
     assert [p.requires_grad for p in model.parameters()] == flags
     assert all(p.grad is None for p in model.parameters())
 
