@@ -304,7 +304,7 @@ def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch
         raise InputTypeError(f"codes of {name!r} is {shown(codes)}; give a function that returns the codes")
     with torch.no_grad():
         first = codes()
-    tensors = dict(model.named_parameters(remove_duplicate=False))
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
     tensors.update(model.named_buffers(remove_duplicate=False))
     if name in tensors:
         return tensors[name], first
