@@ -9,7 +9,7 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.build import BUILD, built
+from sterling.cli.build import Build, built
 from sterling.cli.options import FILE, PAGES, check_targets, output
 from sterling.cli.render import FAILED, console, note, print_json
 
@@ -26,7 +26,7 @@ class FailOn(StrEnum):
 
 
 def audit(
-    source: Annotated[str, typer.Argument(**BUILD)],
+    source: Build,
     fail_on: Annotated[
         FailOn,
         typer.Option(help="Exit with 1 if a finding has this grade or a worse one.", show_default=True),

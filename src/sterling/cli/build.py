@@ -7,17 +7,28 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from sterling.base.extras import how_to_install
 from sterling.errors import InputError, SterlingError
 
+
+class function(str):
+    """The name of a function; --help shows the name of this class as the type."""
+
+
 #: The argument of a verb.
-BUILD: dict[str, Any] = {
-    "metavar": "MODULE:FUNCTION",
-    "help": "Function without arguments that returns a model, or a model and an example input.",
-    "show_default": False,
-}
+Build = Annotated[
+    function,
+    typer.Argument(
+        metavar="MODULE:FUNCTION",
+        parser=function,
+        help="Function without arguments that returns a model, or a model and an example input.",
+        show_default=False,
+    ),
+]
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 

@@ -1,19 +1,20 @@
 """`sterling verify`: whether an artefact holds the quantised weights that were trained."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sterling.cli import options
-from sterling.cli.build import BUILD, built
+from sterling.cli.build import Build, built
 from sterling.cli.render import FAILED, console, print_json
 from sterling.errors import InputError
 
 
 def verify(
-    source: Annotated[str, typer.Argument(**BUILD)],
+    source: Build,
     artefact: Annotated[
-        str,
+        Path,
         typer.Argument(
             metavar="ARTEFACT", help="File .safetensors, .pt, .onnx or .gguf.", show_default=False
         ),

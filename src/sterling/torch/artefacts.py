@@ -21,6 +21,7 @@ from torch import nn
 from sterling.base.extras import installed
 from sterling.base.files import as_path, printable, unreadable
 from sterling.errors import InputError
+from sterling.torch import checkpoints
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.taps import in_one_sentence
 
@@ -30,6 +31,8 @@ _WRAPPER = re.compile(
 )
 #: Operators of ONNX that are computed on the way from constants to a layer.
 _FOLDED = ("DequantizeLinear", "QuantizeLinear", "Clip", "Transpose", "Identity", "Cast")
+
+_MOST_FOLDED = 64  # tensors that are kept while one weight is computed
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,19 @@ def _needed(package: str) -> Any:
 
 
 def _safetensors(path: Path) -> Artefact:
-    file = _needed("safetensors").safe_open(path, framework="pt")
-    return _tensors(file.keys(), file.get_tensor), plain
+    _needed("safetensors")
+    readers = checkpoints.safetensors(path)
+    return _tensors(readers, lambda name: readers[name]()), plain
 
 
 def _checkpoint(path: Path) -> Artefact:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = checkpoints.load(path)
     except UnpicklingError:  # of code, or a damaged file
         raise ValueError("it is no state dict of tensors") from None
     for one in state.values():
-        if type(one) is torch.Tensor and one.untyped_storage().nbytes() < one.numel() * one.element_size():
+        plainly = type(one) in (torch.Tensor, nn.Parameter)
+        if plainly and one.untyped_storage().nbytes() < one.numel() * one.element_size():
             raise ValueError("a tensor is larger than its data")
     return _state(state), plain
 
@@ -164,18 +169,25 @@ def _onnx(path: Path) -> Artefact:
         origins = [origin(one) for one in made[name].input if one]
         return None if None in origins else origins[0]
 
-    def fold(name: str) -> Any:
-        if name in constants:
-            return onnx.numpy_helper.to_array(constants[name])
+    def fold(name: str, folded: dict[str, Any]) -> Any:
+        """Return the value of a tensor; each node is computed once, or a small file could take years."""
+        if name not in folded:
+            constant = name in constants
+            folded[name] = onnx.numpy_helper.to_array(constants[name]) if constant else run(name, folded)
+            if len(folded) > _MOST_FOLDED:
+                raise ValueError(f"more than {_MOST_FOLDED} tensors lead to one weight")
+        return folded[name]
+
+    def run(name: str, folded: dict[str, Any]) -> Any:
         node = made[name]
-        feeds = {one: fold(one) for one in set(node.input) if one}
+        feeds = {one: fold(one, folded) for one in set(node.input) if one}
         block = max((one.i for one in node.attribute if one.name == "block_size"), default=0)
         if block * feeds[node.input[-1]].size > 2 * feeds[node.input[0]].size:
             raise ValueError(f"the blocks of {name} are larger than the tensor")
         return evaluator(node).run(None, feeds)[0]
 
     def read(name: str, start: str, turned: bool, weight: QuantisedWeight) -> Stored:
-        array = fold(name)
+        array = fold(name, {})
         values = torch.tensor(array.astype("float64"))
         kind = onnx.TensorProto.DataType.Name(constants[start].data_type).lower()
         precision = getattr(torch, str(array.dtype), torch.float32)

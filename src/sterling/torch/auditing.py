@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.hooks import groups_of
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
 from sterling.torch.rounding import CodeReader
-from sterling.torch.taps import in_one_sentence, unwrapped
+from sterling.torch.taps import in_one_sentence, undisturbed, unwrapped
 from sterling.torch.weights import Codes, NothingFound, find
 
 NOTABLE = 0.01  # least share of weights without gradient that is a defect
@@ -119,7 +120,8 @@ def audit(
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
     # A module without a matrix of parameters is a quantiser, not a model.
     if not isinstance(model, nn.Module) or not (codes or any(one.ndim > 1 for one in model.parameters())):
-        return Audit([_examined(_handle(model, example))])
+        with undisturbed(model) if isinstance(model, nn.Module) else nullcontext():
+            return Audit([_examined(_handle(model, example))])
     activations = [] if example is None else _of_activations(unwrapped(model), example)
     rows = []
     try:

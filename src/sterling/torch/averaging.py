@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,15 +11,35 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from sterling.base.checks import instance_of
-from sterling.torch.hooks import after_each_step, innermost, skipped
+from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
 from sterling.torch.horizons import checked
 from sterling.torch.taps import unwrapped
 
 
+class Averages(dict[float, AveragedModel]):
+    """Averages of all parameters by horizon; copies and pickles of it are plain dicts."""
+
+    detached = ""
+    _end: Callable[[], None]
+
+    def close(self) -> None:
+        """End the updates; the averages stay."""
+        self._end()
+
+    def _detach(self, cause: str) -> str:
+        self.detached = cause
+        return "the averages of the parameters are no longer updated"
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+
 def parameter_averages(
     model: nn.Module, optimizer: torch.optim.Optimizer, horizons: Sequence[float] = (64.0, 256.0)
-) -> dict[float, AveragedModel]:
+) -> Averages:
     """Average all parameters of a model after each step of its optimiser, for `decode` with "latents".
+
+    A fault in the averages never ends the training: they warn once, and end.
 
     Parameters
     ----------
@@ -34,7 +54,8 @@ def parameter_averages(
     Returns
     -------
     dict of float to AveragedModel
-        The averages by horizon. Save and load their `state_dict` with your checkpoints.
+        The averages by horizon. Save and load their `state_dict` with your checkpoints. The method `close`
+        of the dict ends the updates; its `detached` says which fault ended them, and is empty before.
 
     Raises
     ------
@@ -57,13 +78,15 @@ def parameter_averages(
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     model, optimizer = unwrapped(model), innermost(optimizer)
-    averages = {h: AveragedModel(model, multi_avg_fn=partial(_move, horizon=h)) for h in checked(horizons)}
+    averages = Averages()
+    for h in checked(horizons):
+        averages[h] = AveragedModel(model, multi_avg_fn=partial(_move, horizon=h))
 
     def update() -> None:
         for one in () if skipped(optimizer) else averages.values():
             one.update_parameters(model)
 
-    after_each_step(optimizer, update)
+    averages._end = after_each_step(optimizer, guarded(update, averages._detach))
     return averages
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from sterling.base.checks import shown
+from sterling.base.checks import instance_of, shown
 from sterling.base.files import printable
 from sterling.base.text import counted, percent
 from sterling.errors import InputError
 from sterling.torch.checkpoints import Checkpoint
 from sterling.torch.handle import PARAMETRIZED
+from sterling.torch.parts import inside
 from sterling.torch.tables import Report, TensorTable
 from sterling.torch.taps import in_one_sentence
 
@@ -33,8 +33,8 @@ _TINY = torch.finfo(torch.float32).tiny  # for a tensor of zeros
 def flips_between(
     checkpoints: Iterable[Any],
     quantizer: str = "stored",
-    include: Sequence[str] = ("*",),
-    exclude: Sequence[str] = (),
+    include: str | Iterable[str] = ("*",),
+    exclude: str | Iterable[str] = (),
 ) -> CheckpointFlips:
     """Count the codes that change between saved checkpoints of one training run.
 
@@ -58,8 +58,9 @@ def flips_between(
           ``layer.weight`` is ``layer.step``, or has the name that is given.
 
         ``"stored"`` takes tensors of integers as codes; packed codes count as one.
-    include, exclude : sequence of str
-        Patterns such as ``"*.mlp.*"`` of the names of tensors. Exclude what training does not quantise.
+    include, exclude : str or iterable of str
+        Names of layers or tensors, as the report shows them, or patterns such as ``"*.mlp.*"``. Exclude what
+        training does not quantise.
 
     Returns
     -------
@@ -69,7 +70,8 @@ def flips_between(
     Raises
     ------
     InputError
-        If a file is missing or of another kind, tensors differ in shape, or no tensor fits.
+        If a file is missing or of another kind, tensors differ in shape, no tensor fits, or a name or
+        pattern fits none.
     CheckpointError
         If a file is damaged.
 
@@ -95,10 +97,9 @@ def flips_between(
     if len(files) < 2:
         raise InputError(f"there is {counted(len(files), 'checkpoint')}: give two or more")
     rows = []
+    wanted = _named(files[0], include, "include") - _named(files[0], exclude, "exclude")
     for name in files[0].tensors:
-        if any(fnmatchcase(name, one) for one in include) and not any(
-            fnmatchcase(name, one) for one in exclude
-        ):
+        if name in wanted:
             first = files[0].read(name)
             latent = first.is_floating_point() and first.ndim > 1
             if first.numel() and (first.ndim and first.dtype in _CODES if quantizer == "stored" else latent):
@@ -110,6 +111,24 @@ def flips_between(
             "quantizer, or include others"
         )
     return CheckpointFlips(rows, [printable(one.path) for one in files])
+
+
+def _named(file: Checkpoint, patterns: str | Iterable[str], what: str) -> set[str]:
+    """Return the tensors that patterns mean, by their names in the report or in the file."""
+    found: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        instance_of(pattern, str, f"an entry of {what}", "the name of a layer or tensor, or a pattern")
+        hits = {
+            name
+            for name in file.tensors
+            if inside(PARAMETRIZED.sub(r"\1", name), pattern) or inside(name, pattern)
+        }
+        if not hits and pattern != "*":
+            raise InputError(
+                f"{what} names {shown(pattern)}, but {printable(file.path)} has no such layer or tensor"
+            )
+        found |= hits
+    return found
 
 
 def _codes(file: Checkpoint, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:

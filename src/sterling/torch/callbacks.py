@@ -6,6 +6,7 @@ Each package is imported when its function is called.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,15 @@ from typing import Any
 import torch
 
 from sterling.base.extras import installed
+from sterling.base.files import write_atomically
 from sterling.errors import InputError, SterlingWarning
 from sterling.torch.hooks import guarded
 from sterling.torch.monitor import OrbitMonitor
+
+
+def _saving(save: Callable[[Any], Any]) -> Callable[..., None]:
+    """Return the action that saves a monitor's state; if it fails, it warns once, and the run goes on."""
+    return guarded(save, lambda _: "a checkpoint lacks the state of the OrbitMonitor", again=True)
 
 
 def lightning_callback(**options: Any) -> Any:
@@ -60,13 +67,18 @@ def lightning_callback(**options: Any) -> Any:
             if self._state is not None:
                 self.monitor.load_state_dict(self._state)
                 self._state = None
+            monitor = self.monitor
+            self._save = _saving(lambda state: state.update(monitor.state_dict()))
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             if self.monitor is not None:
                 self.monitor.close()
 
         def state_dict(self) -> dict[str, Any]:
-            return {} if self.monitor is None else self.monitor.state_dict()
+            state: dict[str, Any] = {}
+            if self.monitor is not None:
+                self._save(state)
+            return state
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self._state = state_dict or None
@@ -113,7 +125,10 @@ def transformers_callback(resume_from: str | None = None, **options: Any) -> Any
         monitor: Any = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)
+            monitor = self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)
+            self._save = _saving(
+                lambda path: write_atomically(path, lambda stream: torch.save(monitor.state_dict(), stream))
+            )
             if state.global_step:
                 saved = file(resume_from, args, state)
                 if saved.exists():
@@ -128,8 +143,7 @@ def transformers_callback(resume_from: str | None = None, **options: Any) -> Any
 
         def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             if state.is_world_process_zero or self.monitor.sharded:
-                save = guarded(torch.save, self.monitor._detach)
-                save(self.monitor.state_dict(), file(None, args, state))
+                self._save(file(None, args, state))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             if self.monitor is not None:

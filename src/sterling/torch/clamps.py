@@ -49,9 +49,9 @@ class ClampGradient(TorchFunctionMode):
         if not x.is_floating_point():
             return func(*args, **kwargs)
         if high is not None:
-            x = torch.where(x <= high if self.at_bound else x < high, x, _tensor(high, x))
+            x = torch.where(x <= high if self.at_bound else x < high, x, high)
         if low is not None:
-            x = torch.where(x >= low if self.at_bound else x > low, x, _tensor(low, x))
+            x = torch.where(x >= low if self.at_bound else x > low, x, low)
         return x
 
 
@@ -60,7 +60,3 @@ def present_gradient() -> int:
     x = torch.ones((), requires_grad=True)
     with torch.enable_grad():
         return int(torch.autograd.grad(x.clamp(-1, 1), x)[0])
-
-
-def _tensor(bound: Any, x: torch.Tensor) -> torch.Tensor:
-    return bound if isinstance(bound, torch.Tensor) else torch.tensor(bound, dtype=x.dtype, device=x.device)

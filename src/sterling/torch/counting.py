@@ -79,7 +79,7 @@ class Clock:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of a clock with the same groups and horizons."""
-        log, step, epoch = state["log"].numpy(), int(state["step"]), int(state["epoch"])
+        log, step, epoch = state["log"].cpu().numpy(), int(state["step"]), int(state["epoch"])
         if log.shape != self._log[:, : step - epoch + 1].shape:
             raise InputError("the saved monitor had other parameter groups or horizons")
         self.step, self.epoch = step, epoch
@@ -155,8 +155,10 @@ class CodeTracker:
         """Return the indices of the codes of a tensor that have changed, and the new codes."""
         if codes.dtype != self.now.dtype:
             self._widen()
-        codes, known = codes.reshape(-1).to(self.now.dtype), self.now[self.part(index)]
+        codes, known = codes.reshape(-1).to(self.now.dtype).contiguous(), self.now[self.part(index)]
         word = WORD // codes.element_size()
+        if codes.storage_offset() % word:  # a view of the user's that begins inside a word
+            codes = codes.clone()
         even = len(codes) // word * word
         # Words are compared instead of codes, because almost all codes stay.
         words = (codes[:even].view(torch.int64) != known[:even].view(torch.int64)).nonzero()

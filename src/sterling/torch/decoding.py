@@ -201,6 +201,8 @@ def decode(
     how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
     if unwrapped(model) is not monitor.model:
         raise InputError("the monitor belongs to another model: give the model that it watches")
+    if not monitor.weights:
+        raise InputError("the monitor has found no quantised weight yet: decode once quantisation has begun")
     if monitor.partial:
         raise InputError(
             "the monitor reads a part of the weights (a sample or a shard): decode needs them all"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from sterling.errors import InputError
+
 MOST_LEVELS = 256  # of one group, evenly spaced
 MOST_UNEVEN = 16
 GROUPS = (1024, 512, 256, 128, 64, 32, 16, 8)  # sizes of groups along the last axis that are tried
@@ -59,6 +61,11 @@ class Grid:
         usual = (total / size.clamp_min(1e-300)).sum(0) / held.sum(0)
         table = torch.where(held > 0, total / held, size * usual)
         found = table.gather(1, asked.long() - low).to(values.dtype)
+        if bool(found.isnan().any()):
+            raise InputError(
+                "no weight of a tensor has one of these codes now, so that its level is not known: read the "
+                "values at a step at which each level is in use"
+            )
         return _shaped(found, self.sharing, values.shape)
 
 

@@ -132,6 +132,11 @@ class QuantisedWeight:
         -------
         Tensor
             Of the shape `shape` and the type of the values.
+
+        Raises
+        ------
+        InputError
+            If the levels are uneven and no weight is on one of them now.
         """
         if self._dequantise is not None:
             return self._dequantise(codes).detach()

@@ -17,20 +17,25 @@ from sterling.errors import SterlingError, SterlingWarning
 from sterling.torch.handle import QuantisedWeight
 
 
-def guarded(action: Callable[..., None], detach: Callable[[str], str]) -> Callable[..., None]:
+def guarded(
+    action: Callable[..., None], detach: Callable[[str], str], again: bool = False
+) -> Callable[..., None]:
     """Return the action without its faults, which `torch.compile` does not trace.
 
     At the first fault it calls `detach` with the cause, and warns with the beginning of a sentence that this
-    returns; then it does nothing. Hooks must stay, since the optimiser is going through them.
+    returns; then it does nothing, or tries `again` in silence. Hooks must stay, since the optimiser is going
+    through them.
     """
     ended: list[bool] = []
 
     def run(*given: Any) -> None:
-        if ended:
+        if ended and not again:
             return
         try:
             action(*given)
         except Exception as problem:
+            if ended:
+                return
             ended.append(True)
             cause = " ".join(str(problem).split())[:300]
             if not isinstance(problem, SterlingError):

@@ -282,7 +282,8 @@ class OrbitMonitor(Watcher):
         stays, absences : list of int
             One count for each bin.
         """
-        row = self._rows()[self._index(name)]
+        index = self._index(name)
+        row = self._rows()[index]
         return row[COLUMNS["stays"]].long().tolist(), row[COLUMNS["absences"]].long().tolist()
 
     def settled_horizon(self) -> float:

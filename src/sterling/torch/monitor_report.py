@@ -37,8 +37,9 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
     import polars as pl
 
     tracker, rows = monitor._tracker, []
-    for index, weight in enumerate(monitor.weights):
-        counts, margin, size = monitor._rows()[index], tracker.margin(index, at), weight.shape.numel()
+    tables = monitor._rows() if monitor.weights else ()
+    for index, (weight, counts) in enumerate(zip(monitor.weights, tables, strict=True)):
+        margin, size = tracker.margin(index, at), weight.shape.numel()
         parts = {name: counts[TABLES[name]] for name in ("flips", "undone", "by_scale", "moved")}
         total = {name: round(float(one.sum())) for name, one in parts.items()}
         error = {name: half_width(one, size, int(counts[READ])) for name, one in parts.items()}

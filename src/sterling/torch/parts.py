@@ -205,14 +205,14 @@ def _named(weights: Sequence[QuantisedWeight], layers: Iterable[str], patterns: 
     found: set[int] = set()
     for pattern in patterns:
         instance_of(pattern, str, f"an entry of {what}", "the name of a layer or tensor, or a pattern")
-        hits = {id(one.latent) for one in weights if any(_inside(place, pattern) for place in one.places)}
+        hits = {id(one.latent) for one in weights if any(inside(place, pattern) for place in one.places)}
         if not hits and not any(fnmatchcase(name, pattern) for name in layers):
             raise InputError(f"{what} names {shown(pattern)}, but the model has no such layer or tensor")
         found |= hits
     return found
 
 
-def _inside(place: str, pattern: str) -> bool:
+def inside(place: str, pattern: str) -> bool:
     """Return whether a pattern means a tensor, or a layer that holds it."""
     words = place.split(".")
     return any(fnmatchcase(".".join(words[:end]), pattern) for end in range(1, len(words) + 1))

@@ -29,6 +29,7 @@ _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
 _FEW = 3  # levels that values show surely
 _CHECKED = 1 << 14  # weights whose values are compared with their codes at each reading
+_COLUMNS = 256  # least number of columns among them, if there are few rows
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
@@ -111,7 +112,7 @@ def _named(func: Any, args: Any) -> dict[str, Any]:
 
 def _unscaled(given: dict[str, Any], values: torch.Tensor) -> torch.Tensor:
     """Return the codes of an operation that rounds and multiplies by its scale."""
-    scale, shape = given["scale"].detach(), [1] * values.ndim
+    scale, shape = torch.as_tensor(given["scale"], device=values.device).detach(), [1] * values.ndim
     if scale.numel() > 1:
         shape[given.get("axis", given.get("ch_axis", 0))] = -1
     return (values.detach() / scale.reshape(shape)).round()
@@ -158,8 +159,12 @@ class CodeReader:
         parts = [
             grids.rows_of(one, self.grid.sharing) for one in (seen, codes, self.latent) if one is not None
         ]
-        along = (slice(None), slice(self._readings % every, None, every))
-        some = [one[along if len(one) == 1 else along[::-1]] for one in parts]
+        rows, columns = parts[0].shape
+        few = rows < every
+        if few:  # some columns of each row are checked, otherwise some rows
+            every = max(1, min(every, columns // _COLUMNS))
+        chosen = slice(self._readings % every, None, every)
+        some = [one[:, chosen] if few else one[chosen] for one in parts]
         latent = some[2] if len(some) > 2 else None
         if codes is None or self._explained(some[0], some[1], "channel", latent) is None:
             return self._again().codes
@@ -202,13 +207,15 @@ class CodeReader:
 
     def _run(self) -> tuple[torch.Tensor, dict[Place, torch.Tensor]]:
         mode = Integers(self.shape, [place for place, _, _ in self._places], self.sources)
-        with torch.no_grad(), _eager(), mode:
+        with torch.no_grad(), eager(), mode:
             seen = self.values()
         return seen, mode.heard
 
     def _again(self) -> Grid:
-        before, self.grid = self.grid, self._search()
+        kept, before = dict(vars(self)), self.grid
+        self.grid = self._search()
         if self.grid is None or before is None or self.grid.even != before.even or self._by_value is not None:
+            vars(self).update(kept)  # so that the next reading fails too, or reads the codes as before
             raise InputError(
                 "the quantiser of a weight now computes its codes in another way, so that they cannot be "
                 "known: give `codes`"
@@ -217,7 +224,7 @@ class CodeReader:
 
     def _search(self) -> Grid | None:
         mode = Integers(self.shape, (), self.sources)
-        with torch.enable_grad(), _eager(), mode:  # gradients show what is learned
+        with torch.enable_grad(), eager(), mode:  # gradients show what is learned
             seen = self.values().detach()
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
@@ -299,6 +306,6 @@ class CodeReader:
         return grids.linear(seen, codes, sharing, latent, self.grid.offset is not None)
 
 
-def _eager() -> contextlib.AbstractContextManager[Any]:
+def eager() -> contextlib.AbstractContextManager[Any]:
     set_stance = getattr(torch.compiler, "set_stance", None)  # since PyTorch 2.6
     return contextlib.nullcontext() if set_stance is None else set_stance("force_eager")

@@ -52,9 +52,9 @@ def _shrunk(scale: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tens
     if scale.ndim < 2 or 1 in scale.shape or (like is not None and like.ndim > 1):
         return scale
     flat = scale.flatten()
-    if like is None:
+    run = 0 if like is None else flat.numel() // like.numel()
+    # Groups whose scales were equal may differ later.
+    if run == 0 or bool((flat.reshape(-1, run) != flat[::run, None]).any()):
         ends = (flat.diff() != 0).nonzero().flatten() + 1
         run = math.gcd(flat.numel(), *(ends.tolist() or [scale.shape[-1]]))
-    else:
-        run = flat.numel() // like.numel()
     return flat[::run].clone()

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from sterling.errors import InputError, SterlingError
 from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
-from sterling.torch.rounding import CodeReader
+from sterling.torch.rounding import CodeReader, eager
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions and the index of their weight among the arguments; the modules call these.
@@ -298,18 +298,22 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
-    """Compile nothing in this context; at its end restore buffers and the state of random numbers.
+    """Compile nothing in this context; at its end restore buffers, plain numbers and the random state.
 
     With ``parameters`` all parameters require gradients in the context, and their values are restored too.
+    Without, numbers stay if parameters were written: one may say that a scale has had its first value.
     """
     buffers = [
         (one, name, kept, _copy(kept)) for one in module.modules() for name, kept in one._buffers.items()
     ]
     weights = [(one, one.requires_grad, _copy(one)) for one in module.parameters()] if parameters else []
+    numbers = [
+        (one, {name: value for name, value in vars(one).items() if type(value) in (bool, int, float)})
+        for one in module.modules()
+    ]
+    written = [(one, one._version) for one in module.parameters() if not one.is_inference()]
     devices = {one.device.index for one in module.parameters() if one.device.type == "cuda"}
-    set_stance = getattr(torch.compiler, "set_stance", None)  # since PyTorch 2.6
-    eager = contextlib.nullcontext() if set_stance is None else set_stance("force_eager")
-    with torch.random.fork_rng(devices=devices), eager:
+    with torch.random.fork_rng(devices=devices), eager():
         try:
             for one, _, _ in weights:
                 if one.is_floating_point():
@@ -322,6 +326,9 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
                     kept.data = copy
                 elif kept is not None:
                     kept.detach().copy_(copy)
+            if parameters or all(one._version == version for one, version in written):
+                for one, kept in numbers:
+                    vars(one).update(kept)
             for one, trained, copy in weights:
                 one.data.copy_(copy)
                 one.requires_grad_(trained)

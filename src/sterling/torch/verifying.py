@@ -290,7 +290,8 @@ def _misshapen(model: _Levels, found: torch.Tensor) -> str:
     """Return the cause if the shapes differ."""
     ours, theirs = tuple(model.raw.shape), tuple(found.shape)
     shapes = f"the shape is {theirs}, that of the model {ours}"
-    for axes in permutations(range(found.ndim)):
+    # A file may give a tensor any number of axes, and n axes have n! orders.
+    for axes in permutations(range(found.ndim)) if len(ours) == len(theirs) else ():
         if found.permute(axes).shape == model.raw.shape and not bool(model.far(found.permute(axes)).any()):
             return f"it is transposed: {shapes}"
     inner = found[tuple(map(slice, ours))] if len(ours) == len(theirs) else found

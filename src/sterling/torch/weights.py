@@ -264,8 +264,9 @@ def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
         given = [(name, *_named(model, name, function), function) for name, function in codes.items()]
     else:
         function = codes
+        named = model.named_parameters(remove_duplicate=False)
         with torch.no_grad():
-            firsts = [(name, one, function(name, one)) for name, one in model.named_parameters()]
+            firsts = [(name, one, function(name, one)) for name, one in named]
         given = [
             (name, one, first, lambda name=name, one=one: function(name, one))
             for name, one, first in firsts
@@ -303,10 +304,11 @@ def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch
         raise InputTypeError(f"codes of {name!r} is {shown(codes)}; give a function that returns the codes")
     with torch.no_grad():
         first = codes()
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    tensors: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    tensors.update(model.named_buffers(remove_duplicate=False))
     if name in tensors:
         return tensors[name], first
-    layers = dict(model.named_modules())
+    layers = dict(model.named_modules(remove_duplicate=False))
     if name not in layers:
         raise InputError(f"codes names {name!r}, but the model has no such layer or tensor")
     if isinstance(first, torch.Tensor):

@@ -169,5 +169,5 @@ def test_help_names_what_it_wants(verb):
     """Types of Python are not words for users."""
     said = call(*verb, "--help", columns=120).stdout
     assert "Usage" in said
-    for word in ("<bool>", "BOOLEAN", "<int>", "INTEGER", "<float>", "FLOAT"):
+    for word in ("<bool>", "BOOLEAN", "<int>", "INTEGER", "<float>", "FLOAT", "<str>"):
         assert word not in said

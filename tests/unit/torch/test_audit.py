@@ -466,3 +466,32 @@ def test_batch_norm_on_one_row():
         with pytest.raises(st.InputError, match=about) as caught:
             stt.audit(model, X[:1])
         assert "give its arguments" not in str(caught.value)
+
+
+class Running(nn.Module):
+    """Ternary, with a scale that follows the latents."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(0.1))
+
+    def forward(self, w):
+        self.scale = 0.9 * self.scale + 0.1 * w.detach().abs().mean()
+        return self.scale * Round.apply((w / self.scale).clamp(-1, 1))
+
+
+class InPlace(Running):
+    def forward(self, w):
+        self.scale.mul_(0.9).add_(0.1 * w.detach().abs().mean())
+        scale = self.scale.clone()
+        return scale * Round.apply((w / scale).clamp(-1, 1))
+
+
+@pytest.mark.parametrize("kind", [Running, InPlace])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_running_scale_stays(kind, inside):
+    quantiser = kind()
+    held = quantiser.scale
+    row_of(fw.Quantised(quantiser) if inside else quantiser, X if inside else None)
+    assert quantiser.scale is held
+    assert float(held) == pytest.approx(0.1)

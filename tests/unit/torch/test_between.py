@@ -127,6 +127,32 @@ def test_include_and_exclude(saved):
     files = saved([{"a.w": weight, "b.w": weight, "c.w": weight, "c.bias": weight[0]}] * 2)
     chosen = stt.flips_between(files, "sign", include=["a.*", "c.*"], exclude=["a*"])
     assert [row["tensor"] for row in chosen.rows] == ["c.w"]
+    chosen = stt.flips_between(files, "sign", include="*.w", exclude="a")
+    assert [row["tensor"] for row in chosen.rows] == ["b.w", "c.w"]
+
+
+@pytest.mark.parametrize("what, given", [("include", "*.1.nothing"), ("exclude", ["a.w", "1.weights"])])
+def test_a_name_that_fits_nothing_is_refused(saved, what, given):
+    files = saved([{"a.w": torch.randn(4, 4)}] * 2)
+    with pytest.raises(st.InputError, match=f"{what} names '.*', but .* no such layer or tensor"):
+        stt.flips_between(files, "sign", **{what: given})
+
+
+@pytest.mark.parametrize("name", ["1.weight", "1", "*1.weight", "1.parametrizations.weight.original"])
+def test_names_are_those_of_the_report(saved, name):
+    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)))
+    files = saved([net.state_dict()] * 2)
+    for given, left in [({}, ["0.weight", "1.weight"]), ({"exclude": [name]}, ["0.weight"])]:
+        assert [row["tensor"] for row in stt.flips_between(files, "sign", **given).rows] == left
+    assert [row["tensor"] for row in stt.flips_between(files, "sign", include=[name]).rows] == ["1.weight"]
+
+
+def test_a_checkpoint_of_an_early_pytorch(tmp_path):
+    files = [tmp_path / "0.pth", tmp_path / "1.pth"]
+    for path, sign in zip(files, (1, -1), strict=True):
+        state = {"w": sign * torch.arange(1.0, 7).reshape(2, 3)}
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+    assert stt.flips_between(files, "sign").rows[0]["flips"] == 6
 
 
 def bomb(path):
@@ -135,6 +161,14 @@ def bomb(path):
         np.lib.format.write_array_header_1_0(
             member, {"descr": "|i1", "fortran_order": False, "shape": (10**12,)}
         )
+
+
+def deflated(path):
+    """A small file that unpacks to a large one."""
+    plain = save({"w": torch.zeros(3000, 3000, dtype=torch.int8)}, path.with_suffix(".plain"))
+    with zipfile.ZipFile(plain) as before, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name))
 
 
 class Evil:
@@ -154,6 +188,7 @@ CODES = {"w": torch.ones(3, 3, dtype=torch.int8)}
         ("a.npz", lambda path: path.write_bytes(b"PK"), "damaged"),
         ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "damaged"),
         ("a.npz", bomb, "damaged"),
+        ("a.pt", deflated, "compressed"),
         ("a.pt", lambda path: save({"w": Evil()}, path), "damaged"),
         ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than the file"),
         ("a.pt", lambda path: save({"w": CODES["w"][:2]}, path), "shape"),
@@ -192,3 +227,16 @@ def test_each_wrong_tensor_is_one_sentence(saved, tensor, quantizer, about):
 def test_one_checkpoint_is_not_enough(saved):
     with pytest.raises(st.InputError, match="two or more"):
         stt.flips_between(saved([CODES]))
+
+
+def test_verify_reads_the_same_files(tmp_path):
+    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(4, 4)))
+    path, state = tmp_path / "a.pt", {"0.weight": net[0].weight.detach().clone()}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    assert stt.verify(net, path).ok
+    deflated(path)
+    with pytest.raises(st.InputError, match="compressed"):
+        stt.verify(net, path)
+    torch.save({"0.weight": torch.nn.Parameter(torch.ones(1).expand(10**12))}, path)
+    with pytest.raises(st.InputError, match="larger than its data"):
+        stt.verify(net, path)

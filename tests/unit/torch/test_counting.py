@@ -221,3 +221,29 @@ def test_three_bytes_tell_a_step():
         copy = Moments(torch.zeros(1000, dtype=torch.int8), 3, counting.EPOCH)
         copy.take(told, later)
         assert torch.equal(copy[:][near], true[near].int())
+
+
+def test_codes_may_be_any_view():
+    store = torch.randint(-1, 2, (80,), dtype=torch.int8, generator=torch.Generator().manual_seed(0))
+    for view in (lambda: store[3:35].view(4, 8), lambda: store[::2], lambda: store[:32].view(4, 8).t()):
+        tally = CodeTracker([view()], [3], [False], [0], HORIZONS, WITHIN, VOTE, MOMENTUM)
+        before = view().reshape(-1).clone()
+        store.neg_()
+        where, new = tally.changed(0, view())
+        assert torch.equal(where, before.nonzero().flatten())
+        assert torch.equal(new, -before[where])
+
+
+def test_a_clock_goes_on_from_a_table_on_another_device():
+    class Elsewhere(torch.Tensor):
+        def numpy(self):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    clock, other = (counting.Clock(1, HORIZONS, 16) for _ in range(2))
+    clock.tick([0.1])
+    state = clock.state()
+    other.restore({**state, "log": state["log"].as_subclass(Elsewhere)})
+    assert np.array_equal(clock.shares(), other.shares())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import io
 import math
+import warnings
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
 import sterling.torch as stt  # noqa: E402
+from sterling.errors import SterlingWarning  # noqa: E402
 from sterling.torch.handle import QuantisedWeight  # noqa: E402
 from sterling.torch.installing import install  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
@@ -276,6 +278,28 @@ def test_averages_of_all_parameters():
         assert better.changes.horizon == horizon
     chosen = stt.decode(net, monitor, how="latents", averages=averages, validate=lambda one: 1.0)
     assert list(chosen.changes.tried) == [0.0, 4.0, math.inf]
+    averages.close()
+    optimizer.step()
+    assert averages[4].n_averaged == 20
+    assert type(copy.deepcopy(averages)) is dict
+
+
+def test_a_fault_of_the_averages_does_not_end_the_run(monkeypatch):
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    averages = stt.parameter_averages(net, optimizer)
+    optimizer.step()
+
+    def full(*given):
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(torch.optim.swa_utils.AveragedModel, "update_parameters", full)
+    with pytest.warns(SterlingWarning, match=r"no longer updated.*training goes on.*no memory left"):
+        optimizer.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step()
+    assert "no memory left" in averages.detached
 
 
 def test_a_model_of_transformers_is_saved_and_loaded_with_the_decoded_codes(tmp_path):

@@ -320,6 +320,13 @@ def test_the_frame_has_a_row_a_tensor(ran):
     assert frame["churn"][0] == pytest.approx(sum(last) / 42)
 
 
+def test_the_frame_sums_the_counts_once(ran, monkeypatch):
+    sums, real = [], stt.OrbitMonitor._sum
+    monkeypatch.setattr(stt.OrbitMonitor, "_sum", lambda self, *given: sums.append(1) or real(self, *given))
+    assert len(ran.monitor.frame()) == 2
+    assert sums == [1]
+
+
 def test_history_adds_up(ran):
     flips = np.array([row["flips"] for row in ran.monitor.history])
     assert flips.shape == (12, 2)

@@ -182,6 +182,11 @@ def test_quantisation_that_starts_late_is_counted_from_its_first_step(how):
             assert "No quantised weight" in str(monitor.report())
             state = monitor.state_dict()
             monitor.load_state_dict(state)
+            with pytest.raises(InputError, match="no monitored tensor"):
+                monitor.times("weight")
+            for way in ("last", "mean", "mode"):
+                with pytest.raises(InputError, match="no quantised weight yet"):
+                    stt.decode(layer, monitor, how=way)
         else:
             flips += int((layer.codes() != before).sum())
     assert not monitor.detached

@@ -104,3 +104,15 @@ def test_codes_of_the_user_that_grow():
     (weight,) = stt.find(model, codes=lambda name, p: torch.full(p.shape, size[0]) if p.ndim > 1 else None)
     size[0] = 200
     assert weight.codes().dtype == torch.int16
+
+
+def test_a_tied_tensor_or_layer_has_each_of_its_names():
+    model, layer = nn.ModuleDict({"a": nn.Linear(4, 3), "b": nn.Linear(4, 3)}), nn.Linear(2, 3)
+    model["b"].weight = model["a"].weight
+    model["c"] = model["d"] = layer
+    signs = lambda w: torch.where(w >= 0, 1, -1)  # noqa: E731
+    for name, tensor in (("b.weight", model["a"].weight), ("d.weight", layer.weight), ("d", layer.weight)):
+        (weight,) = stt.find(model, codes={name: lambda tensor=tensor: signs(tensor)})
+        assert weight.latent is tensor
+    (weight,) = stt.find(model, codes=lambda name, p: signs(p) if name == "b.weight" else None)
+    assert (weight.name, weight.places) == ("a.weight", ("a.weight", "b.weight"))
