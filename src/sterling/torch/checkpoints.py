@@ -57,9 +57,9 @@ class Checkpoint:
 
 
 def safetensors(path: Path) -> dict[str, Reader]:
-    """Return a function for each tensor of a file .safetensors; each opens the file and closes it."""
+    """Return a function for each tensor of a file .safetensors; each opens the file and closes it; it checks sizes."""
     try:
-        from safetensors import safe_open  # it checks all sizes
+        from safetensors import safe_open  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError("this needs safetensors, which is not installed: pip install safetensors") from None
 
