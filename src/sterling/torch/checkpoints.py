@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 def safetensors(path: Path) -> dict[str, Reader]:
-    """Return a function for each tensor of a file .safetensors; each opens the file and closes it; it checks sizes."""
+    """Return a function for each tensor of a file .safetensors; each opens the file and closes it."""
     try:
         from safetensors import safe_open  # pyright: ignore[reportMissingImports]
     except ImportError:
