@@ -165,8 +165,8 @@ def decode(
     if it can give these weights, and `decode` checks that it does:
 
     - "latents": `decode` sets latents for which the quantiser gives the weights, at the present scale.
-    - "fixed range": there are none, since some group has no code at the end of its range. The quantiser of
-      torchao or Brevitas keeps the present scales. torchao's convert step and Brevitas' export use them.
+    - "fixed range": latents alone cannot, since some group has no code at the end of its range. The quantiser
+      of torchao or Brevitas keeps the present scales. torchao's convert step and Brevitas' export use them.
     - "codes": the layer stores codes and has no latents.
     - "constants": the parameter holds the weights, and the layer uses it in place of its quantiser's result.
 

@@ -55,7 +55,7 @@ class _Called(nn.Module):
 
 
 def scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
-    """Return the function that scores a model on validation data, or None if there are none."""
+    """Return the function that scores a model on validation data, or None without data."""
     if validate is None:
         return None
     if isinstance(validate, Iterable) and not isinstance(validate, Iterator):
