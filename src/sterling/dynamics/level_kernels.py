@@ -18,19 +18,25 @@ from sterling.dynamics.state import (
     DISTANCE,
     EVALUATIONS,
     FLIPS,
-    FULL_LOG,
     LOGGED,
-    PAUSED,
-    REACHED,
     READ,
     RESTARTED,
     SEEKING,
 )
-from sterling.dynamics.step_kernels import BEGIN, LEFT, STEP, batch_gradient, mass_between, move, next_batch
+from sterling.dynamics.step_kernels import (
+    BEGIN,
+    LEFT,
+    STEP,
+    batch_gradient,
+    mass_between,
+    move,
+    next_batch,
+    why_stop,
+)
 from sterling.exact.jit import embedded, helper, njit
 from sterling.returns.counts import FLIPPED
 
-_look, _close, _spend, _, _rest, _full = bookkeeping.build(helper, embedded)
+_look, _close, _spend, _, _rest, _ = bookkeeping.build(helper, embedded)
 
 
 class Levels(NamedTuple):
@@ -127,12 +133,7 @@ def advance_levels(data, drawn, way, levels, run, log, until, budget):
                 if run.clock[CURRENT] != square and _look(run, log, square):
                     status = RESTARTED
                     break
-        if step >= until:
-            status = REACHED
-        elif _full(log, run.signs.size):
-            status = FULL_LOG
-        elif budget <= 0:
-            status = PAUSED
+        status = why_stop(run, log, step, until, budget)
         if status >= 0:
             break
         if whole:

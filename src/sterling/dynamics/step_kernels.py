@@ -287,18 +287,26 @@ def next_batch(drawn, begin):
     return min(begin + drawn.size, (begin // drawn.epoch + 1) * drawn.epoch)
 
 
+@embedded
+def why_stop(run, log, step, until, budget):
+    """Return why the loop stops before this step (`state.py`), or −1 if it goes on."""
+    if step >= until:
+        return REACHED
+    if _full(log, run.signs.size):
+        return FULL_LOG
+    if budget <= 0:
+        return PAUSED
+    return -1
+
+
 @njit
 def advance(data, drawn, way, run, log, until, budget):
     """Take the steps of these batches up to step ``until``, or return why not (`state.py`)."""
     begin = way.at[BEGIN]
     step = way.at[STEP]
-    status = REACHED
-    while step < until:
-        if _full(log, run.signs.size):
-            status = FULL_LOG
-            break
-        if budget <= 0:
-            status = PAUSED
+    while True:
+        status = why_stop(run, log, step, until, budget)
+        if status >= 0:
             break
         end = next_batch(drawn, begin)
         batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
@@ -351,12 +359,7 @@ def advance_looking(passed, base, job, scratch, each, unit, run, cache, log, unt
         turned = False
         status = -1
         while not turned:
-            if step >= until:
-                status = REACHED
-            elif _full(log, run.signs.size):
-                status = FULL_LOG
-            elif budget <= 0:
-                status = PAUSED
+            status = why_stop(run, log, step, until, budget)
             if status >= 0:
                 break
             if drawn.order.size > 0:
