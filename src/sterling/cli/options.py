@@ -175,7 +175,7 @@ Levels = Annotated[
 
 OwnSurrogate = Annotated[
     str | None,
-    run_option(**SURROGATE | {"help": f"{SURROGATE['help']} \\[relu; identity for a data file]"}),
+    run_option(help=f"{SURROGATE['help']} \\[relu; identity for a data file]", metavar="NAME"),
 ]
 PiecewiseConstant = Annotated[
     str, run_option(help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
