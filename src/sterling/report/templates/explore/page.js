@@ -9,8 +9,10 @@ import { drawRecent, drawWhole, WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
+import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
+import { drawPlane } from "./plane.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
@@ -175,6 +177,37 @@ function seek(step) {
   mode = "seeking";
 }
 
+/** Stand at a step; a run goes back by going forward from its start. */
+function goTo(step) {
+  if (step < run.step) begin();
+  seek(step);
+}
+
+/** Take steps, forward or back. */
+function moveBy(by) {
+  if (!run) return;
+  if (by < 0) {
+    goTo(Math.max(0, run.step + by));
+    return;
+  }
+  run.advance(run.step + by);
+  noteAverage();
+  halt(" ");
+}
+
+/** Go to the next flip, or back to the one before. */
+function flipBy(by) {
+  if (!run || (by < 0 && run.step === 0)) return;
+  const next = by > 0 ? run.nextEvent : run.history.since(run.step - 1)[0][0];
+  if (by < 0) {
+    goTo(next);
+    return;
+  }
+  if (next <= MOST_STEPS) run.advance(next);
+  noteAverage();
+  halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
+}
+
 /** Stop where we are. */
 function halt(words = "") {
   mode = "still";
@@ -226,6 +259,7 @@ function paint(now) {
   const top = Math.max(3, run.distance, ...high, run.history.start);
   drawRecent($("recent"), run, recentTop(), every);
   drawWhole($("whole"), run, top, every, averages);
+  if (n === 2) describe($("plane"), drawPlane($("plane"), run));
   drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
@@ -288,6 +322,7 @@ const place = () => story ?? OWN_PLACE;
 
 /** Show the settings, and say what holds of them. */
 function showSettings() {
+  $("plane-panel").hidden = settings.n !== 2;
   showControls(settings);
   tellStory(place(), settings, law);
 }
@@ -354,6 +389,12 @@ function turnTo(to) {
   scrollTo(to);
 }
 
+/** Large pictures without the text, for a room; again, or with false, back to the story. */
+function present(on) {
+  document.documentElement.classList.toggle("presenting", on);
+  scrollTo(place(), false);
+}
+
 /** A link to a step of the story turns to it, and scrolls to the section that it names. */
 function turnByLinks() {
   document.addEventListener("click", (event) => {
@@ -387,19 +428,8 @@ function listen() {
   });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
-  $("one").addEventListener("click", () => {
-    if (!run) return;
-    run.advance(run.step + 1);
-    noteAverage();
-    halt(" ");
-  });
-  $("flip").addEventListener("click", () => {
-    if (!run) return;
-    const next = run.nextEvent;
-    if (next <= MOST_STEPS) run.advance(next);
-    noteAverage();
-    halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
-  });
+  $("one").addEventListener("click", () => moveBy(1));
+  $("flip").addEventListener("click", () => flipBy(1));
   $("return").addEventListener("click", () => {
     if (!run) return;
     goal = "return";
@@ -421,6 +451,7 @@ function listen() {
       }, () => say("The browser does not let this page copy."));
     });
   }
+  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present });
   whenResized(() => { stale = true; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
 }
