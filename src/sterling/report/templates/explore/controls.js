@@ -11,7 +11,7 @@ const SLIDERS = {
   damping: [DAMPINGS, (value) => (value > 0 ? String(value) : "none")],
   speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as possible" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
 };
-const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init"];
+const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init", "beside"];
 
 const nearest = (values, value) =>
   values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
@@ -35,6 +35,9 @@ export function showControls(settings) {
   $("restart").disabled = settings.damping > 0;
   $("schedule").querySelector("[value=damped]").disabled = !(settings.damping > 0);
   put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
+  $("drawn").hidden = !settings.latent;
+  $("rest-key").hidden = !(settings.damping > 0);
+  $("beside-key").hidden = !settings.beside;
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));
   $("average").setAttribute("aria-pressed", String(settings.view === "average"));
   put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");

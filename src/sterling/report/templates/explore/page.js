@@ -1,19 +1,21 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
-import { drawBars } from "./bars.js";
-import { drawBits } from "./bits.js";
+import { bitAt, drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { drawRecent, drawWhole, wholeSpan, WINDOW } from "./chart.js";
 import { listenToControls, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
+import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
 import { draw, drawing, initialLatent } from "./problem.js";
+import { drawRails, farthest, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
-import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
+import { listenToScrub, Tape } from "./scrub.js";
+import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
@@ -30,12 +32,14 @@ let story = 1;
 let settings = storySettings(1);
 let data = null;
 let run = null;
+let tape = null;  // of the run and the one beside it
 let law = null;
 let land = null;  // landscape and proof of the data, once they are there
 let proof = null;
 let tasks = [];  // generators that prepare something
 let mode = "still";  // or "playing", "seeking", "preparing"
 let goal = null;  // of seeking: a step, or "return"
+let scrubs = false;  // whether the reader drags through the run
 let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
 let averages = [];  // [step, wrong weights of the average]
@@ -80,21 +84,24 @@ function prepare(at, plays = false) {
 
 /** Start the run again on the same data. */
 function begin() {
-  run = new Run(data, {
-    surrogate: settings.surrogate,
-    schedule: scheduleOf(settings),
-    restart: readRestart(settings.restart),
-    damping: settings.damping,
-    init: settings.init,
-  });
+  const other = besideOf(settings);
+  run = begun(settings, run);
+  tape = new Tape(run, other && begun(other, tape?.other));
+  if (hovered() >= data.n) hover(-1);
   flashed = new Float64Array(data.n).fill(-Infinity);
   run.onFlip = (k) => {
-    flashed[k] = last;
+    if (typeof goal !== "number") flashed[k] = last;
   };
   averages = [[0, run.distance]];
   owed = 0;
   mode = "still";
   stale = true;
+}
+
+/** A run at its start; it takes over the gradients that `before` has computed. */
+function begun(wanted, before) {
+  const same = before?.data === data && before.surrogate === wanted.surrogate;
+  return new Run(data, { ...runOptions(wanted), gradients: same ? before.gradients : null });
 }
 
 function work(until) {
@@ -110,7 +117,13 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE - (tasks.length ? WORK : 0));
+  const deadline = start + SLICE - (tasks.length ? WORK : 0), pause = () => performance.now() > deadline;
+  if (run && !tape.follow(pause)) {
+    stale = true;
+  } else if (mode === "playing" || mode === "seeking") {
+    move(passed, tape.other ? (start + deadline) / 2 : deadline);
+    tape.follow(pause);
+  }
   if (tasks.length) work(start + SLICE);
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
@@ -132,7 +145,7 @@ function move(passed, deadline) {
       owed = run.advance(until, pause) ? owed - whole : 0;  // steps that were too many for one frame are dropped
     }
     if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
-    else if (run.absorbed && run.step > run.anchor + 60) halt("Nothing can flip any more.");
+    else if (isOver(run) && (!tape.other || isOver(tape.other))) halt("Nothing can flip any more.");
   } else if (goal === "return") {
     seekReturn(pause);
   } else {
@@ -142,6 +155,9 @@ function move(passed, deadline) {
   stale = true;
 }
 
+/** Whether nothing has happened for a while, and nothing will. */
+const isOver = (one) => one.absorbed && one.step > one.anchor + 60;
+
 /** Run on to the goal, and note the average as often as its line has points. */
 function seekStep(pause) {
   const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
@@ -150,7 +166,8 @@ function seekStep(pause) {
     noteAverage();
     if (pause()) return;
   }
-  halt();
+  if (scrubs) mode = "still";
+  else halt();
 }
 
 function seekReturn(pause) {
@@ -170,6 +187,14 @@ function seekReturn(pause) {
 function seek(step) {
   goal = step;
   mode = "seeking";
+}
+
+/** Go to a step of the run as far as it has come; `done` says that the reader has let go. */
+function scrub(step, done) {
+  if (!run) return;
+  run = tape.from(step);
+  scrubs = !done;
+  seek(step);
 }
 
 /** Stop where we are. */
@@ -196,6 +221,7 @@ function play() {
 }
 
 function noteAverage() {
+  if (run.step <= averages[averages.length - 1][0]) return;
   const mean = run.average();
   let wrong = 0;
   for (let k = 0; k < run.n; k++) if ((mean[k] >= 0) !== (data.teacher[k] > 0)) wrong++;
@@ -214,19 +240,27 @@ function paint(now) {
   const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
   const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  const { high } = run.history, every = readRestart(settings.restart)?.every;
-  const top = Math.max(3, run.distance, ...high, run.history.start);
-  drawRecent($("recent"), run, recentTop(), every);
-  drawWhole($("whole"), run, top, every, averages);
-  drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
+  const every = readRestart(settings.restart)?.every, { end, other, otherEnd } = tape;
+  const top = Math.max(3, ...[end, otherEnd].flatMap((one) => (one ? [one.distance, ...one.history.high, one.history.start] : [])));
+  drawRecent($("recent"), run, other, recentTop(), every);
+  drawWhole($("whole"), end, otherEnd, top, every, averages, run.step);
+  drawRails($("rails"), {
+    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: mostShown(),
+    pull: signal(n, data.m, settings.surrogate),
+  });
+  tellRails($("rails"), run, mostShown());
+  put("values", hovered() >= 0 ? weightWords(run, hovered()) : "");
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
 
 const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
 
+const mostShown = () => farthest(data.n, settings.damping);
+
 /** What the upper chart must reach. */
 function recentTop() {
-  return Math.max(3, ...run.history.since(run.step - WINDOW).map(([, value]) => value));
+  const both = tape.other ? [run, tape.other] : [run];
+  return Math.max(3, ...both.flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value)));
 }
 
 // ---- Words
@@ -241,6 +275,9 @@ function tellRun() {
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
   for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  const other = besideOf(settings);
+  $("beside-verdict").hidden = !other;
+  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1]}`);
   if (mode === "playing") tellCode();
 }
 
@@ -258,7 +295,10 @@ function tellLaw() {
 function tellCode() {
   const steps = run?.step || settings.steps;
   put("python", pythonLine(settings, steps));
-  put("shell", shellLine(settings, steps));
+  const shell = shellLine(settings, steps);
+  $("shell").closest(".code").hidden = !shell;
+  $("no-shell").hidden = Boolean(shell);
+  put("shell", shell ?? "");
 }
 
 /** What the landscape and its proof say; the panel keeps its height. */
@@ -306,6 +346,7 @@ function change(name, value) {
   settings = { ...settings, [name]: value };
   if (name === "damping" && !was) settings.schedule = "damped";  // other schedules hardly damp
   if (name === "damping" && !value) settings.schedule = USUAL.schedule;
+  if (name === "init") settings.latent = null;
   if (name === "speed" || name === "view") {
     showControls(settings);
     stale = true;
@@ -315,12 +356,34 @@ function change(name, value) {
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
   showControls(settings);
-  if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
+  if (["schedule", "restart", "init", "latent", "beside"].includes(name) && data && mode !== "preparing") {
     begin();  // on the same data
     refresh();
   } else {
     prepare(0);
   }
+}
+
+/** Begin a new run from the present latents, but for weight k at u; it stands still until it is let go. */
+function moveLatent(k, u) {
+  const latent = [...run.latents()];
+  latent[k] = u;
+  settings = { ...settings, latent };
+  begin();
+}
+
+function letGo() {
+  keepAddress(null);
+  refresh();
+  play();
+}
+
+/** A click on a bit puts its latent weight on the other side of zero, as far as a start usually is. */
+function turnBit(event) {
+  const k = run ? bitAt(event.target, data.n, ...pointerOn(event.target, event)) : -1;
+  if (k < 0) return;
+  moveLatent(k, -run.signs[k] / Math.sqrt(data.n));
+  letGo();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
@@ -400,6 +463,12 @@ function listen() {
       }, () => say("The browser does not let this page copy."));
     });
   }
+  listenToRails($("rails"), () => run && { run, most: mostShown() }, moveLatent, letGo);
+  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: run.step }), scrub);
+  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
+  $("student-bits").addEventListener("click", turnBit);
+  $("drawn").addEventListener("click", () => change("latent", null));
+  whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
 }
@@ -408,7 +477,7 @@ function listen() {
 globalThis.sterling = {
   draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, data, settings, averages, mode, tasks: tasks.length };
+    return { run, tape, data, settings, averages, mode, tasks: tasks.length };
   },
 };
 

@@ -1,10 +1,10 @@
 // The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof.
 
 import { MOST_BALANCED } from "./balance.js";
-import { UNDECIDED } from "./bars.js";
 import { brief, WINDOW } from "./chart.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
+import { UNDECIDED } from "./rails.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
@@ -52,7 +52,7 @@ export function runWords(run, view) {
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
         some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
-      bars: `The time average of ${n} weights: ${wrong} with the wrong sign, ${undecided} undecided`,
+      rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
   };
 }
