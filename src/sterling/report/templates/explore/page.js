@@ -12,7 +12,7 @@ import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
 import { draw, drawing, initialLatent } from "./problem.js";
-import { drawRails, farthest, listenToRails, tellRails, weightWords } from "./rails.js";
+import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
 import { listenToScrub, Tape } from "./scrub.js";
 import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
@@ -245,17 +245,15 @@ function paint(now) {
   drawRecent($("recent"), run, other, recentTop(), every);
   drawWhole($("whole"), end, otherEnd, top, every, averages, run.step);
   drawRails($("rails"), {
-    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: mostShown(),
+    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: farthestOf(tape),
     pull: signal(n, data.m, settings.surrogate),
   });
-  tellRails($("rails"), run, mostShown());
+  tellRails($("rails"), run, farthestOf(tape));
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : "");
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
 
 const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
-
-const mostShown = () => farthest(data.n, settings.damping);
 
 /** What the upper chart must reach. */
 function recentTop() {
@@ -463,7 +461,7 @@ function listen() {
       }, () => say("The browser does not let this page copy."));
     });
   }
-  listenToRails($("rails"), () => run && { run, most: mostShown() }, moveLatent, letGo);
+  listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
   listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: run.step }), scrub);
   for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
   $("student-bits").addEventListener("click", turnBit);

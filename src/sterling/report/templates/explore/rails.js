@@ -17,7 +17,10 @@ const NEAR = 24;  // pixels within which a bead is taken
 const NUDGE = 1 / 40;  // of a rail's half, by an arrow key
 
 /** The latent at the end of the rails. */
-export const farthest = (n, damping) => (damping > 0 ? DAMPED : ROOM / Math.sqrt(n));
+const farthest = ({ n, relaxation }) => Math.max(ROOM / Math.sqrt(n), relaxation ? DAMPED : 0);
+
+/** The same for rails that show two runs; `other` may be null. */
+export const farthestOf = ({ run, other }) => Math.max(farthest(run), other ? farthest(other) : 0);
 
 // The scale is a square root on both sides of zero: one sees what happens near zero, and nothing moves the scale.
 const shareOf = (u, most) => Math.sign(u) * Math.min(1, Math.sqrt(Math.abs(u) / most));
@@ -41,7 +44,8 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
   const { colour, middle, reach, row, y, across } = pen, foot = TOP + n * row;
   line(pen, [middle, TOP - 2], [middle, foot + 2], colour.quiet, 1);
   const latents = run.latents(), rest = run.restingPoints(), beside = other?.latents();
-  for (let k = 0; k < n; k++) {
+  const wrong = (k) => run.signs[k] !== teacher[k];
+  for (const k of [...run.signs.keys()].sort((a, b) => wrong(a) - wrong(b))) {  // what is wrong lies on top
     const ink = (sign) => (sign === teacher[k] ? colour.blue : colour.vermillion), x = across(shareOf(latents[k], most));
     drawFlash(pen, y(k), glow(k));
     if (rest && !pen.fine) drawRest(pen, y(k), x, across(shareOf(rest[k], most)), ink(rest[k] >= 0 ? 1 : -1));
