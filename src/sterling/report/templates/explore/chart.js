@@ -4,6 +4,7 @@ import { cleared, palette } from "./canvas.js";
 import { hovered } from "./hover.js";
 
 const LEFT = 30, BOTTOM = 20, TOP = 16, RIGHT = 8;
+const RISES = [1, 2, 5, 10, 20, 50, 100, 200], APART = 15;  // of lines across: weights, pixels at least
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 /** A number of steps in few letters. */
@@ -13,7 +14,7 @@ function frame(canvas, first, last, most) {
   const { context, width, height } = cleared(canvas), colour = palette();
   const right = width - RIGHT, bottom = height - BOTTOM;
   const across = (step) => LEFT + (step - first) / (last - first) * (right - LEFT);
-  const rise = most <= 4 ? 1 : most <= 10 ? 2 : most <= 25 ? 5 : most <= 60 ? 10 : most <= 150 ? 25 : 50;
+  const rise = RISES.find((one) => Math.ceil(most / one) * APART <= bottom - TOP) ?? most;
   const top = Math.ceil(most / rise) * rise, up = (value) => bottom - value / top * (bottom - TOP);
   context.strokeStyle = colour.line;
   context.fillStyle = colour.quiet;

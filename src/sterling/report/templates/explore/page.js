@@ -26,6 +26,7 @@ const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
+const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -257,7 +258,7 @@ function paint(now) {
     pull: signal(n, data.m, settings.surrogate),
   });
   tellRails($("rails"), run, farthestOf(tape));
-  put("values", hovered() >= 0 ? weightWords(run, hovered()) : "");
+  put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
 }
 
