@@ -170,7 +170,7 @@ function seekStep(pause) {
     noteAverage();
     if (pause()) return;
   }
-  if (scrubs) mode = "still";
+  if (scrubs) [mode, goal] = ["still", null];
   else halt();
 }
 
@@ -484,7 +484,7 @@ function listen() {
     });
   }
   listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
-  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: run.step }), scrub);
+  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step }), scrub);
   for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
   $("student-bits").addEventListener("click", turnBit);
   $("drawn").addEventListener("click", () => change("latent", null));
