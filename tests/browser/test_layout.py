@@ -141,6 +141,6 @@ def test_a_step_of_the_story_fits_into_the_window(driver, pages, step):
     found = driver.execute_script(script)
     assert len(found) >= 9
     for name, top, bottom, height in found:
-        assert 0 <= top, name
+        assert top >= 0, name
         assert bottom <= 768, name
         assert height > 15, name
