@@ -183,8 +183,8 @@ def test_a_copy_of_a_run_goes_on_like_the_run(engine):
             const copy = run.copy();
             run.advance(2000);
             copy.resume().advance(2000);
-            const all = (one) => JSON.stringify([one.flips, [...one.latents()], [...one.average()], one.visited(),
-                [...one.history.area], one.history.turnsOf(5, 1900)]);
+            const all = (one) => JSON.stringify([one.flips, [...one.latents()], [...one.average()],
+                one.visited(), [...one.history.area], one.history.turnsOf(5, 1900)]);
             out.push(all(run) === all(copy), run.flips.length > 300);
         }
         return out;
