@@ -11,10 +11,12 @@ import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
+import { listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
 import { STORY, storySettings } from "./story.js";
+import { summing } from "./sums.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
@@ -50,6 +52,7 @@ function prepare(at, plays = false) {
   tasks = [];
   mode = "preparing";
   law = land = proof = null;
+  showProof(null, null, null);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -74,6 +77,7 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
+    showProof(drawn, land, proof);
     tellProof();
   })());
 }
@@ -220,6 +224,7 @@ function paint(now) {
   drawWhole($("whole"), run, top, every, averages);
   drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
+  paintProof(run);
 }
 
 const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
@@ -364,6 +369,7 @@ function listen() {
   $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
   $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
   for (const link of document.querySelectorAll("main a[href^='#story='], header a[href^='#story=']")) turnBy(link);
+  listenToProof(() => { stale = true; });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {
@@ -406,7 +412,7 @@ function listen() {
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, data, settings, averages, mode, tasks: tasks.length };
   },
