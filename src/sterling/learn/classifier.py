@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
@@ -10,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from sterling.base.checks import choice, flag, integer
 from sterling.errors import InputError
-from sterling.learn import squared
+from sterling.learn import files, squared
 from sterling.learn.training import (
     Labelled,
     descended,
@@ -254,6 +256,82 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         planes = [np.packbits(self.coef_ >= value, axis=1) for value in level_values(self._levels)[1:]]
         return np.concatenate(planes, axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that prediction needs, and the settings, as values that JSON can hold.
+
+        `from_dict` makes the same classifier again. Left out are latents, runs, training data, a dictionary
+        of class weights, and a random state that is not an integer.
+
+        Returns
+        -------
+        dict
+            Its first two entries name the format and its version.
+
+        Raises
+        ------
+        InputError
+            If labels are neither texts nor numbers, or the normaliser is none of sterling's.
+        """
+        check_is_fitted(self)
+        return files.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> StraightThroughClassifier:
+        """Return the classifier of a dictionary from `to_dict`.
+
+        Parameters
+        ----------
+        values : dict
+            The dictionary. All of it is checked.
+
+        Returns
+        -------
+        StraightThroughClassifier
+            A fitted classifier with the same predictions.
+
+        Raises
+        ------
+        InputError, KeyError
+            If an entry is wrong or missing.
+        """
+        return files.from_dict(cls, values, DECIDED)
+
+    def save(self, path) -> None:
+        """Write `to_dict` as a JSON file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; an old one is replaced once the new one is complete.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
+        """
+        files.write(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path) -> StraightThroughClassifier:
+        """Return the classifier of a file from `save`. Loading runs no code from the file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Returns
+        -------
+        StraightThroughClassifier
+            A fitted classifier with the same predictions.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be read, or any part of it is not as `save` writes it.
+        """
+        return files.read(path, cls.from_dict)
 
     def _check_settings(self) -> None:
         integer(self.levels, "levels", 2, MAX_LEVELS)

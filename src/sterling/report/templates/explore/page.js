@@ -6,7 +6,7 @@ import { drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
 import { drawRecent, drawWhole, WINDOW } from "./chart.js";
-import { listenToControls, showControls } from "./controls.js";
+import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
@@ -15,8 +15,9 @@ import { listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
-import { STORY, storySettings } from "./story.js";
+import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
+import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
@@ -37,6 +38,7 @@ let land = null;  // landscape and proof of the data, once they are there
 let proof = null;
 let tasks = [];  // generators that prepare something
 let mode = "still";  // or "playing", "seeking", "preparing"
+let resumes = false;  // whether the run that is prepared will play
 let goal = null;  // of seeking: a step, or "return"
 let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
@@ -50,6 +52,7 @@ let last = 0;  // time of the last frame
 /** Draw the data; then stand at step `at`, or begin to play. */
 function prepare(at, plays = false) {
   tasks = [];
+  resumes = plays;
   mode = "preparing";
   law = land = proof = null;
   showProof(null, null, null);
@@ -63,7 +66,7 @@ function prepare(at, plays = false) {
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
-    if (plays && mode === "still" && !calm.matches) play();
+    if (resumes && mode === "still") play();
     if (!law.absorbs && !damping && law.balance === "coming") {
       const found = yield* balancing(drawn, wanted.surrogate);
       law = { ...law, ...found, balance: found ? "found" : "none" };
@@ -190,7 +193,12 @@ function halt(words = "") {
 
 function play() {
   if (!run) return;
-  if (mode === "playing" || mode === "seeking") {
+  if (mode === "preparing") {
+    resumes = !resumes;
+    buttons();
+    return;
+  }
+  if (mode !== "still") {
     halt("Paused.");
     return;
   }
@@ -274,29 +282,24 @@ function tellProof() {
   $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
 }
 
-function tellStory() {
-  [...$("story").querySelectorAll("a")].forEach((link, i) => {
-    if (i + 1 === story) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
-  });
-  $("telling").innerHTML = story
-    ? `<h3 class="out-of-sight">${story} of ${STORY.length}: ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
-    : "<h3 class=\"out-of-sight\">Your own run</h3><p><strong>Your own run.</strong> Set dimension, samples and noise as you like. The address holds all settings, so you can share it. Click a step above to go back to the story.</p>";
-  for (const link of $("telling").querySelectorAll("a")) turnBy(link);
-  $("back").disabled = story === 1;
-  $("next").disabled = story === STORY.length;
-}
-
 // ---- Controls
 
 function buttons() {
-  const going = mode === "playing" || mode === "seeking";
+  const going = mode === "playing" || mode === "seeking" || (mode === "preparing" && resumes);
   put("play-word", going ? "Pause" : "Play");
+}
+
+const place = () => story ?? OWN_PLACE;
+
+/** Show the settings, and say what holds of them. */
+function showSettings() {
+  showControls(settings);
+  tellStory(place(), settings, law);
 }
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
-  showControls(settings);
+  showSettings();
   buttons();
   tellCode();
   tellLaw();
@@ -319,12 +322,14 @@ function change(name, value) {
   }
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
-  showControls(settings);
+  const plays = mode === "playing" || (mode === "preparing" && resumes);
   if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
     begin();  // on the same data
+    if (plays) play();
     refresh();
   } else {
-    prepare(0);
+    prepare(0, plays);
+    showSettings();
   }
 }
 
@@ -332,43 +337,59 @@ function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : n
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
-/** Show what an address says; it plays where it was turned to, and stands still where it was kept. */
-function enter(fragment, plays = false) {
+/** Show what an address says. A run plays, but a kept state stands still. */
+function enter(fragment) {
   const found = fromAddress(fragment, storySettings);
   story = found.story;
   if (!story && fragment.replace(/^#/, "") === "") story = 1;
   settings = story && !found.story ? storySettings(story) : found.settings;
-  tellStory();
-  showControls(settings);
-  prepare(found.at, plays);
+  prepare(found.at, found.at === null && !calm.matches);
+  showSettings();
 }
 
-function turnTo(step) {
-  history.pushState(null, "", `#story=${step}`);
-  enter(location.hash, true);
+/** The address of a step; that of the reader's own run keeps the settings that the reader has changed. */
+function addressOf(to) {
+  if (to < OWN_PLACE) return `#story=${to}`;
+  return toAddress(null, story && isToldOf(story, settings) ? storySettings(null) : settings, storySettings, null);
+}
+
+function turnTo(to) {
+  history.pushState(null, "", addressOf(to));
+  enter(location.hash);
+  scrollTo(to);
 }
 
 /** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnBy(link) {
-  link.addEventListener("click", (event) => {
+function turnByLinks() {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#story='], a[href='#own']");
+    if (!link) return;
     event.preventDefault();
-    const step = Number(new URLSearchParams(link.hash.slice(1)).get("story"));
-    if (step !== story || !link.dataset.to) turnTo(step);
-    if (link.dataset.to) $(link.dataset.to).scrollIntoView();
+    const to = Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE;
+    if (to !== story || !link.dataset.to) turnTo(to);
+    if (link.dataset.to) scrollTo(link.dataset.to);
   });
 }
 
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
-  STORY.forEach(({ title }, i) => {
-    const item = document.createElement("li");
-    item.innerHTML = `<a href="#story=${i + 1}"><span>${i + 1}</span> ${title}</a>`;
-    $("story").append(item);
+  addEventListener("hashchange", () => {
+    enter(location.hash);
+    scrollTo(place());
   });
-  addEventListener("hashchange", () => enter(location.hash));
-  $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
-  $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
-  for (const link of document.querySelectorAll("main a[href^='#story='], header a[href^='#story=']")) turnBy(link);
+  $("back").addEventListener("click", () => turnTo(place() - 1));
+  $("next").addEventListener("click", () => turnTo(place() + 1));
+  turnByLinks();
+  watchStory((to) => {
+    if (to === place()) return;
+    history.replaceState(null, "", addressOf(to));
+    enter(location.hash);
+  });
+  listenToDials($("telling"), (name, value, dial) => {
+    const there = Number(dial.closest(".step").id.slice("step-".length));
+    if (there !== place()) turnTo(there);
+    change(name, value);
+  });
   listenToProof(() => { stale = true; });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
@@ -414,10 +435,13 @@ function listen() {
 globalThis.sterling = {
   draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, data, settings, averages, mode, tasks: tasks.length };
+    return { run, data, story, settings, averages, mode, tasks: tasks.length };
   },
 };
 
+history.scrollRestoration = "manual";
+buildStory();
 listen();
-enter(location.hash, location.hash === "");
+enter(location.hash);
+scrollTo(place(), false);
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

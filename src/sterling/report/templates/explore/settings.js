@@ -96,7 +96,7 @@ const READ = {
 
 /** The contents of an address: {story, settings, at}; `base(story)` gives what it leaves out. */
 export function fromAddress(fragment, base) {
-  const given = new URLSearchParams(fragment.replace(/^#/, "")), story = whole(1, 5)(given.get("story") ?? "");
+  const given = new URLSearchParams(fragment.replace(/^#/, "")), story = whole(1, 8)(given.get("story") ?? "");
   const settings = { ...base(story) };
   for (const [name, read] of Object.entries(READ)) {
     const value = given.has(name) ? read(given.get(name)) : null;

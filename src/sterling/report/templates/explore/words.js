@@ -18,6 +18,23 @@ const VERDICTS = {
   RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
 
+/** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
+export function ownWords({ n, samples, m, noise, surrogate, schedule, restart, damping }, law, back) {
+  const each = samples / n, said = [`That is ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
+  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
+  if (m > 1) said.push(`The net counts its ${m} hidden units with <i>w·x</i> > 0.`);
+  if (surrogate !== "relu") said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
+  if (damping > 0) said.push(`Damping holds each bit against a push of up to ${damping} times the pull on a wrong bit.`);
+  if (restart) said.push(`Every ${restart.split(",")[0]} steps the run restarts from its average.`);
+  if (law) {
+    said.push(`<br><strong>${law.absorbs ? "A run that is at the teacher stays there" : "A run that is at the teacher leaves it"}</strong>: the gradient at the teacher proves it.`);
+  }
+  const home = back ? `<p><a href="#story=${back}">Back to the settings of this step</a></p>` : "";
+  return `<p>${said.join(" ")}</p>${home}`;
+}
+
+const SURROGATES = { identity: "the identity", clipped_relu: "the clipped ReLU", hard_tanh: "the hard tanh" };
+
 /** The verdict on a run as [class, words]; `comesBack` says that endless returns are proved. */
 export function verdictWords(run, comesBack) {
   const name = run.verdict();
