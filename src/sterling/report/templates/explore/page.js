@@ -11,12 +11,14 @@ import { drawField } from "./field.js";
 import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
+import { listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
 import { listenToScrub, Tape } from "./scrub.js";
 import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
+import { summing } from "./sums.js";
 import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
@@ -58,6 +60,7 @@ function prepare(at, plays = false) {
   resumes = plays;
   mode = "preparing";
   law = land = proof = null;
+  showProof(null, null, null);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -82,6 +85,7 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
+    showProof(drawn, land, proof);
     tellProof();
   })());
 }
@@ -260,6 +264,7 @@ function paint(now) {
   tellRails($("rails"), run, farthestOf(tape));
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
+  paintProof(run);
 }
 
 const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
@@ -447,6 +452,7 @@ function listen() {
     if (there !== place()) turnTo(there);
     change(name, value);
   });
+  listenToProof(() => { stale = true; });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {
@@ -495,7 +501,7 @@ function listen() {
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },

@@ -8,8 +8,8 @@ import { UNDECIDED } from "./rails.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
-const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
-const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
+export const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
+export const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
@@ -145,7 +145,7 @@ const placed = (column, words) => Object.fromEntries(Object.entries(words).map((
 export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
 
 /** Whether a run can get stuck at a state other than the teacher. */
-const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
+export const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
 /** What a sweep through all states found, as HTML; "" before it ends. */
 export function landscapeWords(land, law) {
