@@ -11,7 +11,7 @@ const SLIDERS = {
   damping: [DAMPINGS, (value) => (value > 0 ? String(value) : "none")],
   speed: [SPEEDS, (value) => (value >= 1e7 ? "full" : brief(value))],
 };
-const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init"];
+const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init", "beside"];
 
 const NOTCH = 10;  // pixels of a drag from one value to the next
 const TURNS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -Infinity, End: Infinity };
@@ -76,6 +76,9 @@ export function showControls(settings) {
   $("restart").disabled = settings.damping > 0;
   $("schedule").querySelector("[value=damped]").disabled = !(settings.damping > 0);
   put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
+  $("drawn").hidden = !settings.latent;
+  $("rest-key").hidden = !(settings.damping > 0);
+  $("beside-key").hidden = !settings.beside;
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));
   $("average").setAttribute("aria-pressed", String(settings.view === "average"));
   put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");

@@ -1,24 +1,29 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
-import { drawBars } from "./bars.js";
-import { drawBits } from "./bits.js";
+import { bitAt, drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { drawRecent, drawWhole, wholeSpan, WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
+import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
 import { drawField } from "./field.js";
+import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
 import { drawPlane } from "./plane.js";
+import { listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
+import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
-import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
+import { listenToScrub, Tape } from "./scrub.js";
+import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
-import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
-import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
+import { summing } from "./sums.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrollTo, tellStory, watchStory } from "./telling.js";
+import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
@@ -26,6 +31,7 @@ const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
+const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -33,6 +39,7 @@ let story = 1;
 let settings = storySettings(1);
 let data = null;
 let run = null;
+let tape = null;  // of the run and the one beside it
 let law = null;
 let land = null;  // landscape and proof of the data, once they are there
 let proof = null;
@@ -40,6 +47,7 @@ let tasks = [];  // generators that prepare something
 let mode = "still";  // or "playing", "seeking", "preparing"
 let resumes = false;  // whether the run that is prepared will play
 let goal = null;  // of seeking: a step, or "return"
+let scrubs = false;  // whether the reader drags through the run
 let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
 let averages = [];  // [step, wrong weights of the average]
@@ -55,6 +63,7 @@ function prepare(at, plays = false) {
   resumes = plays;
   mode = "preparing";
   law = land = proof = null;
+  showProof(null, null, null);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -79,27 +88,31 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
+    showProof(drawn, land, proof);
     tellProof();
   })());
 }
 
 /** Start the run again on the same data. */
 function begin() {
-  run = new Run(data, {
-    surrogate: settings.surrogate,
-    schedule: scheduleOf(settings),
-    restart: readRestart(settings.restart),
-    damping: settings.damping,
-    init: settings.init,
-  });
+  const other = besideOf(settings);
+  run = begun(settings, run);
+  tape = new Tape(run, other && begun(other, tape?.other));
+  if (hovered() >= data.n) hover(-1);
   flashed = new Float64Array(data.n).fill(-Infinity);
   run.onFlip = (k) => {
-    flashed[k] = last;
+    if (typeof goal !== "number") flashed[k] = last;
   };
   averages = [[0, run.distance]];
   owed = 0;
   mode = "still";
   stale = true;
+}
+
+/** A run at its start; it takes over the gradients that `before` has computed. */
+function begun(wanted, before) {
+  const same = before?.data === data && before.surrogate === wanted.surrogate;
+  return new Run(data, { ...runOptions(wanted), gradients: same ? before.gradients : null });
 }
 
 function work(until) {
@@ -115,7 +128,13 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE - (tasks.length ? WORK : 0));
+  const deadline = start + SLICE - (tasks.length ? WORK : 0), pause = () => performance.now() > deadline;
+  if (run && !tape.follow(pause)) {
+    stale = true;
+  } else if (mode === "playing" || mode === "seeking") {
+    move(passed, tape.other ? (start + deadline) / 2 : deadline);
+    tape.follow(pause);
+  }
   if (tasks.length) work(start + SLICE);
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
@@ -137,7 +156,7 @@ function move(passed, deadline) {
       owed = run.advance(until, pause) ? owed - whole : 0;  // steps that were too many for one frame are dropped
     }
     if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
-    else if (run.absorbed && run.step > run.anchor + 60) halt("Nothing can flip any more.");
+    else if (isOver(run) && (!tape.other || isOver(tape.other))) halt("Nothing can flip any more.");
   } else if (goal === "return") {
     seekReturn(pause);
   } else {
@@ -147,6 +166,9 @@ function move(passed, deadline) {
   stale = true;
 }
 
+/** Whether nothing has happened for a while, and nothing will. */
+const isOver = (one) => one.absorbed && one.step > one.anchor + 60;
+
 /** Run on to the goal, and note the average as often as its line has points. */
 function seekStep(pause) {
   const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
@@ -155,7 +177,8 @@ function seekStep(pause) {
     noteAverage();
     if (pause()) return;
   }
-  halt();
+  if (scrubs) [mode, goal] = ["still", null];
+  else halt();
 }
 
 function seekReturn(pause) {
@@ -177,9 +200,11 @@ function seek(step) {
   mode = "seeking";
 }
 
-/** Stand at a step; a run goes back by going forward from its start. */
-function goTo(step) {
-  if (step < run.step) begin();
+/** Go to a step of the run as far as it has come; `done` says that the reader has let go. */
+function scrub(step, done) {
+  if (!run) return;
+  run = tape.from(step);
+  scrubs = !done;
   seek(step);
 }
 
@@ -187,7 +212,7 @@ function goTo(step) {
 function moveBy(by) {
   if (!run) return;
   if (by < 0) {
-    goTo(Math.max(0, run.step + by));
+    scrub(Math.max(0, run.step + by), true);
     return;
   }
   run.advance(run.step + by);
@@ -198,11 +223,11 @@ function moveBy(by) {
 /** Go to the next flip, or back to the one before. */
 function flipBy(by) {
   if (!run || (by < 0 && run.step === 0)) return;
-  const next = by > 0 ? run.nextEvent : run.history.since(run.step - 1)[0][0];
   if (by < 0) {
-    goTo(next);
+    scrub(run.history.since(run.step - 1)[0][0], true);
     return;
   }
+  const next = run.nextEvent;
   if (next <= MOST_STEPS) run.advance(next);
   noteAverage();
   halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
@@ -237,6 +262,7 @@ function play() {
 }
 
 function noteAverage() {
+  if (run.step <= averages[averages.length - 1][0]) return;
   const mean = run.average();
   let wrong = 0;
   for (let k = 0; k < run.n; k++) if ((mean[k] >= 0) !== (data.teacher[k] > 0)) wrong++;
@@ -255,20 +281,27 @@ function paint(now) {
   const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
   const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  const { high } = run.history, every = readRestart(settings.restart)?.every;
-  const top = Math.max(3, run.distance, ...high, run.history.start);
-  drawRecent($("recent"), run, recentTop(), every);
-  drawWhole($("whole"), run, top, every, averages);
+  const every = readRestart(settings.restart)?.every, { end, other, otherEnd } = tape;
+  const top = Math.max(3, ...[end, otherEnd].flatMap((one) => (one ? [one.distance, ...one.history.high, one.history.start] : [])));
+  drawRecent($("recent"), run, other, recentTop(), every);
+  drawWhole($("whole"), end, otherEnd, top, every, averages, run.step);
+  drawRails($("rails"), {
+    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: farthestOf(tape),
+    pull: signal(n, data.m, settings.surrogate),
+  });
+  tellRails($("rails"), run, farthestOf(tape));
+  put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (n === 2) describe($("plane"), drawPlane($("plane"), run));
-  drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
+  paintProof(run);
 }
 
 const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
 
 /** What the upper chart must reach. */
 function recentTop() {
-  return Math.max(3, ...run.history.since(run.step - WINDOW).map(([, value]) => value));
+  const both = tape.other ? [run, tape.other] : [run];
+  return Math.max(3, ...both.flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value)));
 }
 
 // ---- Words
@@ -278,37 +311,17 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
-  put("verdict", words);
-  $("verdict").className = `verdict ${look}`;
-  for (const [id, text] of Object.entries(table)) put(id, text);
-  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
   if (mode === "playing") tellCode();
 }
 
-function tellLaw() {
-  $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
-  for (const [column, { note, table }] of [
-    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
-  ]) {
-    $(`${column}-note`).innerHTML = note;
-    for (const [id, text] of Object.entries(table)) put(id, text);
-  }
-}
+const tellLaw = () => writeLaw(law, proof, land, settings);
+const tellCode = () => writeCode(settings, run?.step || settings.steps);
 
-function tellCode() {
-  const steps = run?.step || settings.steps;
-  put("python", pythonLine(settings, steps));
-  put("shell", shellLine(settings, steps));
-}
-
-/** What the landscape and its proof say; the panel keeps its height. */
 function tellProof() {
-  $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
+  writeProof(law, proof, land, settings);
 }
 
 // ---- Controls
@@ -344,6 +357,7 @@ function change(name, value) {
   settings = { ...settings, [name]: value };
   if (name === "damping" && !was) settings.schedule = "damped";  // other schedules hardly damp
   if (name === "damping" && !value) settings.schedule = USUAL.schedule;
+  if (name === "init") settings.latent = null;
   if (name === "speed" || name === "view") {
     showControls(settings);
     stale = true;
@@ -353,7 +367,7 @@ function change(name, value) {
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
   const plays = mode === "playing" || (mode === "preparing" && resumes);
-  if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
+  if (["schedule", "restart", "init", "latent", "beside"].includes(name) && data && mode !== "preparing") {
     begin();  // on the same data
     if (plays) play();
     refresh();
@@ -361,6 +375,28 @@ function change(name, value) {
     prepare(0, plays);
     showSettings();
   }
+}
+
+/** Begin a new run from the present latents, but for weight k at u; it stands still until it is let go. */
+function moveLatent(k, u) {
+  const latent = [...run.latents()];
+  latent[k] = u;
+  settings = { ...settings, latent };
+  begin();
+}
+
+function letGo() {
+  keepAddress(null);
+  refresh();
+  play();
+}
+
+/** A click on a bit puts its latent weight on the other side of zero, as far as a start usually is. */
+function turnBit(event) {
+  const k = run ? bitAt(event.target, data.n, ...pointerOn(event.target, event)) : -1;
+  if (k < 0) return;
+  moveLatent(k, -run.signs[k] / Math.sqrt(data.n));
+  letGo();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
@@ -389,24 +425,6 @@ function turnTo(to) {
   scrollTo(to);
 }
 
-/** Large pictures without the text, for a room; again, or with false, back to the story. */
-function present(on) {
-  document.documentElement.classList.toggle("presenting", on);
-  scrollTo(place(), false);
-}
-
-/** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnByLinks() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[href^='#story='], a[href='#own']");
-    if (!link) return;
-    event.preventDefault();
-    const to = Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE;
-    if (to !== story || !link.dataset.to) turnTo(to);
-    if (link.dataset.to) scrollTo(link.dataset.to);
-  });
-}
-
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
@@ -415,7 +433,10 @@ function listen() {
   });
   $("back").addEventListener("click", () => turnTo(place() - 1));
   $("next").addEventListener("click", () => turnTo(place() + 1));
-  turnByLinks();
+  listenToLinks((to, further) => {
+    if (to !== place() || !further) turnTo(to);
+    if (further) scrollTo(further);
+  });
   watchStory((to) => {
     if (to === place()) return;
     history.replaceState(null, "", addressOf(to));
@@ -426,6 +447,7 @@ function listen() {
     if (there !== place()) turnTo(there);
     change(name, value);
   });
+  listenToProof(() => { stale = true; });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => moveBy(1));
@@ -443,24 +465,23 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => {
-      navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      }, () => say("The browser does not let this page copy."));
-    });
-  }
-  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present });
+  listenToCopies(() => say("The browser does not let this page copy."));
+  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
+  listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
+  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step }), scrub);
+  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
+  $("student-bits").addEventListener("click", turnBit);
+  $("drawn").addEventListener("click", () => change("latent", null));
+  whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
 }
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, data, story, settings, averages, mode, tasks: tasks.length };
+    return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },
 };
 
