@@ -32,7 +32,7 @@ GO = """
 """
 STATE = """
     const {settings, story} = sterling.page, own = sterling.storySettings(story);
-    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view"];
+    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view", "beside"];
     const values = ["n", "samples", "noise", "damping", "speed"];
     return {
         settings, story, names: Object.keys(own).filter((name) => !free.includes(name) && own[name] !== settings[name]),
