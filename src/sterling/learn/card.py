@@ -300,9 +300,9 @@ def _columns(data: Labelled, direction: np.ndarray) -> Columns:
 
 def _short(low: float, high: float) -> float:
     """Return the number above low, at most high, that has the fewest digits."""
-    middle = low + (high - low) / 2
-    for digits in range(-300, 301) if middle else ():
-        if low < (rounded := round(float(middle), digits)) <= high:
+    middle, least = float(low + (high - low) / 2), -int(np.log10(max(-low, high, 1e-300))) - 1
+    for digits in range(least, least + 18):
+        if low < (rounded := round(middle, digits)) <= high:
             return rounded
     return float(high)
 
