@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=8)
     asked = parser.parse_args()
     for name, (inputs, labels) in data_sets(["breast cancer", "phishing"]):
-        classes, codes = np.unique(labels, return_inverse=True)
+        codes = np.unique(labels, return_inverse=True)[1]
         ways: dict[str, list[tuple[float, float, float]]] = {"sterling": [], "FasterRisk": [], "raw": []}
         with tempfile.TemporaryDirectory() as folder:
             paths, tests = [], []
