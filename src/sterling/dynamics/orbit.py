@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sterling.base.drawn import Drawn
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
@@ -40,7 +41,7 @@ class Stats(Described):
     seconds: float  # wall-clock time
 
 
-class Orbit(Result):
+class Orbit(Result, Drawn):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
@@ -108,6 +109,8 @@ class Orbit(Result):
     >>> orbit.flips.dtype.names
     ('step', 'coordinate', 'sign')
     """
+
+    _pictures = "sterling.plot.run", ("errors_over_time", "flip_raster", "ergodic_mean")
 
     def __init__(self, course: Course):
         state, clock, about = course.state, course.state.clock, course.instance

@@ -1,20 +1,25 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
-import { drawBars } from "./bars.js";
-import { drawBits } from "./bits.js";
+import { bitAt, drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { drawRecent, drawWhole, WINDOW } from "./chart.js";
-import { listenToControls, showControls } from "./controls.js";
+import { drawRecent, drawWhole, wholeSpan, WINDOW } from "./chart.js";
+import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
 import { drawField } from "./field.js";
+import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
+import { listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
+import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
-import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
-import { STORY, storySettings } from "./story.js";
+import { listenToScrub, Tape } from "./scrub.js";
+import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
+import { isToldOf, storySettings } from "./story.js";
+import { summing } from "./sums.js";
+import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
@@ -23,6 +28,7 @@ const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
+const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -30,12 +36,15 @@ let story = 1;
 let settings = storySettings(1);
 let data = null;
 let run = null;
+let tape = null;  // of the run and the one beside it
 let law = null;
 let land = null;  // landscape and proof of the data, once they are there
 let proof = null;
 let tasks = [];  // generators that prepare something
 let mode = "still";  // or "playing", "seeking", "preparing"
+let resumes = false;  // whether the run that is prepared will play
 let goal = null;  // of seeking: a step, or "return"
+let scrubs = false;  // whether the reader drags through the run
 let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
 let averages = [];  // [step, wrong weights of the average]
@@ -48,8 +57,10 @@ let last = 0;  // time of the last frame
 /** Draw the data; then stand at step `at`, or begin to play. */
 function prepare(at, plays = false) {
   tasks = [];
+  resumes = plays;
   mode = "preparing";
   law = land = proof = null;
+  showProof(null, null, null);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -60,7 +71,7 @@ function prepare(at, plays = false) {
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
-    if (plays && mode === "still" && !calm.matches) play();
+    if (resumes && mode === "still") play();
     if (!law.absorbs && !damping && law.balance === "coming") {
       const found = yield* balancing(drawn, wanted.surrogate);
       law = { ...law, ...found, balance: found ? "found" : "none" };
@@ -74,27 +85,31 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
+    showProof(drawn, land, proof);
     tellProof();
   })());
 }
 
 /** Start the run again on the same data. */
 function begin() {
-  run = new Run(data, {
-    surrogate: settings.surrogate,
-    schedule: scheduleOf(settings),
-    restart: readRestart(settings.restart),
-    damping: settings.damping,
-    init: settings.init,
-  });
+  const other = besideOf(settings);
+  run = begun(settings, run);
+  tape = new Tape(run, other && begun(other, tape?.other));
+  if (hovered() >= data.n) hover(-1);
   flashed = new Float64Array(data.n).fill(-Infinity);
   run.onFlip = (k) => {
-    flashed[k] = last;
+    if (typeof goal !== "number") flashed[k] = last;
   };
   averages = [[0, run.distance]];
   owed = 0;
   mode = "still";
   stale = true;
+}
+
+/** A run at its start; it takes over the gradients that `before` has computed. */
+function begun(wanted, before) {
+  const same = before?.data === data && before.surrogate === wanted.surrogate;
+  return new Run(data, { ...runOptions(wanted), gradients: same ? before.gradients : null });
 }
 
 function work(until) {
@@ -110,7 +125,13 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE - (tasks.length ? WORK : 0));
+  const deadline = start + SLICE - (tasks.length ? WORK : 0), pause = () => performance.now() > deadline;
+  if (run && !tape.follow(pause)) {
+    stale = true;
+  } else if (mode === "playing" || mode === "seeking") {
+    move(passed, tape.other ? (start + deadline) / 2 : deadline);
+    tape.follow(pause);
+  }
   if (tasks.length) work(start + SLICE);
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
@@ -132,7 +153,7 @@ function move(passed, deadline) {
       owed = run.advance(until, pause) ? owed - whole : 0;  // steps that were too many for one frame are dropped
     }
     if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
-    else if (run.absorbed && run.step > run.anchor + 60) halt("Nothing can flip any more.");
+    else if (isOver(run) && (!tape.other || isOver(tape.other))) halt("Nothing can flip any more.");
   } else if (goal === "return") {
     seekReturn(pause);
   } else {
@@ -142,6 +163,9 @@ function move(passed, deadline) {
   stale = true;
 }
 
+/** Whether nothing has happened for a while, and nothing will. */
+const isOver = (one) => one.absorbed && one.step > one.anchor + 60;
+
 /** Run on to the goal, and note the average as often as its line has points. */
 function seekStep(pause) {
   const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
@@ -150,7 +174,8 @@ function seekStep(pause) {
     noteAverage();
     if (pause()) return;
   }
-  halt();
+  if (scrubs) [mode, goal] = ["still", null];
+  else halt();
 }
 
 function seekReturn(pause) {
@@ -172,6 +197,14 @@ function seek(step) {
   mode = "seeking";
 }
 
+/** Go to a step of the run as far as it has come; `done` says that the reader has let go. */
+function scrub(step, done) {
+  if (!run) return;
+  run = tape.from(step);
+  scrubs = !done;
+  seek(step);
+}
+
 /** Stop where we are. */
 function halt(words = "") {
   mode = "still";
@@ -186,7 +219,12 @@ function halt(words = "") {
 
 function play() {
   if (!run) return;
-  if (mode === "playing" || mode === "seeking") {
+  if (mode === "preparing") {
+    resumes = !resumes;
+    buttons();
+    return;
+  }
+  if (mode !== "still") {
     halt("Paused.");
     return;
   }
@@ -196,6 +234,7 @@ function play() {
 }
 
 function noteAverage() {
+  if (run.step <= averages[averages.length - 1][0]) return;
   const mean = run.average();
   let wrong = 0;
   for (let k = 0; k < run.n; k++) if ((mean[k] >= 0) !== (data.teacher[k] > 0)) wrong++;
@@ -214,19 +253,26 @@ function paint(now) {
   const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
   const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  const { high } = run.history, every = readRestart(settings.restart)?.every;
-  const top = Math.max(3, run.distance, ...high, run.history.start);
-  drawRecent($("recent"), run, recentTop(), every);
-  drawWhole($("whole"), run, top, every, averages);
-  drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
+  const every = readRestart(settings.restart)?.every, { end, other, otherEnd } = tape;
+  const top = Math.max(3, ...[end, otherEnd].flatMap((one) => (one ? [one.distance, ...one.history.high, one.history.start] : [])));
+  drawRecent($("recent"), run, other, recentTop(), every);
+  drawWhole($("whole"), end, otherEnd, top, every, averages, run.step);
+  drawRails($("rails"), {
+    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: farthestOf(tape),
+    pull: signal(n, data.m, settings.surrogate),
+  });
+  tellRails($("rails"), run, farthestOf(tape));
+  put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
+  paintProof(run);
 }
 
 const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
 
 /** What the upper chart must reach. */
 function recentTop() {
-  return Math.max(3, ...run.history.since(run.step - WINDOW).map(([, value]) => value));
+  const both = tape.other ? [run, tape.other] : [run];
+  return Math.max(3, ...both.flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value)));
 }
 
 // ---- Words
@@ -241,6 +287,9 @@ function tellRun() {
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
   for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  const other = besideOf(settings);
+  $("beside-verdict").hidden = !other;
+  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1]}`);
   if (mode === "playing") tellCode();
 }
 
@@ -258,7 +307,10 @@ function tellLaw() {
 function tellCode() {
   const steps = run?.step || settings.steps;
   put("python", pythonLine(settings, steps));
-  put("shell", shellLine(settings, steps));
+  const shell = shellLine(settings, steps);
+  $("shell").closest(".code").hidden = !shell;
+  $("no-shell").hidden = Boolean(shell);
+  put("shell", shell ?? "");
 }
 
 /** What the landscape and its proof say; the panel keeps its height. */
@@ -269,29 +321,24 @@ function tellProof() {
   $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
 }
 
-function tellStory() {
-  [...$("story").querySelectorAll("a")].forEach((link, i) => {
-    if (i + 1 === story) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
-  });
-  $("telling").innerHTML = story
-    ? `<h3 class="out-of-sight">${story} of ${STORY.length}: ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
-    : "<h3 class=\"out-of-sight\">Your own run</h3><p><strong>Your own run.</strong> Set dimension, samples and noise as you like. The address holds all settings, so you can share it. Click a step above to go back to the story.</p>";
-  for (const link of $("telling").querySelectorAll("a")) turnBy(link);
-  $("back").disabled = story === 1;
-  $("next").disabled = story === STORY.length;
-}
-
 // ---- Controls
 
 function buttons() {
-  const going = mode === "playing" || mode === "seeking";
+  const going = mode === "playing" || mode === "seeking" || (mode === "preparing" && resumes);
   put("play-word", going ? "Pause" : "Play");
+}
+
+const place = () => story ?? OWN_PLACE;
+
+/** Show the settings, and say what holds of them. */
+function showSettings() {
+  showControls(settings);
+  tellStory(place(), settings, law);
 }
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
-  showControls(settings);
+  showSettings();
   buttons();
   tellCode();
   tellLaw();
@@ -306,6 +353,7 @@ function change(name, value) {
   settings = { ...settings, [name]: value };
   if (name === "damping" && !was) settings.schedule = "damped";  // other schedules hardly damp
   if (name === "damping" && !value) settings.schedule = USUAL.schedule;
+  if (name === "init") settings.latent = null;
   if (name === "speed" || name === "view") {
     showControls(settings);
     stale = true;
@@ -314,56 +362,97 @@ function change(name, value) {
   }
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
-  showControls(settings);
-  if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
+  const plays = mode === "playing" || (mode === "preparing" && resumes);
+  if (["schedule", "restart", "init", "latent", "beside"].includes(name) && data && mode !== "preparing") {
     begin();  // on the same data
+    if (plays) play();
     refresh();
   } else {
-    prepare(0);
+    prepare(0, plays);
+    showSettings();
   }
+}
+
+/** Begin a new run from the present latents, but for weight k at u; it stands still until it is let go. */
+function moveLatent(k, u) {
+  const latent = [...run.latents()];
+  latent[k] = u;
+  settings = { ...settings, latent };
+  begin();
+}
+
+function letGo() {
+  keepAddress(null);
+  refresh();
+  play();
+}
+
+/** A click on a bit puts its latent weight on the other side of zero, as far as a start usually is. */
+function turnBit(event) {
+  const k = run ? bitAt(event.target, data.n, ...pointerOn(event.target, event)) : -1;
+  if (k < 0) return;
+  moveLatent(k, -run.signs[k] / Math.sqrt(data.n));
+  letGo();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
-/** Show what an address says; it plays where it was turned to, and stands still where it was kept. */
-function enter(fragment, plays = false) {
+/** Show what an address says. A run plays, but a kept state stands still. */
+function enter(fragment) {
   const found = fromAddress(fragment, storySettings);
   story = found.story;
   if (!story && fragment.replace(/^#/, "") === "") story = 1;
   settings = story && !found.story ? storySettings(story) : found.settings;
-  tellStory();
-  showControls(settings);
-  prepare(found.at, plays);
+  prepare(found.at, found.at === null && !calm.matches);
+  showSettings();
 }
 
-function turnTo(step) {
-  history.pushState(null, "", `#story=${step}`);
-  enter(location.hash, true);
+/** The address of a step; that of the reader's own run keeps the settings that the reader has changed. */
+function addressOf(to) {
+  if (to < OWN_PLACE) return `#story=${to}`;
+  return toAddress(null, story && isToldOf(story, settings) ? storySettings(null) : settings, storySettings, null);
+}
+
+function turnTo(to) {
+  history.pushState(null, "", addressOf(to));
+  enter(location.hash);
+  scrollTo(to);
 }
 
 /** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnBy(link) {
-  link.addEventListener("click", (event) => {
+function turnByLinks() {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#story='], a[href='#own']");
+    if (!link) return;
     event.preventDefault();
-    const step = Number(new URLSearchParams(link.hash.slice(1)).get("story"));
-    if (step !== story || !link.dataset.to) turnTo(step);
-    if (link.dataset.to) $(link.dataset.to).scrollIntoView();
+    const to = Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE;
+    if (to !== story || !link.dataset.to) turnTo(to);
+    if (link.dataset.to) scrollTo(link.dataset.to);
   });
 }
 
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
-  STORY.forEach(({ title }, i) => {
-    const item = document.createElement("li");
-    item.innerHTML = `<a href="#story=${i + 1}"><span>${i + 1}</span> ${title}</a>`;
-    $("story").append(item);
+  addEventListener("hashchange", () => {
+    enter(location.hash);
+    scrollTo(place());
   });
-  addEventListener("hashchange", () => enter(location.hash));
-  $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
-  $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
-  for (const link of document.querySelectorAll("main a[href^='#story='], header a[href^='#story=']")) turnBy(link);
+  $("back").addEventListener("click", () => turnTo(place() - 1));
+  $("next").addEventListener("click", () => turnTo(place() + 1));
+  turnByLinks();
+  watchStory((to) => {
+    if (to === place()) return;
+    history.replaceState(null, "", addressOf(to));
+    enter(location.hash);
+  });
+  listenToDials($("telling"), (name, value, dial) => {
+    const there = Number(dial.closest(".step").id.slice("step-".length));
+    if (there !== place()) turnTo(there);
+    change(name, value);
+  });
+  listenToProof(() => { stale = true; });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {
@@ -400,18 +489,27 @@ function listen() {
       }, () => say("The browser does not let this page copy."));
     });
   }
+  listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
+  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step }), scrub);
+  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
+  $("student-bits").addEventListener("click", turnBit);
+  $("drawn").addEventListener("click", () => change("latent", null));
+  whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
 }
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, data, settings, averages, mode, tasks: tasks.length };
+    return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },
 };
 
+history.scrollRestoration = "manual";
+buildStory();
 listen();
-enter(location.hash, location.hash === "");
+enter(location.hash);
+scrollTo(place(), false);
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

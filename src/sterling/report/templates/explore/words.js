@@ -1,15 +1,15 @@
 // The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof.
 
 import { MOST_BALANCED } from "./balance.js";
-import { UNDECIDED } from "./bars.js";
 import { brief, WINDOW } from "./chart.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
+import { UNDECIDED } from "./rails.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
-const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
-const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
+export const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
+export const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
@@ -17,6 +17,23 @@ const VERDICTS = {
   TRAPPED: ["trapped", "TRAPPED, proved: it stays at another state"],
   RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
+
+/** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
+export function ownWords({ n, samples, m, noise, surrogate, schedule, restart, damping }, law, back) {
+  const each = samples / n, said = [`That is ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
+  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
+  if (m > 1) said.push(`The net counts its ${m} hidden units with <i>w·x</i> > 0.`);
+  if (surrogate !== "relu") said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
+  if (damping > 0) said.push(`Damping holds each bit against a push of up to ${damping} times the pull on a wrong bit.`);
+  if (restart) said.push(`Every ${restart.split(",")[0]} steps the run restarts from its average.`);
+  if (law) {
+    said.push(`<br><strong>${law.absorbs ? "A run that is at the teacher stays there" : "A run that is at the teacher leaves it"}</strong>: the gradient at the teacher proves it.`);
+  }
+  const home = back ? `<p><a href="#story=${back}">Back to the settings of this step</a></p>` : "";
+  return `<p>${said.join(" ")}</p>${home}`;
+}
+
+const SURROGATES = { identity: "the identity", clipped_relu: "the clipped ReLU", hard_tanh: "the hard tanh" };
 
 /** The verdict on a run as [class, words]; `comesBack` says that endless returns are proved. */
 export function verdictWords(run, comesBack) {
@@ -52,7 +69,7 @@ export function runWords(run, view) {
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
         some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
-      bars: `The time average of ${n} weights: ${wrong} with the wrong sign, ${undecided} undecided`,
+      rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
   };
 }
@@ -128,7 +145,7 @@ const placed = (column, words) => Object.fromEntries(Object.entries(words).map((
 export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
 
 /** Whether a run can get stuck at a state other than the teacher. */
-const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
+export const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
 /** What a sweep through all states found, as HTML; "" before it ends. */
 export function landscapeWords(land, law) {
