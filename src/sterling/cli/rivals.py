@@ -52,7 +52,7 @@ def compare(
 
     (inputs, labels), (new, truth) = training, held
     scaler = StandardScaler().fit(inputs)
-    inputs, new = scaler.transform(inputs), scaler.transform(new)
+    inputs, new = (np.asarray(scaler.transform(one)) for one in (inputs, new))
     full = LogisticRegression(max_iter=1000).fit(inputs, labels)
     classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     targets = np.eye(len(classes))[index]

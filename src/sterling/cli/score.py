@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sterling.base.checks import real
 from sterling.base.extras import how_to_install
 from sterling.base.files import printable, write_atomically
 from sterling.base.text import counted, percent
@@ -20,7 +19,6 @@ from sterling.cli.render import console, note, print_json
 from sterling.errors import InputError, SterlingWarning
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
     from sterling.cli.rivals import Score
@@ -38,7 +36,7 @@ def score(
         ),
     ] = None,
     levels: Annotated[
-        int, typer.Option(help="Values of a weight: 2 are −1 and +1, 3 add 0.", min=2, max=3, metavar="2|3")
+        int, typer.Option(help="Values of a weight: 2 are −1 and +1, 3 add 0.", min=2, max=3, metavar="COUNT")
     ] = 2,
     test: Annotated[
         float, typer.Option(help="Share of the samples that is held out.", metavar="SHARE")
@@ -59,14 +57,15 @@ def score(
     """
     need_learn("score")
     check_targets(data, (out, "--out", ".json"), (card, "--card", *PAGES))
-    test = real(test, "--test", above=0, below=1)
     import numpy as np
 
+    from sterling.base.checks import real
     from sterling.cli.rivals import compare
     from sterling.cli.samples import about, about_sizes, columns_of, encode, labels_of, read
     from sterling.cli.table_model import TableModel, filled
     from sterling.learn import StraightThroughClassifier
 
+    real(test, "--test", above=0, below=1)
     with about(data):
         frame = read(data)
         name, labels = labels_of(frame, target)
@@ -128,7 +127,7 @@ def need_learn(verb: str) -> None:
         )
 
 
-def _split(labels: "pl.Series", test: float, seed: int) -> tuple["np.ndarray", "np.ndarray"]:
+def _split(labels: "pl.Series", test: float, seed: int) -> Any:
     """Return the rows to train and those held out, with every class in both."""
     import numpy as np
     from sklearn.model_selection import train_test_split
@@ -185,7 +184,7 @@ def _page(
     from sterling.report.html import page
 
     classifier = model.classifier
-    names = classifier.feature_names_in_
+    names = np.array([name for one in model.columns for name in one.inputs])
     labels = classifier.classes_.tolist()
     effects = classifier.coef_ * np.sign(classifier.scale_)[:, None]
     rows = [

@@ -60,7 +60,7 @@ def _model(given: Any) -> TableModel:
     names = [name for one in columns for name in one.inputs]
     if not all(isinstance(word, str) for word in words):
         raise InputError("its columns must have texts as names")
-    if names != classifier.feature_names_in_.tolist():
+    if names != given["features"]:
         raise InputError("its columns are not those of its classifier")
     means = real_array(table["means"], "means", ("input",), (len(names),), "these columns")
     return TableModel(classifier, target, columns, means)
