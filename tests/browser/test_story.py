@@ -64,7 +64,7 @@ def written(name, value):
 
 
 def test_the_text_never_contradicts_the_settings(page):
-    """At 50 random settings: each number is the one that is set, and a step speaks of its own settings only."""
+    """At 50 random settings: each number is the one that is set, and a step speaks of its own settings."""
     random = np.random.default_rng(0)
     for _ in range(50):
         names = random.choice(list(CHOICES), size=random.integers(0, 5), replace=False)
@@ -219,7 +219,8 @@ def test_the_type_has_five_sizes_and_the_text_one_measure(page):
         const sizes = {}, walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
             const parent = walker.currentNode.parentElement;
-            if (!walker.currentNode.data.trim() || parent.closest("script, style, .out-of-sight, .skip")) continue;
+            if (!walker.currentNode.data.trim()) continue;
+            if (parent.closest("script, style, .out-of-sight, .skip")) continue;
             const size = getComputedStyle(parent).fontSize;
             if (parent.checkVisibility()) (sizes[size] ??= []).push(parent.outerHTML.slice(0, 60));
         }
