@@ -8,8 +8,8 @@ import { hover, hoverOn, hovered, pointerOn } from "./hover.js";
 export const UNDECIDED = 0.2;
 
 const SIDE = 22, TOP = 4, BOTTOM = 20;  // margins
-const TALLEST = 30;  // pixels of a row
-const FINE = 9;  // pixels of a row below which beads are dots
+const TALLEST = 40;  // pixels of a row
+const FINE = 9, NUMBERED = 14;  // pixels of a row below which beads are dots, and rows have no numbers
 const ROOM = 6;  // spreads of a start, 1/√n, from zero to the end of a rail
 const DAMPED = 3;  // the same for damped latents, which stay near their bits ±1
 const FULL = 0.3, LONGEST = 0.7;  // of a rail's half: the arrow of the mean pull on one wrong weight, the longest arrow
@@ -57,7 +57,7 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
     const more = pen.fine ? 2 : -0.5;
     context.strokeStyle = colour.ink;
     context.lineWidth = 1.5;
-    context.strokeRect(middle - reach - 6, y(hovered()) - row / 2 - more, 2 * reach + 12, row + 2 * more);
+    context.strokeRect(middle - reach - 5, y(hovered()) - row / 2 - more, 2 * reach + 10, row + 2 * more);
   }
   context.fillStyle = colour.quiet;
   for (const [text, share, align] of [["bit −1", -1, "left"], ["0", 0, "center"], ["bit +1", 1, "right"]]) {
@@ -85,6 +85,11 @@ function drawGround({ context, colour, row, middle, reach, fine, y, across }, k,
     context.globalAlpha = 0.32;
     context.fillRect(Math.min(middle, middle + mean * reach), y(k) - thick / 2, Math.max(1, Math.abs(mean) * reach), thick);
     context.globalAlpha = 1;
+  }
+  if (row >= NUMBERED) {
+    context.fillStyle = colour.quiet;
+    context.textAlign = "right";
+    context.fillText(k + 1, middle - reach - 8, y(k) + 4);
   }
   if (share !== null && share < 1 && row > 4) {
     context.fillStyle = colour.ink;
