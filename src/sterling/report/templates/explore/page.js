@@ -289,7 +289,7 @@ function tellRun() {
   for (const [id, text] of Object.entries(pictures)) describe($(id), text);
   const other = besideOf(settings);
   $("beside-verdict").hidden = !other;
-  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1]}`);
+  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1].split(":")[0]}`);
   if (mode === "playing") tellCode();
 }
 

@@ -78,8 +78,10 @@ function line({ context }, from, to, ink, wide) {
 /** The teacher's side of zero, the time average from zero on, and the predicted one as a tick. */
 function drawGround({ context, colour, row, middle, reach, fine, y, across }, k, side, mean, share) {
   const gap = fine ? 0 : 1.5, thick = fine ? row : 0.5 * row;
-  context.fillStyle = colour.shade;
+  context.fillStyle = colour.line;
+  context.globalAlpha = 0.6;
   context.fillRect(Math.min(middle, middle + side * reach), y(k) - row / 2 + gap, reach, row - 2 * gap);
+  context.globalAlpha = 1;
   if (mean !== null) {
     context.fillStyle = Math.abs(mean) < UNDECIDED ? colour.grey : mean * side > 0 ? colour.blue : colour.vermillion;
     context.globalAlpha = 0.32;
@@ -136,11 +138,11 @@ const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));
 function drawBead({ context, colour, row, fine }, y, x, ink, filled) {
   context.fillStyle = filled ? ink : colour.surface;
   context.strokeStyle = filled ? colour.surface : ink;
-  context.lineWidth = fine ? 1 : 2;
+  context.lineWidth = fine ? 1 : 2.5;
   context.beginPath();
   context.arc(x, y, beadSize(row), 0, 7);
-  if (!filled || !fine) context.stroke();
   context.fill();
+  if (!filled || !fine) context.stroke();
 }
 
 // ---- The reader's hand
