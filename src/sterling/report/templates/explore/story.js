@@ -10,9 +10,9 @@ export const STORY = [
     title: "Two weights in a plane",
     set: { n: 2, samples: 200, noise: 0, steps: 200, speed: 2 },
     setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
-    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong>. Here two of them are the coordinates of the dark dot. Its
-quadrant gives the two bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through estimator</strong> ignores
-it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot as if there were no sign. Where it crosses an axis, a bit flips.</p>`,
+    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong>: the dark
+dot shows two of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through
+estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot. Where it crosses an axis, a bit flips.</p>`,
   },
   {
     title: "Twelve weights find the teacher",
