@@ -4,7 +4,7 @@ import { bitAt } from "./bits.js";
 import { wholeSpan } from "./chart.js";
 import { $ } from "./dom.js";
 import { hoverOn, pointerOn } from "./hover.js";
-import { farthestOf, listenToRails } from "./rails.js";
+import { farthestOf, listenToRails, railsValues } from "./rails.js";
 import { listenToScrub } from "./scrub.js";
 
 /**
@@ -28,4 +28,12 @@ export function listenToHands(view, { move, drop, scrub }) {
     move(k, -run.signs[k] / Math.sqrt(run.n));
     drop();
   });
+}
+
+/** Tell screen readers where the sliders in the pictures stand. */
+export function tellHands(run, tape) {
+  const whole = { min: 0, max: tape.end.step, now: run.step, text: `step ${run.step.toLocaleString("en")}` };
+  for (const [id, values] of [["rails", railsValues(run, farthestOf(tape))], ["whole", whole]]) {
+    for (const [name, value] of Object.entries(values)) $(id).setAttribute(`aria-value${name}`, value);
+  }
 }

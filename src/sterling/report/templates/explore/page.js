@@ -6,7 +6,7 @@ import { certifying } from "./certificate.js";
 import { WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
-import { listenToHands } from "./hands.js";
+import { listenToHands, tellHands } from "./hands.js";
 import { hover, hovered, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
@@ -277,6 +277,7 @@ function tellRun() {
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
   for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  tellHands(run, tape);
   const other = besideOf(settings);
   $("beside-verdict").hidden = !other;
   if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1].split(":")[0]}`);

@@ -9,7 +9,7 @@ import { MOST_WEIGHTS } from "./landscape.js";
 import { signal } from "./laws.js";
 import { drawPlane } from "./plane.js";
 import { paintProof } from "./proof.js";
-import { drawRails, farthestOf, tellRails, weightWords } from "./rails.js";
+import { drawRails, farthestOf, weightWords } from "./rails.js";
 import { readRestart } from "./settings.js";
 
 /** Milliseconds for which a flip is marked. */
@@ -34,7 +34,6 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
     run, other: tape.other, most, pull: signal(n, data.m, settings.surrogate), average: run.step > 0 ? mean : null,
     shares: holds ? law.shares : null, glow,
   });
-  tellRails($("rails"), run, most);
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
   paintProof(run);

@@ -211,7 +211,7 @@ export function listenToRails(canvas, view, move, drop) {
   canvas.addEventListener("blur", () => hover(-1));
 }
 
-const number = (x) => x.toPrecision(3).replace("-", "−").replace("e−", " · 10^−");
+const number = (x) => String(Number(x.toPrecision(3))).replaceAll("-", "−");
 
 /** One weight in a line. */
 export function weightWords(run, k) {
@@ -220,10 +220,8 @@ export function weightWords(run, k) {
     number(run.gradients.values[run.at + k])}; wrong in ${(100 * run.wrongShare(k)).toFixed(1)} % of the steps`;
 }
 
-/** Say to screen readers what the chosen weight is. */
-export function tellRails(canvas, run, most) {
-  const k = Math.min(chosen, run.n - 1), u = run.latents()[k];
-  for (const [name, value] of [["min", -most], ["max", most], ["now", u], ["text", weightWords(run, k)]]) {
-    canvas.setAttribute(`aria-value${name}`, String(value));
-  }
+/** What the slider of the chosen weight says to screen readers. */
+export function railsValues(run, most) {
+  const k = Math.min(chosen, run.n - 1);
+  return { min: -most, max: most, now: run.latents()[k], text: weightWords(run, k) };
 }
