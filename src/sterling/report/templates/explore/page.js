@@ -5,7 +5,8 @@ import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
 import { WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
-import { $, describe, put } from "./dom.js";
+import { $, put } from "./dom.js";
+import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
 import { listenToHands, tellHands } from "./hands.js";
 import { hover, hovered, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
@@ -19,8 +20,8 @@ import { Tape } from "./scrub.js";
 import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
-import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrollTo, tellStory, watchStory } from "./telling.js";
+import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
@@ -272,44 +273,18 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
-  put("verdict", words);
-  $("verdict").className = `verdict ${look}`;
-  for (const [id, text] of Object.entries(table)) put(id, text);
-  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
   tellHands(run, tape);
-  const other = besideOf(settings);
-  $("beside-verdict").hidden = !other;
-  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1].split(":")[0]}`);
   if (mode === "playing") tellCode();
 }
 
-function tellLaw() {
-  $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
-  for (const [column, { note, table }] of [
-    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
-  ]) {
-    $(`${column}-note`).innerHTML = note;
-    for (const [id, text] of Object.entries(table)) put(id, text);
-  }
-}
+const tellLaw = () => writeLaw(law, proof, land, settings);
+const tellCode = () => writeCode(settings, run?.step || settings.steps);
 
-function tellCode() {
-  const steps = run?.step || settings.steps;
-  put("python", pythonLine(settings, steps));
-  const shell = shellLine(settings, steps);
-  $("shell").closest(".code").hidden = !shell;
-  $("no-shell").hidden = Boolean(shell);
-  put("shell", shell ?? "");
-}
-
-/** What the landscape and its proof say; the panel keeps its height. */
 function tellProof() {
-  $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
+  writeProof(law, proof, land, settings);
 }
 
 // ---- Controls
@@ -405,24 +380,6 @@ function turnTo(to) {
   scrollTo(to);
 }
 
-/** Large pictures without the text, for a room; again, or with false, back to the story. */
-function present(on) {
-  document.documentElement.classList.toggle("presenting", on);
-  scrollTo(place(), false);
-}
-
-/** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnByLinks() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[href^='#story='], a[href='#own']");
-    if (!link) return;
-    event.preventDefault();
-    const to = Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE;
-    if (to !== story || !link.dataset.to) turnTo(to);
-    if (link.dataset.to) scrollTo(link.dataset.to);
-  });
-}
-
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
@@ -431,7 +388,10 @@ function listen() {
   });
   $("back").addEventListener("click", () => turnTo(place() - 1));
   $("next").addEventListener("click", () => turnTo(place() + 1));
-  turnByLinks();
+  listenToLinks((to, further) => {
+    if (to !== place() || !further) turnTo(to);
+    if (further) scrollTo(further);
+  });
   watchStory((to) => {
     if (to === place()) return;
     history.replaceState(null, "", addressOf(to));
@@ -460,15 +420,8 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => {
-      navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      }, () => say("The browser does not let this page copy."));
-    });
-  }
-  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present });
+  listenToCopies(() => say("The browser does not let this page copy."));
+  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
   listenToHands(() => run && { run, tape, goal }, { move: moveLatent, drop: letGo, scrub });
   $("drawn").addEventListener("click", () => change("latent", null));
   whenHovered(() => { stale = true; });

@@ -41,9 +41,10 @@ one half, its time average has the right sign.</strong> So average the signs: al
     title: "A proof for these data",
     set: { steps: 20000, speed: 50 },
     setup: "A run with {n} weights and label noise σ = {noise} shows only what happened so far.",
-    text: `<p>Does it go on? For these data there is a proof. A latent weight comes home only as far as it was pushed out. So for each bit, over a long run, pull − push is at most zero on average.</p><p>A <strong>certificate</strong>
-weights these sums by numbers λ ≥ 0 and adds them. In every state but the teacher the total is at least some <i>c</i> > 0; only the teacher makes it negative. The
-average stays at most zero, so the run must come back, and spends at least a share <i>c</i> of its time there. <a href="#story=5" data-to="land">See it below</a></p>`,
+    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight is pulled home only as far as it was pushed out. So for each bit
+the pushes minus the pulls, averaged over a long run, cannot be negative.</p><p>A <strong>certificate</strong> is one factor for each bit. Multiply, and add up: each state
+gets one number. It is negative in every state but the teacher, yet its average cannot be. Only time at the teacher can make up for the rest: the run must come back, again and again. <a
+href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
   },
   {
     title: "A threshold ends it",

@@ -73,3 +73,19 @@ export function watchStory(arrive) {
   for (const part of $("telling").children) watcher.observe(part);
   for (const end of ["scrollend", "wheel", "touchmove", "keydown"]) addEventListener(end, () => { aims = false; }, { passive: true });
 }
+
+/** Call turn(place, further) where a link to a step is clicked; it may name an element further on to scroll to. */
+export function listenToLinks(turn) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#story='], a[href='#own']");
+    if (!link) return;
+    event.preventDefault();
+    turn(Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE, link.dataset.to);
+  });
+}
+
+/** Show the stage alone, in large type; again, or with false, the story at a step. */
+export function present(place, on) {
+  document.documentElement.classList.toggle("presenting", on);
+  scrollTo(place, false);
+}

@@ -28,7 +28,7 @@ const SIZES = {
 
 /** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
 export function ownWords(settings, law, back) {
-  const { n, samples, m, noise, surrogate, schedule, damping } = settings, each = samples / n, restart = readRestart(settings.restart);
+  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
   const said = [`There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
   said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
   if (m > 1) said.push(`The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`);
@@ -39,6 +39,7 @@ export function ownWords(settings, law, back) {
   }
   if (damping > 0) said.push(`Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`);
   if (restart) said.push(`Every ${restart.every} steps the run restarts from its average.`);
+  if (latent) said.push("The run starts from latent weights that you have set.");
   const stays = law && `<p><strong>${law.absorbs ? "A run that is at the teacher stays there." : "A run that is at the teacher leaves it again."}</strong> The gradient at the teacher proves it for these data.</p>`;
   const home = back ? `<p><a href="#story=${back}">Back to the settings of this step</a></p>` : "";
   return `<p>${said.join(" ")}</p>${stays || ""}${home}`;
