@@ -1,4 +1,4 @@
-"""The story of the explorable page: what its texts say at which settings, numbers to drag, keys, sizes of type."""
+"""The story of the explorable page: what its texts say at which settings, numbers to drag, keys, type."""
 
 import re
 from urllib.parse import urlencode
@@ -32,14 +32,15 @@ GO = """
 """
 STATE = """
     const {settings, story} = sterling.page, own = sterling.storySettings(story);
-    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view"];
+    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view", "beside"];
     const values = ["n", "samples", "noise", "damping", "speed"];
     return {
-        settings, story, names: Object.keys(own).filter((name) => !free.includes(name) && own[name] !== settings[name]),
+        settings, story,
+        names: Object.keys(own).filter((name) => !free.includes(name) && own[name] !== settings[name]),
         title: here.querySelector("h2").innerText, words: here.innerText, place: here.id,
         told: here.querySelector(".text").checkVisibility(),
-        dials: Object.fromEntries([...here.querySelectorAll(".dial")].map((one) => [one.dataset.dial, one.innerText])),
-        shown: Object.fromEntries(values.map((name) => [name, document.getElementById(`${name}-shown`).innerText])),
+        dials: [...here.querySelectorAll(".dial")].map((one) => [one.dataset.dial, one.innerText]),
+        shown: values.map((name) => [name, document.getElementById(`${name}-shown`).innerText]),
     };
 """
 
@@ -63,7 +64,7 @@ def written(name, value):
 
 
 def test_the_text_never_contradicts_the_settings(page):
-    """At 50 random settings: each number is the one that is set, and a step speaks of its own settings only."""
+    """At 50 random settings: each number is the one that is set, and a step speaks of its own settings."""
     random = np.random.default_rng(0)
     for _ in range(50):
         names = random.choice(list(CHOICES), size=random.integers(0, 5), replace=False)
@@ -74,9 +75,9 @@ def test_the_text_never_contradicts_the_settings(page):
         until(page, "sterling.page.mode !== 'preparing'")
         found = page.execute_script(STATE)
         settings, words = found["settings"], found["words"]
-        for name, shown in found["dials"].items():
+        for name, shown in found["dials"]:
             assert shown == written(name, settings[name]), given
-        for name, shown in found["shown"].items():
+        for name, shown in found["shown"]:
             assert shown == written(name, settings[name]), given
         own = step == 9 or bool(found["names"])
         assert found["told"] != own, given
@@ -91,7 +92,8 @@ def test_the_text_never_contradicts_the_settings(page):
             assert ("surrogate" in words) == (settings["surrogate"] != "relu"), given
             assert ("restarts" in words) == bool(settings["restart"]), given
             assert ("Damping holds" in words) == (settings["damping"] > 0), given
-            assert ("step sizes" in words) == (settings["schedule"] not in ("damped", "power:0.5,0.5")), given
+            usual = settings["schedule"] in ("damped", "power:0.5,0.5")
+            assert ("step sizes" in words) != usual, given
             law = page.execute_script(
                 "const {data, settings: s} = sterling.page;"
                 "return sterling.expectation(data, s.surrogate, s.damping).absorbs"
@@ -217,8 +219,10 @@ def test_the_type_has_five_sizes_and_the_text_one_measure(page):
         const sizes = {}, walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         while (walker.nextNode()) {
             const parent = walker.currentNode.parentElement;
-            if (!walker.currentNode.data.trim() || parent.closest("script, style, .out-of-sight, .skip")) continue;
-            if (parent.checkVisibility()) (sizes[getComputedStyle(parent).fontSize] ??= []).push(parent.outerHTML.slice(0, 60));
+            if (!walker.currentNode.data.trim()) continue;
+            if (parent.closest("script, style, .out-of-sight, .skip")) continue;
+            const size = getComputedStyle(parent).fontSize;
+            if (parent.checkVisibility()) (sizes[size] ??= []).push(parent.outerHTML.slice(0, 60));
         }
         return sizes;
     """
@@ -226,7 +230,8 @@ def test_the_type_has_five_sizes_and_the_text_one_measure(page):
     assert len(sizes) <= 5, {size: where[:3] for size, where in sizes.items()}
     longest = """
         const context = document.createElement("canvas").getContext("2d");
-        return [...document.querySelectorAll(".step p, .three p, .lead")].filter((one) => one.clientWidth).map((one) => {
+        const texts = [...document.querySelectorAll(".step p, .three p, .lead")];
+        return texts.filter((one) => one.clientWidth).map((one) => {
             const { fontSize, fontFamily } = getComputedStyle(one);
             context.font = `${fontSize} ${fontFamily}`;
             return one.clientWidth / context.measureText("0").width;

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from sterling.base.arrays import check_signs, real_array
 from sterling.base.checks import integer, shown
@@ -16,13 +17,95 @@ from sterling.model.normalise import Normalizer, check_normalize
 
 T = TypeVar("T")
 
+#: A bit is decided if it has at least this probability.
+DECIDED = 0.975
 _FORMAT, _VERSION = "sterling classifier", 1
 _LARGEST_FILE = 2**27
 _LABELS = {"text": str, "object": object, "int": np.int64, "float": np.float64, "bool": np.bool_}
 _KINDS = {"U": "text", "O": "object", "i": "int", "u": "int", "f": "float", "b": "bool"}
 
 
-def to_dict(classifier: Any) -> dict[str, Any]:
+class Saved:
+    """How `StraightThroughClassifier` is saved and loaded."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that prediction needs, and the settings, as values that JSON can hold.
+
+        `from_dict` makes the same classifier again. Left out are latents, runs, training data, a dictionary
+        of class weights, and a random state that is not an integer.
+
+        Returns
+        -------
+        dict
+            Its first two entries name the format and its version.
+
+        Raises
+        ------
+        InputError
+            If labels are neither texts nor numbers, or the normaliser is none of sterling's.
+        """
+        check_is_fitted(self)
+        return _to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the classifier of a dictionary from `to_dict`.
+
+        Parameters
+        ----------
+        values : dict
+            The dictionary. All of it is checked.
+
+        Returns
+        -------
+        StraightThroughClassifier
+            A fitted classifier with the same predictions.
+
+        Raises
+        ------
+        InputError, KeyError
+            If an entry is wrong or missing.
+        """
+        return _from_dict(cls, values)
+
+    def save(self, path) -> None:
+        """Write `to_dict` as a JSON file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; an old one is replaced once the new one is complete.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written.
+        """
+        _write(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path) -> Self:
+        """Return the classifier of a file from `save`. Loading runs no code from the file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Returns
+        -------
+        StraightThroughClassifier
+            A fitted classifier with the same predictions.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be read, or any part of it is not as `save` writes it.
+        """
+        return _read(path, cls.from_dict)
+
+
+def _to_dict(classifier: Any) -> dict[str, Any]:
     """Return a fitted classifier as values that JSON can hold."""
     given = classifier.get_params().items()
     settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in given}
@@ -43,6 +126,8 @@ def to_dict(classifier: Any) -> dict[str, Any]:
         "classes": labels.tolist(),
         "features": None if names is None else list(names),
         "levels": classifier._levels,
+        "values": classifier._values,
+        "reach": classifier._reach.tolist(),
         "varies": classifier._varies.astype(int).tolist(),
         "codes": classifier.coef_.tolist(),
         "scale": classifier.scale_.tolist(),
@@ -54,7 +139,7 @@ def to_dict(classifier: Any) -> dict[str, Any]:
     }
 
 
-def from_dict(kind: type[T], given: dict[str, Any], decided: float) -> T:
+def _from_dict(kind: type[T], given: dict[str, Any]) -> T:
     """Return the classifier of a dictionary, or raise an error that says what is wrong with it."""
     if not isinstance(given, dict) or given.get("format") != _FORMAT:
         raise InputError("it is no saved classifier")
@@ -78,6 +163,10 @@ def from_dict(kind: type[T], given: dict[str, Any], decided: float) -> T:
     for row, own in zip(codes, given_codes, strict=True):
         row[kept] = check_signs(own[kept], int(kept.sum()), "codes", level_values(count))
     found._levels, found.classes_, found.coef_, found.n_features_in_ = count, labels, codes, n
+    found._reach, found._seen = real_array(given["reach"], "reach", ("feature",), (n,), "these codes"), None
+    if given["values"] is not None:
+        given["values"] = real_array(given["values"], "values", ("value",), (2,), "two values").tolist()
+    found._values = given["values"]
     names = given["features"]
     if names is not None:
         if not _texts(names) or len(set(names)) != n:
@@ -94,19 +183,19 @@ def from_dict(kind: type[T], given: dict[str, Any], decided: float) -> T:
     if given["bit_probability"] is not None:
         shape = ("row", "feature"), (rows, n), "these codes"
         found.bit_probability_ = real_array(given["bit_probability"], "bit_probability", *shape)
-        found.undecided_ = found.bit_probability_ < decided
+        found.undecided_ = found.bit_probability_ < DECIDED
     found.loss_ = float(real_array(given["loss"], "loss", (), (), "one number"))
     found.n_iter_ = integer(given["steps"], "steps", 1)
     return found
 
 
-def write(path: Any, values: dict[str, Any]) -> None:
+def _write(path: Any, values: dict[str, Any]) -> None:
     """Write a dictionary as JSON, one entry a line."""
     lines = ",\n".join(f'"{name}": {json.dumps(value, allow_nan=False)}' for name, value in values.items())
     write_atomically(path, f"{{\n{lines}\n}}\n".encode())
 
 
-def read(path: Any, make: Any) -> Any:
+def _read(path: Any, make: Any) -> Any:
     """Return what ``make`` makes of a JSON file; StoreError says what is wrong with the file."""
     file = as_path(path)
     reason = unreadable(file)

@@ -74,7 +74,7 @@ theorem does.</p>`,
 /** The settings of a step of the story, or the usual ones. */
 export const storySettings = (step) => ({ ...USUAL, ...(step ? STORY[step - 1].set : {}) });
 
-const FREE = ["steps", "speed", "view"];  // they do not change what the text says
+const FREE = ["steps", "speed", "view", "beside"];  // they do not change what the text says
 
 /** Whether a step has the settings of which its text speaks. */
 export const isToldOf = (step, settings) => {
