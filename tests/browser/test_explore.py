@@ -119,10 +119,12 @@ def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, addres
 
 def test_the_link_to_the_certificate_shows_it(page):
     page.find_element(By.CSS_SELECTOR, "#story li:nth-child(5) a").click()
-    page.find_element(By.LINK_TEXT, "See it below").click()
+    page.find_element(By.LINK_TEXT, "Do it yourself below").click()
     assert page.current_url.endswith("#story=5")
     settled(page)
-    assert page.execute_script("return document.getElementById('land').getBoundingClientRect().top") < 100
+    assert (
+        page.execute_script("return document.getElementById('certificate').getBoundingClientRect().top") < 100
+    )
     assert text(page, "#proved-returns") == "without end"
     for _ in range(3):  # to the teacher, back to it, and on to where that is counted
         page.execute_script("document.getElementById('return').click()")
@@ -284,7 +286,7 @@ def test_damping_ends_a_noisy_run_at_the_teacher(driver, address):
 def test_every_control_is_reached_by_keyboard(page):
     look(page, "light", 1024)  # on a wide page the focus scrolls on to the next steps of the story
     page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
-    wanted = "a[href], button:not(:disabled), input, select, summary, [tabindex='0']"
+    wanted = "a[href], button:not(:disabled, [tabindex='-1']), input, select, summary, [tabindex='0']"
     names = page.execute_script(
         "return [...document.querySelectorAll(arguments[0])].filter((one) => one.offsetParent)"
         ".map((one, i) => one.dataset.number = i)",

@@ -5,6 +5,7 @@ Its engine makes the same orbits as `train`; `tests/browser/test_engine.py` comp
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from importlib.resources import files
@@ -24,11 +25,17 @@ def write_explorable(path: str | os.PathLike) -> Path:
     text = page(
         "explore.html",
         code=_joined("page"),
+        map=json.loads(_text("map.json")),
         noisy=BALANCE_CHECKED,
         alone=SIGNAL_ERRORS,
         noiseless=PLAIN_CHECKED,
     )
     return write_atomically(path, text.encode())
+
+
+def _text(name: str) -> str:
+    """Return a file of ``templates/explore``."""
+    return (files("sterling.report") / "templates" / "explore" / name).read_text("utf-8")
 
 
 def _joined(start: str) -> str:
@@ -39,7 +46,7 @@ def _joined(start: str) -> str:
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
-        text = (files("sterling.report") / "templates" / "explore" / f"{name}.js").read_text("utf-8")
+        text = _text(f"{name}.js")
         for _, other in _IMPORT.findall(text):
             if other not in parts:
                 add(other)

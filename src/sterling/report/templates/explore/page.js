@@ -11,7 +11,8 @@ import { drawField } from "./field.js";
 import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
-import { listenToProof, paintProof, showProof } from "./proof.js";
+import { listenToMap, markOnMap } from "./map.js";
+import { awaitProof, listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
@@ -19,7 +20,7 @@ import { listenToScrub, Tape } from "./scrub.js";
 import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
+import { buildStory, OWN_PLACE, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
 import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
@@ -60,7 +61,7 @@ function prepare(at, plays = false) {
   resumes = plays;
   mode = "preparing";
   law = land = proof = null;
-  showProof(null, null, null);
+  awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -83,9 +84,11 @@ function prepare(at, plays = false) {
       land = found;
       stale = true;
       tellProof();
-      if (!damping) proof = yield* certifying(drawn, found);
+      if (!damping) {
+        proof = yield* certifying(drawn, found);
+        showProof(drawn, land, proof);
+      }
     }
-    showProof(drawn, land, proof);
     tellProof();
   })());
 }
@@ -338,6 +341,7 @@ function showSettings() {
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
+  markOnMap(settings);
   showSettings();
   buttons();
   tellCode();
@@ -453,6 +457,11 @@ function listen() {
     change(name, value);
   });
   listenToProof(() => { stale = true; });
+  listenToMap((point) => {
+    history.pushState(null, "", toAddress(null, { ...USUAL, ...point }, storySettings, null));
+    enter(location.hash);
+    scrollTo(scrolls() ? OWN_PLACE : "stage");
+  });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => {

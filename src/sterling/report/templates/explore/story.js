@@ -41,9 +41,9 @@ one half, its time average has the right sign.</strong> So average the signs: al
     title: "A proof for these data",
     set: { steps: 20000, speed: 50 },
     setup: "A run shows only what happened so far. Does it go on? For these data, with σ = {noise}, there is a proof.",
-    text: `<p>A latent weight comes home only as far as it was pushed out. So for each bit, over a long run, pull − push is at most zero on average.</p><p>A <strong>certificate</strong>
-weights these sums by numbers λ ≥ 0 and adds them. In every state but the teacher the total is at least some <i>c</i> > 0; only the teacher makes it negative. The
-average stays at most zero, so the run must come back, and spends at least a share <i>c</i> of its time there. <a href="#story=5" data-to="land">See it below</a></p>`,
+    text: `<p>A latent weight comes home only as far as it was pushed out. So for each bit, over a long run, push − pull is not negative on average.</p><p>A <strong>certificate</strong>
+multiplies these by factors λ ≥ 0 and adds them up. At the teacher the sum is positive, at every other state it is negative. Its average is not negative, so the run
+must come back, and spends at least a certain share of its time there. <a href="#story=5" data-to="certificate">Do it yourself below</a></p>`,
   },
   {
     title: "A threshold ends it",
