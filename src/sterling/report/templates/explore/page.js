@@ -7,11 +7,14 @@ import { certifying } from "./certificate.js";
 import { drawRecent, drawWhole, wholeSpan, WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, describe, put } from "./dom.js";
+import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
 import { drawField } from "./field.js";
 import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
+import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
 import { listenToMap, markOnMap } from "./map.js";
+import { drawPlane } from "./plane.js";
 import { awaitProof, listenToProof, paintProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
@@ -20,8 +23,8 @@ import { listenToScrub, Tape } from "./scrub.js";
 import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, OWN_PLACE, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
-import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
+import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
@@ -208,6 +211,31 @@ function scrub(step, done) {
   seek(step);
 }
 
+/** Take steps, forward or back. */
+function moveBy(by) {
+  if (!run) return;
+  if (by < 0) {
+    scrub(Math.max(0, run.step + by), true);
+    return;
+  }
+  run.advance(run.step + by);
+  noteAverage();
+  halt(" ");
+}
+
+/** Go to the next flip, or back to the one before. */
+function flipBy(by) {
+  if (!run || (by < 0 && run.step === 0)) return;
+  if (by < 0) {
+    scrub(run.history.since(run.step - 1)[0][0], true);
+    return;
+  }
+  const next = run.nextEvent;
+  if (next <= MOST_STEPS) run.advance(next);
+  noteAverage();
+  halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
+}
+
 /** Stop where we are. */
 function halt(words = "") {
   mode = "still";
@@ -266,6 +294,7 @@ function paint(now) {
   });
   tellRails($("rails"), run, farthestOf(tape));
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
+  if (n === 2) describe($("plane"), drawPlane($("plane"), run));
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
   paintProof(run);
 }
@@ -285,43 +314,17 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
-  put("verdict", words);
-  $("verdict").className = `verdict ${look}`;
-  for (const [id, text] of Object.entries(table)) put(id, text);
-  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
-  const other = besideOf(settings);
-  $("beside-verdict").hidden = !other;
-  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1]}`);
+  writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
   if (mode === "playing") tellCode();
 }
 
-function tellLaw() {
-  $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
-  for (const [column, { note, table }] of [
-    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
-  ]) {
-    $(`${column}-note`).innerHTML = note;
-    for (const [id, text] of Object.entries(table)) put(id, text);
-  }
-}
+const tellLaw = () => writeLaw(law, proof, land, settings);
+const tellCode = () => writeCode(settings, run?.step || settings.steps);
 
-function tellCode() {
-  const steps = run?.step || settings.steps;
-  put("python", pythonLine(settings, steps));
-  const shell = shellLine(settings, steps);
-  $("shell").closest(".code").hidden = !shell;
-  $("no-shell").hidden = Boolean(shell);
-  put("shell", shell ?? "");
-}
-
-/** What the landscape and its proof say; the panel keeps its height. */
 function tellProof() {
-  $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
+  writeProof(law, proof, land, settings);
 }
 
 // ---- Controls
@@ -335,6 +338,7 @@ const place = () => story ?? OWN_PLACE;
 
 /** Show the settings, and say what holds of them. */
 function showSettings() {
+  $("plane-panel").hidden = settings.n !== 2;
   showControls(settings);
   tellStory(place(), settings, law);
 }
@@ -425,18 +429,6 @@ function turnTo(to) {
   scrollTo(to);
 }
 
-/** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnByLinks() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[href^='#story='], a[href='#own']");
-    if (!link) return;
-    event.preventDefault();
-    const to = Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE;
-    if (to !== story || !link.dataset.to) turnTo(to);
-    if (link.dataset.to) scrollTo(link.dataset.to);
-  });
-}
-
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
@@ -445,7 +437,10 @@ function listen() {
   });
   $("back").addEventListener("click", () => turnTo(place() - 1));
   $("next").addEventListener("click", () => turnTo(place() + 1));
-  turnByLinks();
+  listenToLinks((to, further) => {
+    if (to !== place() || !further) turnTo(to);
+    if (further) scrollTo(further);
+  });
   watchStory((to) => {
     if (to === place()) return;
     history.replaceState(null, "", addressOf(to));
@@ -464,19 +459,8 @@ function listen() {
   });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
-  $("one").addEventListener("click", () => {
-    if (!run) return;
-    run.advance(run.step + 1);
-    noteAverage();
-    halt(" ");
-  });
-  $("flip").addEventListener("click", () => {
-    if (!run) return;
-    const next = run.nextEvent;
-    if (next <= MOST_STEPS) run.advance(next);
-    noteAverage();
-    halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
-  });
+  $("one").addEventListener("click", () => moveBy(1));
+  $("flip").addEventListener("click", () => flipBy(1));
   $("return").addEventListener("click", () => {
     if (!run) return;
     goal = "return";
@@ -490,14 +474,8 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => {
-      navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      }, () => say("The browser does not let this page copy."));
-    });
-  }
+  listenToCopies(() => say("The browser does not let this page copy."));
+  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
   listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
   listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step }), scrub);
   for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
