@@ -87,11 +87,9 @@ function prepare(at, plays = false) {
       land = found;
       stale = true;
       tellProof();
-      if (!damping) {
-        proof = yield* certifying(drawn, found);
-        showProof(drawn, land, proof);
-      }
+      if (!damping) proof = yield* certifying(drawn, found);
     }
+    if (proof) showProof(drawn, land, proof);
     tellProof();
   })());
 }
