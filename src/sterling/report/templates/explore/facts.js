@@ -13,7 +13,7 @@ export function writeRun(run, other, settings, comesBack) {
   for (const [id, text] of Object.entries(table)) put(id, text);
   for (const [id, text] of Object.entries(pictures)) describe($(id), text);
   $("beside-verdict").hidden = !other;
-  if (other) put("beside-verdict", `beside it, ${besideOf(settings).words}: ${verdictWords(other, false)[1]}`);
+  if (other) put("beside-verdict", `beside it, ${besideOf(settings).words}: ${verdictWords(other, false)[1].split(":")[0]}`);
 }
 
 export function writeLaw(law, proof, land, settings) {

@@ -77,7 +77,7 @@ export function runWords(run, view) {
     pictures: {
       "student-bits": `${shown[0]}: ${shown[1]} of ${n} bits are wrong`,
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
-        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
+        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher. Left and right go through it.`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
       rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
