@@ -119,10 +119,11 @@ def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, addres
 
 def test_the_link_to_the_certificate_shows_it(page):
     page.find_element(By.CSS_SELECTOR, "#story li:nth-child(5) a").click()
-    page.find_element(By.LINK_TEXT, "See it below").click()
+    page.find_element(By.LINK_TEXT, "Try it on the scales").click()
     assert page.current_url.endswith("#story=5")
     settled(page)
-    assert page.execute_script("return document.getElementById('land').getBoundingClientRect().top") < 100
+    top = "return document.getElementById('certificate').getBoundingClientRect().top"
+    assert page.execute_script(top) < 100
     assert text(page, "#proved-returns") == "without end"
     for _ in range(3):  # to the teacher, back to it, and on to where that is counted
         page.execute_script("document.getElementById('return').click()")

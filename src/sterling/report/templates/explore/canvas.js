@@ -1,6 +1,7 @@
 // A canvas that is as sharp as the screen, and the colours of the page's scheme.
 
 const NAMES = ["ink", "quiet", "line", "surface", "shade", "blue", "vermillion", "amber", "purple", "grey", "band"];
+const FONT = 0.8125;  // of the page's size of type
 let colours = null;
 
 /** Colours of the style sheet by name; they change with the scheme. */
@@ -38,7 +39,7 @@ export function cleared(canvas) {
   }
   context.setTransform(sharp, 0, 0, sharp, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+  context.font = `${FONT * parseFloat(getComputedStyle(document.documentElement).fontSize)}px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif`;
   return { context, width, height };
 }
 

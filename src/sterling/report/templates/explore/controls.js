@@ -9,7 +9,7 @@ const SLIDERS = {
   samples: [SAMPLES, (value) => value.toLocaleString("en")],
   noise: [NOISES, (value) => String(value)],
   damping: [DAMPINGS, (value) => (value > 0 ? String(value) : "none")],
-  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as possible" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
+  speed: [SPEEDS, (value) => (value >= 1e7 ? "full" : brief(value))],
 };
 const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init", "beside"];
 

@@ -2,6 +2,7 @@
 
 import { inView, palette, withGround } from "./canvas.js";
 import { brief } from "./chart.js";
+import { hovered } from "./hover.js";
 
 const LEFT = 54, BOTTOM = 46, TOP = 12, RIGHT = 14;
 
@@ -9,10 +10,10 @@ const LEFT = 54, BOTTOM = 46, TOP = 12, RIGHT = 14;
 export const aside = (state) => ((Math.imul(state + 1, 0x9e3779b1) >>> 0) / 4294967296 - 0.5) * 0.72;
 
 /** `stays` holds the steps at each state, `trail` the last states, newest last. */
-export function drawField(canvas, { n }, land, stays, trail, steps) {
+export function drawField(canvas, { n, teacher }, land, stays, trail, steps) {
   const now = trail[trail.length - 1], count = 2 ** n;
   if (inView(canvas)) {
-    const { context, width, height } = withGround(canvas, [land], (...on) => drawGround(...on, land, n));
+    const { context, width, height } = withGround(canvas, [land, hovered()], (...on) => drawGround(...on, land, n, teacher));
     drawRun(context, placing(land, n, width, height), stays, trail, steps);
   }
   return `${brief(count)} states by distance from the teacher and loss; the run is at distance ${land.distances[now]}`;
@@ -38,7 +39,7 @@ function placing(land, n, width, height) {
 }
 
 /** What the run does not change. */
-function drawGround(context, width, height, land, n) {
+function drawGround(context, width, height, land, n, teacher) {
   const { least, most, right, bottom, across, up } = placing(land, n, width, height), colour = palette(), count = 2 ** n;
   context.fillStyle = colour.quiet;
   context.textAlign = "center";
@@ -59,7 +60,11 @@ function drawGround(context, width, height, land, n) {
   context.fillStyle = colour.grey;
   context.globalAlpha = n > 9 ? 0.45 : 0.7;
   const dot = n > 9 ? 1.5 : 2.5;
-  for (let s = 0; s < count; s++) context.fillRect(across(s) - dot / 2, up(s) - dot / 2, dot, dot);
+  const k = hovered(), wrong = (s) => k >= 0 && ((s >> k) & 1) !== Number(teacher[k] > 0);  // the weight pointed at
+  for (let s = 0; s < count; s++) {
+    context.fillStyle = wrong(s) ? colour.vermillion : colour.grey;
+    context.fillRect(across(s) - dot / 2, up(s) - dot / 2, dot, dot);
+  }
   context.globalAlpha = 1;
   context.strokeStyle = colour.vermillion;
   context.lineWidth = 2;

@@ -1,34 +1,33 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
-import { bitAt, drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { drawRecent, drawWhole, wholeSpan, WINDOW } from "./chart.js";
+import { WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
-import { $, describe, put } from "./dom.js";
-import { drawField } from "./field.js";
-import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
+import { $, put } from "./dom.js";
+import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
+import { listenToHands, tellHands } from "./hands.js";
+import { hover, hovered, whenHovered } from "./hover.js";
+import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
-import { listenToProof, paintProof, showProof } from "./proof.js";
+import { GLOW, paint } from "./panels.js";
+import { listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
-import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
-import { listenToScrub, Tape } from "./scrub.js";
-import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
+import { Tape } from "./scrub.js";
+import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, OWN_PLACE, scrollTo, tellStory, watchStory } from "./telling.js";
-import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrollTo, tellStory, watchStory } from "./telling.js";
+import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
-const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
-const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -136,7 +135,7 @@ function frame(now) {
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
-  paint(now);
+  paint({ run, tape, settings, law, land, averages, flashed, now });
   if (now - written > WORDS || mode === "still") {
     tellRun();
     written = now;
@@ -205,6 +204,31 @@ function scrub(step, done) {
   seek(step);
 }
 
+/** Take steps, forward or back. */
+function moveBy(by) {
+  if (!run) return;
+  if (by < 0) {
+    scrub(Math.max(0, run.step + by), true);
+    return;
+  }
+  run.advance(run.step + by);
+  noteAverage();
+  halt(" ");
+}
+
+/** Go to the next flip, or back to the one before. */
+function flipBy(by) {
+  if (!run || (by < 0 && run.step === 0)) return;
+  if (by < 0) {
+    scrub(run.history.since(run.step - 1)[0][0], true);
+    return;
+  }
+  const next = run.nextEvent;
+  if (next <= MOST_STEPS) run.advance(next);
+  noteAverage();
+  halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
+}
+
 /** Stop where we are. */
 function halt(words = "") {
   mode = "still";
@@ -242,39 +266,6 @@ function noteAverage() {
   if (averages.length > 2 * SAMPLES_OF_AVERAGE) averages = averages.filter((_, i) => i % 2 === 0 || i === averages.length - 1);
 }
 
-// ---- Pictures
-
-function paint(now) {
-  put("clock", run.step.toLocaleString("en"));
-  put("is-last", `${run.distance} of ${data.n}`);
-  const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
-  const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
-  drawBits($("teacher-bits"), teacher, () => false, () => 0);
-  const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
-  const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
-  drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  const every = readRestart(settings.restart)?.every, { end, other, otherEnd } = tape;
-  const top = Math.max(3, ...[end, otherEnd].flatMap((one) => (one ? [one.distance, ...one.history.high, one.history.start] : [])));
-  drawRecent($("recent"), run, other, recentTop(), every);
-  drawWhole($("whole"), end, otherEnd, top, every, averages, run.step);
-  drawRails($("rails"), {
-    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: farthestOf(tape),
-    pull: signal(n, data.m, settings.surrogate),
-  });
-  tellRails($("rails"), run, farthestOf(tape));
-  put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
-  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
-  paintProof(run);
-}
-
-const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
-
-/** What the upper chart must reach. */
-function recentTop() {
-  const both = tape.other ? [run, tape.other] : [run];
-  return Math.max(3, ...both.flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value)));
-}
-
 // ---- Words
 
 function say(words) {
@@ -282,43 +273,18 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
-  put("verdict", words);
-  $("verdict").className = `verdict ${look}`;
-  for (const [id, text] of Object.entries(table)) put(id, text);
-  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
-  const other = besideOf(settings);
-  $("beside-verdict").hidden = !other;
-  if (other) put("beside-verdict", `beside it, ${other.words}: ${verdictWords(tape.other, false)[1]}`);
+  writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
+  tellHands(run, tape);
   if (mode === "playing") tellCode();
 }
 
-function tellLaw() {
-  $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
-  for (const [column, { note, table }] of [
-    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
-  ]) {
-    $(`${column}-note`).innerHTML = note;
-    for (const [id, text] of Object.entries(table)) put(id, text);
-  }
-}
+const tellLaw = () => writeLaw(law, proof, land, settings);
+const tellCode = () => writeCode(settings, run?.step || settings.steps);
 
-function tellCode() {
-  const steps = run?.step || settings.steps;
-  put("python", pythonLine(settings, steps));
-  const shell = shellLine(settings, steps);
-  $("shell").closest(".code").hidden = !shell;
-  $("no-shell").hidden = Boolean(shell);
-  put("shell", shell ?? "");
-}
-
-/** What the landscape and its proof say; the panel keeps its height. */
 function tellProof() {
-  $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
+  writeProof(law, proof, land, settings);
 }
 
 // ---- Controls
@@ -332,6 +298,7 @@ const place = () => story ?? OWN_PLACE;
 
 /** Show the settings, and say what holds of them. */
 function showSettings() {
+  $("plane-panel").hidden = settings.n !== 2;
   showControls(settings);
   tellStory(place(), settings, law);
 }
@@ -387,14 +354,6 @@ function letGo() {
   play();
 }
 
-/** A click on a bit puts its latent weight on the other side of zero, as far as a start usually is. */
-function turnBit(event) {
-  const k = run ? bitAt(event.target, data.n, ...pointerOn(event.target, event)) : -1;
-  if (k < 0) return;
-  moveLatent(k, -run.signs[k] / Math.sqrt(data.n));
-  letGo();
-}
-
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
@@ -421,18 +380,6 @@ function turnTo(to) {
   scrollTo(to);
 }
 
-/** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnByLinks() {
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[href^='#story='], a[href='#own']");
-    if (!link) return;
-    event.preventDefault();
-    const to = Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE;
-    if (to !== story || !link.dataset.to) turnTo(to);
-    if (link.dataset.to) scrollTo(link.dataset.to);
-  });
-}
-
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
@@ -441,7 +388,10 @@ function listen() {
   });
   $("back").addEventListener("click", () => turnTo(place() - 1));
   $("next").addEventListener("click", () => turnTo(place() + 1));
-  turnByLinks();
+  listenToLinks((to, further) => {
+    if (to !== place() || !further) turnTo(to);
+    if (further) scrollTo(further);
+  });
   watchStory((to) => {
     if (to === place()) return;
     history.replaceState(null, "", addressOf(to));
@@ -455,19 +405,8 @@ function listen() {
   listenToProof(() => { stale = true; });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
-  $("one").addEventListener("click", () => {
-    if (!run) return;
-    run.advance(run.step + 1);
-    noteAverage();
-    halt(" ");
-  });
-  $("flip").addEventListener("click", () => {
-    if (!run) return;
-    const next = run.nextEvent;
-    if (next <= MOST_STEPS) run.advance(next);
-    noteAverage();
-    halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
-  });
+  $("one").addEventListener("click", () => moveBy(1));
+  $("flip").addEventListener("click", () => flipBy(1));
   $("return").addEventListener("click", () => {
     if (!run) return;
     goal = "return";
@@ -481,18 +420,9 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => {
-      navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      }, () => say("The browser does not let this page copy."));
-    });
-  }
-  listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
-  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step }), scrub);
-  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
-  $("student-bits").addEventListener("click", turnBit);
+  listenToCopies(() => say("The browser does not let this page copy."));
+  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
+  listenToHands(() => run && { run, tape, goal }, { move: moveLatent, drop: letGo, scrub });
   $("drawn").addEventListener("click", () => change("latent", null));
   whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });

@@ -51,12 +51,13 @@ export class Tape {
 const KEYS = { ArrowLeft: -0.01, ArrowRight: 0.01, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 };  // of the whole run
 
 /**
- * Let the picture of the whole run be dragged through: `span()` is {left, right, end, step} of what it shows now, and
- * `go(step, done)` stands there; `done` says that the reader has let go.
+ * Let the picture of the whole run be dragged through: `span()` is {left, right, end, step} of what it shows now, or null,
+ * and `go(step, done)` stands there; `done` says that the reader has let go.
  */
 export function listenToScrub(canvas, span, go) {
   let held = 0;
   const drag = (event) => {
+    if (!span()) return;
     const { left, right, end } = span(), [x] = pointerOn(canvas, event);
     held = Math.round(Math.min(1, Math.max(0, (x - left) / (right - left))) * end);
     go(held, false);
@@ -71,7 +72,7 @@ export function listenToScrub(canvas, span, go) {
   canvas.addEventListener("lostpointercapture", () => go(held, true));
   canvas.addEventListener("keydown", (event) => {
     const share = KEYS[event.key];
-    if (!share || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!share || !span() || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     const { end, step } = span(), far = Math.sign(share) * Math.max(1, Math.round(Math.abs(share) * end));

@@ -9,10 +9,10 @@ export const STORY = [
   {
     title: "Two weights in a plane",
     set: { n: 2, samples: 200, noise: 0, steps: 200, speed: 2 },
-    setup: "A net with {n} one-bit weights <i>w</i> answers 1 where <i>w·x</i> > 0, and 0 elsewhere. A teacher with known bits labelled {samples} random inputs <i>x</i>.",
-    text: `<p>Each bit is the sign of a real number, its <strong>latent weight</strong>. Here two of them are the coordinates of the dark dot. Its
-quadrant gives the two bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through estimator</strong> ignores
-it in the backward pass: <code>w = u + (u.sign() - u).detach()</code>. So wrong answers move the dot as if there were no sign. Where it crosses an axis, a bit flips.</p>`,
+    setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
+    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong>: the dark
+dot shows two of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through
+estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot. Where it crosses an axis, a bit flips.</p>`,
   },
   {
     title: "Twelve weights find the teacher",
@@ -32,7 +32,7 @@ crosses zero. Now that bit is wrong, the data pull it back, and the run is at th
   {
     title: "The average knows",
     set: { steps: 20000, speed: 1000, view: "average" },
-    setup: "The same run, faster: {n} weights, {samples} samples, label noise σ = {noise}.",
+    setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
     text: `<p>The <em>push</em> of the label errors acts at every step, but it is weak. The <em>pull</em> of the data acts only while the bit is wrong, and it is strong.</p>
 <p>A latent weight stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
 one half, its time average has the right sign.</strong> So average the signs: all twelve point to the teacher, and the dashed line goes to zero.</p>`,
@@ -40,22 +40,23 @@ one half, its time average has the right sign.</strong> So average the signs: al
   {
     title: "A proof for these data",
     set: { steps: 20000, speed: 50 },
-    setup: "A run shows only what happened so far. Does it go on? For these data, with σ = {noise}, there is a proof.",
-    text: `<p>A latent weight comes home only as far as it was pushed out. So for each bit, over a long run, pull − push is at most zero on average.</p><p>A <strong>certificate</strong>
-weights these sums by numbers λ ≥ 0 and adds them. In every state but the teacher the total is at least some <i>c</i> > 0; only the teacher makes it negative. The
-average stays at most zero, so the run must come back, and spends at least a share <i>c</i> of its time there. <a href="#story=5" data-to="land">See it below</a></p>`,
+    setup: "A run with {n} weights and label noise σ = {noise} shows only what happened so far.",
+    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight is pulled home only as far as it was pushed out. So for each bit
+the pushes minus the pulls, averaged over a long run, cannot be negative.</p><p>A <strong>certificate</strong> is one factor for each bit. Multiply, and add up: each state
+gets one number. It is negative in every state but the teacher, yet its average cannot be. Only time at the teacher can make up for the rest: the run must come back, again and again. <a
+href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
   },
   {
     title: "A threshold ends it",
     set: { damping: 0.5, schedule: "damped", steps: 20000, speed: 2 },
-    setup: "The same data, but each latent weight is also drawn to its own bit: damping θ = {damping}.",
-    text: `<p>The draw holds a bit against any push weaker than θ times the pull on a wrong bit. So θ is a <strong>threshold</strong>. The push of the label errors is weaker: the latent weight stops before zero, and
+    setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
+    text: `<p>This holds a bit against any push weaker than θ times the pull on a wrong bit. So θ is a <strong>threshold</strong>. The push of the label errors is weaker: the latent weight stops before zero, and
 no right bit leaves. The pull on a wrong bit is stronger: it still comes home.</p><p>After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
     set: { ...MANY, steps: 6000, speed: 500 },
-    setup: "Now {n} bits, only {samples} samples, and label noise σ = {noise}.",
+    setup: "Now there are {n} bits and {samples} samples, with label noise σ = {noise}.",
     text: `<p>Without noise the teacher <em>is</em> a resting point, yet the run does not reach it: about a dozen bits are wrong at any time. With few samples each wrong bit disturbs the
 gradients of all others and pushes some of them wrong. Even the average has a few wrong signs.</p><p>This is <strong>chatter</strong>. It ends only by chance, after a time that
 grows exponentially with the number of bits (an approximation that runs support).</p>`,
@@ -63,7 +64,7 @@ grows exponentially with the number of bits (an approximation that runs support)
   {
     title: "Restart cures it",
     set: { ...MANY, restart: "300,0.05", steps: 6000, speed: 200 },
-    setup: "The same {n} bits and {samples} samples, with label noise σ = {noise}, but with restarts.",
+    setup: "Again {n} bits and {samples} samples, with label noise σ = {noise}.",
     text: `<p>After every 300 steps, at the dotted lines, each latent weight is set to a multiple of the average of its bit since the last restart, and the step sizes start again. In the
 average most of the chatter cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em>. Runs without label noise show that <strong>ergodic restart</strong> works; no
 theorem does.</p>`,
@@ -73,7 +74,7 @@ theorem does.</p>`,
 /** The settings of a step of the story, or the usual ones. */
 export const storySettings = (step) => ({ ...USUAL, ...(step ? STORY[step - 1].set : {}) });
 
-const FREE = ["steps", "speed", "view"];  // they do not change what the text says
+const FREE = ["steps", "speed", "view", "beside"];  // they do not change what the text says
 
 /** Whether a step has the settings of which its text speaks. */
 export const isToldOf = (step, settings) => {

@@ -40,7 +40,7 @@ export function tellStory(place, settings, law) {
     part.querySelector(".own").innerHTML = own && here ? ownWords(settings, law, place < OWN_PLACE && place) : "";
     showDials(part, here ? settings : storySettings(STORY[i] && i + 1));
   });
-  put("headline", `${$(`head-${place}`).textContent}`);
+  put("headline", $(`head-${place}`).textContent);
   $("back").disabled = place === 1;
   $("next").disabled = place === OWN_PLACE;
 }
@@ -48,29 +48,44 @@ export function tellStory(place, settings, law) {
 /** Whether the steps scroll past the stage, or only the current one is shown. */
 const scrolls = () => getComputedStyle($("stage")).position === "sticky";
 
-let aim = null;  // the step to which the page scrolls by itself
+let aims = false;  // whether the page scrolls by itself
+let timer = 0;  // until the reader has come to a step
 
 /** Scroll to a step, or the element of an id. */
 export function scrollTo(place, smooth = true) {
   const behavior = smooth && !matchMedia("(prefers-reduced-motion: reduce)").matches ? "smooth" : "instant";
-  aim = place;
-  if (typeof place === "string") $(place).scrollIntoView({ behavior });
-  else if (!scrolls()) aim = null;
-  else if (place === 1) window.scrollTo({ top: 0, behavior });
-  else section(place).scrollIntoView({ behavior });
+  if (typeof place === "number" && !scrolls()) return;
+  aims = true;
+  clearTimeout(timer);
+  if (place === 1) window.scrollTo({ top: 0, behavior });
+  else (section(place) ?? $(place)).scrollIntoView({ behavior });
 }
 
 /** Call arrive(place) where the reader has scrolled to a step. */
 export function watchStory(arrive) {
-  let timer = 0;
   const watcher = new IntersectionObserver((entries) => {
     const entry = entries.find((one) => one.isIntersecting);
     if (!entry || !scrolls()) return;
     const place = Number(entry.target.id.slice("step-".length));
     clearTimeout(timer);
-    if (aim === null) timer = setTimeout(() => arrive(place), REST);
-    else if (aim === place) aim = null;
+    if (!aims) timer = setTimeout(() => arrive(place), REST);
   }, { rootMargin: LINE });
   for (const part of $("telling").children) watcher.observe(part);
-  for (const kind of ["wheel", "touchmove"]) addEventListener(kind, () => { aim = null; }, { passive: true });
+  for (const end of ["scrollend", "wheel", "touchmove", "keydown"]) addEventListener(end, () => { aims = false; }, { passive: true });
+}
+
+/** Call turn(place, further) where a link to a step is clicked; it may name an element further on to scroll to. */
+export function listenToLinks(turn) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#story='], a[href='#own']");
+    if (!link) return;
+    event.preventDefault();
+    turn(Number(new URLSearchParams(link.hash.slice(1)).get("story")) || OWN_PLACE, link.dataset.to);
+  });
+}
+
+/** Show the stage alone, in large type; again, or with false, the story at a step. */
+export function present(place, on) {
+  document.documentElement.classList.toggle("presenting", on);
+  scrollTo(place, false);
 }

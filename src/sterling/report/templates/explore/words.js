@@ -5,6 +5,7 @@ import { brief, WINDOW } from "./chart.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
 import { UNDECIDED } from "./rails.js";
+import { readRestart, readSchedule, USUAL } from "./settings.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
@@ -18,22 +19,31 @@ const VERDICTS = {
   RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
 
-/** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
-export function ownWords({ n, samples, m, noise, surrogate, schedule, restart, damping }, law, back) {
-  const each = samples / n, said = [`That is ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
-  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
-  if (m > 1) said.push(`The net counts its ${m} hidden units with <i>w·x</i> > 0.`);
-  if (surrogate !== "relu") said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
-  if (damping > 0) said.push(`Damping holds each bit against a push of up to ${damping} times the pull on a wrong bit.`);
-  if (restart) said.push(`Every ${restart.split(",")[0]} steps the run restarts from its average.`);
-  if (law) {
-    said.push(`<br><strong>${law.absorbs ? "A run that is at the teacher stays there" : "A run that is at the teacher leaves it"}</strong>: the gradient at the teacher proves it.`);
-  }
-  const home = back ? `<p><a href="#story=${back}">Back to the settings of this step</a></p>` : "";
-  return `<p>${said.join(" ")}</p>${home}`;
-}
-
 const SURROGATES = { identity: "the identity", clipped_relu: "the clipped ReLU", hard_tanh: "the hard tanh" };
+const SIZES = {
+  constant: ({ rate }) => `${rate}, constant`,
+  power: ({ rate, exponent }) => `${rate}/(t+1)^${exponent}`,
+  table: ({ rates }) => `${rates.join(", ")}, and then the last`,
+};
+
+/** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
+export function ownWords(settings, law, back) {
+  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
+  const said = [`There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
+  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
+  if (m > 1) said.push(`The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`);
+  if (surrogate !== USUAL.surrogate) said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
+  if (schedule !== "damped" && schedule !== USUAL.schedule) {
+    const sizes = readSchedule(schedule);
+    said.push(`The step sizes are ${SIZES[sizes.kind](sizes)}.`);
+  }
+  if (damping > 0) said.push(`Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`);
+  if (restart) said.push(`Every ${restart.every} steps the run restarts from its average.`);
+  if (latent) said.push("The run starts from latent weights that you have set.");
+  const stays = law && `<p><strong>${law.absorbs ? "A run that is at the teacher stays there." : "A run that is at the teacher leaves it again."}</strong> The gradient at the teacher proves it for these data.</p>`;
+  const home = back ? `<p><a href="#story=${back}">Back to the settings of this step</a></p>` : "";
+  return `<p>${said.join(" ")}</p>${stays || ""}${home}`;
+}
 
 /** The verdict on a run as [class, words]; `comesBack` says that endless returns are proved. */
 export function verdictWords(run, comesBack) {
@@ -67,7 +77,7 @@ export function runWords(run, view) {
     pictures: {
       "student-bits": `${shown[0]}: ${shown[1]} of ${n} bits are wrong`,
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
-        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
+        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher. Left and right go through it.`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
       rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
