@@ -447,6 +447,6 @@ globalThis.sterling = {
 history.scrollRestoration = "manual";
 buildStory();
 listen();
-enter(location.hash);
+enter(location.hash || document.querySelector(".explorable").dataset.start);
 scrollTo(place(), false);
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins
