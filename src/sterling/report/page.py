@@ -172,7 +172,7 @@ class Page:
         groups: dict[str, list[_Section]] = {}
         for one in self._sections:
             groups.setdefault(_THEIRS if one.finding.source.startswith(PAPER) else _OURS, []).append(one)
-        known = set(_IN_LEAD)
+        known: set[str] = {*_IN_LEAD}
         groups = {
             whose: [one.explained(known) for one in groups[whose]] for whose in sorted(groups, reverse=True)
         }
