@@ -21,10 +21,18 @@ function pathOf(run) {
   return path;
 }
 
+const unitOf = (width, height) => Math.min(width, height) / 2 / REACH;
+
+/** The latent weights at a point of the canvas. */
+export function latentsAt({ clientWidth, clientHeight }, x, y) {
+  const unit = unitOf(clientWidth, clientHeight);
+  return [(x - clientWidth / 2) / unit, (clientHeight / 2 - y) / unit];
+}
+
 /** Draw a run of two weights; returns what the picture shows in words. */
 export function drawPlane(canvas, run) {
   const { context, width, height } = cleared(canvas), colour = palette(), { data, signs } = run, { teacher } = data;
-  const unit = Math.min(width, height) / 2 / REACH, far = (width + height) / unit;
+  const unit = unitOf(width, height), far = (width + height) / unit;
   const across = (x) => width / 2 + x * unit, up = (y) => height / 2 - y * unit;
   const line = (...points) => {
     context.beginPath();
