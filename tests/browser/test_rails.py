@@ -183,21 +183,3 @@ def test_a_weight_that_is_pointed_at_is_marked_everywhere(page):
     shown = text(page, "#values").replace("−", "-")
     assert f"latent {orbit.latent[4]:.3g}"[:12] in shown
     assert f"wrong in {100 * orbit.wrong_share[4]:.1f} % of the steps" in shown
-
-
-def test_the_dot_of_two_weights_is_dragged(driver, address):
-    look(driver, "light", 1366)
-    visit(driver, f"{address}#n=2&samples=200&noise=0.5&seed=3&init=3&at=20")
-    plane = driver.find_element("id", "plane")
-    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plane)
-    unit = (
-        "const { width, height } = arguments[0].getBoundingClientRect(); return Math.min(width, height) / 5.4"
-    )
-    unit, (x, y) = driver.execute_script(unit, plane), latents(driver)
-    hand = ActionChains(driver, duration=0).move_to_element_with_offset(plane, x * unit, -y * unit)
-    hand.click_and_hold().move_to_element_with_offset(plane, -unit, unit)
-    hand.move_to_element_with_offset(plane, -1.5 * unit, -0.5 * unit).release().perform()
-    played(driver, 3)
-    start = driver.execute_script("return sterling.page.settings.latent")
-    assert start == pytest.approx([-1.5, 0.5], abs=0.02)
-    assert same_as_python(driver).start_latent.tolist() == start

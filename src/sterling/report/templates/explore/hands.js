@@ -3,12 +3,10 @@
 import { bitAt } from "./bits.js";
 import { wholeSpan } from "./chart.js";
 import { $ } from "./dom.js";
-import { dragOn, hoverOn, pointerOn } from "./hover.js";
-import { latentsAt } from "./plane.js";
+import { hoverOn, pointerOn } from "./hover.js";
+import { listenToPlane } from "./plane.js";
 import { farthestOf, listenToRails, railsValues } from "./rails.js";
 import { listenToScrub } from "./scrub.js";
-
-const NEAR = 0.3;  // latents within which the dot of two weights is taken
 
 /**
  * `view()` is {run, tape, goal}, or false where there is no run. `start(latents)` begins a run, `drop()` lets it go,
@@ -17,6 +15,7 @@ const NEAR = 0.3;  // latents within which the dot of two weights is taken
 export function listenToHands(view, { start, drop, scrub }) {
   const move = (k, u) => start([...view().run.latents()].map((old, l) => (l === k ? u : old)));
   listenToRails($("rails"), () => view() && { run: view().run, most: farthestOf(view().tape) }, move, drop);
+  listenToPlane($("plane"), () => view()?.run, start, drop);
   const span = () => {
     const { run, tape, goal } = view();
     return { ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step };
@@ -24,8 +23,6 @@ export function listenToHands(view, { start, drop, scrub }) {
   listenToScrub($("whole"), () => view() && span(), scrub);
   const at = (id) => (x, y) => (view() ? bitAt($(id), view().run.n, x, y) : -1);
   for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), at(id));
-  const dot = (x, y) => latentsAt($("plane"), x, y), near = ([u, v], [x, y]) => Math.hypot(u - x, v - y) < NEAR;
-  dragOn($("plane"), (x, y) => view() && near(view().run.latents(), dot(x, y)), (x, y) => start(dot(x, y)), drop);
   // A click puts the latent weight on the other side of zero, as far from it as a start usually is.
   $("student-bits").addEventListener("click", (event) => {
     const k = at("student-bits")(...pointerOn(event.target, event));
