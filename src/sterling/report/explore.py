@@ -5,6 +5,7 @@ Its engine makes the same orbits as `train`; `tests/browser/test_engine.py` comp
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import webbrowser
@@ -44,6 +45,7 @@ def write_explorable(path: str | os.PathLike, start: str = "") -> Path:
     text = page(
         "explore.html",
         code=_joined("page"),
+        map=json.loads(_text("map.json")),
         start=start,
         noisy=BALANCE_CHECKED,
         alone=SIGNAL_ERRORS,
@@ -138,6 +140,11 @@ def explore(orbit: Orbit, path: str | os.PathLike | None = None) -> str:
     return address
 
 
+def _text(name: str) -> str:
+    """Return a file of ``templates/explore``."""
+    return (files("sterling.report") / "templates" / "explore" / name).read_text("utf-8")
+
+
 def _joined(start: str) -> str:
     """Return an ES module of ``templates/explore`` and all that it imports as one classic script.
 
@@ -146,7 +153,7 @@ def _joined(start: str) -> str:
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
-        text = (files("sterling.report") / "templates" / "explore" / f"{name}.js").read_text("utf-8")
+        text = _text(f"{name}.js")
         for _, other in _IMPORT.findall(text):
             if other not in parts:
                 add(other)

@@ -1,6 +1,6 @@
 // Draws the landscape: every state a dot, by distance from the teacher and loss, with the run walking over it.
 
-import { inView, palette, withGround } from "./canvas.js";
+import { cleared, needsDrawing, palette } from "./canvas.js";
 import { brief } from "./chart.js";
 import { hovered } from "./hover.js";
 
@@ -9,19 +9,15 @@ const LEFT = 54, BOTTOM = 46, TOP = 12, RIGHT = 14;
 /** Where in its column a state stands, from −0.4 to 0.4: by its number, spread evenly. */
 export const aside = (state) => ((Math.imul(state + 1, 0x9e3779b1) >>> 0) / 4294967296 - 0.5) * 0.72;
 
-/** `stays` holds the steps at each state, `trail` the last states, newest last. */
-export function drawField(canvas, { n, teacher }, land, stays, trail, steps) {
-  const now = trail[trail.length - 1], count = 2 ** n;
-  if (inView(canvas)) {
-    const { context, width, height } = withGround(canvas, [land, hovered()], (...on) => drawGround(...on, land, n, teacher));
-    drawRun(context, placing(land, n, width, height), stays, trail, steps);
-  }
-  return `${brief(count)} states by distance from the teacher and loss; the run is at distance ${land.distances[now]}`;
-}
-
-/** Where the states stand. */
-function placing(land, n, width, height) {
-  const count = 2 ** n;
+/**
+ * `stays` holds the steps at each state, `trail` the last states, newest last. Where the weight that is pointed at is
+ * wrong, dots have the colour of wrong ones.
+ */
+export function drawField(canvas, data, land, stays, trail, steps) {
+  const { n, teacher } = data, count = 2 ** n, now = trail[trail.length - 1];
+  const label = `${brief(count)} states by distance from the teacher and loss; the run is at distance ${land.distances[now]}`;
+  if (!needsDrawing(canvas, land)) return label;
+  const { context, width, height } = cleared(canvas), colour = palette(), k = hovered();
   let least = Infinity, most = 0;
   for (let s = 0; s < count; s++) {
     const loss = land.loss(s);
@@ -35,12 +31,6 @@ function placing(land, n, width, height) {
     return LEFT + (d + 0.5) * room + (d > 0 && d < n ? aside(s) * room : 0);
   };
   const up = (s) => bottom - (land.loss(s) - least) / (most - least) * (bottom - TOP);
-  return { least, most, right, bottom, across, up };
-}
-
-/** What the run does not change. */
-function drawGround(context, width, height, land, n, teacher) {
-  const { least, most, right, bottom, across, up } = placing(land, n, width, height), colour = palette(), count = 2 ** n;
   context.fillStyle = colour.quiet;
   context.textAlign = "center";
   for (let d = 0; d <= n; d += n > 8 && width < 500 ? 2 : 1) {
@@ -57,13 +47,19 @@ function drawGround(context, width, height, land, n, teacher) {
   context.textAlign = "center";
   context.fillText("loss on the data", 0, 0);
   context.restore();
-  context.fillStyle = colour.grey;
   context.globalAlpha = n > 9 ? 0.45 : 0.7;
   const dot = n > 9 ? 1.5 : 2.5;
-  const k = hovered(), wrong = (s) => k >= 0 && ((s >> k) & 1) !== Number(teacher[k] > 0);  // the weight pointed at
   for (let s = 0; s < count; s++) {
-    context.fillStyle = wrong(s) ? colour.vermillion : colour.grey;
+    context.fillStyle = k >= 0 && ((s >> k) & 1 ? 1 : -1) !== teacher[k] ? colour.vermillion : colour.grey;
     context.fillRect(across(s) - dot / 2, up(s) - dot / 2, dot, dot);
+  }
+  context.globalAlpha = 0.75;
+  context.fillStyle = colour.blue;
+  for (let s = 0; s < count; s++) {
+    if (!stays[s]) continue;
+    context.beginPath();
+    context.arc(across(s), up(s), 2.5 + 14 * Math.sqrt(stays[s] / Math.max(1, steps)), 0, 7);
+    context.fill();
   }
   context.globalAlpha = 1;
   context.strokeStyle = colour.vermillion;
@@ -72,18 +68,6 @@ function drawGround(context, width, height, land, n, teacher) {
     context.beginPath();
     context.arc(across(s), up(s), 8, 0, 7);
     context.stroke();
-  }
-}
-
-function drawRun(context, { across, up }, stays, trail, steps) {
-  const colour = palette();
-  context.globalAlpha = 0.75;
-  context.fillStyle = colour.blue;
-  for (let s = 0; s < stays.length; s++) {
-    if (!stays[s]) continue;
-    context.beginPath();
-    context.arc(across(s), up(s), 2.5 + 14 * Math.sqrt(stays[s] / Math.max(1, steps)), 0, 7);
-    context.fill();
   }
   context.strokeStyle = colour.amber;
   context.lineWidth = 1.75;
@@ -95,7 +79,6 @@ function drawRun(context, { across, up }, stays, trail, steps) {
     context.stroke();
   }
   context.globalAlpha = 1;
-  const now = trail[trail.length - 1];
   context.fillStyle = colour.ink;
   context.strokeStyle = colour.surface;
   context.lineWidth = 2;
@@ -103,4 +86,5 @@ function drawRun(context, { across, up }, stays, trail, steps) {
   context.arc(across(now), up(now), 5.5, 0, 7);
   context.fill();
   context.stroke();
+  return label;
 }

@@ -4,6 +4,7 @@ import { bitAt } from "./bits.js";
 import { wholeSpan } from "./chart.js";
 import { $ } from "./dom.js";
 import { hoverOn, pointerOn } from "./hover.js";
+import { listenToPlane } from "./plane.js";
 import { farthestOf, listenToRails, railsValues } from "./rails.js";
 import { listenToScrub } from "./scrub.js";
 
@@ -13,6 +14,7 @@ import { listenToScrub } from "./scrub.js";
  */
 export function listenToHands(view, { move, drop, scrub }) {
   listenToRails($("rails"), () => view() && { run: view().run, most: farthestOf(view().tape) }, move, drop);
+  listenToPlane($("plane"), () => view()?.run, move, drop);
   const span = () => {
     const { run, tape, goal } = view();
     return { ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step };

@@ -12,15 +12,16 @@ import { hover, hovered, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
+import { listenToMap, markOnMap } from "./map.js";
 import { GLOW, paint } from "./panels.js";
-import { listenToProof, showProof } from "./proof.js";
+import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { Tape } from "./scrub.js";
 import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, listenToLinks, OWN_PLACE, present, scrollTo, tellStory, watchStory } from "./telling.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
 import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
@@ -59,7 +60,7 @@ function prepare(at, plays = false) {
   resumes = plays;
   mode = "preparing";
   law = land = proof = null;
-  showProof(null, null, null);
+  awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -84,7 +85,7 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
-    showProof(drawn, land, proof);
+    if (proof) showProof(drawn, land, proof);
     tellProof();
   })());
 }
@@ -305,6 +306,7 @@ function showSettings() {
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
+  markOnMap(settings);
   showSettings();
   buttons();
   tellCode();
@@ -403,6 +405,11 @@ function listen() {
     change(name, value);
   });
   listenToProof(() => { stale = true; });
+  listenToMap((point) => {
+    history.pushState(null, "", toAddress(null, { ...USUAL, ...point }, storySettings, null));
+    enter(location.hash);
+    scrollTo(scrolls() ? OWN_PLACE : "stage");
+  });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => moveBy(1));

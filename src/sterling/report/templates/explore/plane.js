@@ -2,13 +2,16 @@
 // their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
 
 import { cleared, palette } from "./canvas.js";
+import { pointerOn } from "./hover.js";
 import { INPUT_BITS } from "./problem.js";
 
-const REACH = 2.7;  // from the centre to the nearer edge
-const CORNER = 2.3;  // where the states stand
+const REACH = 2.4;  // from the centre to the nearer edge
+const CORNER = 2;  // where the states stand
 const POINTS = 300;  // inputs drawn, at most
 const PATH = 2000;  // remembered places of the latent weights
 const ARROW = 1.5;  // length of an arrow for a gradient of 1
+
+const NEAR = 30;  // pixels within which the latent weights are taken
 
 const paths = new WeakMap();
 
@@ -21,11 +24,15 @@ function pathOf(run) {
   return path;
 }
 
+function placed(width, height) {
+  const unit = Math.min(width, height) / 2 / REACH;
+  return { unit, across: (x) => width / 2 + x * unit, up: (y) => height / 2 - y * unit };
+}
+
 /** Draw a run of two weights; returns what the picture shows in words. */
 export function drawPlane(canvas, run) {
   const { context, width, height } = cleared(canvas), colour = palette(), { data, signs } = run, { teacher } = data;
-  const unit = Math.min(width, height) / 2 / REACH, far = (width + height) / unit;
-  const across = (x) => width / 2 + x * unit, up = (y) => height / 2 - y * unit;
+  const { unit, across, up } = placed(width, height), far = (width + height) / unit;
   const line = (...points) => {
     context.beginPath();
     for (const [x, y] of points) context.lineTo(across(x), up(y));
@@ -113,7 +120,9 @@ function drawState(context, x, y, state, here, taught, colour) {
   if (!taught) return;
   context.fillStyle = colour.quiet;
   context.textAlign = "center";
-  context.fillText("teacher", x, y + (y > high * 2 ? -high / 2 - 6 : high / 2 + 16));
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 4;
+  for (const write of ["strokeText", "fillText"]) context[write]("teacher", x, y > 2 * high ? y - high / 2 - 8 : y + high / 2 + 18);
 }
 
 function drawArrow(context, [x, y], [toX, toY]) {
@@ -128,4 +137,31 @@ function drawArrow(context, [x, y], [toX, toY]) {
     context.lineTo(toX - 8 * Math.cos(turn + 0.5 * side), toY - 8 * Math.sin(turn + 0.5 * side));
   }
   context.stroke();
+}
+
+/** Let the reader drag the latent weights: `view()` is the run or null, `move(k, u)` puts latent k at u, `drop()` lets go. */
+export function listenToPlane(canvas, view, move, drop) {
+  let moved = false;
+  const isNear = (x, y) => {
+    const run = view(), { across, up } = placed(canvas.clientWidth, canvas.clientHeight);
+    if (!run) return false;
+    const [u, v] = run.latents();
+    return Math.hypot(across(u) - x, up(v) - y) < NEAR;
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (isNear(...pointerOn(canvas, event))) canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const [x, y] = pointerOn(canvas, event), held = canvas.hasPointerCapture(event.pointerId);
+    canvas.style.cursor = held ? "grabbing" : isNear(x, y) ? "grab" : "";
+    if (!held) return;
+    const { clientWidth: width, clientHeight: height } = canvas, { unit } = placed(width, height);
+    move(0, (Math.min(width, Math.max(0, x)) - width / 2) / unit);
+    move(1, (height / 2 - Math.min(height, Math.max(0, y))) / unit);
+    moved = true;
+  });
+  canvas.addEventListener("lostpointercapture", () => {
+    if (moved) drop();
+    moved = false;
+  });
 }

@@ -1,7 +1,7 @@
 // The weighted sum of a certificate at every state: pushes out of all right bits minus pulls home of all wrong ones, each
 // times the factor λ_k ≥ 0 of its bit (docs/science, 13). Its average over a long run is not negative.
 
-import { palette, withGround } from "./canvas.js";
+import { cleared, palette } from "./canvas.js";
 import { aside } from "./field.js";
 import { signed } from "./proof_words.js";
 
@@ -29,7 +29,6 @@ function placing({ values, home }, distances, n, width, height) {
   const room = (width - LEFT - RIGHT) / (n + 1);
   return {
     room,
-    bottom: height - BOTTOM,
     up: (value) => TOP + (high - root(value)) / (high - low) * (height - TOP - BOTTOM),
     across: (s) => LEFT + (distances[s] + 0.5) * room + (s === home ? 0 : aside(s) * room),
   };
@@ -37,59 +36,46 @@ function placing({ values, home }, distances, n, width, height) {
 
 /** Draw the sums of all states by distance; `stays` holds the steps that the run has spent at each, `pointed` one state. */
 export function drawSums(canvas, sums, { distances }, n, stays, steps, pointed) {
-  const { values, home } = sums, colour = palette();
-  const { context, width, height } = withGround(canvas, [sums], (...on) => drawGround(...on, sums, distances, n));
-  const { up, across } = placing(sums, distances, n, width, height);
+  const { context, width, height } = cleared(canvas), colour = palette(), { values, home, highest, share } = sums;
+  const { up, across, room } = placing(sums, distances, n, width, height), zero = up(0), dot = n > 9 ? 1.6 : 3;
+  context.fillStyle = colour.shade;
+  context.fillRect(0, 0, width, zero);
+  context.fillStyle = colour.quiet;
+  context.textAlign = "right";
+  context.fillText("↑ pushed out more", width - 8, 16);
+  context.fillText("↓ pulled home more", width - 8, height - BOTTOM - 4);
+  context.fillText("0", LEFT - 6, zero - 5);
+  context.textAlign = "center";
+  for (let d = 0; d <= n; d += n > 8 && width < 500 ? 2 : 1) context.fillText(d, LEFT + (d + 0.5) * room, height - 21);
+  context.fillText("wrong bits", width / 2, height - 4);
+  for (let s = 0; s < values.length; s++) {
+    const wide = values[s] < -1e-9 ? dot : 3;
+    context.fillStyle = values[s] < -1e-9 ? colour.grey : colour.vermillion;
+    context.fillRect(across(s) - wide / 2, up(values[s]) - wide / 2, wide, wide);
+  }
   context.fillStyle = colour.blue;
   context.globalAlpha = 0.75;
   for (let s = 0; s < values.length; s++) {
     if (stays[s] > 0) disc(context, across(s), up(values[s]), 2 + 9 * Math.sqrt(stays[s] / Math.max(1, steps)));
   }
   context.globalAlpha = 1;
-  context.fillStyle = colour.ink;
-  disc(context, across(home), up(values[home]), 5.5);
-  if (pointed >= 0) {
-    context.strokeStyle = colour.ink;
-    context.lineWidth = 2;
-    context.beginPath();
-    context.arc(across(pointed), up(values[pointed]), 7, 0, 7);
-    context.stroke();
-  }
-}
-
-/** What the run does not change: axes, dots and words. */
-function drawGround(context, width, height, sums, distances, n) {
-  const { values, home, highest, share } = sums, { up, across, room, bottom } = placing(sums, distances, n, width, height);
-  const zero = up(0), dot = n > 9 ? 1.6 : 3, colour = palette();
-  context.fillStyle = colour.shade;
-  context.fillRect(0, 0, width, zero);
-  context.fillStyle = colour.quiet;
-  context.textAlign = "right";
-  context.fillText("↑ pushed out more", width - 8, 16);
-  context.fillText("↓ pulled home more", width - 8, bottom - 4);
-  context.fillText("0", LEFT - 6, zero - 5);
-  context.textAlign = "center";
-  for (let d = 0; d <= n; d += n > 8 && width < 500 ? 2 : 1) context.fillText(d, LEFT + (d + 0.5) * room, height - 21);
-  context.fillText("wrong bits", width / 2, height - 4);
-  context.fillStyle = colour.grey;
-  context.globalAlpha = n > 9 ? 0.5 : 0.75;
-  for (let s = 0; s < values.length; s++) context.fillRect(across(s) - dot / 2, up(values[s]) - dot / 2, dot, dot);
-  context.globalAlpha = 1;
-  context.fillStyle = colour.vermillion;
-  for (let s = 0; s < values.length; s++) {
-    if (s !== home && values[s] >= -1e-9) context.fillRect(across(s) - 1.5, up(values[s]) - 1.5, 3, 3);
-  }
   context.strokeStyle = colour.ink;
   context.lineWidth = 1.5;
   line(context, 0, width, zero);
   context.lineWidth = 1;
   context.setLineDash([4, 3]);
-  context.strokeStyle = share > 0 ? colour.quiet : colour.vermillion;
   line(context, LEFT + room, width, up(values[highest]));
   context.setLineDash([]);
+  context.fillStyle = colour.ink;
+  disc(context, across(home), up(values[home]), 5.5);
   tag(context, `the teacher: ${signed(values[home])}`, across(home) + 10, up(values[home]) - (values[home] > 0 ? 5 : 9), colour.ink);
-  const words = `the highest other: ${signed(values[highest])}`;
-  tag(context, words, width - 14 - context.measureText(words).width, up(values[highest]) + 15, share > 0 ? colour.ink : colour.vermillion);
+  const words = `the highest other: ${signed(values[highest])}`, left = width - 14 - context.measureText(words).width;
+  tag(context, words, left, up(values[highest]) + 15, share > 0 ? colour.ink : colour.vermillion);
+  if (pointed >= 0) {
+    context.beginPath();
+    context.arc(across(pointed), up(values[pointed]), 7, 0, 7);
+    context.stroke();
+  }
 }
 
 /** Words on a ground of their own, for there are dots below them. */
