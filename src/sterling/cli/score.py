@@ -113,7 +113,7 @@ def score(
     finally:  # a full stdout must not cost the files
         if out is not None:
             model.save(out)
-        if card is not None:
+        if card is not None and points is not None:
             command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["score"] else ""
             write_atomically(
                 card, _page(model, points, scores, (first, second, facts), notes, command).encode()
