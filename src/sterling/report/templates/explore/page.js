@@ -342,10 +342,8 @@ function change(name, value) {
   }
 }
 
-/** Begin a new run from the present latents, but for weight k at u; it stands still until it is let go. */
-function moveLatent(k, u) {
-  const latent = [...run.latents()];
-  latent[k] = u;
+/** Begin a new run from latents of the reader's own; it stands still until it is let go. */
+function startFrom(latent) {
   settings = { ...settings, latent };
   begin();
 }
@@ -429,7 +427,7 @@ function listen() {
   });
   listenToCopies(() => say("The browser does not let this page copy."));
   listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
-  listenToHands(() => run && { run, tape, goal }, { move: moveLatent, drop: letGo, scrub });
+  listenToHands(() => run && mode !== "preparing" && { run, tape, goal }, { start: startFrom, drop: letGo, scrub });
   $("drawn").addEventListener("click", () => change("latent", null));
   whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });

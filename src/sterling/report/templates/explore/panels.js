@@ -31,7 +31,7 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
   if (n === 2) describe($("plane"), drawPlane($("plane"), run));
   const holds = law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping, most = farthestOf(tape);
   drawRails($("rails"), {
-    run, other: tape.other, most, pull: signal(n, data.m, settings.surrogate), average: run.step > 0 ? mean : null,
+    run, other: tape.other, most, pull: signal(n, data.m, run.surrogate), average: run.step > 0 ? mean : null,
     shares: holds ? law.shares : null, glow,
   });
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);

@@ -2,7 +2,7 @@
 // their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
 
 import { cleared, palette } from "./canvas.js";
-import { pointerOn } from "./hover.js";
+import { dragOn, pointerOn } from "./hover.js";
 import { INPUT_BITS } from "./problem.js";
 
 const REACH = 2.4;  // from the centre to the nearer edge
@@ -10,7 +10,6 @@ const CORNER = 2;  // where the states stand
 const POINTS = 300;  // inputs drawn, at most
 const PATH = 2000;  // remembered places of the latent weights
 const ARROW = 1.5;  // length of an arrow for a gradient of 1
-
 const NEAR = 30;  // pixels within which the latent weights are taken
 
 const paths = new WeakMap();
@@ -139,29 +138,18 @@ function drawArrow(context, [x, y], [toX, toY]) {
   context.stroke();
 }
 
-/** Let the reader drag the latent weights: `view()` is the run or null, `move(k, u)` puts latent k at u, `drop()` lets go. */
-export function listenToPlane(canvas, view, move, drop) {
-  let moved = false;
+/** Let the reader drag the latent weights: `view()` is the run, `start(latents)` begins one, `drop()` lets it go. */
+export function listenToPlane(canvas, view, start, drop) {
+  const space = () => placed(canvas.clientWidth, canvas.clientHeight);
   const isNear = (x, y) => {
-    const run = view(), { across, up } = placed(canvas.clientWidth, canvas.clientHeight);
-    if (!run) return false;
-    const [u, v] = run.latents();
-    return Math.hypot(across(u) - x, up(v) - y) < NEAR;
+    const run = view(), { across, up } = space();
+    return run && Math.hypot(across(run.latents()[0]) - x, up(run.latents()[1]) - y) < NEAR;
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (isNear(...pointerOn(canvas, event))) canvas.setPointerCapture(event.pointerId);
-  });
+  dragOn(canvas, isNear, (x, y) => {
+    const { clientWidth: width, clientHeight: height } = canvas, { unit } = space();
+    start([(Math.min(width, Math.max(0, x)) - width / 2) / unit, (height / 2 - Math.min(height, Math.max(0, y))) / unit]);
+  }, drop);
   canvas.addEventListener("pointermove", (event) => {
-    const [x, y] = pointerOn(canvas, event), held = canvas.hasPointerCapture(event.pointerId);
-    canvas.style.cursor = held ? "grabbing" : isNear(x, y) ? "grab" : "";
-    if (!held) return;
-    const { clientWidth: width, clientHeight: height } = canvas, { unit } = placed(width, height);
-    move(0, (Math.min(width, Math.max(0, x)) - width / 2) / unit);
-    move(1, (height / 2 - Math.min(height, Math.max(0, y))) / unit);
-    moved = true;
-  });
-  canvas.addEventListener("lostpointercapture", () => {
-    if (moved) drop();
-    moved = false;
+    canvas.style.cursor = isNear(...pointerOn(canvas, event)) ? "grab" : "";
   });
 }
