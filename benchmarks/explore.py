@@ -39,8 +39,8 @@ _CLOSE = 1e-9  # largest difference of its shares from Python's
 PLAYS = {
     "as fast as it goes": f"n={N}&samples={SAMPLES}&speed=10000000&steps=1000000000",
     "2,000 steps a second": f"n={N}&samples={SAMPLES}&speed=2000",
-    "the landscape, as fast as it goes": "story=3&speed=10000000&steps=1000000000",
-    "128 weights": "story=4",
+    "the landscape, as fast as it goes": "story=4&speed=10000000&steps=1000000000",
+    "128 weights": "story=7",
 }
 
 _RUN = """

@@ -29,12 +29,12 @@ def start():
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
 
 
-def look(driver, scheme, width, motion="reduce", media=""):
-    """Set colour scheme, width and medium; by default nothing moves, as by scrolling under a click."""
+def look(driver, scheme, width, motion="reduce", media="", height=844):
+    """Set colour scheme, size and medium; by default nothing moves, as by scrolling under a click."""
     wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
     features = [{"name": name, "value": value} for name, value in wanted.items()]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 

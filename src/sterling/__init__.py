@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # type checkers know the name; to import `typing` takes longer than all else here
 if TYPE_CHECKING:
+    from sterling import plot as plot
     from sterling import study as study
     from sterling import theory as theory
     from sterling.base.registry import register as register
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from sterling.optimizers.lion import Lion as Lion
     from sterling.optimizers.sgd import SGD as SGD
     from sterling.optimizers.signsgd import SignSGD as SignSGD
+    from sterling.plans.needs import Plan as Plan
     from sterling.plans.plan import plan as plan
     from sterling.schedules import Constant as Constant
     from sterling.schedules import Power as Power

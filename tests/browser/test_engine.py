@@ -63,7 +63,7 @@ MAKE = """
     const shares = Array.from({length: data.n}, (_, k) => done.wrongShare(k));
     return JSON.stringify({
         inputs: [...data.rows], labels: [...data.labels], teacher: [...data.teacher],
-        start: [...sterling.initialLatent(data.n, run.init)],
+        start: typeof run.init === "number" ? [...sterling.initialLatent(data.n, run.init)] : run.init,
         flips: done.flips, latent: [...done.latents()], average: [...done.average()], shares,
         verdict: done.verdict(), ...done.visited(), distance: done.distance,
     });
@@ -135,6 +135,61 @@ def test_the_same_damped_orbit_as_in_python(engine, number):
     assert there["verdict"] == orbit.verdict.name or (
         there["verdict"] is None and orbit.verdict.name in ("WANDERING", "CHATTERING")
     )
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_the_same_orbit_from_latents_of_ones_own(engine, number):
+    """As after dragging beads: some latents of a start moved to any float, zero, or within rounding of it."""
+    given = setting(number + 200)
+    problem, run = given["problem"], given["run"]
+    values = {name: problem[name] for name in ("n", "samples", "m", "noise")}
+    instance = st.Problem(**values).draw(problem["seed"])
+    rng = np.random.default_rng([20261201, number])
+    latent = rng.normal(size=instance.n) / np.sqrt(instance.n)
+    dragged = rng.integers(instance.n, size=3)
+    latent[dragged] = np.array([-6, 1, 6]) * rng.random(3) ** 2 / np.sqrt(instance.n)
+    latent[rng.integers(instance.n)] = (0.0, -5e-324, 1e-17, -1e-300)[number % 4]
+    run["init"] = latent.tolist()
+    damping = run["damping"] = (0, 0, 0.5, 0.25)[number // 4 % 4]
+    if damping:
+        run["restart"], run["surrogate"] = None, ("relu", "identity")[number % 2]
+    there = json.loads(engine.execute_script(MAKE, given))
+    orbit = st.train(
+        instance,
+        steps=given["steps"],
+        init=run["init"],
+        schedule=schedule_from_dict(run["schedule"]),
+        surrogate=run["surrogate"],
+        restart=run["restart"] and st.Restart(**run["restart"]),
+        optimizer=st.SGD(damping=damping),
+    )
+    flips = np.column_stack([orbit.flips[name] for name in ("step", "coordinate", "sign")])
+    assert there["flips"] == flips.ravel().tolist()
+    assert there["latent"] == orbit.latent.tolist()
+    assert there["shares"] == orbit.wrong_share.tolist()
+    np.testing.assert_allclose(there["average"], orbit.ergodic_mean * np.sqrt(instance.n), rtol=0, atol=1e-12)
+
+
+def test_a_copy_of_a_run_goes_on_like_the_run(engine):
+    """Going back to a copy gives the same flips again, also after the table of gradients was begun anew."""
+    script = """
+        const data = sterling.draw({n: 48, samples: 300, m: 1, noise: 0.5, seed: 1});
+        const schedule = {kind: "power", rate: 0.5, exponent: 0.5}, out = [];
+        for (const more of [{}, {damping: 0.2}, {restart: {every: 70, scale: 0.05}}]) {
+            const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 2, log: true, ...more});
+            run.gradients.most = 20;  // states whose gradients are remembered
+            run.gradients.resize(20, true);
+            run.resume().advance(311);
+            const copy = run.copy();
+            run.advance(2000);
+            copy.resume().advance(2000);
+            const all = (one) => JSON.stringify([one.flips, [...one.latents()], [...one.average()],
+                one.visited(), [...one.history.area], one.history.turnsOf(5, 1900)]);
+            out.push(all(run) === all(copy), run.flips.length > 300);
+        }
+        return out;
+    """
+    assert engine.execute_script(script) == [True] * 6
 
 
 def test_a_long_run_taken_in_pieces_is_the_same(engine):

@@ -1,14 +1,12 @@
 """Where things are on every page: no sideways scrolling, no text over text, nothing wider than its card."""
 
-from itertools import pairwise
-
 import pytest
 
 import sterling as st
 from sterling.report.explore import write_explorable
 from sterling.report.page import Page
 from sterling.report.run_page import run_page
-from tests.browsing import look, settled
+from tests.browsing import look, settled, visit
 from tests.findings import made_up
 
 WIDTHS = range(320, 1921, 20)  # CSS pixels
@@ -45,7 +43,7 @@ OVERLAPS = """
         }
         return found;
     };
-    const out = [], scopes = "header, thead, tr, figure, .transport, .clock, .steps, label";
+    const out = [], scopes = "header, thead, tr, figure, .transport, .clock, .steps, .step, label";
     for (const scope of document.querySelectorAll(scopes)) {
         const found = boxes(scope);
         found.forEach(([text, a], i) => found.slice(0, i).forEach(([other, b]) => {
@@ -129,19 +127,20 @@ def test_no_text_lies_on_text_and_nothing_leaves_its_card(page):
         assert page.execute_script(OUTSIDE) == [], (width, media)
 
 
-@pytest.mark.parametrize("width", [1024, 1280, 1440, 1920])
-def test_panels_of_the_explorable_page_stand_side_by_side(driver, pages, width):
-    look(driver, "light", width)
-    driver.get(pages["explorable"].as_uri())
-    settled(driver)
+@pytest.mark.parametrize("step", range(1, 9))
+def test_a_step_of_the_story_fits_into_the_window(driver, pages, step):
+    look(driver, "light", 1366, height=768)
+    visit(driver, f"{pages['explorable'].as_uri()}#story={step}")
     script = """
-        return [...document.querySelectorAll(".panels figure")].map((one) => {
-            const { left, right, top } = one.getBoundingClientRect();
-            return [left, right, top];
+        const parts = "[data-current] h2, [data-current] p, #play, .sliders, .bits, .time, .rails";
+        return [...document.querySelectorAll(parts)].filter((one) => one.checkVisibility()).map((one) => {
+            const { top, bottom, height } = one.getBoundingClientRect();
+            return [one.id || one.className || one.tagName, top, bottom, height];
         });
     """
-    panels = driver.execute_script(script)
-    assert len(panels) == 3
-    for (_, right, top), (left, _, other) in pairwise(panels):
-        assert right <= left
-        assert abs(top - other) <= 4
+    found = driver.execute_script(script)
+    assert len(found) >= 9
+    for name, top, bottom, height in found:
+        assert top >= 0, name
+        assert bottom <= 768, name
+        assert height > 15, name

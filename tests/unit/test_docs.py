@@ -26,7 +26,17 @@ GENERATED = {"_generated", "_build", "generated"}
 PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if not GENERATED & set(p.parts))]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 #: Commands that take long or need more than a test has: only their options are checked.
-ONLY_PARSED = ("reproduce", "study", "explore", "doctor", "audit", "flips", "verify", "plan --n 16")
+ONLY_PARSED = (
+    "reproduce",
+    "study",
+    "explore",
+    "doctor",
+    "audit",
+    "flips",
+    "verify",
+    "predict",
+    "plan --n 16",
+)
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)

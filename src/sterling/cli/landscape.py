@@ -152,11 +152,11 @@ def _write(found: "Landscape", plot: Path | None, out: Path | None, say: Callabl
     if plot is not None:
         from matplotlib.figure import Figure
 
-        from sterling.plot.landscape import plot_landscape
+        from sterling.plot.landscape import loss_by_distance
         from sterling.plot.style import save_figure
 
         figure = Figure((8, 5), layout="constrained")
         ax = figure.add_subplot()
-        ax.set_title(plot_landscape(ax, found), loc="left", fontsize=9.5, wrap=True)
+        ax.set_title(loss_by_distance(ax, found), loc="left", fontsize=9.5, wrap=True)
         save_figure(figure, plot)
         say(f"picture: {plot}")

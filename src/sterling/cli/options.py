@@ -160,8 +160,11 @@ Precision = Annotated[
 KeepConstant = Annotated[
     bool, data_option("--keep-constant", help="Keep columns that hold a single value, such as a bias.")
 ]
-Normalize = Annotated[
-    str, run_option(help="Normalisation of the inputs: none, standard or whiten.", metavar="METHOD")
+_METHODS = "Normalisation of the inputs: none, standard or whiten."
+Normalize = Annotated[str, run_option(help=_METHODS, metavar="METHOD")]
+OwnNormalize = Annotated[
+    str | None,
+    run_option(help=f"{_METHODS} \\[none; standard for a data file]", metavar="METHOD"),
 ]
 Levels = Annotated[
     int,
@@ -170,6 +173,10 @@ Levels = Annotated[
     ),
 ]
 
+OwnSurrogate = Annotated[
+    str | None,
+    run_option(help=f"{SURROGATE['help']} \\[relu; identity for a data file]", metavar="NAME"),
+]
 PiecewiseConstant = Annotated[
     str, run_option(help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
 ]

@@ -170,7 +170,7 @@ def plot(
 
     Each series and criterion gets its own figure; the files of several figures are numbered.
     """
-    from sterling.plot.study import figure
+    from sterling.plot.study import counts_of, figure
     from sterling.plot.style import save_figure
     from sterling.study.report import fit_store
     from sterling.study.store import Store
@@ -182,11 +182,8 @@ def plot(
     if not fits:
         raise InputError(f"{folder} holds no trials yet: run the study first")
     for number, one in enumerate(fits):
-        counts = store.counts(one.criterion)
-        for name, value in one.series.items():
-            counts = counts.filter(counts[name] == value)
         path = target if len(fits) == 1 else target.with_stem(f"{target.stem}-{number + 1}")
-        save_figure(figure(one, counts, store.study.name), path)
+        save_figure(figure(one, counts_of(store, one), store.study.name), path)
         typer.echo(str(path))
 
 

@@ -3,9 +3,11 @@
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile, ZipFile
 
 from sterling.base.files import printable, write_atomically
 from sterling.cli import options
@@ -16,7 +18,6 @@ from sterling.cli.options import (
     PICTURES,
     SCHEDULE,
     SEED,
-    SURROGATE,
     TABLES,
     check_targets,
     load,
@@ -48,13 +49,13 @@ def train(
     labels: options.Labels = None,
     precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
-    normalize: options.Normalize = "none",
+    normalize: options.OwnNormalize = None,
     levels: options.Levels = 2,
     steps: Annotated[
         int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
     ] = 1_000_000,
     schedule: Annotated[str | None, run_option(**SCHEDULE)] = None,
-    surrogate: Annotated[str, run_option(**SURROGATE)] = "relu",
+    surrogate: options.OwnSurrogate = None,
     restart: Annotated[
         str | None,
         run_option(
@@ -129,8 +130,9 @@ def train(
 ) -> None:
     """Train a two-layer network with binary or other quantised weights, and report how the run ended.
 
-    The data are drawn from a problem, or read from FILE. Ctrl-C stops the run with exit code 130 and
-    shows the results so far. With --checkpoint, the same command continues the run.
+    The data are drawn from a problem, or read from FILE. The inputs of a file are standardised, and the
+    surrogate is identity, unless the file holds a teacher. Ctrl-C stops the run with exit code 130 and shows
+    the results so far. With --checkpoint, the same command continues the run.
     """
     from sterling.dynamics.learned import outcome, problem_line
     from sterling.dynamics.options import Options, initial_latent
@@ -151,6 +153,8 @@ def train(
     )
     if batch_seed is not None and batch is None:
         raise InputError("--batch-seed needs --batch: give --batch SIZE too, or drop --batch-seed")
+    say = speaker(quiet)
+    normalize, surrogate = _usual(data, normalize, surrogate, keep_constant, say)
     settings = Options(
         steps=steps,
         schedule=None if schedule is None else parse_schedule(schedule),  # type: ignore[arg-type]
@@ -167,7 +171,6 @@ def train(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
-    say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, levels=levels)
@@ -205,6 +208,31 @@ def train(
         raise KeyboardInterrupt(f"interrupted at step {orbit.steps:,} of {steps:,}: {how}")
     if stopped is not None:
         raise stopped
+
+
+def _usual(
+    data: Path | None,
+    normalize: str | None,
+    surrogate: str | None,
+    constant: bool,
+    say: Callable[[str], None],
+) -> tuple[str, str]:
+    """Return the normalisation and the surrogate; where they follow from the data file, say so."""
+    if data is None or _holds_teacher(data):
+        return normalize or "none", surrogate or "relu"
+    method = "none" if constant else "standard"  # a constant column cannot be standardised
+    chosen = [f"--normalize {method}"] if normalize is None else []
+    chosen += ["--surrogate identity"] if surrogate is None else []
+    if chosen:
+        say(f"for a data file sterling takes {' '.join(chosen)}: give other values to change that")
+    return normalize or method, surrogate or "identity"
+
+
+def _holds_teacher(path: Path) -> bool:
+    """Whether an archive of arrays names the weights that made its labels."""
+    with suppress(OSError, ValueError, BadZipFile):
+        return path.suffix.lower() == ".npz" and "teacher.npy" in ZipFile(path).namelist()
+    return False
 
 
 def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:

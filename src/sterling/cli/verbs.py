@@ -18,8 +18,10 @@ from sterling.cli.flips import flips
 from sterling.cli.landscape import landscape
 from sterling.cli.options import Group, add_verb
 from sterling.cli.plan import plan
+from sterling.cli.predict import predict
 from sterling.cli.render import FAILED, INTERRUPTED, WRONG, note
 from sterling.cli.reproduce import reproduce
+from sterling.cli.score import score
 from sterling.cli.train import train
 from sterling.cli.verify import verify
 from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
@@ -61,7 +63,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (reproduce, train, landscape, certify, plan, explore, audit, flips, verify, doctor):
+for verb in (
+    reproduce,
+    train,
+    landscape,
+    certify,
+    plan,
+    explore,
+    score,
+    predict,
+    audit,
+    flips,
+    verify,
+    doctor,
+):
     add_verb(app, verb)
 app.add_typer(study.app, name="study")
 

@@ -16,6 +16,7 @@ from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.levels import moves_of, steps_at
 from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
+from sterling.dynamics.shown import Shown
 from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
@@ -40,7 +41,7 @@ class Stats(Described):
     seconds: float  # wall-clock time
 
 
-class Orbit(Result):
+class Orbit(Result, Shown):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and
@@ -108,6 +109,8 @@ class Orbit(Result):
     >>> orbit.flips.dtype.names
     ('step', 'coordinate', 'sign')
     """
+
+    _pictures = "sterling.plot.run", ("errors_over_time", "flip_raster", "ergodic_mean")
 
     def __init__(self, course: Course):
         state, clock, about = course.state, course.state.clock, course.instance

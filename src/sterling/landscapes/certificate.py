@@ -23,6 +23,7 @@ import numpy as np
 
 from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of, integer, real
+from sterling.base.drawn import Drawn
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.progress import Progress, reporting
 from sterling.base.text import Result, counted
@@ -48,7 +49,7 @@ _LARGEST_FILE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Certificate(Result):
+class Certificate(Result, Drawn):
     """Proved bounds for one data set, for every start and every bounded, non-summable schedule.
 
     Parameters
@@ -109,6 +110,8 @@ class Certificate(Result):
     >>> certificate.verify(instance)
     True
     """
+
+    _pictures = "sterling.plot.landscape", ("proved_shares",)
 
     occupancy: float
     balance_occupancy: float

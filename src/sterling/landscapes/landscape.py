@@ -15,6 +15,7 @@ import numpy as np
 from sterling.base import checks
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
+from sterling.base.drawn import Drawn
 from sterling.base.progress import ProgressCallback
 from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
@@ -48,7 +49,7 @@ _LISTED = 8  # distances listed one by one
 _CACHE_BYTES = 1 << 26  # of a run in `basins`
 
 
-class Landscape(Result):
+class Landscape(Result, Drawn):
     """All states of an instance, as `landscape` finds them. State s has sign k = +1 where bit k of s is set.
 
     Parameters
@@ -89,6 +90,8 @@ class Landscape(Result):
     >>> st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
     Landscape(n=6, 64 states, ...)
     """
+
+    _pictures = "sterling.plot.landscape", ("loss_by_distance",)
 
     def __init__(
         self,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sterling.base.checks import choice, flag, integer
+from sterling.base.arrays import check_signs
+from sterling.base.checks import choice, flag, integer, shown
 from sterling.errors import InputError
 from sterling.learn import squared
+from sterling.learn.card import MOST_POINTS, Card
+from sterling.learn.card import fit as fit_card
+from sterling.learn.export import Exported
+from sterling.learn.files import DECIDED, Saved
 from sterling.learn.training import (
     Labelled,
     descended,
@@ -25,11 +33,9 @@ from sterling.model.normalise import NORMALIZERS, Normalizer, Standardize, check
 
 _BATCH, _RATE = 64, 0.01
 _SEEDS = 2**31 - 1
-#: A bit is decided if it has at least this probability.
-DECIDED = 0.975
 
 
-class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
+class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator):
     """Linear classifier with 1-bit or low-bit weights, trained by the straight-through estimator.
 
     The logit of a class is scale·(x·w) + intercept, where x is a normalised sample and w has integer codes.
@@ -166,27 +172,27 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
             raise InputError('the loss "squared" takes no weights: use the loss "log"')
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = weights * self._of_classes(classes, codes, weights)
-        kept = weights > 0
-        X, codes, weights = _sorted(np.asarray(X)[kept], codes[kept], weights[kept])
-        if len(np.unique(codes)) < 2:
+        self.classes_, self._levels, self.n_iter_ = classes, self.levels, self.max_iter
+        self._seen = seen = _labelled(np.asarray(X), codes, weights, len(classes))
+        if len(np.unique(codes[weights > 0])) < 2:
             raise InputError("only one class has weights above zero; a classifier needs two or more")
         before = self.coef_.shape if self.warm_start and hasattr(self, "_latent") else None
-        self.classes_, self._levels, self.n_iter_ = classes, self.levels, self.max_iter
-        self._varies = np.ptp(X, axis=0) > 0
+        low, high = seen.inputs.min(axis=0), seen.inputs.max(axis=0)
+        self._varies, self._reach = low < high, np.maximum(-low, high)
         if not self._varies.any():
             raise InputError("every feature has one value in all samples, so there is nothing to learn from")
-        shares = weights / weights.sum()
-        self._normalizer = self._fitted(X[:, self._varies], shares)
-        targets = np.eye(len(classes))[codes]
-        data = Labelled(self._normalised(X), targets[:, 1:] if len(classes) == 2 else targets, shares)
+        ends = [float(low.min()), float(high.max())]
+        self._values = ends if np.isin(seen.inputs, ends).all() else None
+        self._normalizer = self._fitted(seen.inputs[:, self._varies], seen.shares)
+        data = seen._replace(inputs=self._normalised(seen.inputs))
         generator = check_random_state(self.random_state)
-        if before != (data.rows, X.shape[1]):
+        if before != (data.rows, len(low)):
             self._latent = None
         found, self._latent = self._trained(data, generator, self._latent)
         self.coef_ = self._spread(found)
         self.scale_, self.intercept_, self.loss_ = _headed(data, found)
         if self.bits == "bootstrap":
-            same = self._same(data, found, len(X), generator)
+            same = self._same(data, found, len(seen.inputs), generator)
             self.bit_probability_ = np.where(self._varies, self._spread(same), 1 / self._levels)
             self.undecided_ = self.bit_probability_ < DECIDED
         return self
@@ -236,24 +242,69 @@ class StraightThroughClassifier(ClassifierMixin, BaseEstimator):
         array (N,)
             Labels from ``classes_``.
         """
-        logits = self._logits(X)
-        return self.classes_[
-            (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
-        ]
+        return self._labels(self._logits(X))
 
-    def to_bits(self) -> np.ndarray:
-        """Return the codes as bits. Prediction also needs the normalisation, the scales and the intercepts.
+    def card(
+        self, X: Any = None, y: Any = None, *, max_features=10, max_groups=4, max_points=5, monotone=None
+    ) -> Card:
+        """Fit a scoring card: a smaller model, with whole points that a person can add up.
+
+        The card is a model of its own. It is fitted to the training data, not to this classifier, so compare
+        their scores on data that neither has seen.
+
+        Parameters
+        ----------
+        X, y : arrays (N, n) and (N,), optional
+            Data to fit the card to; by default what `fit` saw. A loaded classifier has no data.
+        max_features : int
+            Most features that the card uses.
+        max_groups : int
+            Most groups into which the values of a feature fall.
+        max_points : int
+            Most points by which neighbouring groups differ.
+        monotone : array (n,) or dict of names, optional
+            1 for features whose points must not fall as their values rise, −1 for the opposite, 0 for no
+            condition. For two classes; points speak for the second.
 
         Returns
         -------
-        uint8 array (rows, bytes)
-            A row for each row of ``coef_``: one plane of bits for each level but the lowest, that says where
-            the code is at that level or above it. A plane has ⌈n/8⌉ bytes, the first code in the highest bit
-            of the first. With two levels a constant feature, whose code is zero, has the bit 0.
+        Card
+            The card. Few thresholds are chosen while they pay by the Bayesian information criterion.
+
+        Raises
+        ------
+        InputError
+            If there are no data, or an argument cannot be used.
         """
         check_is_fitted(self)
-        planes = [np.packbits(self.coef_ >= value, axis=1) for value in level_values(self._levels)[1:]]
-        return np.concatenate(planes, axis=1)
+        integer(max_features, "max_features", 1)
+        integer(max_groups, "max_groups", 2)
+        integer(max_points, "max_points", 1, MOST_POINTS)
+        n, names = self.n_features_in_, [f"feature {k}" for k in range(self.n_features_in_)]
+        names = [str(name) for name in getattr(self, "feature_names_in_", names)]
+        if isinstance(monotone, Mapping):
+            unknown = set(monotone) - set(names)
+            if unknown:
+                raise InputError(f"monotone names {shown(unknown.pop())}, which is not a feature")
+            monotone = [monotone.get(name, 0) for name in names]
+        direction = check_signs([0] * n if monotone is None else monotone, n, "monotone", (-1, 0, 1))
+        if direction.any() and len(self.classes_) > 2:
+            raise InputError("monotone points need two classes: leave monotone out")
+        if X is None and self._seen is None:
+            raise InputError("a loaded classifier has no data: give X and y to card")
+        seen = self._seen
+        if X is not None:
+            found: Any = validate_data(self, X, y, dtype=np.float64, reset=False)
+            if not np.isin(found[1], self.classes_).all():
+                raise InputError("y has labels that the classifier has not seen: give labels of classes_")
+            codes = np.searchsorted(self.classes_, found[1:])[0]
+            weights = self._of_classes(self.classes_, codes, np.ones(len(codes)))
+            seen = _labelled(found[0], codes, weights, len(self.classes_))
+        return fit_card(seen, self.classes_, names, max_features, max_groups, max_points, direction)
+
+    def __getstate__(self):
+        state: Any = super().__getstate__()
+        return {**state, "_seen": None}  # a pickle need not carry the training data
 
     def _check_settings(self) -> None:
         integer(self.levels, "levels", 2, MAX_LEVELS)
@@ -344,8 +395,13 @@ def _headed(data: Labelled, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return scale, intercept, loss_of(scores * scale + intercept, data)
 
 
-def _sorted(inputs: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return samples in an order that depends on their values alone."""
+def _labelled(inputs: np.ndarray, codes: np.ndarray, weights: np.ndarray, classes: int) -> Labelled:
+    """Return the samples of weight above zero, in an order that depends on their values alone."""
+    kept = weights > 0
+    inputs, codes, weights = inputs[kept], codes[kept], weights[kept]
     whole = np.ascontiguousarray(np.column_stack([codes, inputs]) + 0.0)  # no negative zeros
     order = np.argsort(whole.view(f"V{whole.shape[1] * 8}").ravel(), kind="stable")
-    return inputs[order], codes[order], weights[order]
+    targets = np.eye(classes)[codes[order]]
+    return Labelled(
+        inputs[order], targets[:, 1:] if classes == 2 else targets, weights[order] / weights.sum()
+    )

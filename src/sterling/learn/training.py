@@ -105,9 +105,11 @@ def straight_through(
     return Run(total / (steps - half), codes, latent)
 
 
-def heads(scores: np.ndarray, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scales and intercepts (R,) of least loss for the scores x·q, (N, R)."""
+def heads(scores: np.ndarray, data: Labelled, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scales and intercepts (R,) of least loss for the scores x·q, (N, R); one scale if shared."""
     spread = np.sqrt(data.shares @ (scores - data.shares @ scores) ** 2)
+    if shared:
+        spread = np.full_like(spread, np.sqrt((spread**2).mean()))
     spread = np.where(spread > 0, spread, 1.0)
     unit, rows = scores / spread, data.rows
 
@@ -116,23 +118,29 @@ def heads(scores: np.ndarray, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
         logits = unit * scale + intercept
         residual = (probabilities(logits) - data.targets) * data.shares[:, None]
         loss = loss_of(logits, data) + 0.5 * _RIDGE * (scale @ scale)
-        slope = np.concatenate([(residual * unit).sum(axis=0) + _RIDGE * scale, residual.sum(axis=0)])
+        slope = (residual * unit).sum(axis=0) + _RIDGE * scale
+        if shared:
+            slope = np.full_like(slope, slope.mean())  # scales that start equal stay equal
+        slope = np.concatenate([slope, residual.sum(axis=0)])
         return float(loss), slope
 
     found = minimize(objective, np.repeat([1.0, 0.0], rows), jac=True, method="L-BFGS-B").x
     return found[:rows] / spread, found[rows:]
 
 
-def descended(data: Labelled, codes: np.ndarray, levels: int) -> np.ndarray:
+def descended(
+    data: Labelled, codes: np.ndarray, levels: int, signs: np.ndarray | None = None, shared: bool = False
+) -> np.ndarray:
     """Change single codes, the best first, while a change lowers the loss.
 
-    Candidates come from the second-order expansion of the loss; the loss itself decides. Heads are fitted
-    anew after each R·n/64 changes.
+    No code gets the sign opposite to ``signs`` (n,), if they are given. Candidates come from the
+    second-order expansion of the loss; the loss itself decides. Heads are fitted anew after each R·n/64
+    changes.
     """
     codes, values = codes.copy(), np.array(level_values(levels), np.float64)
     squares, weight, often = data.inputs**2, data.shares[:, None], max(8, codes.size // 64)
     scores, changes = data.inputs @ codes.T.astype(np.float64), 0
-    scale, intercept = heads(scores, data)
+    scale, intercept = heads(scores, data, shared)
     loss = loss_of(scores * scale + intercept, data)
     while True:
         share = probabilities(scores * scale + intercept)
@@ -140,6 +148,8 @@ def descended(data: Labelled, codes: np.ndarray, levels: int) -> np.ndarray:
         bend = (share * (1 - share) * weight * scale**2).T @ squares
         moves = values[:, None, None] - codes
         expected = moves * slope + 0.5 * moves**2 * bend
+        if signs is not None:
+            expected = np.where(values[:, None, None] * signs < 0, np.inf, expected)
         level, row, k = np.unravel_index(np.argmin(expected), expected.shape)
         moved = scores.copy()
         moved[:, row] += (values[level] - codes[row, k]) * data.inputs[:, k]
@@ -149,5 +159,5 @@ def descended(data: Labelled, codes: np.ndarray, levels: int) -> np.ndarray:
         codes[row, k], scores, loss = values[level], moved, new
         changes += 1
         if changes % often == 0:
-            scale, intercept = heads(scores, data)
+            scale, intercept = heads(scores, data, shared)
             loss = loss_of(scores * scale + intercept, data)

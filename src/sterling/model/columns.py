@@ -38,7 +38,7 @@ def split(frame: pl.DataFrame, labels) -> Data:
         raise InputError("it has one column only: give inputs and labels, separated by commas")
     if not frame.height:
         raise InputError("it has column names but no rows")
-    column = _label_column(names, labels)
+    column = label_column(names, labels)
     inputs, kept = [], []
     for index, (series, name) in enumerate(zip(frame.iter_columns(), names, strict=True)):
         if index != column and (name or not _is_row_number(series, index)):
@@ -85,12 +85,13 @@ def _is_row_number(series: pl.Series, index: int) -> bool:
     raise InputError(f"column {index} (counted from 0) has no name: name it, or drop it")
 
 
-def _label_column(names: list[str], labels) -> int:
+def label_column(names: list[str], labels, option: str = "labels=") -> int:
+    """Return the index of the column with the labels; messages name the ``option`` that chooses it."""
     if labels is None:
         usual = [name for name in LABEL_NAMES if name in names]
         usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
         if len(usual) > 1:
-            raise InputError(f"it has columns {usual[0]!r} and {usual[1]!r}: give labels=, the name of one")
+            raise InputError(f"it has columns {usual[0]!r} and {usual[1]!r}: give {option}, the name of one")
         return names.index(usual[0]) if usual else len(names) - 1
     if labels in names:
         return names.index(labels)

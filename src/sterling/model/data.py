@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from sterling.errors import InputError, RangeError, SterlingError
 from sterling.model.columns import Data, column_index, refuse_twins, split, whole
 from sterling.model.instance import Instance
 from sterling.model.normalise import Normalizer, check_normalize, normalize_values
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SEPARATORS = ",;\t"
 _ENTRY_BYTES = 28  # memory of a number at the peak: as read, as float64 twice, and as a code
@@ -183,6 +186,11 @@ def _source(path: Path) -> Path | io.BytesIO:
 
 
 def _read_csv(path: Path, labels) -> Data:
+    return split(csv_frame(path), labels)
+
+
+def csv_frame(path: Path, *, texts: bool = False) -> pl.DataFrame:
+    """Return the columns of a CSV file, with types that follow from all values, or as texts."""
     import polars as pl
 
     size = path.stat().st_size
@@ -194,7 +202,13 @@ def _read_csv(path: Path, labels) -> Data:
     entries = size * (text.count(separator) + text.count("\n") + 1) / (len(text) or 1)
     require_memory(size + int(_ENTRY_BYTES * entries), printable(path))
     try:
-        frame = pl.read_csv(_source(path), separator=separator, glob=False, infer_schema_length=None)
+        frame = pl.read_csv(
+            _source(path),
+            separator=separator,
+            glob=False,
+            infer_schema_length=None,
+            infer_schema=not texts,
+        )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise InputError(f"it cannot be read as CSV: {_csv_reason(str(problem))}") from None
     if not pl.Series(frame.columns).cast(pl.Float64, strict=False).null_count():
@@ -202,7 +216,7 @@ def _read_csv(path: Path, labels) -> Data:
     refuse_twins([name.partition("_duplicated_")[0] for name in frame.columns])  # as Polars marks them
     while frame.height and frame.width > 1 and all(value is None for value in frame.row(-1)):
         frame = frame.head(-1)  # blank lines at the end
-    return split(frame, labels)
+    return frame
 
 
 def _csv_reason(text: str) -> str:

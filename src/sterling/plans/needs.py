@@ -108,9 +108,9 @@ class Expectation(Described):
 
 @dataclass(frozen=True)
 class Plan(Result):
-    """How many samples are needed, and what to expect of the samples of a problem.
+    """How many samples are needed, and what to expect of the samples of a problem; `plan` makes one.
 
-    Attributes
+    Parameters
     ----------
     problem : Problem
         The problem; ``expected`` refers to its sample size.
@@ -120,6 +120,13 @@ class Plan(Result):
         One row for each goal.
     expected : Expectation
         Predictions for a long run with the sample size of the problem.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> found = st.plan(st.Problem(n=64, samples=4096, noise=0.5))
+    >>> len(found.needs), found.expected.samples
+    (5, 4096)
     """
 
     problem: Problem

@@ -1,4 +1,4 @@
-"""The picture of a landscape: loss against distance to the teacher, with absorbing states marked."""
+"""Pictures of all states, and of what is proved: functions that draw into an ``ax`` and return a caption."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.plot.style import BLUE, GREEN, INK, VERMILLION, tidy, whole_ticks
+from sterling.plot.style import BLUE, GREEN, GREY, INK, VERMILLION, tidy, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from sterling.landscapes.certificate import Certificate
     from sterling.landscapes.landscape import Landscape
 
 _BINS = 90  # bins of the loss
@@ -18,7 +19,7 @@ _MARKED = 2000  # largest number of traps drawn: those of lowest loss
 _WIDTH = 0.4  # half the width of a column
 
 
-def plot_landscape(ax: Axes, landscape: Landscape) -> str:
+def loss_by_distance(ax: Axes, landscape: Landscape) -> str:
     """Draw a histogram of the loss at each Hamming distance to the teacher; return a caption."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
@@ -55,3 +56,24 @@ def plot_landscape(ax: Axes, landscape: Landscape) -> str:
     whole_ticks(ax.xaxis)
     ax.grid(False)
     return landscape.sentence()
+
+
+def proved_shares(ax: Axes, certificate: Certificate) -> str:
+    """Draw the proved bound of the share of the mass in which each weight is wrong; return a caption."""
+    bounds = np.sort(certificate.wrong_share)[::-1]
+    x = np.arange(1, certificate.n + 1)
+    ax.bar(x, bounds, color=VERMILLION, alpha=0.5, label="wrong at most, proved")
+    ax.axhline(0.5, color=GREY, lw=0.9, ls=":", label="the average decodes below")
+    tidy(
+        ax,
+        ylim=(0, max(0.6, 1.1 * bounds[0])),
+        xlabel="weights, the largest bound first",
+        ylabel="share of the mass",
+    )
+    whole_ticks(ax.xaxis)
+    most, least = np.ceil(1e4 * bounds[0]) / 1e4, np.floor(1e4 * certificate.occupancy) / 1e4
+    average = "decodes" if certificate.decodes else "is not proved to decode"
+    return (
+        f"Proved for every start: each weight is wrong for at most {most:.4f} of the mass, and the weights "
+        f"agree with the reference for at least {least:.4f} of it; the time average {average}."
+    )

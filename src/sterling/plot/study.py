@@ -11,7 +11,8 @@ from scipy.special import expit
 
 from sterling.base.text import number
 from sterling.errors import InputError
-from sterling.plot.curves import MARKERS, shares, slope_triangles
+from sterling.plot import curves
+from sterling.plot.curves import MARKERS, slope_triangles
 from sterling.plot.style import (
     BLUE,
     INK,
@@ -26,12 +27,15 @@ from sterling.plot.style import (
     verdict_bar,
     whole_numbers,
 )
-from sterling.study.report import SeriesFit
+from sterling.study.report import SeriesFit, fit_store
 
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sterling.study.spec import Study
+    from sterling.study.store import Store
 
 #: The paper's exponents, drawn as triangles: the time average, and the last iterate.
 PROVED = {"n⁴": 4.0, "n²": 2.0}
@@ -63,7 +67,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         cells = series.cells.filter(series.cells["n"] == n)
         shade = SHADES[round(index * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]
         marker = MARKERS[index % len(MARKERS)]
-        shares(ax, cells, 0, 1, ls="", label=f"n = {n}", marker=marker, ms=4, lw=1, color=shade)
+        curves.shares(ax, cells, 0, 1, ls="", label=f"n = {n}", marker=marker, ms=4, lw=1, color=shade)
         if fit is not None and n in fit.slope_at:
             x = cells["samples"].to_numpy()
             line = np.geomspace(x.min(), x.max(), 200)
@@ -146,6 +150,41 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         f"{'only' if share == 1 else 'commonest'} one is {most.lower()}, {100 * share:.0f} % of all trials."
         f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
     )
+
+
+def shares(ax: Axes, store: Store) -> str:
+    """Draw `success_curves` of the first series of a store; return a caption."""
+    return success_curves(ax, _first(store))
+
+
+def regimes(ax: Axes, store: Store) -> str:
+    """Draw `phase_map` of the first series of a store; return a caption."""
+    return phase_map(ax, counts_of(store, _first(store)))
+
+
+def grid(ax: Axes, study: Study) -> str:
+    """Draw the listed sample sizes of a study against n; return a caption."""
+    sizes = [(n, size) for n in study.n for size in study.samples_at(n)]
+    tidy(ax, xlabel="dimension n", ylabel="samples N")
+    if not sizes:
+        note(ax, "chosen while the study runs")
+        return "The study chooses its sample sizes while it runs."
+    ax.plot(*np.transpose(sizes), "o", color=BLUE, ms=5)
+    ax.set_yscale("log")
+    dimensions_axis(ax, study.n)
+    return f"The sample sizes of the study, {len(sizes)} in each series."
+
+
+def counts_of(store: Store, series: SeriesFit) -> pl.DataFrame:
+    """Return the rows of `Store.counts` of one series."""
+    return store.counts(series.criterion).filter(**series.series)
+
+
+def _first(store: Store) -> SeriesFit:
+    fits = fit_store(store)
+    if not fits:
+        raise InputError(f"{store.folder} holds no trials that succeed or fail: run the study first")
+    return fits[0]
 
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:

@@ -1,6 +1,6 @@
 """Colours, axes, legends and files of all pictures.
 
-No function changes a global setting of Matplotlib or loads `matplotlib.pyplot`.
+No function here changes a global setting of Matplotlib or loads `matplotlib.pyplot`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,51 @@ VERDICT_COLOURS = {
 _HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
 DASHED = (0, (5, 1.5))  # predictions and averages, beside measurements
-SMALL = 8.5  # points, of legends and ticks
+SMALL = 0.85  # size of legends and ticks, of the size of other type
+_NARROW = 3.0  # inches: in such axes a legend has at most two columns
 _NAME = 28  # longest name shown, in letters
+
+
+@contextmanager
+def column(width: float = 3.4, height: float = 2.4) -> Iterator[None]:
+    """Draw new figures for one column of a paper: small type, thin lines, letters that can be selected.
+
+    Parameters
+    ----------
+    width, height : float
+        Size of a figure in inches.
+
+    Yields
+    ------
+    None
+        Inside ``with column():`` Matplotlib has these settings; afterwards it has the old ones.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> orbit = st.train(st.Problem(n=8, samples=200).draw(seed=0), steps=1000)
+    >>> with st.plot.column():
+    ...     orbit.plot().figure.get_size_inches().tolist()
+    [3.4, 2.4]
+    """
+    import matplotlib as mpl
+
+    look: dict[Any, Any] = {
+        "figure.figsize": (width, height),
+        "axes.linewidth": 0.6,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 300,
+    }
+    type_sizes = dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 8)
+    with mpl.rc_context({**look, **type_sizes}):
+        yield
+
+
+def small() -> float:
+    """Return the size of the type of legends and ticks, in points."""
+    import matplotlib as mpl
+
+    return SMALL * mpl.rcParams["font.size"]
 
 
 def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any) -> None:
@@ -48,13 +91,13 @@ def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any
     ax.set(**given)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=SMALL)
+    ax.tick_params(colors=INK, labelsize=small())
     ax.xaxis.label.set_color(INK)
     ax.yaxis.label.set_color(INK)
     ax.grid(axis="y", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc=legend, frameon=False, fontsize=SMALL)
+        ax.legend(loc=legend, frameon=False, fontsize=small())
 
 
 def verdict_bar(name: str) -> dict[str, Any]:
@@ -65,7 +108,8 @@ def verdict_bar(name: str) -> dict[str, Any]:
 def legend_above(ax: Axes, columns: int, **given: Any) -> None:
     """Put the legend above the axes."""
     given = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **given}
-    ax.legend(frameon=False, fontsize=SMALL, ncols=columns, **given)
+    narrow = ax.get_window_extent().width < _NARROW * ax.figure.dpi
+    ax.legend(frameon=False, fontsize=small(), ncols=min(columns, 2) if narrow else columns, **given)
 
 
 def caption(ax: Axes, text: str, width: int) -> None:
@@ -129,7 +173,33 @@ def named_bars(ax: Axes, names: Sequence[str], shares: Sequence[float], axis: st
 
 
 def save_figure(fig: Figure, path: str | os.PathLike) -> Path:
-    """Write a figure to .png, .svg or .pdf, whole or not at all; return its path."""
+    """Write a figure to a file, whole or not at all.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+        The figure.
+    path : path
+        A name that ends in .png, .svg or .pdf.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the name ends in anything else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import sterling as st
+    >>> ax = st.certify(st.Problem(n=6, samples=400, noise=0.5).draw(seed=0)).plot()
+    >>> st.plot.save_figure(ax.figure, f"{tempfile.mkdtemp()}/proof.svg").name
+    'proof.svg'
+    """
     kind = as_path(path).suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise InputError(f"cannot draw {os.fspath(path)!r:.200}: its name must end in .png, .svg or .pdf")

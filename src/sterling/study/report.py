@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from sterling import theory
+from sterling.base.drawn import Drawn
 from sterling.base.text import Result, number, readable_time
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
@@ -102,7 +103,7 @@ def slope(samples: dict[int, float]) -> float:
 
 
 @dataclass(frozen=True)
-class SeriesFit(Result):
+class SeriesFit(Result, Drawn):
     """The exponent of one series of cells, which differ only in n and samples, under one criterion.
 
     Parameters
@@ -133,6 +134,8 @@ class SeriesFit(Result):
     >>> fit_store(folder)[0].refusal
     'all trials have n = 6: an exponent needs at least two dimensions'
     """
+
+    _pictures = "sterling.plot.study", ("success_curves", "threshold_law")
 
     series: dict[str, Any]
     criterion: str

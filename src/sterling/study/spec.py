@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
+from sterling.base.drawn import Drawn
 from sterling.base.files import as_path, printable, unreadable
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
@@ -69,7 +70,7 @@ class Scaled:
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Study(Described):
+class Study(Described, Drawn):
     """Many trials over a grid of problems.
 
     Most arguments may be lists; the study then has every combination of their values.
@@ -122,6 +123,8 @@ class Study(Described):
     >>> study.samples_at(16)
     [64, 128]
     """
+
+    _pictures = "sterling.plot.study", ("grid",)
 
     n: tuple[int, ...]
     samples: tuple[int, ...] | Scaled | None

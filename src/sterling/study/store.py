@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sterling.base import checks
+from sterling.base.drawn import Drawn
 from sterling.base.files import as_path, printable, write_atomically
 from sterling.errors import InputError, InputTypeError, SterlingError, SterlingWarning, StoreError
 from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
@@ -42,7 +43,7 @@ _NAME = re.compile(r"(?P<kind>[a-z][a-z0-9_]{0,39})-\d{1,10}-(?P<digest>[0-9a-f]
 _KEY = re.compile(r"([0-9a-f]{24})-([0-9]{1,11})")  # of a trial
 
 
-class Store:
+class Store(Drawn):
     """A study's folder.
 
     Parameters
@@ -69,6 +70,8 @@ class Store:
     >>> store.counts("optimal")["trials"].to_list()
     [5, 5]
     """
+
+    _pictures = "sterling.plot.study", ("shares", "regimes")
 
     def __init__(self, folder: str | os.PathLike, study: Study | None = None):
         self.folder = as_path(folder, "the folder of a study")

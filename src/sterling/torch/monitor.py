@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sterling.base.checks import flag, instance_of, integer, real, shown
+from sterling.base.drawn import Drawn
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import COLUMNS
@@ -30,7 +31,7 @@ _DETAILED = 3  # least number of horizons with which details are kept by default
 _LONGEST = 127  # steps that one byte tells apart
 
 
-class OrbitMonitor(Watcher):
+class OrbitMonitor(Watcher, Drawn):
     """Counts the flips of a model's quantised weights at each step of its optimiser.
 
     The training loop calls nothing. A step counts when the optimiser has taken it. The monitor handles
@@ -130,6 +131,8 @@ class OrbitMonitor(Watcher):
     >>> monitor.frame()["steps"].to_list()
     [20]
     """
+
+    _pictures = "sterling.torch.monitor_report", ("flip_ratio",)
 
     def __init__(
         self,

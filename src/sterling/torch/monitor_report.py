@@ -13,6 +13,7 @@ from sterling.torch.tables import Report, TensorTable
 
 if TYPE_CHECKING:
     import polars as pl
+    from matplotlib.axes import Axes
 
 #: A weight with a smaller margin is undecided: its average is nearer to a threshold than to its level.
 DECIDED = 0.5
@@ -75,6 +76,30 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
     perhaps = dict.fromkeys(("by_scale", "stay", "absence"), pl.Int64)
     shares = dict.fromkeys(("churn", "undecided", "margin", "by_scale_error"), pl.Float64)
     return pl.DataFrame(rows, schema_overrides={**whole, **perhaps, **shares})
+
+
+def flip_ratio(ax: Axes, monitor: Any) -> str:
+    """Draw the share of each tensor's weights that flip per step, in windows; return a caption."""
+    from sterling.plot.curves import SERIES_COLOURS
+    from sterling.plot.style import GREY, escaped, tidy
+
+    sizes = [weight.shape.numel() for weight in monitor.weights]
+    steps = [0, *(row["step"] for row in monitor.history)]
+    flips = [row["flips"] for row in monitor.history]
+    total = monitor.frame()["flips"].to_list()
+    if monitor.steps > steps[-1]:  # the last window is not full
+        flips.append([end - sum(parts) for end, *parts in zip(total, *flips, strict=True)])
+        steps.append(monitor.steps)
+    shares = [[count / size for count, size in zip(row, sizes, strict=True)] for row in flips]
+    order = sorted(range(len(sizes)), key=lambda index: -total[index] / sizes[index])
+    for rank, index in enumerate(order):
+        pace = [row[index] / (b - a) for row, a, b in zip(shares, steps, steps[1:], strict=False)]
+        look: dict[str, Any] = {"color": GREY, "alpha": 0.4, "zorder": 1}
+        if rank < len(SERIES_COLOURS):
+            look = {"color": SERIES_COLOURS[rank], "label": escaped(monitor.weights[index].name)}
+        ax.stairs(pace, steps, baseline=None, lw=1.4, **look)
+    tidy(ax, xlabel="step", ylabel="flip ratio (per step)", ylim=(0, None))
+    return f"Flips per weight and step, in windows of {monitor.within} steps, over {monitor.steps:,} steps."
 
 
 class MonitorReport(Report):

@@ -156,10 +156,11 @@ def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
     """Return a handle of the weight of a tap, or None if it is on no levels or its latents have no name."""
     leaves = leaves_of(tap.value)
     # Latents are the leaf of the weight's size or, without a graph, the owner's parameter of its shape.
-    fit = [one for one in leaves if one.numel() == tap.value.numel()]
-    if not fit and tap.value.grad_fn is None:
+    fit = [one for one in leaves if isinstance(one, nn.Parameter) and one.numel() == tap.value.numel()]
+    detached = not fit and tap.value.grad_fn is None
+    if detached:
         fit = [one for one in tap.owner.parameters() if one.shape == tap.value.shape]
-    latent = next((one for one in fit if isinstance(one, nn.Parameter)), None)
+    latent = fit[0] if fit else None
     if latent is None or id(latent) not in names:
         return None
     turned = _is_turned(tap.value, latent)
@@ -167,8 +168,8 @@ def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
     lean, places = _lean(tap), names[id(latent)]
     if tap.value is latent and find_grid(latent) is None:
         return None
-    reader = CodeReader(lambda: _like(hear_again(lean), latent, turned), latent)
-    if reader.grid is None:
+    reader = CodeReader(lambda: _like(hear_again(lean), latent, turned), latent, [latent] if detached else ())
+    if reader.grid is None or (detached and id(latent) not in reader.origin):
         return None
     if torch.equal(seen.detach(), latent.detach()) and (
         reader.grid.levels < 2 or latent.numel() < _ENOUGH * reader.grid.levels

@@ -83,11 +83,33 @@ def test_a_data_file_and_its_options_reach_the_run(tmp_path):
     np.save(tmp_path / "d.npy", table)
     path = tmp_path / "d.npy"
     options = ["--labels", "0", "--keep-constant", "--quiet"]
-    result = call("train", path, *options, "--readout", "1", "--steps", "50", "--json")
+    result = call("train", path, *options, "--readout", "1", "--steps", "50", "--json")  # not standardised
     expected = st.load_data(path, labels=0, constant="keep")
     assert json.loads(result.stdout)["instance"] == expected.to_dict()
     assert "has the same value" in refused("train", path, *options, "--normalize", "standard")
     assert "int8" in refused("train", path, *options, "--precision", "int8")
+
+
+def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path):
+    """And says so; a value that is given counts, and so does a teacher in the file."""
+    instance = st.Problem(n=3, samples=60, noise=0.5, inputs="shifted:2").draw(seed=1)
+    inputs, labels = instance.inputs, instance.labels
+    np.savez(tmp_path / "own.npz", inputs=inputs, labels=labels)
+    np.savez(tmp_path / "drawn.npz", inputs=inputs, labels=labels, teacher=instance.teacher)
+
+    def run(name, *options):
+        result = call("train", tmp_path / name, *options, "--steps", "50", "--json")
+        values = json.loads(result.stdout)
+        return values["instance"]["origin"]["normalize"], values["surrogate"], result.stderr
+
+    normalize, surrogate, note = run("own.npz")
+    assert (normalize, surrogate) == ("standard", "identity")
+    assert "--normalize standard --surrogate identity" in note
+    assert run("own.npz", "--normalize", "none", "--surrogate", "relu") == (None, "relu", "")
+    normalize, surrogate, note = run("own.npz", "--surrogate", "hard_tanh")
+    assert (normalize, surrogate) == ("standard", "hard_tanh")
+    assert "identity" not in note
+    assert run("drawn.npz") == (None, "relu", "")
 
 
 def test_the_table_shows_the_summary_and_the_advice():
@@ -126,8 +148,8 @@ def test_weights_and_predictions_on_ones_own_data(tmp_path, monkeypatch):
     frame = pl.DataFrame({"size": values[:, 0], "US$": values[:, 1], "age": values[:, 2], "y": drawn.labels})
     frame.write_csv("own.csv")
     call("train", "own.csv", "--steps", "2e3", "--weights", "w.csv", "--predictions", "p.parquet")
-    instance = st.load_data("own.csv")
-    orbit = st.train(instance, 2000)
+    instance = st.load_data("own.csv", normalize="standard")
+    orbit = st.train(instance, 2000, surrogate="identity")
     weights, answers = pl.read_csv("w.csv"), pl.read_parquet("p.parquet")
     assert weights["feature"].to_list() == ["size", "US$", "age"]
     assert weights["last"].to_list() == orbit.signs.tolist()
@@ -155,7 +177,8 @@ def test_how_well_ones_own_labels_are_fitted(tmp_path, monkeypatch):
         instance = st.load_data(f"{name}.csv")
         orbit = st.train(instance, 2000)
         off = instance.predict(orbit.signs) - instance.labels
-        shown = call("train", f"{name}.csv", "--steps", "2e3").stdout
+        plain = ["--normalize", "none", "--surrogate", "relu"]
+        shown = call("train", f"{name}.csv", "--steps", "2e3", *plain).stdout
         assert words in shown
         assert (f"{(abs(off) < 0.5).sum()} of 60" if name == "whole" else f"{(off**2).mean():.4g}") in shown
         assert "elsewhere" not in shown

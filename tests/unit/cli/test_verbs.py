@@ -156,6 +156,8 @@ VERBS = [
     "certify",
     "plan",
     "explore",
+    "score",
+    "predict",
     "audit",
     "flips",
     "verify",

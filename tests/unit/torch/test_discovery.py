@@ -67,6 +67,26 @@ def test_the_detach_idiom():
         assert torch.equal(weight.codes(), (weight.latent / scale).round().clamp(-1, 1).to(torch.int8))
 
 
+def test_a_weight_without_any_gradient_is_found_and_a_mask_of_its_shape_is_not_taken_for_it():
+    class Cut(nn.Linear):
+        def forward(self, x):
+            return F.linear(x, self.weight.detach().sign(), self.bias)
+
+    class Masked(nn.Linear):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.register_buffer("mask", (torch.rand(self.weight.shape) > 0.5).float())
+
+        def forward(self, x):
+            return F.linear(x, self.mask) + F.linear(x, self.weight, self.bias)
+
+    (weight,) = stt.find(nn.Sequential(Cut(64, 48), nn.Linear(48, 2)), example=X)
+    assert (weight.name, weight.levels) == ("0.weight", 2)
+    (weight,) = stt.find(nn.Sequential(Masked(64, 48)), example=X)
+    assert weight.name == "0.mask"
+    assert "no gradient reaches its latents" in str(stt.audit(nn.Sequential(Cut(64, 48)), example=X))
+
+
 def test_a_product_with_a_turned_weight():
     model = fw.Product()
     (weight,) = stt.find(model, example=X)

@@ -2,12 +2,25 @@
 // bright ground.
 
 import { cleared, palette } from "./canvas.js";
+import { hovered } from "./hover.js";
+
+/** Where n bits are on a canvas: columns, the side of a cell and the left end. */
+function placed(width, height, n) {
+  const columns = Math.ceil(Math.sqrt(n)), cell = Math.min(width / columns, height / Math.ceil(n / columns));
+  return { columns, cell, left: (width - cell * columns) / 2 };
+}
+
+/** The bit at a point of the canvas; −1 for none. */
+export function bitAt(canvas, n, x, y) {
+  const { columns, cell, left } = placed(canvas.clientWidth, canvas.clientHeight, n);
+  const column = Math.floor((x - left) / cell), k = Math.floor(y / cell) * columns + column;
+  return column >= 0 && column < columns && y >= 0 && k < n ? k : -1;
+}
 
 /** Draw signs. `wrong(k)` and `fresh(k)`, 0 to 1, say what is marked. */
 export function drawBits(canvas, signs, wrong, fresh) {
   const { context, width, height } = cleared(canvas), n = signs.length, colour = palette();
-  const columns = Math.ceil(Math.sqrt(n)), rows = Math.ceil(n / columns);
-  const cell = Math.min(width / columns, height / rows), left = (width - cell * columns) / 2;
+  const { columns, cell, left } = placed(width, height, n);
   const gap = cell > 14 ? 3 : cell > 8 ? 1.5 : 1, size = cell - 2 * gap, line = size > 8 ? 2 : 1;
   for (let k = 0; k < n; k++) {
     const x = left + (k % columns) * cell + gap, y = Math.floor(k / columns) * cell + gap;
@@ -36,6 +49,11 @@ export function drawBits(canvas, signs, wrong, fresh) {
       context.moveTo(x + 0.75 * size, y + 0.25 * size);
       context.lineTo(x + 0.25 * size, y + 0.75 * size);
       context.stroke();
+    }
+    if (k === hovered()) {
+      context.strokeStyle = colour.ink;
+      context.lineWidth = 1.5;
+      context.strokeRect(x - gap + 0.5, y - gap + 0.5, cell - 1, cell - 1);
     }
   }
 }

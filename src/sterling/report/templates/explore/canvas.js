@@ -1,6 +1,7 @@
 // A canvas that is as sharp as the screen, and the colours of the page's scheme.
 
 const NAMES = ["ink", "quiet", "line", "surface", "shade", "blue", "vermillion", "amber", "purple", "grey", "band"];
+const FONT = 0.8125;  // of the page's size of type
 let colours = null;
 
 /** Colours of the style sheet by name; they change with the scheme. */
@@ -38,6 +39,19 @@ export function cleared(canvas) {
   }
   context.setTransform(sharp, 0, 0, sharp, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+  context.font = `${FONT * parseFloat(getComputedStyle(document.documentElement).fontSize)}px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif`;
   return { context, width, height };
 }
+
+/** Whether a canvas needs drawing: it is on the screen, or nearly, or its content is another than last time. */
+export function needsDrawing(canvas, content) {
+  if (!views.has(canvas)) viewer.observe(canvas);
+  const { seen, last } = views.get(canvas) ?? { seen: true };
+  views.set(canvas, { seen, last: content });
+  return seen || content !== last;
+}
+const views = new WeakMap();
+const viewer = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) views.set(target, { ...views.get(target), seen: isIntersecting });
+  for (const tell of listeners) tell();
+}, { rootMargin: "20%" });

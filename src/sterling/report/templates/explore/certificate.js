@@ -102,8 +102,9 @@ function proved(n, balance, cost, dual) {
 }
 
 /**
- * Prove what can be proved of a data set; a generator that returns {occupancy, wrong, absorbs, dual}: a lower bound of
- * the share of mass at the teacher, an upper one of that in which each weight is wrong, and whether the teacher absorbs.
+ * Prove what can be proved of a data set; a generator that returns {occupancy, wrong, absorbs, dual, balance}: a lower bound of
+ * the share of mass at the teacher, an upper one of that in which each weight is wrong, whether the teacher absorbs, the
+ * factors λ of the first bound, and the B′ of all states.
  */
 export function* certifying(data, land) {
   const { n, teacher } = data, balance = balances(data, land), home = numberOf(teacher);
@@ -119,5 +120,6 @@ export function* certifying(data, land) {
     wrong,
     absorbs: land.absorbing.includes(home),
     dual,
+    balance,
   };
 }

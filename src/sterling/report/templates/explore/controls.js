@@ -9,12 +9,53 @@ const SLIDERS = {
   samples: [SAMPLES, (value) => value.toLocaleString("en")],
   noise: [NOISES, (value) => String(value)],
   damping: [DAMPINGS, (value) => (value > 0 ? String(value) : "none")],
-  speed: [SPEEDS, (value) => (value >= 1e7 ? "as fast as possible" : `${brief(value)} ${value === 1 ? "step" : "steps"}/s`)],
+  speed: [SPEEDS, (value) => (value >= 1e7 ? "full" : brief(value))],
 };
-const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init"];
+const FIELDS = ["surrogate", "schedule", "restart", "m", "seed", "init", "beside"];
+
+const NOTCH = 10;  // pixels of a drag from one value to the next
+const TURNS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, Home: -Infinity, End: Infinity };
 
 const nearest = (values, value) =>
   values.reduce((best, other, i) => (Math.abs(other - value) < Math.abs(values[best] - value) ? i : best), 0);
+
+/** Show settings in the numbers of a text. */
+export function showDials(text, settings) {
+  for (const dial of text.querySelectorAll("[data-dial]")) {
+    const name = dial.dataset.dial, [values, words] = SLIDERS[name];
+    dial.textContent = words(settings[name]);
+    dial.setAttribute("aria-valuemin", 0);
+    dial.setAttribute("aria-valuemax", values.length - 1);
+    dial.setAttribute("aria-valuenow", nearest(values, settings[name]));
+    dial.setAttribute("aria-valuetext", dial.textContent);
+  }
+}
+
+/** Call change(name, value, dial) when the reader drags a number of the text, or turns it by keys. */
+export function listenToDials(story, change) {
+  const move = (dial, at) => {
+    const [values] = SLIDERS[dial.dataset.dial], to = Math.max(0, Math.min(values.length - 1, at));
+    if (to !== place(dial)) change(dial.dataset.dial, values[to], dial);
+  };
+  const place = (dial) => Number(dial.getAttribute("aria-valuenow"));
+  let held = null;
+  story.addEventListener("pointerdown", (event) => {
+    const dial = event.target.closest("[data-dial]");
+    if (!dial) return;
+    held = { dial, x: event.clientX, from: place(dial) };
+    dial.setPointerCapture(event.pointerId);
+  });
+  story.addEventListener("pointermove", (event) => {
+    if (held) move(held.dial, held.from + Math.round((event.clientX - held.x) / NOTCH));
+  });
+  for (const end of ["pointerup", "pointercancel"]) story.addEventListener(end, () => { held = null; });
+  story.addEventListener("keydown", (event) => {
+    const dial = event.target.closest("[data-dial]"), by = TURNS[event.key];
+    if (!dial || by === undefined) return;
+    event.preventDefault();
+    move(dial, place(dial) + by);
+  });
+}
 
 /** Show settings in the form. */
 export function showControls(settings) {
@@ -35,6 +76,9 @@ export function showControls(settings) {
   $("restart").disabled = settings.damping > 0;
   $("schedule").querySelector("[value=damped]").disabled = !(settings.damping > 0);
   put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
+  $("drawn").hidden = !settings.latent;
+  $("rest-key").hidden = !(settings.damping > 0);
+  for (const id of ["beside-key", "beside-line"]) $(id).hidden = !settings.beside;
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));
   $("average").setAttribute("aria-pressed", String(settings.view === "average"));
   put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");

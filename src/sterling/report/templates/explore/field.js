@@ -1,17 +1,23 @@
 // Draws the landscape: every state a dot, by distance from the teacher and loss, with the run walking over it.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, needsDrawing, palette } from "./canvas.js";
 import { brief } from "./chart.js";
+import { hovered } from "./hover.js";
 
 const LEFT = 54, BOTTOM = 46, TOP = 12, RIGHT = 14;
 
 /** Where in its column a state stands, from −0.4 to 0.4: by its number, spread evenly. */
-const aside = (state) => ((Math.imul(state + 1, 0x9e3779b1) >>> 0) / 4294967296 - 0.5) * 0.72;
+export const aside = (state) => ((Math.imul(state + 1, 0x9e3779b1) >>> 0) / 4294967296 - 0.5) * 0.72;
 
-/** `stays` holds the steps at each state, `trail` the last states, newest last. */
+/**
+ * `stays` holds the steps at each state, `trail` the last states, newest last. Where the weight that is pointed at is
+ * wrong, dots have the colour of wrong ones.
+ */
 export function drawField(canvas, data, land, stays, trail, steps) {
-  const { context, width, height } = cleared(canvas), colour = palette(), { n } = data;
-  const count = 2 ** n;
+  const { n, teacher } = data, count = 2 ** n, now = trail[trail.length - 1];
+  const label = `${brief(count)} states by distance from the teacher and loss; the run is at distance ${land.distances[now]}`;
+  if (!needsDrawing(canvas, land)) return label;
+  const { context, width, height } = cleared(canvas), colour = palette(), k = hovered();
   let least = Infinity, most = 0;
   for (let s = 0; s < count; s++) {
     const loss = land.loss(s);
@@ -41,10 +47,12 @@ export function drawField(canvas, data, land, stays, trail, steps) {
   context.textAlign = "center";
   context.fillText("loss on the data", 0, 0);
   context.restore();
-  context.fillStyle = colour.grey;
   context.globalAlpha = n > 9 ? 0.45 : 0.7;
   const dot = n > 9 ? 1.5 : 2.5;
-  for (let s = 0; s < count; s++) context.fillRect(across(s) - dot / 2, up(s) - dot / 2, dot, dot);
+  for (let s = 0; s < count; s++) {
+    context.fillStyle = k >= 0 && ((s >> k) & 1 ? 1 : -1) !== teacher[k] ? colour.vermillion : colour.grey;
+    context.fillRect(across(s) - dot / 2, up(s) - dot / 2, dot, dot);
+  }
   context.globalAlpha = 0.75;
   context.fillStyle = colour.blue;
   for (let s = 0; s < count; s++) {
@@ -71,7 +79,6 @@ export function drawField(canvas, data, land, stays, trail, steps) {
     context.stroke();
   }
   context.globalAlpha = 1;
-  const now = trail[trail.length - 1];
   context.fillStyle = colour.ink;
   context.strokeStyle = colour.surface;
   context.lineWidth = 2;
@@ -79,5 +86,5 @@ export function drawField(canvas, data, land, stays, trail, steps) {
   context.arc(across(now), up(now), 5.5, 0, 7);
   context.fill();
   context.stroke();
-  return `${brief(count)} states by distance from the teacher and loss; the run is at distance ${land.distances[now]}`;
+  return label;
 }

@@ -2,7 +2,8 @@
 // the last changes one by one.
 
 const BINS = 1024;
-const RECENT = 1 << 13;
+const RECENT = 1 << 8;  // changes, at most one a step
+const TURNS = 1 << 12;  // flips of single weights
 
 export class History {
   constructor(distance) {
@@ -18,6 +19,33 @@ export class History {
     this.values = new Uint16Array(RECENT);
     this.count = 1;
     this.values[0] = distance;
+    this.turnSteps = new Float64Array(TURNS);
+    this.turned = new Uint16Array(TURNS);
+    this.turns = 0;
+  }
+
+  copy() {
+    const other = Object.assign(Object.create(History.prototype), this);
+    for (const [name, value] of Object.entries(this)) if (typeof value !== "number") other[name] = value.slice();
+    return other;
+  }
+
+  /** Weight k flips at `step`. */
+  turn(step, k) {
+    const at = this.turns++ & (TURNS - 1);
+    this.turnSteps[at] = step;
+    this.turned[at] = k;
+  }
+
+  /** The flips of weight k since `first`, the last one first, and the step since when they are known. */
+  turnsOf(k, first) {
+    const steps = [], oldest = Math.max(0, this.turns - TURNS);
+    for (let i = this.turns - 1; i >= oldest; i--) {
+      const at = i & (TURNS - 1);
+      if (this.turnSteps[at] < first) return { steps, since: first };
+      if (this.turned[at] === k) steps.push(this.turnSteps[at]);
+    }
+    return { steps, since: oldest > 0 ? this.turnSteps[oldest & (TURNS - 1)] : first };
   }
 
   /** At `step` the number of wrong weights goes from `before` to `after`; `again` says that zero would be a return. */

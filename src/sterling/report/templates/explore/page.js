@@ -1,25 +1,31 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
-import { drawBars } from "./bars.js";
-import { drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { drawRecent, drawWhole, WINDOW } from "./chart.js";
-import { listenToControls, showControls } from "./controls.js";
-import { $, describe, put } from "./dom.js";
-import { drawField } from "./field.js";
+import { WINDOW } from "./chart.js";
+import { listenToControls, listenToDials, showControls } from "./controls.js";
+import { $, put } from "./dom.js";
+import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
+import { listenToHands, tellHands } from "./hands.js";
+import { hover, hovered, whenHovered } from "./hover.js";
+import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
+import { listenToMap, markOnMap } from "./map.js";
+import { GLOW, paint } from "./panels.js";
+import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
-import { fromAddress, pythonLine, readRestart, scheduleOf, shellLine, toAddress, USUAL } from "./settings.js";
-import { STORY, storySettings } from "./story.js";
-import { landscapeWords, lawWords, proofWords, provedWords, recurs, runWords, verdictWords } from "./words.js";
+import { Tape } from "./scrub.js";
+import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
+import { isToldOf, storySettings } from "./story.js";
+import { summing } from "./sums.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
+import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
-const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
@@ -30,12 +36,15 @@ let story = 1;
 let settings = storySettings(1);
 let data = null;
 let run = null;
+let tape = null;  // of the run and the one beside it
 let law = null;
 let land = null;  // landscape and proof of the data, once they are there
 let proof = null;
 let tasks = [];  // generators that prepare something
 let mode = "still";  // or "playing", "seeking", "preparing"
+let resumes = false;  // whether the run that is prepared will play
 let goal = null;  // of seeking: a step, or "return"
+let scrubs = false;  // whether the reader drags through the run
 let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
 let averages = [];  // [step, wrong weights of the average]
@@ -48,8 +57,10 @@ let last = 0;  // time of the last frame
 /** Draw the data; then stand at step `at`, or begin to play. */
 function prepare(at, plays = false) {
   tasks = [];
+  resumes = plays;
   mode = "preparing";
   law = land = proof = null;
+  awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -60,7 +71,7 @@ function prepare(at, plays = false) {
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
-    if (plays && mode === "still" && !calm.matches) play();
+    if (resumes && mode === "still") play();
     if (!law.absorbs && !damping && law.balance === "coming") {
       const found = yield* balancing(drawn, wanted.surrogate);
       law = { ...law, ...found, balance: found ? "found" : "none" };
@@ -74,27 +85,31 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
+    if (proof) showProof(drawn, land, proof);
     tellProof();
   })());
 }
 
 /** Start the run again on the same data. */
 function begin() {
-  run = new Run(data, {
-    surrogate: settings.surrogate,
-    schedule: scheduleOf(settings),
-    restart: readRestart(settings.restart),
-    damping: settings.damping,
-    init: settings.init,
-  });
+  const other = besideOf(settings);
+  run = begun(settings, run);
+  tape = new Tape(run, other && begun(other, tape?.other));
+  if (hovered() >= data.n) hover(-1);
   flashed = new Float64Array(data.n).fill(-Infinity);
   run.onFlip = (k) => {
-    flashed[k] = last;
+    if (typeof goal !== "number") flashed[k] = last;
   };
   averages = [[0, run.distance]];
   owed = 0;
   mode = "still";
   stale = true;
+}
+
+/** A run at its start; it takes over the gradients that `before` has computed. */
+function begun(wanted, before) {
+  const same = before?.data === data && before.surrogate === wanted.surrogate;
+  return new Run(data, { ...runOptions(wanted), gradients: same ? before.gradients : null });
 }
 
 function work(until) {
@@ -110,12 +125,18 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  if (mode === "playing" || mode === "seeking") move(passed, start + SLICE - (tasks.length ? WORK : 0));
+  const deadline = start + SLICE - (tasks.length ? WORK : 0), pause = () => performance.now() > deadline;
+  if (run && !tape.follow(pause)) {
+    stale = true;
+  } else if (mode === "playing" || mode === "seeking") {
+    move(passed, tape.other ? (start + deadline) / 2 : deadline);
+    tape.follow(pause);
+  }
   if (tasks.length) work(start + SLICE);
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
-  paint(now);
+  paint({ run, tape, settings, law, land, averages, flashed, now });
   if (now - written > WORDS || mode === "still") {
     tellRun();
     written = now;
@@ -132,7 +153,7 @@ function move(passed, deadline) {
       owed = run.advance(until, pause) ? owed - whole : 0;  // steps that were too many for one frame are dropped
     }
     if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
-    else if (run.absorbed && run.step > run.anchor + 60) halt("Nothing can flip any more.");
+    else if (isOver(run) && (!tape.other || isOver(tape.other))) halt("Nothing can flip any more.");
   } else if (goal === "return") {
     seekReturn(pause);
   } else {
@@ -142,6 +163,9 @@ function move(passed, deadline) {
   stale = true;
 }
 
+/** Whether nothing has happened for a while, and nothing will. */
+const isOver = (one) => one.absorbed && one.step > one.anchor + 60;
+
 /** Run on to the goal, and note the average as often as its line has points. */
 function seekStep(pause) {
   const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
@@ -150,7 +174,8 @@ function seekStep(pause) {
     noteAverage();
     if (pause()) return;
   }
-  halt();
+  if (scrubs) [mode, goal] = ["still", null];
+  else halt();
 }
 
 function seekReturn(pause) {
@@ -172,6 +197,39 @@ function seek(step) {
   mode = "seeking";
 }
 
+/** Go to a step of the run as far as it has come; `done` says that the reader has let go. */
+function scrub(step, done) {
+  if (!run) return;
+  run = tape.from(step);
+  scrubs = !done;
+  seek(step);
+}
+
+/** Take steps, forward or back. */
+function moveBy(by) {
+  if (!run) return;
+  if (by < 0) {
+    scrub(Math.max(0, run.step + by), true);
+    return;
+  }
+  run.advance(run.step + by);
+  noteAverage();
+  halt(" ");
+}
+
+/** Go to the next flip, or back to the one before. */
+function flipBy(by) {
+  if (!run || (by < 0 && run.step === 0)) return;
+  if (by < 0) {
+    scrub(run.history.since(run.step - 1)[0][0], true);
+    return;
+  }
+  const next = run.nextEvent;
+  if (next <= MOST_STEPS) run.advance(next);
+  noteAverage();
+  halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
+}
+
 /** Stop where we are. */
 function halt(words = "") {
   mode = "still";
@@ -186,7 +244,12 @@ function halt(words = "") {
 
 function play() {
   if (!run) return;
-  if (mode === "playing" || mode === "seeking") {
+  if (mode === "preparing") {
+    resumes = !resumes;
+    buttons();
+    return;
+  }
+  if (mode !== "still") {
     halt("Paused.");
     return;
   }
@@ -196,37 +259,12 @@ function play() {
 }
 
 function noteAverage() {
+  if (run.step <= averages[averages.length - 1][0]) return;
   const mean = run.average();
   let wrong = 0;
   for (let k = 0; k < run.n; k++) if ((mean[k] >= 0) !== (data.teacher[k] > 0)) wrong++;
   averages.push([run.step, wrong]);
   if (averages.length > 2 * SAMPLES_OF_AVERAGE) averages = averages.filter((_, i) => i % 2 === 0 || i === averages.length - 1);
-}
-
-// ---- Pictures
-
-function paint(now) {
-  put("clock", run.step.toLocaleString("en"));
-  put("is-last", `${run.distance} of ${data.n}`);
-  const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
-  const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
-  drawBits($("teacher-bits"), teacher, () => false, () => 0);
-  const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
-  const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
-  drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  const { high } = run.history, every = readRestart(settings.restart)?.every;
-  const top = Math.max(3, run.distance, ...high, run.history.start);
-  drawRecent($("recent"), run, recentTop(), every);
-  drawWhole($("whole"), run, top, every, averages);
-  drawBars($("bars"), run.step > 0 ? mean : null, teacher, showsLaw() ? law.shares : null);
-  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
-}
-
-const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
-
-/** What the upper chart must reach. */
-function recentTop() {
-  return Math.max(3, ...run.history.since(run.step - WINDOW).map(([, value]) => value));
 }
 
 // ---- Words
@@ -236,62 +274,40 @@ function say(words) {
 }
 
 function tellRun() {
-  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, proof && recurs(proof, land) && !settings.restart);
-  put("verdict", words);
-  $("verdict").className = `verdict ${look}`;
-  for (const [id, text] of Object.entries(table)) put(id, text);
-  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
+  tellHands(run, tape);
   if (mode === "playing") tellCode();
 }
 
-function tellLaw() {
-  $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
-  for (const [column, { note, table }] of [
-    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
-  ]) {
-    $(`${column}-note`).innerHTML = note;
-    for (const [id, text] of Object.entries(table)) put(id, text);
-  }
-}
+const tellLaw = () => writeLaw(law, proof, land, settings);
+const tellCode = () => writeCode(settings, run?.step || settings.steps);
 
-function tellCode() {
-  const steps = run?.step || settings.steps;
-  put("python", pythonLine(settings, steps));
-  put("shell", shellLine(settings, steps));
-}
-
-/** What the landscape and its proof say; the panel keeps its height. */
 function tellProof() {
-  $("land").hidden = settings.n > MOST_WEIGHTS;
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
-}
-
-function tellStory() {
-  [...$("story").querySelectorAll("a")].forEach((link, i) => {
-    if (i + 1 === story) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
-  });
-  $("telling").innerHTML = story
-    ? `<h3 class="out-of-sight">${story} of ${STORY.length}: ${STORY[story - 1].title}</h3>${STORY[story - 1].text}`
-    : "<h3 class=\"out-of-sight\">Your own run</h3><p><strong>Your own run.</strong> Set dimension, samples and noise as you like. The address holds all settings, so you can share it. Click a step above to go back to the story.</p>";
-  for (const link of $("telling").querySelectorAll("a")) turnBy(link);
-  $("back").disabled = story === 1;
-  $("next").disabled = story === STORY.length;
+  writeProof(law, proof, land, settings);
 }
 
 // ---- Controls
 
 function buttons() {
-  const going = mode === "playing" || mode === "seeking";
+  const going = mode === "playing" || mode === "seeking" || (mode === "preparing" && resumes);
   put("play-word", going ? "Pause" : "Play");
+}
+
+const place = () => story ?? OWN_PLACE;
+
+/** Show the settings, and say what holds of them. */
+function showSettings() {
+  $("plane-panel").hidden = settings.n !== 2;
+  showControls(settings);
+  tellStory(place(), settings, law);
 }
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
-  showControls(settings);
+  markOnMap(settings);
+  showSettings();
   buttons();
   tellCode();
   tellLaw();
@@ -306,6 +322,7 @@ function change(name, value) {
   settings = { ...settings, [name]: value };
   if (name === "damping" && !was) settings.schedule = "damped";  // other schedules hardly damp
   if (name === "damping" && !value) settings.schedule = USUAL.schedule;
+  if (name === "init") settings.latent = null;
   if (name === "speed" || name === "view") {
     showControls(settings);
     stale = true;
@@ -314,71 +331,87 @@ function change(name, value) {
   }
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
-  showControls(settings);
-  if (["schedule", "restart", "init"].includes(name) && data && mode !== "preparing") {
+  const plays = mode === "playing" || (mode === "preparing" && resumes);
+  if (["schedule", "restart", "init", "latent", "beside"].includes(name) && data && mode !== "preparing") {
     begin();  // on the same data
+    if (plays) play();
     refresh();
   } else {
-    prepare(0);
+    prepare(0, plays);
+    showSettings();
   }
+}
+
+/** Begin a new run from latents of the reader's own; it stands still until it is let go. */
+function startFrom(latent) {
+  settings = { ...settings, latent };
+  begin();
+}
+
+function letGo() {
+  keepAddress(null);
+  refresh();
+  play();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
-/** Show what an address says; it plays where it was turned to, and stands still where it was kept. */
-function enter(fragment, plays = false) {
+/** Show what an address says. A run plays, but a kept state stands still. */
+function enter(fragment) {
   const found = fromAddress(fragment, storySettings);
   story = found.story;
   if (!story && fragment.replace(/^#/, "") === "") story = 1;
   settings = story && !found.story ? storySettings(story) : found.settings;
-  tellStory();
-  showControls(settings);
-  prepare(found.at, plays);
+  prepare(found.at, found.at === null && !calm.matches);
+  showSettings();
 }
 
-function turnTo(step) {
-  history.pushState(null, "", `#story=${step}`);
-  enter(location.hash, true);
+/** The address of a step; that of the reader's own run keeps the settings that the reader has changed. */
+function addressOf(to) {
+  if (to < OWN_PLACE) return `#story=${to}`;
+  return toAddress(null, story && isToldOf(story, settings) ? storySettings(null) : settings, storySettings, null);
 }
 
-/** A link to a step of the story turns to it, and scrolls to the section that it names. */
-function turnBy(link) {
-  link.addEventListener("click", (event) => {
-    event.preventDefault();
-    const step = Number(new URLSearchParams(link.hash.slice(1)).get("story"));
-    if (step !== story || !link.dataset.to) turnTo(step);
-    if (link.dataset.to) $(link.dataset.to).scrollIntoView();
-  });
+function turnTo(to) {
+  history.pushState(null, "", addressOf(to));
+  enter(location.hash);
+  scrollTo(to);
 }
 
 function listen() {
   put("window-name", `the last ${WINDOW} steps`);
-  STORY.forEach(({ title }, i) => {
-    const item = document.createElement("li");
-    item.innerHTML = `<a href="#story=${i + 1}"><span>${i + 1}</span> ${title}</a>`;
-    $("story").append(item);
+  addEventListener("hashchange", () => {
+    enter(location.hash);
+    scrollTo(place());
   });
-  addEventListener("hashchange", () => enter(location.hash));
-  $("back").addEventListener("click", () => turnTo(Math.max(1, (story ?? 1) - 1)));
-  $("next").addEventListener("click", () => turnTo(Math.min(STORY.length, (story ?? 0) + 1)));
-  for (const link of document.querySelectorAll("main a[href^='#story='], header a[href^='#story=']")) turnBy(link);
+  $("back").addEventListener("click", () => turnTo(place() - 1));
+  $("next").addEventListener("click", () => turnTo(place() + 1));
+  listenToLinks((to, further) => {
+    if (to !== place() || !further) turnTo(to);
+    if (further) scrollTo(further);
+  });
+  watchStory((to) => {
+    if (to === place()) return;
+    history.replaceState(null, "", addressOf(to));
+    enter(location.hash);
+  });
+  listenToDials($("telling"), (name, value, dial) => {
+    const there = Number(dial.closest(".step").id.slice("step-".length));
+    if (there !== place()) turnTo(there);
+    change(name, value);
+  });
+  listenToProof(() => { stale = true; });
+  listenToMap((point) => {
+    history.pushState(null, "", toAddress(null, { ...USUAL, ...point }, storySettings, null));
+    enter(location.hash);
+    scrollTo(scrolls() ? OWN_PLACE : "stage");
+  });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
-  $("one").addEventListener("click", () => {
-    if (!run) return;
-    run.advance(run.step + 1);
-    noteAverage();
-    halt(" ");
-  });
-  $("flip").addEventListener("click", () => {
-    if (!run) return;
-    const next = run.nextEvent;
-    if (next <= MOST_STEPS) run.advance(next);
-    noteAverage();
-    halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
-  });
+  $("one").addEventListener("click", () => moveBy(1));
+  $("flip").addEventListener("click", () => flipBy(1));
   $("return").addEventListener("click", () => {
     if (!run) return;
     goal = "return";
@@ -392,26 +425,26 @@ function listen() {
     refresh();
     say("Back at the start.");
   });
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => {
-      navigator.clipboard.writeText($(button.dataset.copy).textContent).then(() => {
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      }, () => say("The browser does not let this page copy."));
-    });
-  }
+  listenToCopies(() => say("The browser does not let this page copy."));
+  listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
+  listenToHands(() => run && mode !== "preparing" && { run, tape, goal }, { start: startFrom, drop: letGo, scrub });
+  $("drawn").addEventListener("click", () => change("latent", null));
+  whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
 }
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, fromAddress, pythonLine, shellLine, storySettings,
+  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, data, settings, averages, mode, tasks: tasks.length };
+    return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },
 };
 
+history.scrollRestoration = "manual";
+buildStory();
 listen();
-enter(location.hash, location.hash === "");
+enter(location.hash || document.querySelector(".explorable").dataset.start);
+scrollTo(place(), false);
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

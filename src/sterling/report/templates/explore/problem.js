@@ -7,7 +7,7 @@ import { randomWords } from "./random.js";
 const TEACHER = 0, NOISE = 2, INPUTS = 3, LATENT = 4;
 const BLOCK = 4096;  // samples that share one stream of random bits
 const NOISE_CODES = 64;  // codes to one standard deviation of the label noise, at least
-const INPUT_BITS = 12;  // inputs lie on the grid 2^-12
+export const INPUT_BITS = 12;  // inputs lie on the grid 2^-12
 
 /** Where μ′ is 1: low ≤ a ≤ high for pre-activations a in units of 2^-12, exactly. */
 const WINDOWS = {

@@ -15,22 +15,26 @@ import { Relaxation } from "./relax.js";
 const UNSURE = 1e-12;  // a flip time this close to a step boundary is decided by the definition itself
 const FARTHEST = 1e12;  // steps
 const TRAIL = 24;  // states whose order is remembered
+/** Arrays that change while a run goes on. */
+const KEPT = ["force", "latent", "signs", "since", "wrongSteps", "sinceMass", "balance", "epochBalance", "flips", "stays", "trail"];
 
 export class Run {
   /**
    * data: from `draw`; options: {surrogate, schedule, restart: null or {every, scale}, damping, init: a seed or
-   * latents, log: whether to keep every flip in `flips` as step, weight, sign}.
+   * latents, log: whether to keep every flip in `flips` as step, weight, sign, gradients: those of an earlier run that
+   * is not used any more}.
    */
-  constructor(data, { surrogate, schedule, restart = null, damping = 0, init = 0, log = false }) {
+  constructor(data, { surrogate, schedule, restart = null, damping = 0, init = 0, log = false, gradients = null }) {
     const n = data.n;
     this.data = data;
     this.n = n;
+    this.surrogate = surrogate;
     this.restart = restart;
     this.masses = new Masses(schedule, data.m);
     this.relaxation = damping > 0 ? new Relaxation(this.masses, damping * signal(n, data.m, surrogate)) : null;
     this.travels = this.relaxation ?? this.masses;  // in which latents move on straight lines
     this.force = new Float64Array(n);
-    this.gradients = new Gradients(data, surrogate);
+    this.gradients = gradients ?? new Gradients(data, surrogate);
     this.latent = typeof init === "number" ? initialLatent(n, init) : Float64Array.from(init);
     this.signs = Int8Array.from(this.latent, (u) => (u >= 0 ? 1 : -1));
     this.key = this.gradients.keyOf(this.signs);
@@ -60,6 +64,21 @@ export class Run {
     this.stays = n <= MOST_WEIGHTS ? new Float64Array(2 ** n) : null;  // steps at each state, by its number
     this.trail = [];  // the last states
     this.look();
+  }
+
+  /** The same run at the same step, to go on with. It shares the gradients, so the other may not go on before `resume`. */
+  copy() {
+    const other = Object.assign(Object.create(Run.prototype), this);
+    for (const name of KEPT) other[name] = this[name]?.slice() ?? null;
+    other.key = { words: this.key.words.slice(), hash: this.key.hash };
+    other.history = this.history.copy();
+    return other;
+  }
+
+  /** Go on with a run after another one has used its gradients. */
+  resume() {
+    this.at = this.gradients.at(this.signs, this.key);
+    return this;
   }
 
   /** Look up the gradient at the anchor, and when the next flip comes. */
@@ -209,6 +228,7 @@ export class Run {
     this.sinceMass[k] = total;
     signs[k] = -sign;
     this.gradients.flip(this.key, k);
+    this.history.turn(step, k);
     if (this.flips !== null) this.flips.push(step, k, -sign);
     if (this.onFlip !== null) this.onFlip(k);
   }
@@ -262,6 +282,13 @@ export class Run {
   }
 
   // ---- At step T
+
+  /** Where each latent goes while no bit flips, or null for a run without damping, whose latents never rest. */
+  restingPoints() {
+    if (this.relaxation === null) return null;
+    const { at, signs, relaxation: { hold } } = this, G = this.gradients.values;
+    return Float64Array.from(signs, (sign, k) => sign - G[at + k] / hold);
+  }
 
   /** Latents u_T. This and what follows include the interval since the anchor. */
   latents() {

@@ -11,12 +11,23 @@ export const SPEEDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2
 
 export const USUAL = Object.freeze({
   n: 12, samples: 1600, m: 1, noise: 0.5, surrogate: "relu", schedule: "power:0.5,0.5", restart: "", damping: 0, seed: 5, init: 5,
-  steps: 1e6, speed: 50, view: "last",
+  latent: null, beside: "", steps: 1e6, speed: 50, view: "last",
 });
+
+/** What a second run on the same data from the same start may be: its words, and where it differs from the first. */
+const BESIDE = {
+  plain: ["plain", { damping: 0, restart: "" }],
+  damped: ["damped", { damping: 0.5, schedule: "damped", restart: "" }],
+  restart: ["with restarts", { damping: 0, restart: "300,0.05" }],
+  identity: ["identity", { surrogate: "identity" }],
+  relu: ["ReLU", { surrogate: "relu" }],
+};
 
 const MOST_CODES = 1 << 23;  // input entries of a data set
 const MOST_STEPS = 1e9;
 const MEMORY = 30;  // steps over which a damped run averages the gradient, if its schedule is "damped"
+
+const FARTHEST = 1e6;  // latents
 
 const isSize = (x) => x >= 1e-6 && x <= 100;
 
@@ -53,11 +64,30 @@ function fitting(settings) {
     fitted.restart = "";
     if (!stays(fitted)) fitted.schedule = "damped";
   }
+  if (fitted.latent?.length !== fitted.n) fitted.latent = null;
   if (fitted.n * fitted.samples * fitted.m > MOST_CODES) {
     fitted.samples = Math.max(1, Math.floor(MOST_CODES / fitted.n / fitted.m));
   }
+  if (!besideOf(fitted)) fitted.beside = "";
   return fitted;
 }
+
+/** The settings of the second run, with its words; null where there is none, or where it is the first one again. */
+export function besideOf(settings) {
+  if (!settings.beside) return null;
+  const [words, changes] = BESIDE[settings.beside], other = fitting({ ...settings, ...changes, beside: "" });
+  const differs = ["damping", "schedule", "restart", "surrogate"].some((name) => other[name] !== settings[name]);
+  return differs ? { ...other, words } : null;
+}
+
+/** Options of `Run`. */
+export const runOptions = ({ latent, init, damping, ...settings }) => ({
+  surrogate: settings.surrogate,
+  schedule: scheduleOf({ ...settings, damping }),
+  restart: readRestart(settings.restart),
+  damping,
+  init: latent ?? init,
+});
 
 /** The text of a schedule: built from its numbers, so nothing else can enter the shell's line. */
 const scheduleText = ({ kind, rate, exponent, rates }) => `${kind}:${rates ?? (kind === "power" ? [rate, exponent] : [rate])}`;
@@ -66,6 +96,12 @@ const scheduleText = ({ kind, rate, exponent, rates }) => `${kind}:${rates ?? (k
 export function readRestart(text) {
   const [every, scale, ...more] = text.split(",").map(Number);
   return more.length === 0 && Number.isInteger(every) && every >= 1 && every <= MOST_STEPS && isSize(scale) ? { every, scale } : null;
+}
+
+/** Latents from their text; null if a part of it is not a number. */
+function readLatent(text) {
+  const latent = text.split(",").map((part) => (part.trim() ? Number(part) : NaN));
+  return latent.every((u) => Math.abs(u) <= FARTHEST) ? latent : null;
 }
 
 /** What `read` finds in a text, as text again; null where it finds nothing. */
@@ -89,6 +125,8 @@ const READ = {
   damping: (text) => (/^\d(\.\d{1,3})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
   seed: whole(0, 999999999),
   init: whole(0, 999999999),
+  latent: readLatent,
+  beside: (text) => (text === "" || Object.hasOwn(BESIDE, text) ? text : null),
   steps: whole(1, MOST_STEPS),
   speed: whole(1, 1e7),
   view: (text) => (["last", "average"].includes(text) ? text : null),
@@ -96,7 +134,7 @@ const READ = {
 
 /** The contents of an address: {story, settings, at}; `base(story)` gives what it leaves out. */
 export function fromAddress(fragment, base) {
-  const given = new URLSearchParams(fragment.replace(/^#/, "")), story = whole(1, 5)(given.get("story") ?? "");
+  const given = new URLSearchParams(fragment.replace(/^#/, "")), story = whole(1, 8)(given.get("story") ?? "");
   const settings = { ...base(story) };
   for (const [name, read] of Object.entries(READ)) {
     const value = given.has(name) ? read(given.get(name)) : null;
@@ -116,13 +154,23 @@ export function toAddress(story, settings, base, at) {
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "_");
 
-/** The lines that make the same run of `steps` steps. */
+/** The lines that make the same run of `steps` steps, and the second one. Numbers read back to the same floats. */
 export function pythonLine(settings, steps) {
-  const { n, samples, m, noise, surrogate, seed, init, damping } = settings;
+  const { n, samples, m, noise, seed } = settings, other = besideOf(settings);
   const parts = [`n=${n}`, `samples=${samples}`];
   if (m !== 1) parts.push(`m=${m}`);
   if (noise > 0) parts.push(`noise=${noise}`);
-  const schedule = scheduleOf(settings), restart = readRestart(settings.restart);
+  const lines = [
+    "import sterling as st",
+    `instance = st.Problem(${parts.join(", ")}).draw(seed=${seed})`,
+    `orbit = ${trainCall(settings, steps)}`,
+  ];
+  if (other) lines.push(`beside = ${trainCall(other, steps)}`);
+  return lines.join("\n");
+}
+
+function trainCall({ surrogate, init, latent, damping, ...settings }, steps) {
+  const schedule = scheduleOf({ surrogate, damping, ...settings }), restart = readRestart(settings.restart);
   const step = {
     constant: () => `st.Constant(${schedule.rate})`,
     power: () => `st.Power(${schedule.rate}, ${schedule.exponent})`,
@@ -131,16 +179,16 @@ export function pythonLine(settings, steps) {
   const options = [`steps=${grouped(steps)}`];
   if (settings.schedule !== "damped") options.push(`schedule=${step}`);
   if (surrogate !== "relu") options.push(`surrogate="${surrogate}"`);
-  options.push(`init=${init}`);
+  options.push(`init=${latent ? `[${latent.join(", ")}]` : init}`);
   if (damping > 0) options.push(`optimizer=st.SGD(damping=${damping})`);
   if (restart) options.push(`restart=st.Restart(${restart.every}, ${restart.scale})`);
-  return "import sterling as st\n"
-    + `instance = st.Problem(${parts.join(", ")}).draw(seed=${seed})\n`
-    + `orbit = st.train(instance, ${options.join(", ")})`;
+  return `st.train(instance, ${options.join(", ")})`;
 }
 
+/** The command that makes the same run; null from latents of one's own, for which the shell has no option. */
 export function shellLine(settings, steps) {
   const { n, samples, m, noise, surrogate, schedule, restart, seed, init, damping } = settings;
+  if (settings.latent) return null;
   const words = ["sterling train", `--n ${n}`, `--samples ${samples}`];
   if (m !== 1) words.push(`--m ${m}`);
   if (noise > 0) words.push(`--noise ${noise}`);

@@ -1,52 +1,85 @@
-// The story in five steps: settings and a few sentences each.
+// The story: for each step its settings, a sentence that holds at any settings, and a text that holds at its own.
 
 import { USUAL } from "./settings.js";
 
+const MANY = { n: 128, samples: 512, noise: 0, seed: 1, init: 1 };
+
+/** {n} and the like stand for numbers that the reader drags. */
 export const STORY = [
   {
-    title: "It finds the teacher",
-    set: { noise: 0, steps: 200, speed: 10 },
-    text: `<p>A net with twelve bits <i>w</i> outputs 1 where <i>w·x</i> > 0, and 0 elsewhere. A teacher with known bits labelled
-1,600 random inputs <i>x</i>. The student starts with seven wrong bits, crossed out below. Gradient descent moves the latent
-weights. When one crosses zero, its bit flips.</p><p>These labels have no noise, so there is no recurrence yet. After about forty steps every bit is
-right and the gradient is zero: nothing can move any more. This is <em>proved</em>, not guessed from a long run. (The averages
-still include the first steps.) Noisy labels come <a href="#story=2">next</a>.</p>`,
+    title: "Two weights in a plane",
+    set: { n: 2, samples: 200, noise: 0, steps: 200, speed: 2 },
+    setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
+    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong>: the dark
+dot shows two of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through
+estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot. Where it crosses an axis, a bit flips.</p>`,
+  },
+  {
+    title: "Twelve weights find the teacher",
+    set: { noise: 0, steps: 200, speed: 5 },
+    setup: "Now the net has {n} bits, with {samples} samples and label noise σ = {noise}.",
+    text: `<p>Seven bits start wrong. The data pull each wrong bit home: its latent weight moves to zero and over it, and the bit flips.</p>
+<p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p><p>Drag a bead over zero, or click a bit, and watch it come home.</p>`,
   },
   {
     title: "It leaves and returns",
     set: { steps: 20000, speed: 20 },
-    text: `<p>The inputs are the same, but each label now has a normal error (σ = 0.5), drawn once. This noise leaves a small, constant
-gradient at the teacher. It pushes some latent weights over zero, and the data pull them back. Each triangle marks a return.
-Every step uses all samples, so the cause is not minibatch noise.</p><p>To leave and return without end is <strong>recurrence</strong>. A run shows it only up to its last step. A
-<strong>certificate</strong> <em>proves</em> for these data that it never ends. <a href="#story=2" data-to="land">It is shown
-below</a>, and fills the column <em>proved</em> of the table.</p>`,
+    setup: "Each label now has a normal error with σ = {noise}, drawn once with the data.",
+    text: `<p>The errors nearly cancel among the samples, but not quite: a small, constant gradient remains at the teacher. It pushes some latent weights out, until one
+crosses zero. Now that bit is wrong, the data pull it back, and the run is at the teacher again. Each triangle marks a return.</p><p>To leave and return without end is
+<strong>recurrence</strong>. Every step uses all samples, so the cause is not minibatch noise. Whether the <em>last</em> bits are right is a matter of luck.</p>`,
   },
   {
     title: "The average knows",
     set: { steps: 20000, speed: 1000, view: "average" },
-    text: `<p>When should training stop? At any step, it is a matter of luck whether the last bits are right. Watch the bars instead:
-they are the time averages of the bits. The ticks show where a law expects them to end. The dashed line counts the averages with
-a wrong sign. It goes to zero and stays there.</p><p><strong>Why the average is right</strong>: the push of the noise acts at every step, but it nearly cancels
-among 1,600 samples. The pull of the data acts only while a bit is wrong, and does not cancel. So each bit is right most of
-the time. Switch between <em>last</em> and <em>average</em> above the bits.</p>`,
+    setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
+    text: `<p>The <em>push</em> of the label errors acts at every step, but it is weak. The <em>pull</em> of the data acts only while the bit is wrong, and it is strong.</p>
+<p>A latent weight stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
+one half, its time average has the right sign.</strong> So average the signs: all twelve point to the teacher, and the dashed line goes to zero.</p>`,
+  },
+  {
+    title: "A proof for these data",
+    set: { steps: 20000, speed: 50 },
+    setup: "A run with {n} weights and label noise σ = {noise} shows only what happened so far.",
+    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight is pulled home only as far as it was pushed out. So for each bit
+the pushes minus the pulls, averaged over a long run, cannot be negative.</p><p>A <strong>certificate</strong> is one factor for each bit. Multiply, and add up: each state
+gets one number. It is negative in every state but the teacher, yet its average cannot be. Only time at the teacher can make up for the rest: the run must come back, again and again. <a
+href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
+  },
+  {
+    title: "A threshold ends it",
+    set: { damping: 0.5, schedule: "damped", beside: "plain", steps: 20000, speed: 2 },
+    setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
+    text: `<p>This holds a bit against any push weaker than θ times the pull on a wrong bit. So θ is a <strong>threshold</strong>. Each bead moves to its short line and stops there. The push of the
+label errors is too weak to bring that line over zero, so no right bit leaves. The pull on a wrong bit is strong enough, so it comes home.</p><p>After fifteen steps the run
+rests at the teacher. Hollow beads are the same run without damping: they go on crossing. Drag θ down to 0.1, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
-    set: { n: 128, samples: 512, noise: 0, seed: 1, init: 1, steps: 6000, speed: 500 },
-    text: `<p>Now there are 128 bits, only four samples for each, and no noise. The teacher <em>is</em> a resting point, yet the run
-does not reach it: about a dozen bits are wrong at any time. With few samples, each wrong bit disturbs the gradients of all
-others and pushes some of them wrong. Even the average has a few wrong signs.</p><p>This is <strong>chatter</strong>. Without noise it ends only by chance, after a time that grows exponentially
-with the number of bits (an approximation that runs support).</p>`,
+    set: { ...MANY, steps: 6000, speed: 500 },
+    setup: "Now there are {n} bits and {samples} samples, with label noise σ = {noise}.",
+    text: `<p>Without noise the teacher <em>is</em> a resting point, yet the run does not reach it: about a dozen bits are wrong at any time. With few samples each wrong bit disturbs the
+gradients of all others and pushes some of them wrong. Even the average has a few wrong signs.</p><p>This is <strong>chatter</strong>. It ends only by chance, after a time that
+grows exponentially with the number of bits (an approximation that runs support).</p>`,
   },
   {
     title: "Restart cures it",
-    set: { n: 128, samples: 512, noise: 0, seed: 1, init: 1, restart: "300,0.05", steps: 6000, speed: 200 },
-    text: `<p>The data and the start are the same. But after every 300 steps, at the dotted lines, each latent weight is set to a
-multiple of the average of its bit since the last restart, and the step sizes start again. In the average most of the chatter
-cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em> as in the first step. This is
-<strong>ergodic restart</strong>. Runs without label noise show that it works; no theorem does.</p>`,
+    set: { ...MANY, restart: "300,0.05", steps: 6000, speed: 200 },
+    setup: "Again {n} bits and {samples} samples, with label noise σ = {noise}.",
+    text: `<p>After every 300 steps, at the dotted lines, each latent weight is set to a multiple of the average of its bit since the last restart, and the step sizes start again. In the
+average most of the chatter cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em>. Runs without label noise show that <strong>ergodic restart</strong> works; no
+theorem does.</p>`,
   },
 ];
 
 /** The settings of a step of the story, or the usual ones. */
 export const storySettings = (step) => ({ ...USUAL, ...(step ? STORY[step - 1].set : {}) });
+
+const FREE = ["steps", "speed", "view", "beside"];  // they do not change what the text says
+
+/** Whether a step has the settings of which its text speaks. */
+export const isToldOf = (step, settings) => {
+  const own = storySettings(step);
+  const free = (name) => FREE.includes(name) && !(name === "beside" && own.beside);
+  return Object.keys(own).every((name) => free(name) || own[name] === settings[name]);
+};

@@ -1,15 +1,16 @@
 // The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof.
 
 import { MOST_BALANCED } from "./balance.js";
-import { UNDECIDED } from "./bars.js";
 import { brief, WINDOW } from "./chart.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { chatterShare } from "./laws.js";
+import { UNDECIDED } from "./rails.js";
+import { readRestart, readSchedule, USUAL } from "./settings.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
-const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
-const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
+export const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
+export const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
@@ -17,6 +18,32 @@ const VERDICTS = {
   TRAPPED: ["trapped", "TRAPPED, proved: it stays at another state"],
   RECURRENT: ["recurrent", "RECURRENT, seen: it left the teacher and came back"],
 };
+
+const SURROGATES = { identity: "the identity", clipped_relu: "the clipped ReLU", hard_tanh: "the hard tanh" };
+const SIZES = {
+  constant: ({ rate }) => `${rate}, constant`,
+  power: ({ rate, exponent }) => `${rate}/(t+1)^${exponent}`,
+  table: ({ rates }) => `${rates.join(", ")}, and then the last`,
+};
+
+/** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
+export function ownWords(settings, law, back) {
+  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
+  const said = [`There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
+  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
+  if (m > 1) said.push(`The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`);
+  if (surrogate !== USUAL.surrogate) said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
+  if (schedule !== "damped" && schedule !== USUAL.schedule) {
+    const sizes = readSchedule(schedule);
+    said.push(`The step sizes are ${SIZES[sizes.kind](sizes)}.`);
+  }
+  if (damping > 0) said.push(`Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`);
+  if (restart) said.push(`Every ${restart.every} steps the run restarts from its average.`);
+  if (latent) said.push("The run starts from latent weights that you have set.");
+  const stays = law && `<p><strong>${law.absorbs ? "A run that is at the teacher stays there." : "A run that is at the teacher leaves it again."}</strong> The gradient at the teacher proves it for these data.</p>`;
+  const home = back ? `<p><a href="#story=${back}">Back to the settings of this step</a></p>` : "";
+  return `<p>${said.join(" ")}</p>${stays || ""}${home}`;
+}
 
 /** The verdict on a run as [class, words]; `comesBack` says that endless returns are proved. */
 export function verdictWords(run, comesBack) {
@@ -50,9 +77,9 @@ export function runWords(run, view) {
     pictures: {
       "student-bits": `${shown[0]}: ${shown[1]} of ${n} bits are wrong`,
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
-        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
+        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher. Left and right go through it.`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
-      bars: `The time average of ${n} weights: ${wrong} with the wrong sign, ${undecided} undecided`,
+      rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
   };
 }
@@ -128,7 +155,7 @@ const placed = (column, words) => Object.fromEntries(Object.entries(words).map((
 export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
 
 /** Whether a run can get stuck at a state other than the teacher. */
-const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
+export const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
 /** What a sweep through all states found, as HTML; "" before it ends. */
 export function landscapeWords(land, law) {
@@ -150,7 +177,7 @@ export function proofWords(proof, land, { restart, damping }) {
     return `${title("")}<p>These data have no certificate: a run that begins in a trap stays there. More samples help.</p>`;
   }
   const { absorbs, occupancy } = proof;
-  const share = `<strong>${atLeast(occupancy)}</strong> of the time`, all = brief(land.distances.length);
+  const share = `<strong>${atLeast(occupancy)}</strong> of the time`;
   let claim;
   if (absorbs) {
     claim = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
@@ -163,10 +190,6 @@ export function proofWords(proof, land, { restart, damping }) {
   const decodes = proof.wrong.every((share) => share < 0.5)
     ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> becomes that of the teacher."
     : "It is not proved that the sign of the average gets every bit of these data right.";
-  const how = occupancy > 0
-    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">A certificate is one number for each bit, here λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a latent weight is pulled home no more than it was pushed out: one inequality for each bit. Their sum, weighted by λ, proves ${
-      absorbs ? "that no time is left for any other state" : `${share} at the teacher`}. This page has just checked it in all ${all} states. Each step counts by its step size.</p></details>`
-    : "";
   if (restart) claim = `Without the restarts: ${claim}`;
-  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${claim}</p><p>${decodes}</p>${how}`;
+  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${claim}</p><p>${decodes}</p>`;
 }

@@ -1,0 +1,53 @@
+"""`sterling predict`: the classes of the rows of a CSV file, by a model that `sterling score` wrote."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sterling.base.files import printable
+from sterling.cli import options
+from sterling.cli.options import FILE, check_targets, output
+from sterling.cli.render import note, write_table
+from sterling.cli.score import need_learn
+from sterling.errors import SterlingWarning
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="File that sterling score wrote.", show_default=False)
+    ],
+    data: Annotated[Path, typer.Argument(metavar="NEW.csv", help="Data file.", show_default=False)],
+    out: Annotated[
+        Path | None, output("-o", "--out", help="Write the predictions in this file: .csv.", **FILE)
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Predict the class of each row of a CSV file.
+
+    Columns are found by their names; others are ignored. The result has a line for each row: the class, and
+    its probability. Reading a model runs no code.
+    """
+    need_learn("predict")
+    check_targets(data, (out, "--out", ".csv"))
+    import polars as pl
+
+    from sterling.cli.samples import about, read
+    from sterling.cli.table_model import load
+
+    found = load(model)
+    with about(data):
+        inputs, notes = found.inputs(read(data))
+    for text in notes:
+        warnings.warn(text, SterlingWarning, stacklevel=1)
+    probability = found.classifier.predict_proba(inputs).max(axis=1)
+    classes = found.classifier.predict(inputs).tolist()
+    table = pl.DataFrame({"prediction": classes, "probability": probability})
+    if out is None:
+        sys.stdout.write(table.write_csv())
+    else:
+        write_table(out, table)
+        if not quiet:
+            note(f"{len(table):,} predictions written: {printable(out)}")

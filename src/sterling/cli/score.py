@@ -1,0 +1,205 @@
+"""`sterling score`: a classifier of 1-bit or ternary weights for a CSV file, beside simple rivals."""
+
+import shlex
+import sys
+import warnings
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sterling.base.extras import how_to_install
+from sterling.base.files import printable, write_atomically
+from sterling.base.text import counted, percent
+from sterling.cli import options
+from sterling.cli.options import FILE, PAGES, SEED, check_targets, output
+from sterling.cli.render import console, note, print_json
+from sterling.errors import InputError, SterlingWarning
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sterling.cli.rivals import Score
+    from sterling.cli.table_model import TableModel
+
+TITLES = "", "accuracy", "AUC"
+
+
+def score(
+    data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Data file.", show_default=False)],
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the classes: its name or number. \\[label, y, or the last]", metavar="COLUMN"
+        ),
+    ] = None,
+    levels: Annotated[
+        int, typer.Option(help="Values of a weight: 2 are −1 and +1, 3 add 0.", min=2, max=3, metavar="COUNT")
+    ] = 2,
+    test: Annotated[
+        float, typer.Option(help="Share of the samples that is held out.", metavar="SHARE")
+    ] = 0.25,
+    seed: Annotated[int, typer.Option(help="Random seed of the split and of the training.", **SEED)] = 0,
+    out: Annotated[
+        Path | None, output("-o", "--out", help="Write the model in this file: .json.", **FILE)
+    ] = None,
+    card: Annotated[Path | None, output(help="Write a page about the model: .html.", **FILE)] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a classifier with 1-bit or ternary weights on a CSV file, and score it on held-out samples.
+
+    Classes are texts or whole numbers. A text column becomes an input 0 or 1 for each of its texts. The model
+    that is written is the one that was scored, so it has not seen the held-out samples; `sterling predict`
+    uses it.
+    """
+    need_learn("score")
+    check_targets(data, (out, "--out", ".json"), (card, "--card", *PAGES))
+    import numpy as np
+
+    from sterling.base.checks import real
+    from sterling.cli.rivals import compare
+    from sterling.cli.samples import about, about_sizes, columns_of, encode, labels_of, read
+    from sterling.cli.table_model import TableModel, filled
+    from sterling.learn import StraightThroughClassifier
+
+    real(test, "--test", above=0, below=1)
+    with about(data):
+        frame = read(data)
+        name, labels = labels_of(frame, target)
+        frame, known = frame.filter(labels.is_not_null()), labels.drop_nulls()
+        columns, notes = columns_of(frame, name)
+        values, gaps = encode(frame, columns)
+        kept, held = _split(known, test, seed)
+        count = np.maximum(np.isfinite(values[kept]).sum(axis=0), 1)
+        means = np.nansum(values[kept], axis=0) / count
+        inputs, classes = filled(values, columns, means), np.array(known.to_list())
+    if labels.null_count():
+        notes.append(f"{counted(labels.null_count(), 'row')} without a label are left out")
+    notes += gaps + about_sizes(known, inputs.width, len(kept))
+    for text in notes:
+        warnings.warn(text, SterlingWarning, stacklevel=1)
+    if not quiet:
+        note(f"training on {counted(len(kept), 'sample')} with {counted(inputs.width, 'input')} …")
+    classifier = StraightThroughClassifier(levels, random_state=seed).fit(inputs[kept], classes[kept])
+    model = TableModel(classifier, name, columns, means)
+    scores = compare(classifier, (inputs[kept], classes[kept]), (inputs[held], classes[held]))
+    first, second = _answer(scores)
+    facts = (
+        f"{printable(data.name)} · classes in {name!r} · {counted(inputs.width, 'input')} · "
+        f"{len(kept):,} samples to train, {len(held):,} held out"
+    )
+    try:
+        if json:
+            print_json(
+                {
+                    "target": name,
+                    "classes": classifier.classes_.tolist(),
+                    "inputs": inputs.columns,
+                    "training": len(kept),
+                    "held_out": len(held),
+                    "scores": [one.to_dict() for one in scores],
+                    "notes": notes,
+                }
+            )
+        else:
+            typer.echo(f"{first}\n{facts}")
+            console().print(_table(scores))
+            typer.echo(f"{second} In brackets are 95 % intervals.")
+    finally:  # a full stdout must not cost the files
+        if out is not None:
+            model.save(out)
+        if card is not None:
+            command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["score"] else ""
+            write_atomically(card, _page(model, scores, (first, second, facts), notes, command).encode())
+    for what, path in ("model", out), ("page", card):
+        if path is not None and not quiet:
+            note(f"{what} written: {printable(path)}")
+
+
+def need_learn(verb: str) -> None:
+    """Refuse a verb where scikit-learn is missing."""
+    if find_spec("sklearn") is None:
+        raise InputError(
+            f"sterling {verb} needs scikit-learn, which is not installed: {how_to_install('learn')}"
+        )
+
+
+def _split(labels: "pl.Series", test: float, seed: int) -> Any:
+    """Return the rows to train and those held out, with every class in both."""
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    classes = labels.n_unique()
+    with suppress(ValueError):  # too few samples of a class
+        kept, held = train_test_split(
+            np.arange(len(labels)), test_size=test, stratify=labels.to_list(), random_state=seed
+        )
+        if labels[kept].n_unique() == classes == labels[held].n_unique():
+            return kept, held
+    rarest, fewest = labels.value_counts(sort=True).row(-1)
+    raise InputError(
+        f"a share of {test:g} does not put each of {classes} classes into both parts: give another --test, "
+        f"or more samples of the class {rarest!r}, which has {fewest}"
+    )
+
+
+def _answer(scores: "list[Score]") -> tuple[str, str]:
+    """Return what the scores say: first the counts, then where sterling and logistic regression differ."""
+    ours, full, *_ = scores
+    right = [int(one.right.sum()) for one in scores]
+    first = (
+        f"sterling predicts {right[0]:,} of {len(ours.right):,} held-out samples right, logistic regression "
+        f"{right[1]:,}, the majority class {right[3]:,}."
+    )
+    alone, missed = int((ours.right & ~full.right).sum()), int((full.right & ~ours.right).sum())
+    second = (
+        f"sterling alone is right on {counted(alone, 'sample')}, logistic regression alone on {missed:,}."
+    )
+    return first, second
+
+
+def _table(scores: "list[Score]") -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*TITLES, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for one in scores:
+        table.add_row(*one.cells)
+    return table
+
+
+def _page(
+    model: "TableModel",
+    scores: "list[Score]",
+    words: tuple[str, str, str],
+    notes: list[str],
+    command: str,
+) -> str:
+    """Return the page: the answer, the comparison, and the weights of each row of the model."""
+    import numpy as np
+
+    from sterling.report.html import page
+
+    classifier = model.classifier
+    names = np.array([name for one in model.columns for name in one.inputs])
+    labels = classifier.classes_.tolist()
+    effects = classifier.coef_ * np.sign(classifier.scale_)[:, None]
+    rows = [
+        (label, [names[effect == sign].tolist() for sign in (1, -1, 0)])
+        for label, effect in zip(labels[len(labels) == 2 :], effects, strict=True)
+    ]
+    return page(
+        "score.html",
+        headline=f"{percent(scores[0].accuracy[0], 1)} of the held-out samples right",
+        floor=min(one.accuracy[1] for one in scores),
+        target=model.target,
+        words=words,
+        titles=TITLES,
+        scores=scores,
+        notes=notes,
+        rows=rows,
+        command=command,
+    )

@@ -1,0 +1,155 @@
+// Two weights in the plane: inputs, half-planes of student and teacher, the four states, and the latent weights on
+// their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
+
+import { cleared, palette } from "./canvas.js";
+import { dragOn, pointerOn } from "./hover.js";
+import { INPUT_BITS } from "./problem.js";
+
+const REACH = 2.4;  // from the centre to the nearer edge
+const CORNER = 2;  // where the states stand
+const POINTS = 300;  // inputs drawn, at most
+const PATH = 2000;  // remembered places of the latent weights
+const ARROW = 1.5;  // length of an arrow for a gradient of 1
+const NEAR = 30;  // pixels within which the latent weights are taken
+
+const paths = new WeakMap();
+
+/** The places of the latent weights at the steps that were shown, newest last. */
+function pathOf(run) {
+  if (!paths.has(run)) paths.set(run, []);
+  const path = paths.get(run), now = run.latents();
+  if (path.at(-1)?.step !== run.step) path.push({ step: run.step, x: now[0], y: now[1] });
+  if (path.length > PATH) path.splice(0, PATH / 2);
+  return path;
+}
+
+function placed(width, height) {
+  const unit = Math.min(width, height) / 2 / REACH;
+  return { unit, across: (x) => width / 2 + x * unit, up: (y) => height / 2 - y * unit };
+}
+
+/** Draw a run of two weights; returns what the picture shows in words. */
+export function drawPlane(canvas, run) {
+  const { context, width, height } = cleared(canvas), colour = palette(), { data, signs } = run, { teacher } = data;
+  const { unit, across, up } = placed(width, height), far = (width + height) / unit;
+  const line = (...points) => {
+    context.beginPath();
+    for (const [x, y] of points) context.lineTo(across(x), up(y));
+  };
+  const dot = (x, y, size) => {
+    context.beginPath();
+    context.arc(across(x), up(y), size, 0, 7);
+  };
+  const border = ([a, b]) => [[far * b, -far * a], [-far * b, far * a]];
+  context.fillStyle = colour.band;
+  context.globalAlpha = 0.6;
+  line(...border(signs), [far * (signs[0] - signs[1]), far * (signs[0] + signs[1])], [far * (signs[0] + signs[1]), far * (signs[1] - signs[0])]);
+  context.fill();
+  context.globalAlpha = 1;
+  context.lineWidth = 1;
+  context.strokeStyle = colour.quiet;
+  for (const ends of [[[-far, 0], [far, 0]], [[0, -far], [0, far]]]) {
+    line(...ends);
+    context.stroke();
+  }
+  context.lineWidth = 2;
+  context.strokeStyle = colour.grey;
+  context.setLineDash([7, 5]);
+  line(...border(teacher));
+  context.stroke();
+  context.setLineDash([]);
+  context.strokeStyle = colour.blue;
+  line(...border(signs));
+  context.stroke();
+  drawInputs(context, data, signs, colour, (x, y) => dot(x, y, 2.75));
+  for (const state of [[1, 1], [-1, 1], [-1, -1], [1, -1]]) {
+    const [x, y] = state.map((sign, k) => (k === 0 ? across : up)(sign * CORNER));
+    drawState(context, x, y, state, same(state, signs), same(state, teacher), colour);
+  }
+  const path = pathOf(run), { x, y } = path.at(-1), values = run.gradients.values;
+  context.strokeStyle = colour.ink;
+  context.lineWidth = 1.5;
+  context.globalAlpha = 0.6;
+  line(...path.map((point) => [point.x, point.y]));
+  context.stroke();
+  context.globalAlpha = 1;
+  drawArrow(context, [across(x), up(y)], [across(x - ARROW * values[run.at]), up(y - ARROW * values[run.at + 1])]);
+  context.fillStyle = colour.ink;
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 2;
+  dot(x, y, 7);
+  context.fill();
+  context.stroke();
+  return `Latent weights ${x.toFixed(2)} and ${y.toFixed(2)}; the teacher's bits are ${teacher.join(" and ")}`;
+}
+
+const same = (state, signs) => state[0] === signs[0] && state[1] === signs[1];
+
+/** Inputs: filled where the label is nearer to 1, in the colour of wrong weights where the student's answer is not. */
+function drawInputs(context, data, signs, colour, circle) {
+  const { rows, labels, m, samples, bits } = data, scale = 2 ** INPUT_BITS;
+  if (m > 1) return;  // a label then belongs to several points
+  context.lineWidth = 1.25;
+  for (let i = 0; i < Math.min(samples, POINTS); i++) {
+    const x = rows[2 * i], y = rows[2 * i + 1], one = labels[i] > 2 ** (bits - 1);
+    context.fillStyle = context.strokeStyle = one === signs[0] * x + signs[1] * y > 0 ? colour.quiet : colour.vermillion;
+    circle(x / scale, y / scale);
+    if (one) context.fill();
+    else context.stroke();
+  }
+}
+
+/** The two bits of a state, framed where the run is, with the teacher's name. */
+function drawState(context, x, y, state, here, taught, colour) {
+  const cell = 14, wide = 2 * cell + 12, high = cell + 10;
+  context.fillStyle = colour.surface;
+  context.strokeStyle = here ? colour.blue : colour.line;
+  context.lineWidth = here ? 3 : 1;
+  context.beginPath();
+  context.roundRect(x - wide / 2, y - high / 2, wide, high, 5);
+  context.fill();
+  context.stroke();
+  context.fillStyle = context.strokeStyle = colour.ink;
+  context.lineWidth = 2;
+  state.forEach((sign, k) => {
+    const left = x + (k - 1) * (cell + 2) + 1;
+    if (sign > 0) context.fillRect(left, y - cell / 2, cell, cell);
+    else context.strokeRect(left + 1, y - cell / 2 + 1, cell - 2, cell - 2);
+  });
+  if (!taught) return;
+  context.fillStyle = colour.quiet;
+  context.textAlign = "center";
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 4;
+  for (const write of ["strokeText", "fillText"]) context[write]("teacher", x, y > 2 * high ? y - high / 2 - 8 : y + high / 2 + 18);
+}
+
+function drawArrow(context, [x, y], [toX, toY]) {
+  const length = Math.hypot(toX - x, toY - y), turn = Math.atan2(toY - y, toX - x);
+  if (length < 16) return;
+  context.lineWidth = 2.5;
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(toX, toY);
+  for (const side of [-1, 1]) {
+    context.moveTo(toX, toY);
+    context.lineTo(toX - 8 * Math.cos(turn + 0.5 * side), toY - 8 * Math.sin(turn + 0.5 * side));
+  }
+  context.stroke();
+}
+
+/** Let the reader drag the latent weights: `view()` is the run, `start(latents)` begins one, `drop()` lets it go. */
+export function listenToPlane(canvas, view, start, drop) {
+  const space = () => placed(canvas.clientWidth, canvas.clientHeight);
+  const isNear = (x, y) => {
+    const run = view(), { across, up } = space();
+    return run && Math.hypot(across(run.latents()[0]) - x, up(run.latents()[1]) - y) < NEAR;
+  };
+  dragOn(canvas, isNear, (x, y) => {
+    const { clientWidth: width, clientHeight: height } = canvas, { unit } = space();
+    start([(Math.min(width, Math.max(0, x)) - width / 2) / unit, (height / 2 - Math.min(height, Math.max(0, y))) / unit]);
+  }, drop);
+  canvas.addEventListener("pointermove", (event) => {
+    canvas.style.cursor = isNear(...pointerOn(canvas, event)) ? "grab" : "";
+  });
+}

@@ -1,0 +1,249 @@
+"""The story of the explorable page: what its texts say at which settings, numbers to drag, keys, type."""
+
+import re
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.browsing import look, settled, text, visit
+
+CHOICES = {
+    "n": [1, 2, 5, 8, 12, 16],
+    "samples": [50, 200, 512, 1600],
+    "m": [1, 1, 3],
+    "noise": [0, 0.3, 0.5],
+    "surrogate": ["relu", "relu", "identity", "hard_tanh"],
+    "schedule": ["power:0.5,0.5", "constant:0.05", "damped"],
+    "restart": ["", "", "75,0.05"],
+    "damping": [0, 0, 0.5],
+    "seed": [5, 6],
+    "speed": [10, 1000],
+    "view": ["last", "average"],
+}
+GO = """
+    const [fragment, done] = arguments;
+    addEventListener("hashchange", () => done(), {once: true});
+    location.hash = fragment;
+"""
+STATE = """
+    const {settings, story} = sterling.page, own = sterling.storySettings(story);
+    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view", "beside"];
+    const values = ["n", "samples", "noise", "damping", "speed"];
+    return {
+        settings, story,
+        names: Object.keys(own).filter((name) => !free.includes(name) && own[name] !== settings[name]),
+        title: here.querySelector("h2").innerText, words: here.innerText, place: here.id,
+        told: here.querySelector(".text").checkVisibility(),
+        dials: [...here.querySelectorAll(".dial")].map((one) => [one.dataset.dial, one.innerText]),
+        shown: values.map((name) => [name, document.getElementById(`${name}-shown`).innerText]),
+    };
+"""
+
+
+@pytest.fixture
+def page(driver, address):
+    look(driver, "light", 1366, height=768)
+    driver.get_log("browser")
+    visit(driver, address)
+    yield driver
+    assert driver.get_log("browser") == []
+
+
+def until(driver, script, seconds=20):
+    WebDriverWait(driver, seconds, 0.02).until(lambda one: one.execute_script(f"return {script}"))
+
+
+def written(name, value):
+    """Return a value as the page shows it."""
+    return "none" if name == "damping" and value == 0 else f"{value:,}"
+
+
+def test_the_text_never_contradicts_the_settings(page):
+    """At 50 random settings: each number is the one that is set, and a step speaks of its own settings."""
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        names = random.choice(list(CHOICES), size=random.integers(0, 5), replace=False)
+        given = {str(name): CHOICES[name][random.integers(len(CHOICES[name]))] for name in names}
+        step = int(random.integers(1, 10))
+        given = {"story": step, **given} if step < 9 else {"n": 12, **given}
+        page.execute_async_script(GO, urlencode(given))
+        until(page, "sterling.page.mode !== 'preparing'")
+        found = page.execute_script(STATE)
+        settings, words = found["settings"], found["words"]
+        for name, shown in found["dials"]:
+            assert shown == written(name, settings[name]), given
+        for name, shown in found["shown"]:
+            assert shown == written(name, settings[name]), given
+        own = step == 9 or bool(found["names"])
+        assert found["told"] != own, given
+        assert (found["title"] == "Your own run") == own, given
+        assert found["place"] == f"step-{step}"
+        assert {float(number) for number in re.findall(r"σ = ([\d.]+\d)", words)} <= {settings["noise"]}, (
+            given
+        )
+        if own:
+            assert ("no errors" in words) == (settings["noise"] == 0), given
+            assert ("hidden units" in words) == (settings["m"] > 1), given
+            assert ("surrogate" in words) == (settings["surrogate"] != "relu"), given
+            assert ("restarts" in words) == bool(settings["restart"]), given
+            assert ("Damping holds" in words) == (settings["damping"] > 0), given
+            usual = settings["schedule"] in ("damped", "power:0.5,0.5")
+            assert ("step sizes" in words) != usual, given
+            law = page.execute_script(
+                "const {data, settings: s} = sterling.page;"
+                "return sterling.expectation(data, s.surrogate, s.damping).absorbs"
+            )
+            assert ("at the teacher stays there" in words) == law, given
+            assert ("leaves it again" in words) != law, given
+
+
+def test_a_slider_never_stops_the_run(page):
+    """Neither one of the stage nor a number of the text, dragged or turned by keys; and none starts it."""
+    slider = page.find_element(By.ID, "samples")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    settled(page)
+    assert text(page, "#play") == "Play"
+    page.find_element(By.ID, "play").click()
+    for turn in (
+        lambda: slider.send_keys(Keys.ARROW_RIGHT),
+        lambda: page.find_element(By.CSS_SELECTOR, "[data-current] [data-dial=n]").send_keys(Keys.ARROW_UP),
+        lambda: page.find_element(By.ID, "noise").send_keys(Keys.ARROW_RIGHT),
+    ):
+        run = page.execute_script("return window.before = sterling.page.run")
+        assert run
+        turn()
+        assert text(page, "#play") == "Pause"
+        until(page, "sterling.page.run !== before && sterling.page.mode === 'playing'")
+    assert page.execute_script("const s = sterling.page.settings; return [s.n, s.samples, s.noise]") == [
+        3,
+        600,
+        0.05,
+    ]
+    page.find_element(By.ID, "play").click()
+    settled(page)
+
+
+def test_a_number_of_the_text_is_dragged(page):
+    dial = page.find_element(By.CSS_SELECTOR, "[data-current] [data-dial=samples]")
+    ActionChains(page).click_and_hold(dial).move_by_offset(41, 3).release().perform()
+    settled(page)
+    assert page.execute_script("return sterling.page.data.samples") == 1200
+    assert (dial.text, dial.get_attribute("aria-valuetext")) == ("1,200", "1,200")
+    assert text(page, "[data-current] h2") == "Your own run"
+    page.find_element(By.LINK_TEXT, "Back to the settings of this step").click()
+    settled(page)
+    assert (dial.text, text(page, "[data-current] h2")) == ("200", "Two weights in a plane")
+
+
+def test_the_reader_scrolls_from_step_to_step(page):
+    page.execute_script("document.getElementById('step-3').scrollIntoView()")
+    until(page, "sterling.page.story === 3 && sterling.page.settings.noise === 0.5")
+    assert page.current_url.endswith("#story=3")
+    page.find_element(By.CSS_SELECTOR, "#story li:nth-child(7) a").click()
+    settled(page)
+    assert page.execute_script("return [sterling.page.story, sterling.page.data.n]") == [7, 128]
+    assert (
+        0 < page.execute_script("return document.getElementById('head-7').getBoundingClientRect().top") < 200
+    )
+
+
+def test_keys_do_what_buttons_do(page):
+    def press(*keys, shift=False):
+        chain = ActionChains(page)
+        chain = (
+            chain.key_down(Keys.SHIFT).send_keys(*keys).key_up(Keys.SHIFT)
+            if shift
+            else chain.send_keys(*keys)
+        )
+        chain.perform()
+        settled(page)
+        return page.execute_script("return [sterling.page.story, sterling.page.run.step]")
+
+    flips = [3, 26]
+    assert press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT) == [1, 2]
+    assert press(Keys.ARROW_LEFT) == [1, 1]
+    assert press(Keys.ARROW_RIGHT, shift=True) == [1, flips[0]]
+    assert press(Keys.ARROW_RIGHT, shift=True) == [1, flips[1]]
+    assert press(Keys.ARROW_LEFT, shift=True) == [1, flips[0]]
+    assert press(Keys.ARROW_LEFT, shift=True) == [1, 0]
+    ActionChains(page).send_keys(" ").perform()
+    until(page, "sterling.page.mode === 'playing' && sterling.page.run.step > 0")
+    assert press(" ")[1] > 0
+    assert press("3") == [3, 0]
+    assert press("9") == [None, 0]
+    assert press("1") == [1, 0]
+    page.execute_script("document.querySelector('details.more').open = true")
+    page.find_element(By.ID, "seed").send_keys("3", " ", Keys.ARROW_RIGHT, "f")
+    assert press() == [1, 0]
+
+
+def test_the_presenters_view_is_large_and_without_prose(page):
+    size = "return parseFloat(getComputedStyle(document.getElementById('play')).fontSize)"
+    usual = page.execute_script(size)
+    ActionChains(page).send_keys("2", "f").perform()
+    settled(page)
+    assert page.execute_script(size) > 1.2 * usual
+    assert text(page, "#headline") == "Twelve weights find the teacher"
+    seen = "return document.getElementById(arguments[0]).checkVisibility()"
+    for part in ("title", "telling", "land", "python"):
+        assert not page.execute_script(seen, part), part
+    for part in ("play", "n", "student-bits", "whole"):
+        assert page.execute_script(seen, part), part
+        bottom = f"return document.getElementById('{part}').getBoundingClientRect().bottom"
+        assert page.execute_script(bottom) <= 768
+    ActionChains(page).send_keys(Keys.ESCAPE).perform()
+    assert page.execute_script(size) == usual
+    assert page.execute_script(seen, "telling")
+
+
+def test_two_weights_are_shown_in_their_plane(page):
+    label = page.find_element(By.ID, "plane")
+    for _ in range(2):
+        x, y = page.execute_script("return [...sterling.page.run.latents()]")
+        assert label.accessible_name == f"Latent weights {x:.2f} and {y:.2f}; the teacher's bits are 1 and -1"
+        page.find_element(By.ID, "flip").click()
+        page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    x, y = page.execute_script("return [...sterling.page.run.latents()]")
+    unit = min(label.size["width"], label.size["height"]) / 4.8
+    hand = ActionChains(page).move_to_element_with_offset(label, round(x * unit), round(-y * unit))
+    hand.click_and_hold().move_to_element_with_offset(label, round(unit), round(-unit)).release().perform()
+    assert page.execute_script("return sterling.page.settings.latent") == pytest.approx([1, 1], abs=0.05)
+    assert "latent weights that you have set" in text(page, "[data-current] .own")
+    page.find_element(By.ID, "play").click()
+    page.find_element(By.ID, "n").send_keys(Keys.ARROW_RIGHT)
+    settled(page)
+    assert not label.is_displayed()
+
+
+def test_the_type_has_five_sizes_and_the_text_one_measure(page):
+    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    script = """
+        const sizes = {}, walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const parent = walker.currentNode.parentElement;
+            if (!walker.currentNode.data.trim()) continue;
+            if (parent.closest("script, style, .out-of-sight, .skip")) continue;
+            const size = getComputedStyle(parent).fontSize;
+            if (parent.checkVisibility()) (sizes[size] ??= []).push(parent.outerHTML.slice(0, 60));
+        }
+        return sizes;
+    """
+    sizes = page.execute_script(script)
+    assert len(sizes) <= 5, {size: where[:3] for size, where in sizes.items()}
+    longest = """
+        const context = document.createElement("canvas").getContext("2d");
+        const texts = [...document.querySelectorAll(".step p, .three p, .lead")];
+        return texts.filter((one) => one.clientWidth).map((one) => {
+            const { fontSize, fontFamily } = getComputedStyle(one);
+            context.font = `${fontSize} ${fontFamily}`;
+            return one.clientWidth / context.measureText("0").width;
+        });
+    """
+    for width in (1000, 1366, 1920):
+        look(page, "light", width, height=768)
+        assert max(page.execute_script(longest)) <= 65.5
