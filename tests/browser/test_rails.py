@@ -17,7 +17,7 @@ NOISY = "n=12&samples=400&noise=0.5&seed=5&init=5&speed=100"
 BEAD = """
     const k = arguments[0], canvas = document.getElementById("rails");
     const { height, width } = canvas.getBoundingClientRect();
-    const { run } = sterling.page, most = 6 / Math.sqrt(run.n), row = Math.min(30, (height - 24) / run.n);
+    const { run } = sterling.page, most = 6 / Math.sqrt(run.n), row = Math.min(40, (height - 24) / run.n);
     const u = run.latents()[k], share = Math.sign(u) * Math.min(1, Math.sqrt(Math.abs(u) / most));
     return [share * (width / 2 - 22), 4 + (k + 0.5) * row - height / 2, width].map(Math.round);
 """
@@ -169,7 +169,7 @@ def test_a_run_is_not_shown_beside_itself(driver, address):
 
 def test_a_weight_that_is_pointed_at_is_marked_everywhere(page):
     """In each picture of weights, with its values in a line."""
-    orbit, names = same_as_python(page), ("rails", "teacher-bits", "student-bits", "recent")
+    orbit, names = same_as_python(page), ("rails", "teacher-bits", "student-bits", "recent", "landscape")
     pictures = "return arguments[0].map((id) => document.getElementById(id).toDataURL())"
     before = page.execute_script(pictures, names)
     x, y, _ = page.execute_script(BEAD, 4)

@@ -208,6 +208,13 @@ def test_two_weights_are_shown_in_their_plane(page):
         assert label.accessible_name == f"Latent weights {x:.2f} and {y:.2f}; the teacher's bits are 1 and -1"
         page.find_element(By.ID, "flip").click()
         page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    x, y = page.execute_script("return [...sterling.page.run.latents()]")
+    unit = min(label.size["width"], label.size["height"]) / 4.8
+    hand = ActionChains(page).move_to_element_with_offset(label, round(x * unit), round(-y * unit))
+    hand.click_and_hold().move_to_element_with_offset(label, round(unit), round(-unit)).release().perform()
+    assert page.execute_script("return sterling.page.settings.latent") == pytest.approx([1, 1], abs=0.05)
+    assert "latent weights that you have set" in text(page, "[data-current] .own")
+    page.find_element(By.ID, "play").click()
     page.find_element(By.ID, "n").send_keys(Keys.ARROW_RIGHT)
     settled(page)
     assert not label.is_displayed()

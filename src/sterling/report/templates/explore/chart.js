@@ -4,7 +4,7 @@ import { cleared, palette } from "./canvas.js";
 import { hovered } from "./hover.js";
 
 const LEFT = 30, BOTTOM = 20, TOP = 16, RIGHT = 8;
-const RISES = [1, 2, 5, 10, 20, 50, 100, 200], APART = 15;  // of lines across: weights, pixels at least
+const RISES = [1, 2, 5, 10, 20, 50, 100, 200], APART = 18;  // of lines across: weights, pixels at least
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 /** A number of steps in few letters. */
@@ -33,7 +33,7 @@ function frame(canvas, first, last, most) {
   context.textAlign = "left";
   context.fillText(brief(Math.max(0, first)), LEFT, height - 5);
   context.textAlign = "right";
-  context.fillText(brief(last), right, height - 5);
+  context.fillText(brief(last), right - 10, height - 5);
   return { context, across, up, right, bottom, colour };
 }
 
@@ -145,7 +145,7 @@ export const wholeSpan = (canvas, run) => ({ left: LEFT, right: canvas.clientWid
 
 /**
  * The whole run as far as it came: mean and range in each bin, returns above, the wrong weights of the average, the mean
- * of the second run (or null), and a line at step `now` where the reader has gone back to it.
+ * of the second run (or null), and a handle at the step `now` that the page shows.
  */
 export function drawWhole(canvas, run, other, top, restarts, averages, now) {
   const { history } = run, last = Math.max(run.step, 20);
@@ -201,16 +201,11 @@ export function drawWhole(canvas, run, other, top, restarts, averages, now) {
   averages.forEach(([step, wrong], i) => context[i ? "lineTo" : "moveTo"](across(step), up(wrong)));
   context.stroke();
   context.setLineDash([]);
-  if (now < run.step) {
-    context.strokeStyle = colour.ink;
-    context.lineWidth = 1.5;
-    context.beginPath();
-    context.moveTo(across(now), up(top));
-    context.lineTo(across(now), up(0));
-    context.stroke();
-    context.fillStyle = colour.ink;
-    context.beginPath();
-    context.arc(across(now), up(top), 4.5, 0, 7);
-    context.fill();
-  }
+  context.strokeStyle = context.fillStyle = colour.ink;
+  context.lineWidth = 1;
+  context.beginPath();
+  context.moveTo(across(now), up(now < run.step ? top : 0));
+  context.lineTo(across(now), up(0));
+  context.stroke();
+  triangle(context, across(now), up(0) + 9, -9);
 }

@@ -1,37 +1,34 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
 import { balancing, MOST_BALANCED } from "./balance.js";
-import { bitAt, drawBits } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { drawRecent, drawWhole, wholeSpan, WINDOW } from "./chart.js";
+import { WINDOW } from "./chart.js";
 import { listenToControls, listenToDials, showControls } from "./controls.js";
-import { $, describe, put } from "./dom.js";
+import { $, put } from "./dom.js";
 import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
-import { drawField } from "./field.js";
-import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
+import { listenToHands, tellHands } from "./hands.js";
+import { hover, hovered, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
-import { drawPlane } from "./plane.js";
-import { listenToProof, paintProof, showProof } from "./proof.js";
+import { listenToMap, markOnMap } from "./map.js";
+import { GLOW, paint } from "./panels.js";
+import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
-import { drawRails, farthestOf, listenToRails, tellRails, weightWords } from "./rails.js";
 import { Run } from "./run.js";
-import { listenToScrub, Tape } from "./scrub.js";
-import { besideOf, fromAddress, pythonLine, readRestart, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
+import { Tape } from "./scrub.js";
+import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, listenToLinks, OWN_PLACE, present, scrollTo, tellStory, watchStory } from "./telling.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
 import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
-const GLOW = 500;  // milliseconds that a flip is marked
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
-const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -63,7 +60,7 @@ function prepare(at, plays = false) {
   resumes = plays;
   mode = "preparing";
   law = land = proof = null;
-  showProof(null, null, null);
+  awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -88,7 +85,7 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
-    showProof(drawn, land, proof);
+    if (proof) showProof(drawn, land, proof);
     tellProof();
   })());
 }
@@ -139,7 +136,7 @@ function frame(now) {
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
-  paint(now);
+  paint({ run, tape, settings, law, land, averages, flashed, now });
   if (now - written > WORDS || mode === "still") {
     tellRun();
     written = now;
@@ -270,40 +267,6 @@ function noteAverage() {
   if (averages.length > 2 * SAMPLES_OF_AVERAGE) averages = averages.filter((_, i) => i % 2 === 0 || i === averages.length - 1);
 }
 
-// ---- Pictures
-
-function paint(now) {
-  put("clock", run.step.toLocaleString("en"));
-  put("is-last", `${run.distance} of ${data.n}`);
-  const { teacher, n } = data, mean = run.average(), average = settings.view === "average";
-  const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
-  drawBits($("teacher-bits"), teacher, () => false, () => 0);
-  const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
-  const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
-  drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  const every = readRestart(settings.restart)?.every, { end, other, otherEnd } = tape;
-  const top = Math.max(3, ...[end, otherEnd].flatMap((one) => (one ? [one.distance, ...one.history.high, one.history.start] : [])));
-  drawRecent($("recent"), run, other, recentTop(), every);
-  drawWhole($("whole"), end, otherEnd, top, every, averages, run.step);
-  drawRails($("rails"), {
-    run, other, glow, average: run.step > 0 ? mean : null, shares: showsLaw() ? law.shares : null, most: farthestOf(tape),
-    pull: signal(n, data.m, settings.surrogate),
-  });
-  tellRails($("rails"), run, farthestOf(tape));
-  put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
-  if (n === 2) describe($("plane"), drawPlane($("plane"), run));
-  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
-  paintProof(run);
-}
-
-const showsLaw = () => law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping;
-
-/** What the upper chart must reach. */
-function recentTop() {
-  const both = tape.other ? [run, tape.other] : [run];
-  return Math.max(3, ...both.flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value)));
-}
-
 // ---- Words
 
 function say(words) {
@@ -312,6 +275,7 @@ function say(words) {
 
 function tellRun() {
   writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
+  tellHands(run, tape);
   if (mode === "playing") tellCode();
 }
 
@@ -342,6 +306,7 @@ function showSettings() {
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
+  markOnMap(settings);
   showSettings();
   buttons();
   tellCode();
@@ -377,10 +342,8 @@ function change(name, value) {
   }
 }
 
-/** Begin a new run from the present latents, but for weight k at u; it stands still until it is let go. */
-function moveLatent(k, u) {
-  const latent = [...run.latents()];
-  latent[k] = u;
+/** Begin a new run from latents of the reader's own; it stands still until it is let go. */
+function startFrom(latent) {
   settings = { ...settings, latent };
   begin();
 }
@@ -389,14 +352,6 @@ function letGo() {
   keepAddress(null);
   refresh();
   play();
-}
-
-/** A click on a bit puts its latent weight on the other side of zero, as far as a start usually is. */
-function turnBit(event) {
-  const k = run ? bitAt(event.target, data.n, ...pointerOn(event.target, event)) : -1;
-  if (k < 0) return;
-  moveLatent(k, -run.signs[k] / Math.sqrt(data.n));
-  letGo();
 }
 
 function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
@@ -448,6 +403,11 @@ function listen() {
     change(name, value);
   });
   listenToProof(() => { stale = true; });
+  listenToMap((point) => {
+    history.pushState(null, "", toAddress(null, { ...USUAL, ...point }, storySettings, null));
+    enter(location.hash);
+    scrollTo(scrolls() ? OWN_PLACE : "stage");
+  });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => moveBy(1));
@@ -467,10 +427,7 @@ function listen() {
   });
   listenToCopies(() => say("The browser does not let this page copy."));
   listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
-  listenToRails($("rails"), () => run && { run, most: farthestOf(tape) }, moveLatent, letGo);
-  listenToScrub($("whole"), () => ({ ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step }), scrub);
-  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), (x, y) => (data ? bitAt($(id), data.n, x, y) : -1));
-  $("student-bits").addEventListener("click", turnBit);
+  listenToHands(() => run && mode !== "preparing" && { run, tape, goal }, { start: startFrom, drop: letGo, scrub });
   $("drawn").addEventListener("click", () => change("latent", null));
   whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });
@@ -488,6 +445,6 @@ globalThis.sterling = {
 history.scrollRestoration = "manual";
 buildStory();
 listen();
-enter(location.hash);
+enter(location.hash || document.querySelector(".explorable").dataset.start);
 scrollTo(place(), false);
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

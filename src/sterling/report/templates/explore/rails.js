@@ -2,14 +2,14 @@
 // its bit. The reader drags beads.
 
 import { cleared, palette } from "./canvas.js";
-import { hover, hoverOn, hovered, pointerOn } from "./hover.js";
+import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
 const SIDE = 22, TOP = 4, BOTTOM = 20;  // margins
-const TALLEST = 30;  // pixels of a row
-const FINE = 9;  // pixels of a row below which beads are dots
+const TALLEST = 40;  // pixels of a row
+const FINE = 9, NUMBERED = 14;  // pixels of a row below which beads are dots, and rows have no numbers
 const ROOM = 6;  // spreads of a start, 1/√n, from zero to the end of a rail
 const DAMPED = 3;  // the same for damped latents, which stay near their bits ±1
 const FULL = 0.3, LONGEST = 0.7;  // of a rail's half: the arrow of the mean pull on one wrong weight, the longest arrow
@@ -57,7 +57,7 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
     const more = pen.fine ? 2 : -0.5;
     context.strokeStyle = colour.ink;
     context.lineWidth = 1.5;
-    context.strokeRect(middle - reach - 6, y(hovered()) - row / 2 - more, 2 * reach + 12, row + 2 * more);
+    context.strokeRect(middle - reach - 5, y(hovered()) - row / 2 - more, 2 * reach + 10, row + 2 * more);
   }
   context.fillStyle = colour.quiet;
   for (const [text, share, align] of [["bit −1", -1, "left"], ["0", 0, "center"], ["bit +1", 1, "right"]]) {
@@ -78,13 +78,20 @@ function line({ context }, from, to, ink, wide) {
 /** The teacher's side of zero, the time average from zero on, and the predicted one as a tick. */
 function drawGround({ context, colour, row, middle, reach, fine, y, across }, k, side, mean, share) {
   const gap = fine ? 0 : 1.5, thick = fine ? row : 0.5 * row;
-  context.fillStyle = colour.shade;
+  context.fillStyle = colour.line;
+  context.globalAlpha = 0.6;
   context.fillRect(Math.min(middle, middle + side * reach), y(k) - row / 2 + gap, reach, row - 2 * gap);
+  context.globalAlpha = 1;
   if (mean !== null) {
     context.fillStyle = Math.abs(mean) < UNDECIDED ? colour.grey : mean * side > 0 ? colour.blue : colour.vermillion;
     context.globalAlpha = 0.32;
     context.fillRect(Math.min(middle, middle + mean * reach), y(k) - thick / 2, Math.max(1, Math.abs(mean) * reach), thick);
     context.globalAlpha = 1;
+  }
+  if (row >= NUMBERED) {
+    context.fillStyle = colour.quiet;
+    context.textAlign = "right";
+    context.fillText(k + 1, middle - reach - 8, y(k) + 4);
   }
   if (share !== null && share < 1 && row > 4) {
     context.fillStyle = colour.ink;
@@ -131,11 +138,11 @@ const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));
 function drawBead({ context, colour, row, fine }, y, x, ink, filled) {
   context.fillStyle = filled ? ink : colour.surface;
   context.strokeStyle = filled ? colour.surface : ink;
-  context.lineWidth = fine ? 1 : 2;
+  context.lineWidth = fine ? 1 : Math.min(2.5, 0.08 * row);
   context.beginPath();
   context.arc(x, y, beadSize(row), 0, 7);
-  if (!filled || !fine) context.stroke();
   context.fill();
+  if (!filled || !fine) context.stroke();
 }
 
 // ---- The reader's hand
@@ -147,45 +154,32 @@ let chosen = 0;  // the weight that the keyboard moves
  * up and down choose a weight, left and right move it, Enter lets go.
  */
 export function listenToRails(canvas, view, move, drop) {
-  let held = -1, from = 0;
+  let held = -1;
   const places = ({ run }) => placed(canvas.clientWidth, canvas.clientHeight, run.n);
   const rowAt = (y) => {
     const shown = view(), k = shown ? Math.floor((y - TOP) / places(shown).row) : -1;
-    return shown && k >= 0 && k < shown.run.n ? k : -1;
+    return shown && k < shown.run.n ? k : -1;
   };
   const beadAt = (x, y) => {
     const shown = view();
     if (!shown) return -1;
-    const { across, y: row } = places(shown), latents = shown.run.latents();
-    const far = [...latents].map((u, k) => Math.hypot(across(shareOf(u, shown.most)) - x, row(k) - y));
+    const { across, y: row } = places(shown);
+    const far = Array.from(shown.run.latents(), (u, k) => Math.hypot(across(shareOf(u, shown.most)) - x, row(k) - y));
     const best = far.indexOf(Math.min(...far));
     return far[best] < NEAR ? best : -1;
   };
-  const drag = (k, x) => {
-    const shown = view(), { middle, reach } = places(shown);
-    move(k, latentAt(Math.max(-1, Math.min(1, (x - middle) / reach)), shown.most));
-  };
   hoverOn(canvas, (x, y) => (held >= 0 ? held : rowAt(y)));
-  canvas.addEventListener("pointerdown", (event) => {
-    const [x, y] = pointerOn(canvas, event);
+  dragOn(canvas, (x, y) => {
     held = beadAt(x, y);
-    from = x;
-    if (held < 0) return;
-    chosen = held;
-    canvas.setPointerCapture(event.pointerId);
-  });
-  let moved = false;
+    chosen = Math.max(0, held);
+    return held >= 0;
+  }, (x) => {
+    const shown = view(), { middle, reach } = places(shown);
+    move(held, latentAt(Math.max(-1, Math.min(1, (x - middle) / reach)), shown.most));
+  }, drop);
+  canvas.addEventListener("lostpointercapture", () => { held = -1; });
   canvas.addEventListener("pointermove", (event) => {
-    const [x, y] = pointerOn(canvas, event);
-    canvas.style.cursor = held >= 0 ? "grabbing" : beadAt(x, y) >= 0 ? "grab" : "";
-    if (held < 0 || (!moved && Math.abs(x - from) < 3)) return;
-    moved = true;
-    drag(held, x);
-  });
-  canvas.addEventListener("lostpointercapture", () => {
-    if (moved) drop();
-    held = -1;
-    moved = false;
+    canvas.style.cursor = held >= 0 ? "grabbing" : beadAt(...pointerOn(canvas, event)) >= 0 ? "grab" : "";
   });
   canvas.addEventListener("keydown", (event) => {
     const shown = view(), across = { ArrowLeft: -1, ArrowRight: 1 }[event.key], down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
@@ -204,7 +198,7 @@ export function listenToRails(canvas, view, move, drop) {
   canvas.addEventListener("blur", () => hover(-1));
 }
 
-const number = (x) => x.toPrecision(3).replace("-", "−").replace("e−", " · 10^−");
+const number = (x) => String(Number(x.toPrecision(3))).replaceAll("-", "−");
 
 /** One weight in a line. */
 export function weightWords(run, k) {
@@ -213,10 +207,8 @@ export function weightWords(run, k) {
     number(run.gradients.values[run.at + k])}; wrong in ${(100 * run.wrongShare(k)).toFixed(1)} % of the steps`;
 }
 
-/** Say to screen readers what the chosen weight is. */
-export function tellRails(canvas, run, most) {
-  const k = Math.min(chosen, run.n - 1), u = run.latents()[k];
-  for (const [name, value] of [["min", -most], ["max", most], ["now", u], ["text", weightWords(run, k)]]) {
-    canvas.setAttribute(`aria-value${name}`, String(value));
-  }
+/** What the slider of the chosen weight says to screen readers. */
+export function railsValues(run, most) {
+  const k = Math.min(chosen, run.n - 1);
+  return { min: -most, max: most, now: run.latents()[k], text: weightWords(run, k) };
 }

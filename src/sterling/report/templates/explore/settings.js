@@ -17,10 +17,10 @@ export const USUAL = Object.freeze({
 /** What a second run on the same data from the same start may be: its words, and where it differs from the first. */
 const BESIDE = {
   plain: ["plain", { damping: 0, restart: "" }],
-  damped: ["damped, θ = 0.5", { damping: 0.5, schedule: "damped", restart: "" }],
-  restart: ["restarted every 300 steps", { damping: 0, restart: "300,0.05" }],
-  identity: ["identity surrogate", { surrogate: "identity" }],
-  relu: ["ReLU surrogate", { surrogate: "relu" }],
+  damped: ["damped", { damping: 0.5, schedule: "damped", restart: "" }],
+  restart: ["with restarts", { damping: 0, restart: "300,0.05" }],
+  identity: ["identity", { surrogate: "identity" }],
+  relu: ["ReLU", { surrogate: "relu" }],
 };
 
 const MOST_CODES = 1 << 23;  // input entries of a data set

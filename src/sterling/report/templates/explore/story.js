@@ -19,7 +19,7 @@ estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u)
     set: { noise: 0, steps: 200, speed: 5 },
     setup: "Now the net has {n} bits, with {samples} samples and label noise σ = {noise}.",
     text: `<p>Seven bits start wrong. The data pull each wrong bit home: its latent weight moves to zero and over it, and the bit flips.</p>
-<p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p>`,
+<p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p><p>Drag a bead over zero, or click a bit, and watch it come home.</p>`,
   },
   {
     title: "It leaves and returns",
@@ -48,10 +48,11 @@ href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
   },
   {
     title: "A threshold ends it",
-    set: { damping: 0.5, schedule: "damped", steps: 20000, speed: 2 },
+    set: { damping: 0.5, schedule: "damped", beside: "plain", steps: 20000, speed: 2 },
     setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
-    text: `<p>This holds a bit against any push weaker than θ times the pull on a wrong bit. So θ is a <strong>threshold</strong>. The push of the label errors is weaker: the latent weight stops before zero, and
-no right bit leaves. The pull on a wrong bit is stronger: it still comes home.</p><p>After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
+    text: `<p>This holds a bit against any push weaker than θ times the pull on a wrong bit. So θ is a <strong>threshold</strong>. Each bead moves to its short line and stops there. The push of the
+label errors is too weak to bring that line over zero, so no right bit leaves. The pull on a wrong bit is strong enough, so it comes home.</p><p>After fifteen steps the run
+rests at the teacher. Hollow beads are the same run without damping: they go on crossing. Drag θ down to 0.1, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
@@ -79,5 +80,6 @@ const FREE = ["steps", "speed", "view", "beside"];  // they do not change what t
 /** Whether a step has the settings of which its text speaks. */
 export const isToldOf = (step, settings) => {
   const own = storySettings(step);
-  return Object.keys(own).every((name) => FREE.includes(name) || own[name] === settings[name]);
+  const free = (name) => FREE.includes(name) && !(name === "beside" && own.beside);
+  return Object.keys(own).every((name) => free(name) || own[name] === settings[name]);
 };

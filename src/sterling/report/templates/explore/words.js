@@ -77,7 +77,7 @@ export function runWords(run, view) {
     pictures: {
       "student-bits": `${shown[0]}: ${shown[1]} of ${n} bits are wrong`,
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
-        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
+        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher. Left and right go through it.`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
       rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
@@ -177,7 +177,7 @@ export function proofWords(proof, land, { restart, damping }) {
     return `${title("")}<p>These data have no certificate: a run that begins in a trap stays there. More samples help.</p>`;
   }
   const { absorbs, occupancy } = proof;
-  const share = `<strong>${atLeast(occupancy)}</strong> of the time`, all = brief(land.distances.length);
+  const share = `<strong>${atLeast(occupancy)}</strong> of the time`;
   let claim;
   if (absorbs) {
     claim = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
@@ -190,10 +190,6 @@ export function proofWords(proof, land, { restart, damping }) {
   const decodes = proof.wrong.every((share) => share < 0.5)
     ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> becomes that of the teacher."
     : "It is not proved that the sign of the average gets every bit of these data right.";
-  const how = occupancy > 0
-    ? `<details class="small"><summary>The certificate in numbers</summary><p class="quiet">A certificate is one number for each bit, here λ = ${proof.dual.map((x) => x.toFixed(2)).join(", ")}. In the long run a latent weight is pulled home no more than it was pushed out: one inequality for each bit. Their sum, weighted by λ, proves ${
-      absorbs ? "that no time is left for any other state" : `${share} at the teacher`}. This page has just checked it in all ${all} states. Each step counts by its step size.</p></details>`
-    : "";
   if (restart) claim = `Without the restarts: ${claim}`;
-  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${claim}</p><p>${decodes}</p>${how}`;
+  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${claim}</p><p>${decodes}</p>`;
 }

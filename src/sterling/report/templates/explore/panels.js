@@ -1,0 +1,49 @@
+// Draws the pictures of the page, as they are at one moment.
+
+import { drawBits } from "./bits.js";
+import { drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { $, describe, put } from "./dom.js";
+import { drawField } from "./field.js";
+import { hovered } from "./hover.js";
+import { MOST_WEIGHTS } from "./landscape.js";
+import { signal } from "./laws.js";
+import { drawPlane } from "./plane.js";
+import { paintProof } from "./proof.js";
+import { drawRails, farthestOf, weightWords } from "./rails.js";
+import { readRestart } from "./settings.js";
+
+/** Milliseconds for which a flip is marked. */
+export const GLOW = 500;
+const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** `flashed` says when each weight flipped last; `law` and `land` are null before they are known. */
+export function paint({ run, tape, settings, law, land, averages, flashed, now }) {
+  const { n, data, data: { teacher } } = run, mean = run.average(), average = settings.view === "average";
+  put("clock", run.step.toLocaleString("en"));
+  put("is-last", `${run.distance} of ${n}`);
+  const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
+  drawBits($("teacher-bits"), teacher, () => false, () => 0);
+  const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
+  const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
+  drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
+  paintTime(run, tape, readRestart(settings.restart)?.every, averages);
+  if (n === 2) describe($("plane"), drawPlane($("plane"), run));
+  const holds = law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping, most = farthestOf(tape);
+  drawRails($("rails"), {
+    run, other: tape.other, most, pull: signal(n, data.m, run.surrogate), average: run.step > 0 ? mean : null,
+    shares: holds ? law.shares : null, glow,
+  });
+  put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
+  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
+  paintProof(run);
+}
+
+/** The last steps, and the whole run. */
+function paintTime(run, { other, end, otherEnd }, every, averages) {
+  const both = (first, second) => (second ? [first, second] : [first]);
+  const recent = both(run, other).flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value));
+  drawRecent($("recent"), run, other, Math.max(3, ...recent), every);
+  const whole = both(end, otherEnd).flatMap((one) => [one.distance, ...one.history.high, one.history.start]);
+  drawWhole($("whole"), end, otherEnd, Math.max(3, ...whole), every, averages, run.step);
+}
