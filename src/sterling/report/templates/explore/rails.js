@@ -138,7 +138,7 @@ const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));
 function drawBead({ context, colour, row, fine }, y, x, ink, filled) {
   context.fillStyle = filled ? ink : colour.surface;
   context.strokeStyle = filled ? colour.surface : ink;
-  context.lineWidth = fine ? 1 : 2.5;
+  context.lineWidth = fine ? 1 : Math.min(2.5, 0.08 * row);
   context.beginPath();
   context.arc(x, y, beadSize(row), 0, 7);
   context.fill();
