@@ -26,6 +26,7 @@ export const whenResized = (tell) => listeners.push(tell);
 
 /** The context of an empty canvas in units of CSS pixels, with its width and height. */
 export function cleared(canvas) {
+  if (canvas.drawn) return canvas.drawn;  // no canvas, but what writes down what is painted
   if (!sizes.has(canvas)) {
     sizes.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
     watcher.observe(canvas);
