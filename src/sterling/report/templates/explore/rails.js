@@ -7,7 +7,7 @@ import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
-const SIDE = 22, TOP = 4, BOTTOM = 20;  // margins
+const SIDE = 34, TOP = 4, BOTTOM = 20;  // margins
 const TALLEST = 40;  // pixels of a row
 const FINE = 9, NUMBERED = 14;  // pixels of a row below which beads are dots, and rows have no numbers
 const ROOM = 6;  // spreads of a start, 1/√n, from zero to the end of a rail
