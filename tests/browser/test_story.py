@@ -21,6 +21,7 @@ CHOICES = {
     "schedule": ["power:0.5,0.5", "constant:0.05", "damped"],
     "restart": ["", "", "75,0.05"],
     "damping": [0, 0, 0.5],
+    "beside": ["", "", "damped", "identity"],
     "seed": [5, 6],
     "speed": [10, 1000],
     "view": ["last", "average"],
@@ -32,7 +33,7 @@ GO = """
 """
 STATE = """
     const {settings, story} = sterling.page, own = sterling.storySettings(story);
-    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view", "beside"];
+    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view"];
     const values = ["n", "samples", "noise", "damping", "speed"];
     return {
         settings, story,
@@ -88,9 +89,10 @@ def test_the_text_never_contradicts_the_settings(page):
         )
         if own:
             assert ("no errors" in words) == (settings["noise"] == 0), given
-            assert ("hidden units" in words) == (settings["m"] > 1), given
-            assert ("surrogate" in words) == (settings["surrogate"] != "relu"), given
+            assert ("hidden units have" in words) == (settings["m"] > 1), given
+            assert ("The surrogate is" in words) == (settings["surrogate"] != "relu"), given
             assert ("restarts" in words) == bool(settings["restart"]), given
+            assert ("Hollow beads" in words) == bool(settings["beside"]), given
             assert ("Damping holds" in words) == (settings["damping"] > 0), given
             usual = settings["schedule"] in ("damped", "power:0.5,0.5")
             assert ("step sizes" in words) != usual, given

@@ -26,6 +26,7 @@ export const whenResized = (tell) => listeners.push(tell);
 
 /** The context of an empty canvas in units of CSS pixels, with its width and height. */
 export function cleared(canvas) {
+  if (canvas.drawn) return canvas.drawn;  // no canvas, but what writes down what is painted
   if (!sizes.has(canvas)) {
     sizes.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
     watcher.observe(canvas);
@@ -43,12 +44,12 @@ export function cleared(canvas) {
   return { context, width, height };
 }
 
-/** Whether a canvas needs drawing: it is on the screen, or nearly, or its content is another than last time. */
+/** Whether a canvas needs drawing: it is on the screen, or nearly, or its size or content is another than last time. */
 export function needsDrawing(canvas, content) {
   if (!views.has(canvas)) viewer.observe(canvas);
-  const { seen, last } = views.get(canvas) ?? { seen: true };
-  views.set(canvas, { seen, last: content });
-  return seen || content !== last;
+  const before = views.get(canvas) ?? { seen: true }, size = sizes.get(canvas);
+  views.set(canvas, { seen: before.seen, content, size });
+  return before.seen || content !== before.content || size !== before.size;
 }
 const views = new WeakMap();
 const viewer = new IntersectionObserver((entries) => {

@@ -8,16 +8,18 @@ import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, put } from "./dom.js";
 import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
 import { listenToHands, tellHands } from "./hands.js";
+import { compressed, gif, nearestIn } from "./gif.js";
 import { hover, hovered, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
 import { listenToMap, markOnMap } from "./map.js";
-import { GLOW, paint } from "./panels.js";
+import { GLOW, paint, paintTime } from "./panels.js";
 import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { Tape } from "./scrub.js";
+import { listenToSaving, record } from "./saving.js";
 import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
@@ -137,6 +139,7 @@ function frame(now) {
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
   paint({ run, tape, settings, law, land, averages, flashed, now });
+  record(now, mode === "still");
   if (now - written > WORDS || mode === "still") {
     tellRun();
     written = now;
@@ -381,6 +384,7 @@ function turnTo(to) {
 }
 
 function listen() {
+  listenToSaving(() => { if (mode === "still") play(); }, (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases));
   put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
     enter(location.hash);
@@ -436,7 +440,7 @@ function listen() {
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
+  compressed, gif, nearestIn, draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },

@@ -5,9 +5,9 @@ import { needsDrawing, whenResized } from "./canvas.js";
 import { $, describe, put } from "./dom.js";
 import { hover, hovered, whenHovered } from "./hover.js";
 import { numberOf } from "./landscape.js";
-import { boundWords, noProofWords, pointedWords, sumWords, weightWords } from "./proof_words.js";
+import { boundWords, noProofWords, sumWords, weightWords } from "./proof_words.js";
 import { drawScales, restingAngle } from "./scales.js";
-import { drawSums, leastShare, stateAt, summing } from "./sums.js";
+import { drawSums, leastShare, summing } from "./sums.js";
 import { trapped } from "./words.js";
 
 const EASE = 0.16;  // of the beam's way to its rest, in each frame
@@ -15,7 +15,6 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let known = null;  // {data, land, proof, balance, home} of the data
 let sums = null;
-let pointed = -1;
 const beams = { one: null, all: null };  // {angle, loads, full, words} of the two scales
 let swinging = false;
 
@@ -43,7 +42,6 @@ export function awaitProof(settings) {
 /** Show the proof of new data. */
 export function showProof(data, land, proof) {
   Object.assign($("proving"), { hidden: false, inert: false });
-  put("certificate-note", "");
   known = { data, land, proof, balance: proof.balance, home: numberOf(data.teacher) };
   known.bits = Array.from(data.teacher, (_, k) => extremes(known, k));
   const hardest = known.bits.reduce((worst, one, k) => (one.share > known.bits[worst].share ? k : worst), 0);
@@ -84,12 +82,10 @@ function tellWeight() {
 function tellSum() {
   const { balance, home, lambda, proof } = known;
   sums = summing(balance, lambda, home);
-  pointed = -1;
   const equal = lambda.every((x) => x === lambda[0]), most = Math.max(...proof.dual) || 1;
   $("lambda-equal").setAttribute("aria-pressed", String(equal && lambda[0] > 0));
   $("lambda-best").setAttribute("aria-pressed", String(proof.occupancy > 0 && lambda.every((x, k) => x === proof.dual[k] / most)));
   put("sum-says", sumWords(sums));
-  put("sum-at", "Point at a dot to see its state.");
   tellBound();
 }
 
@@ -133,9 +129,10 @@ export function paintProof(run) {
   if (!sums || run.data !== known.data || !needsDrawing($("sums"), sums)) return;
   const k = Number($("weight").value), wrong = (1 - run.data.teacher[k] * run.average()[k]) / 2;
   const covered = run.step > 0 && !run.restart;
+  put("certificate-note", run.restart ? "This run has restarts. The proof is about runs without them." : "");
   mark("wrong-run", covered, wrong);
   mark("there-run", covered, run.visited().occupied / run.step);
-  drawSums($("sums"), sums, known.land, run.n, run.stays, run.step, pointed);
+  drawSums($("sums"), sums, run.data, known.land, run.stays, run.step);
 }
 
 /** `again` asks for a new picture. */
@@ -155,10 +152,4 @@ export function listenToProof(again) {
   pressed("lambda-equal", () => known.lambda.map(() => 1));
   pressed("lambda-one", () => known.lambda.map((_, k) => Number(k === Number($("weight").value))));
   pressed("lambda-best", () => known.proof.dual);
-  $("sums").addEventListener("pointermove", (event) => {
-    if (!sums) return;
-    pointed = stateAt($("sums"), sums, known.land, known.data.n, event.offsetX, event.offsetY);
-    put("sum-at", pointed < 0 ? "Point at a dot to see its state." : pointedWords(pointed, sums, known.data));
-    again();
-  });
 }

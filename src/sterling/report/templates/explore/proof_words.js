@@ -37,11 +37,11 @@ export function weightWords(k, push, pull, share, wrong) {
 }
 
 /** All bits in one sum. */
-export function sumWords({ values, home, highest, share }) {
-  const above = values.reduce((count, value, s) => count + Number(s !== home && value >= -1e-9), 0);
+export function sumWords({ values, home, above, highest, share }) {
   if (share > 0) {
-    return `The teacher is ${values[home] > 1e-12 ? "the only state above zero" : "at zero, as nothing pushes there"}. All ${
-      (values.length - 1).toLocaleString("en")} others lie below it: at ${signed(values[highest])} or lower.`;
+    return `The teacher is ${values[home] > 1e-12 ? "the only state above zero" : "at zero, as nothing pushes there"}. ${
+      values.length > 2 ? `All ${(values.length - 1).toLocaleString("en")} others are below zero: at ${signed(values[highest])} or lower`
+        : `The other one is below zero: at ${signed(values[highest])}`}.`;
   }
   return above === 0 ? "All factors are zero: nothing is added up."
     : `${above.toLocaleString("en")} ${above === 1 ? "state" : "states"} besides the teacher ${above === 1 ? "is" : "are"} not below zero. The sum allows a run to stay there, so these factors prove nothing.`;
@@ -66,11 +66,4 @@ export function boundWords({ values, home, highest, share }, { absorbs, occupanc
     ? `No time is left for other states, and nothing moves at the teacher. So every run ${strong("ends at the teacher")} and stays.`
     : `Every long run spends ${strong(atLeast(share))} of the time at the teacher. Some bit is pushed out there, so no run stays: it ${strong("leaves and returns without end")}.`;
   return { says: `${first} ${claim}`, words, loads };
-}
-
-/** A state in words: its wrong bits and its sum. */
-export function pointedWords(state, { values }, { n, teacher }) {
-  const wrong = Array.from({ length: n }, (_, k) => k).filter((k) => ((state >> k) & 1 ? 1 : -1) !== teacher[k]);
-  const bits = wrong.map((k) => k + 1).join(", ");
-  return `${wrong.length === 0 ? "The teacher" : `${wrong.length === 1 ? "Bit" : "Bits"} ${bits} wrong`}: ${signed(values[state])}`;
 }

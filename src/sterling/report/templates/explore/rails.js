@@ -7,7 +7,7 @@ import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
-const SIDE = 22, TOP = 4, BOTTOM = 20;  // margins
+const SIDE = 34, TOP = 4, BOTTOM = 20;  // margins
 const TALLEST = 40;  // pixels of a row
 const FINE = 9, NUMBERED = 14;  // pixels of a row below which beads are dots, and rows have no numbers
 const ROOM = 6;  // spreads of a start, 1/√n, from zero to the end of a rail
@@ -138,7 +138,7 @@ const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));
 function drawBead({ context, colour, row, fine }, y, x, ink, filled) {
   context.fillStyle = filled ? ink : colour.surface;
   context.strokeStyle = filled ? colour.surface : ink;
-  context.lineWidth = fine ? 1 : 2.5;
+  context.lineWidth = fine ? 1 : Math.min(2.5, 0.08 * row);
   context.beginPath();
   context.arc(x, y, beadSize(row), 0, 7);
   context.fill();
