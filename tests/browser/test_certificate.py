@@ -117,6 +117,9 @@ def test_what_is_said_where_the_teacher_absorbs_and_where_a_trap_is(driver, addr
     opened(driver, address, {"n": 12, "samples": 50, "noise": 0})
     assert "starts in a trap" in text(driver, "#bound-says")
     assert not driver.find_element("id", "lambda-best").is_enabled()
+    assert text(driver, "#certificate-note") == ""
+    opened(driver, address, NOISY, more="&restart=300,0.05")
+    assert "runs without them" in text(driver, "#certificate-note")
     opened(driver, address, NOISY, more="&damping=0.5")
     assert "without damping" in text(driver, "#certificate-note")
     assert not driver.find_element("id", "proving").is_displayed()

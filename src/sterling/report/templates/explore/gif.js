@@ -5,28 +5,31 @@ const MOST_CODES = 4096;
 
 const short = (number) => [number & 255, number >> 8];
 
-/** Pixels of `colours` [[red, green, blue], …], at most 256 of them, for the index of the nearest one. */
+/** A function of red, green and blue: the index of the nearest one of at most 256 colours [[red, green, blue], …]. */
 export function nearestIn(colours) {
-  const known = new Map();
+  const known = new Int16Array(1 << 18).fill(-1);
   return (red, green, blue) => {
     const key = (red >> 2) << 12 | (green >> 2) << 6 | blue >> 2;
-    let index = known.get(key);
-    if (index === undefined) {
+    let index = known[key];
+    if (index < 0) {
       let least = Infinity;
       colours.forEach(([r, g, b], i) => {
         const distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2;
         if (distance < least) [least, index] = [distance, i];
       });
-      known.set(key, index);
+      known[key] = index;
     }
     return index;
   };
 }
 
+const table = new Int16Array(1 << BITS + 12);  // the code of a prefix with the next index; 0 for none
+
 /** The bytes of LZW for indices below 256, in blocks as GIF has them. */
 export function compressed(indices) {
   const clear = 1 << BITS, bytes = [BITS], block = [];
-  let held = 0, count = 0, size = BITS + 1, next = clear + 2, table = new Map();
+  let held = 0, count = 0, size = BITS + 1, next = clear + 2;
+  table.fill(0);
   const flush = () => {
     if (block.length) bytes.push(block.length, ...block);
     block.length = 0;
@@ -42,18 +45,19 @@ export function compressed(indices) {
   put(clear);
   let prefix = indices[0];
   for (let i = 1; i < indices.length; i++) {
-    const key = prefix << BITS | indices[i], code = table.get(key);
-    if (code !== undefined) {
+    const key = prefix << BITS | indices[i], code = table[key];
+    if (code) {
       prefix = code;
       continue;
     }
     put(prefix);
     if (next < MOST_CODES) {
       if (next === 1 << size) size++;
-      table.set(key, next++);
+      table[key] = next++;
     } else {
       put(clear);
-      [size, next, table] = [BITS + 1, clear + 2, new Map()];
+      [size, next] = [BITS + 1, clear + 2];
+      table.fill(0);
     }
     prefix = indices[i];
   }

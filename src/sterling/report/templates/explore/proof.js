@@ -42,7 +42,6 @@ export function awaitProof(settings) {
 /** Show the proof of new data. */
 export function showProof(data, land, proof) {
   Object.assign($("proving"), { hidden: false, inert: false });
-  put("certificate-note", "");
   known = { data, land, proof, balance: proof.balance, home: numberOf(data.teacher) };
   known.bits = Array.from(data.teacher, (_, k) => extremes(known, k));
   const hardest = known.bits.reduce((worst, one, k) => (one.share > known.bits[worst].share ? k : worst), 0);
@@ -130,6 +129,7 @@ export function paintProof(run) {
   if (!sums || run.data !== known.data || !needsDrawing($("sums"), sums)) return;
   const k = Number($("weight").value), wrong = (1 - run.data.teacher[k] * run.average()[k]) / 2;
   const covered = run.step > 0 && !run.restart;
+  put("certificate-note", run.restart ? "This run has restarts. The proof is about runs without them." : "");
   mark("wrong-run", covered, wrong);
   mark("there-run", covered, run.visited().occupied / run.step);
   drawSums($("sums"), sums, run.data, known.land, run.stays, run.step);

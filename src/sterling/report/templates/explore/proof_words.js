@@ -39,8 +39,9 @@ export function weightWords(k, push, pull, share, wrong) {
 /** All bits in one sum. */
 export function sumWords({ values, home, above, highest, share }) {
   if (share > 0) {
-    return `The teacher is ${values[home] > 1e-12 ? "the only state above zero" : "at zero, as nothing pushes there"}. All ${
-      (values.length - 1).toLocaleString("en")} others lie below it: at ${signed(values[highest])} or lower.`;
+    return `The teacher is ${values[home] > 1e-12 ? "the only state above zero" : "at zero, as nothing pushes there"}. ${
+      values.length > 2 ? `All ${(values.length - 1).toLocaleString("en")} others are below zero: at ${signed(values[highest])} or lower`
+        : `The other one is below zero: at ${signed(values[highest])}`}.`;
   }
   return above === 0 ? "All factors are zero: nothing is added up."
     : `${above.toLocaleString("en")} ${above === 1 ? "state" : "states"} besides the teacher ${above === 1 ? "is" : "are"} not below zero. The sum allows a run to stay there, so these factors prove nothing.`;

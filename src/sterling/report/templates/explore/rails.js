@@ -7,7 +7,7 @@ import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
-const SIDE = 22, TOP = 4, BOTTOM = 20;  // margins
+const SIDE = 34, TOP = 4, BOTTOM = 20;  // margins
 const TALLEST = 40;  // pixels of a row
 const FINE = 9, NUMBERED = 14;  // pixels of a row below which beads are dots, and rows have no numbers
 const ROOM = 6;  // spreads of a start, 1/√n, from zero to the end of a rail
@@ -202,9 +202,9 @@ const number = (x) => String(Number(x.toPrecision(3))).replaceAll("-", "−");
 
 /** One weight in a line. */
 export function weightWords(run, k) {
-  const sign = run.signs[k], right = sign === run.data.teacher[k] ? "right" : "wrong";
-  return `Weight ${k + 1}: latent ${number(run.latents()[k])}, so bit ${sign > 0 ? "+1" : "−1"}, ${right}; gradient ${
-    number(run.gradients.values[run.at + k])}; wrong in ${(100 * run.wrongShare(k)).toFixed(1)} % of the steps`;
+  const right = run.signs[k] === run.data.teacher[k] ? "right" : "wrong", gradient = run.gradients.values[run.at + k];
+  return `Weight ${k + 1} is ${right}: latent ${number(run.latents()[k])}, gradient ${number(gradient)}; wrong in ${
+    (100 * run.wrongShare(k)).toFixed(1)} % of the steps`;
 }
 
 /** What the slider of the chosen weight says to screen readers. */

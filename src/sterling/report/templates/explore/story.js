@@ -10,7 +10,7 @@ export const STORY = [
     title: "Two weights in a plane",
     set: { n: 2, samples: 200, noise: 0, steps: 200, speed: 2 },
     setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
-    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong>: the dark
+    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong> <i>u</i>: the dark
 dot shows two of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through
 estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot. Where it crosses an axis, a bit flips.</p>`,
   },
@@ -34,7 +34,7 @@ crosses zero. Now that bit is wrong, the data pull it back, and the run is at th
     set: { steps: 20000, speed: 1000, view: "average" },
     setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
     text: `<p>The <em>push</em> of the label errors acts at every step, but it is weak. The <em>pull</em> of the data acts only while the bit is wrong, and it is strong.</p>
-<p>A latent weight stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
+<p>A latent weight that is pushed out stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
 one half, its time average has the right sign.</strong> So average the signs. The bars behind the beads are the averages, and the dashed line counts those that are wrong: it goes to zero.</p>`,
   },
   {

@@ -86,6 +86,7 @@ export function listenToLinks(turn) {
 
 /** Show the stage alone, in large type; again, or with false, the story at a step. */
 export function present(place, on) {
+  if (on === false && !document.documentElement.matches(".presenting")) return;
   document.documentElement.classList.toggle("presenting", on);
   scrollTo(place, false);
 }
