@@ -3,7 +3,9 @@
 import numpy as np
 import polars as pl
 
+from sterling.claims.claim import PAPER
 from sterling.claims.finding import Finding, Judgement, Measured, Picture, Reference
+from sterling.plot.curves import slope_triangles
 
 HOSTILE = '<script>document.title="caught"</script><img src=x onerror="alert(1)"> & "quoted"'
 
@@ -12,13 +14,13 @@ def _law(ax):
     n = np.array([8, 16, 32, 64, 128])
     ax.errorbar(n, 5.1 * n, 0.6 * n, fmt="o", label="measured (made up), 95 %")
     ax.plot(n, 5 * n, label="C·n^α")
-    ax.plot(n, 0.6 * n**2.0, "--", color="#6B6B6B", label="n², proved enough")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xlabel("dimension n")
     ax.set_ylabel("N₅₀: half of the trials succeed")
     ax.legend()
-    return "The points follow the fitted line; the proved bound rises faster."
+    slope_triangles(ax, {"n²": 2.0})
+    return "The points follow the fitted line; the triangle has the slope of the order that is proved."
 
 
 def _cloud(ax):
@@ -52,12 +54,11 @@ def _tails(ax):
 def made_up():
     """Return five findings: every kind and judgement, an open interval, no number, markup in all words."""
     table = pl.DataFrame({"n": [8, 16, 32], "samples": [40, 80, 160], "successes": [12, 13, 11]})
-    paper = "Jeong, Xin and Yin, arXiv 2505.18113"
     return (
         Finding(
             "P1", "Ergodic convergence without label noise",
             "O(n²) samples suffice for the time average to reach the global minimum.",
-            "theorem", f"{paper}, theorem 1",
+            "theorem", f"{PAPER}, theorem 1",
             "1,240 trials at n = 16, 32, 64 and 128, one hidden unit, clean labels.",
             Judgement.FAR_INSIDE,
             "Half of the runs succeed at N₅₀ = 4.1·n^1.043; the proved exponent is 2.",
@@ -67,7 +68,7 @@ def made_up():
                 Measured("constant C", 4.1123, 3.62, 4.71, how="profile likelihood", unit="samples"),
             ),
             (
-                Reference("exponent that is proved enough", 2, "theorem", f"{paper}, theorem 1", beside=True),
+                Reference("exponent that is proved enough", 2, "theorem", f"{PAPER}, theorem 1", beside=True),
                 Reference("exponent of n log n here", 1.24, "mean-field", "docs/science, 8", beside=True),
             ),
             (Picture("Samples needed against dimension", _law),),
@@ -79,7 +80,7 @@ def made_up():
         Finding(
             "P3", "Recurrence under label noise",
             "With label noise the iterates leave the optimum and return to it, again and again.",
-            "theorem", f"{paper}, theorem 3",
+            "theorem", f"{PAPER}, theorem 3",
             "40 runs of 10⁶ steps at n = 16 and 32, σ = 0.5.",
             Judgement.CONSISTENT,
             "All 40 runs came back, on average 23,371 times in a million steps.",
@@ -113,6 +114,7 @@ def made_up():
             (Measured("exponent", 2.9, 1.2, float("inf"), how="profile likelihood"),),
             (Reference("exponent", 3, "mean-field", "docs/science, 7", beside=True),),
             (Picture("A map", _map),),
+            open=("the whole 95 % interval lies below 4",),
         ),
         Finding(
             "hostile-<&\"'>", HOSTILE, HOSTILE, "exact", HOSTILE, HOSTILE, Judgement.NOT_DECIDED, HOSTILE,

@@ -18,7 +18,9 @@ ATTACKS = (
 SHELL = re.compile(r"[\w .,:=-]+", re.ASCII)
 PYTHON = re.compile(r'[\w .,:=()\[\]"\n-]+', re.ASCII)
 
-KEYS = "n samples m noise surrogate schedule restart damping seed init steps story view speed at"
+KEYS = (
+    "n samples m noise surrogate schedule restart damping seed init latent beside steps story view speed at"
+)
 PIECES = (
     "1 8 0.5 12 300 1e3 0x10 -1 1e-9 Infinity NaN power: constant: table: 0.5,0.5 300,0.05 , : . relu "
     "identity id ;id $(id) `id` |sh &&id >x <b> ' \" \\ %0A %00 # é = ! \n \r \t \u2028"
@@ -34,7 +36,10 @@ FUZZ = """
         return Math.floor(state / 4294967296 * count);
     };
     const pick = (list) => list[random(list.length)];
-    const usual = { schedule: ["power:0.5,", "constant:0.", "table:0.5,0."], restart: ["300,0.", "75,"] };
+    const usual = {
+        schedule: ["power:0.5,", "constant:0.", "table:0.5,0."], restart: ["300,0.", "75,"],
+        latent: ["-0.1,".repeat(11), "2e-9"], beside: ["plain", "damped"],
+    };
     const value = (key) => (random(2) && usual[key] ? pick(usual[key]) : "")
         + Array.from({ length: random(4) }, () => pick(pieces)).join("");
     const fragment = () => "#" + Array.from({ length: 1 + random(6) }, () => {
@@ -42,27 +47,31 @@ FUZZ = """
         return `${key}=${random(2) ? value(key) : encodeURIComponent(value(key))}`;
     }).join("&");
     const clean = new RegExp(shell), plain = new RegExp(python), bad = [], some = new Map();
+    let placed = 0;
     for (let i = 0; i < count; i++) {
         const text = fragment(), { settings } = sterling.fromAddress(text, sterling.storySettings);
         const line = sterling.shellLine(settings, settings.steps);
         const other = sterling.pythonLine(settings, settings.steps);
-        if (!clean.test(line) || !plain.test(other)) bad.push(text);
-        some.set(`${settings.schedule} ${settings.restart} ${settings.damping}`, line);
+        if (!(line === null || clean.test(line)) || !plain.test(other)) bad.push(text);
+        placed += settings.latent !== null;
+        if (line !== null) some.set(`${settings.schedule} ${settings.restart} ${settings.damping}`, line);
     }
-    return [bad, [...some.values()]];
+    return [bad, [...some.values()], placed];
 """
 
 
 def test_hostile_addresses_leave_the_lines_clean(driver, address):
+    look(driver, "light", 1280)
     for attack in ATTACKS:
         visit(driver, address + attack)
         line = driver.find_element("id", "shell").text
         assert SHELL.fullmatch(line), line
         assert "id" not in line.replace("identity", ""), line
     patterns = (f"^{pattern.pattern}$" for pattern in (SHELL, PYTHON))
-    bad, lines = driver.execute_script(FUZZ, 100_000, *patterns, KEYS, PIECES)
+    bad, lines, placed = driver.execute_script(FUZZ, 100_000, *patterns, KEYS, PIECES)
     assert bad == []
     assert len(lines) > 60
+    assert placed > 100
     for line in lines[:: len(lines) // 30]:
         program, verb, *words = shlex.split(line)
         assert (program, verb) == ("sterling", "train")

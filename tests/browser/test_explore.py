@@ -285,7 +285,7 @@ def test_damping_ends_a_noisy_run_at_the_teacher(driver, address):
 def test_every_control_is_reached_by_keyboard(page):
     look(page, "light", 1024)  # on a wide page the focus scrolls on to the next steps of the story
     page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
-    wanted = "a[href], button:not(:disabled), input, select, summary, [tabindex='0']"
+    wanted = "a[href], button:not(:disabled, [tabindex='-1']), input, select, summary, [tabindex='0']"
     names = page.execute_script(
         "return [...document.querySelectorAll(arguments[0])].filter((one) => one.offsetParent)"
         ".map((one, i) => one.dataset.number = i)",

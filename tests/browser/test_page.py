@@ -1,18 +1,36 @@
-"""The page of a reproduction in a browser: figures, sorting, colour schemes. Its findings are invented."""
+"""The pages of a reproduction and of a run in a browser: what one sees first, saving, colour schemes, print.
 
+The findings are invented.
+"""
+
+import base64
+import csv
 import os
+import re
+from dataclasses import replace
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
+import sterling as st
+from sterling.claims.catalogue import CLAIMS
 from sterling.report.page import Page
+from sterling.report.run_page import run_page
 from tests.browsing import colour, look
 from tests.colours import contrast, darkened
 from tests.findings import made_up
 
 FIGURES = 5
-JUDGEMENTS = ["consistent", "far inside the bound", "contradicted", "not decided", "not decided"]
+WORDS, PAGES, TOP = 2500, 12, 900  # visible words, printed A4 pages, pixels above the first figure
+ANSWER = (
+    "As many words as the answer of a claim has, with 1.21 (1.13 to 1.29) and other numbers" + 9 * " word"
+)
+PLACES = """
+    return [...document.querySelectorAll("main figure")].map((one) => one.getBoundingClientRect())
+        .filter((box) => box.width).map((box) => box.top + scrollY);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +40,22 @@ def address(tmp_path_factory):
     for finding in made_up():
         page.add(finding)
     return page.write(missing=[("P4", "Sample size decides")]).as_uri()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A page of all claims with their own words and an invented result each, and pages of two runs."""
+    folder = tmp_path_factory.mktemp("pages")
+    page = Page(folder, "quick", 2026, "sterling reproduce --quick")
+    for claim in CLAIMS.values():
+        own = {name: getattr(claim, name) for name in ("key", "title", "statement", "kind", "source")}
+        more = {"reason": f"{ANSWER}. {ANSWER}.", "open": (ANSWER,) if claim.key in ("P4", "P5") else ()}
+        page.add(replace(made_up()[0], **own, **more))
+    drawn = st.Problem(n=8, samples=150, noise=0.5).draw(0)
+    own = st.Instance(drawn.inputs, (drawn.labels > 0.5).astype(float))
+    for name, instance in (("known", drawn), ("own", own)):
+        (folder / f"{name}.html").write_text(run_page(st.train(instance, 20_000), instance), "utf-8")
+    return {"results": page.write(), **{name: folder / f"{name}.html" for name in ("known", "own")}}
 
 
 @pytest.fixture
@@ -34,13 +68,41 @@ def page(driver, address):
     assert driver.get_log("browser") == []
 
 
-def judgements(driver):
-    return [cell.text for cell in driver.find_elements(By.CSS_SELECTOR, "#claims tbody .judgement")]
+def opened(page):
+    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
 
 
-def sorting(driver):
-    heads = driver.find_elements(By.CSS_SELECTOR, "#claims thead th")
-    return [head.get_attribute("aria-sort") for head in heads]
+@pytest.mark.parametrize("name", ["results", "known", "own"])
+def test_one_reads_the_answer_on_the_first_screen_and_the_page_is_short(driver, pages, name):
+    for width in (1440, 1280):
+        look(driver, "light", width)
+        driver.get(pages[name].as_uri())
+        assert min(driver.execute_script(PLACES)) < TOP - 200, width  # so much of it is seen
+    text = driver.execute_script("return document.body.innerText")
+    assert 0 < len(text.split()) <= WORDS
+    look(driver, "light", 1440, media="print")
+    printed = driver.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    assert 0 < len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))) <= PAGES
+
+
+def test_every_claim_has_a_verdict_above_a_line_and_a_figure(driver, pages):
+    look(driver, "light", 1440)
+    driver.get(pages["results"].as_uri())
+    strip = driver.find_element(By.CSS_SELECTOR, ".strip")
+    assert strip.rect["y"] + strip.rect["height"] < 900
+    assert [one.text for one in strip.find_elements(By.TAG_NAME, "a")] == list(CLAIMS)
+    claims = driver.find_elements(By.CSS_SELECTOR, ".card.claim")
+    assert len(claims) == len(CLAIMS)
+    for claim in claims:
+        assert claim.find_element(By.CSS_SELECTOR, ".found").text == f"{ANSWER}."
+        (figure,) = (one for one in claim.find_elements(By.TAG_NAME, "figure") if one.is_displayed())
+        assert figure.rect["height"] < 400
+        assert claim.find_element(By.TAG_NAME, "details").get_attribute("open") is None
+    links = driver.find_elements(By.CSS_SELECTOR, ".menu a")
+    driver.execute_script("scrollTo(0, 3000)")
+    assert all(link.rect["y"] >= 3000 for link in links)  # the menu stays in view
+    links[2].click()
+    assert driver.current_url.endswith("#claim-P3")
 
 
 def test_what_findings_say_does_not_run(page):
@@ -51,6 +113,7 @@ def test_what_findings_say_does_not_run(page):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_every_figure_is_shown(page, scheme, width):
     look(page, scheme, width)
+    opened(page)
     figures = page.find_elements(By.CSS_SELECTOR, "figure svg[role=img]")
     assert len(figures) == FIGURES
     for figure in figures:
@@ -70,43 +133,59 @@ def test_every_figure_is_shown(page, scheme, width):
     assert min(page.execute_script(decoded)) > 0
 
 
-def test_the_table_sorts_by_click(page):
-    before = judgements(page)
-    assert sorting(page) == ["ascending", None, None, None, None]
-    button = page.find_elements(By.CSS_SELECTOR, "#claims thead button")[4]
-    button.click()
-    assert judgements(page) == JUDGEMENTS
-    assert sorting(page) == [None, None, None, None, "ascending"]
-    button.click()
-    assert judgements(page) == ["not decided", "not decided", *JUDGEMENTS[2::-1]]
-    assert sorting(page)[4] == "descending"
-    page.find_elements(By.CSS_SELECTOR, "#claims thead button")[0].click()
-    assert judgements(page) == before
+def saved(page, folder, button):
+    """Press a button and return the file that it saves."""
+    page.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    before = set(folder.iterdir())
+    page.execute_script("arguments[0].click()", button)
+
+    def there(_):
+        return [one for one in set(folder.iterdir()) - before if one.suffix in (".csv", ".tex", ".svg")]
+
+    return WebDriverWait(page, 30, 0.05).until(there)[0]
 
 
-def test_the_table_sorts_by_keyboard(page):
-    """From the top of the page: skip link, the links above, then the buttons of the table's head."""
+def test_tables_and_figures_are_saved_from_the_file_itself(page, tmp_path):
+    opened(page)
+    one, other = page.find_elements(By.CSS_SELECTOR, "#claim-P1 table + .save button")
+    path = saved(page, tmp_path, one)
+    rows = list(csv.reader(path.read_text("utf-8").splitlines()))
+    assert (path.name, rows[0]) == ("claim-P1-1.csv", ["Quantity", "Value", "Interval", "From"])
+    assert rows[1] == [
+        "exponent α of N₅₀ = C·n^α",
+        "1.043",
+        "1.012 to 1.075 (95 %)",
+        "measured, profile likelihood",
+    ]
+    text = saved(page, tmp_path, other).read_text("utf-8")
+    assert text.startswith("\\begin{tabular}{llll}\nQuantity & Value & Interval & From \\\\\n")
+    assert r"exponent $\alpha$ of N$_{50}$ = C$\cdot$n\textsuperscript{$\alpha$} & 1.043 &" in text
+    assert r"(95 \%)" in text
+    assert text.endswith("\\end{tabular}\n")
+    drawn = saved(page, tmp_path, page.find_element(By.CSS_SELECTOR, "#claim-P1 figure .save button"))
+    assert drawn.name == "claim-P1-1.svg"
+    page.get(drawn.as_uri())
+    assert page.execute_script("return document.documentElement.getBBox().width") > 200
+    assert "dimension n" in page.execute_script("return document.documentElement.textContent")
+
+
+def test_the_keyboard_reaches_details_and_buttons(page):
+    """From the top of the page: skip link, verdicts, menu, then the button and the details of a claim."""
     body = page.find_element(By.TAG_NAME, "body")
     body.send_keys(Keys.TAB)
     assert page.switch_to.active_element.get_attribute("class") == "skip"
     assert page.switch_to.active_element.rect["y"] >= 0
-    for _ in range(20):
+    reached = []
+    for _ in range(40):
         page.switch_to.active_element.send_keys(Keys.TAB)
-        if page.switch_to.active_element.text == "Measured":
+        reached.append(page.switch_to.active_element)
+        if reached[-1].tag_name == "summary":
             break
-    focused = page.switch_to.active_element
-    assert focused.text == "Measured"
-    outline = page.execute_script("return getComputedStyle(arguments[0]).outlineStyle", focused)
+    assert reached[-2].text == "SVG"
+    outline = page.execute_script("return getComputedStyle(arguments[0]).outlineStyle", reached[-1])
     assert outline == "solid"
-    focused.send_keys(Keys.ENTER)
-    values = page.find_elements(By.CSS_SELECTOR, "#claims tbody td[data-label=Measured] .number")
-    shown = [value.text for value in values]
-    assert shown[:4] == ["0.19951", "1.000", "1.043", "2.9"]
-    assert shown[4].startswith("not known")
-    page.switch_to.active_element.send_keys(Keys.SPACE)
-    assert sorting(page)[2] == "descending"
-    values = page.find_elements(By.CSS_SELECTOR, "#claims tbody td[data-label=Measured] .number")
-    assert [value.text for value in values][:4] == shown[3::-1]
+    reached[-1].send_keys(Keys.ENTER)
+    assert page.find_element(By.CSS_SELECTOR, "#claim-P1 > details").get_attribute("open") is not None
 
 
 def test_both_colour_schemes(page):
@@ -117,26 +196,20 @@ def test_both_colour_schemes(page):
         back = colour(page, "section.card", "backgroundColor")
         backs.append(back)
         assert contrast(colour(page, "body", "color"), colour(page, "body", "backgroundColor")) > 7
-        for selector in (".lead", "figcaption", ".kind.theorem", ".kind.mean-field", "section.card a"):
+        for selector in (".lead", ".glossary", ".kind.theorem", ".kind.mean-field", "section.card summary"):
             assert contrast(colour(page, selector, "color"), back) >= 4.5, (scheme, selector)
         letters = colour(page, "figure svg text", "fill")
         filtered = page.find_element(By.CSS_SELECTOR, "figure svg").value_of_css_property("filter") != "none"
         assert filtered == (scheme == "dark")
         assert contrast(darkened(letters) if filtered else letters, back) >= 4.5, scheme
         for name in ("consistent", "far-inside", "contradicted", "not-decided"):
-            pill = f".judgement.{name}"
-            assert contrast(colour(page, pill, "color"), colour(page, pill, "backgroundColor")) >= 4.5
+            for one in (f".judgement.{name}", f".strip .{name}"):
+                assert contrast(colour(page, one, "color"), colour(page, one, "backgroundColor")) >= 4.5
     assert contrast(*backs) > 10
 
 
-def test_a_phone_can_sort_too(page):
-    look(page, "light", 390)
-    page.find_elements(By.CSS_SELECTOR, "#claims thead button")[4].click()
-    assert judgements(page) == JUDGEMENTS
-
-
 def test_links_lead_somewhere(page):
-    page.find_element(By.CSS_SELECTOR, "#claims tbody a").click()
-    assert page.current_url.endswith("#claim-P1")
+    page.find_element(By.CSS_SELECTOR, ".strip a").click()
+    assert page.current_url.endswith("#claim-P3")
     raw = page.find_element(By.CSS_SELECTOR, "a[href$='.parquet']").get_attribute("href")
     assert os.path.exists(raw.removeprefix("file://"))

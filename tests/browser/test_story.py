@@ -21,6 +21,7 @@ CHOICES = {
     "schedule": ["power:0.5,0.5", "constant:0.05", "damped"],
     "restart": ["", "", "75,0.05"],
     "damping": [0, 0, 0.5],
+    "beside": ["", "", "damped", "identity"],
     "seed": [5, 6],
     "speed": [10, 1000],
     "view": ["last", "average"],
@@ -32,7 +33,7 @@ GO = """
 """
 STATE = """
     const {settings, story} = sterling.page, own = sterling.storySettings(story);
-    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view", "beside"];
+    const here = document.querySelector("[data-current]"), free = ["steps", "speed", "view"];
     const values = ["n", "samples", "noise", "damping", "speed"];
     return {
         settings, story,
@@ -88,9 +89,10 @@ def test_the_text_never_contradicts_the_settings(page):
         )
         if own:
             assert ("no errors" in words) == (settings["noise"] == 0), given
-            assert ("hidden units" in words) == (settings["m"] > 1), given
-            assert ("surrogate" in words) == (settings["surrogate"] != "relu"), given
+            assert ("hidden units have" in words) == (settings["m"] > 1), given
+            assert ("The surrogate is" in words) == (settings["surrogate"] != "relu"), given
             assert ("restarts" in words) == bool(settings["restart"]), given
+            assert ("Hollow beads" in words) == bool(settings["beside"]), given
             assert ("Damping holds" in words) == (settings["damping"] > 0), given
             usual = settings["schedule"] in ("damped", "power:0.5,0.5")
             assert ("step sizes" in words) != usual, given
@@ -208,6 +210,13 @@ def test_two_weights_are_shown_in_their_plane(page):
         assert label.accessible_name == f"Latent weights {x:.2f} and {y:.2f}; the teacher's bits are 1 and -1"
         page.find_element(By.ID, "flip").click()
         page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    x, y = page.execute_script("return [...sterling.page.run.latents()]")
+    unit = min(label.size["width"], label.size["height"]) / 4.8
+    hand = ActionChains(page).move_to_element_with_offset(label, round(x * unit), round(-y * unit))
+    hand.click_and_hold().move_to_element_with_offset(label, round(unit), round(-unit)).release().perform()
+    assert page.execute_script("return sterling.page.settings.latent") == pytest.approx([1, 1], abs=0.05)
+    assert "latent weights that you have set" in text(page, "[data-current] .own")
+    page.find_element(By.ID, "play").click()
     page.find_element(By.ID, "n").send_keys(Keys.ARROW_RIGHT)
     settled(page)
     assert not label.is_displayed()

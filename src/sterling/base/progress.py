@@ -6,6 +6,7 @@ Stdout holds results only.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -34,7 +35,7 @@ class Progress:
     total: float | None  # None if unknown
     note: str = ""  # what is being done now
     facts: tuple[str, ...] = ()  # results so far, a few words each
-    seconds_left: float | None = None  # None: estimated from the pace so far
+    seconds_left: float | None = None  # None: estimated from the pace so far; NaN: unknown
 
 
 #: What long computations call with their progress; some pass more than `Progress` has.
@@ -58,7 +59,11 @@ class Display:
         seconds = progress.seconds_left
         if seconds is None and total and done > self._first and now - self._begun > _KNOWN_AFTER:
             seconds = (total - done) * (now - self._begun) / (done - self._first)
-        left = "" if seconds is None or (total and done >= total) else f"{readable_time(seconds)} left"
+        left = (
+            ""
+            if seconds is None or math.isnan(seconds) or (total and done >= total)
+            else f"{readable_time(seconds)} left"
+        )
         words = [progress.note, *progress.facts, left]
         if self._noun:
             words.insert(0, f"{done:,.10g}{f' of {total:,.10g}' if total else ''} {self._noun}")

@@ -34,4 +34,6 @@ class Claim(Statement):
     def found(self, rule: Rule, judged: Iterable[tuple[Any, ...]], **results: Any) -> Finding:
         """Return a finding for this claim, with the judgement of the rule and its words."""
         own = {one.name: getattr(self, one.name) for one in fields(Statement)}
-        return Finding(**own, judgement=rule.judge(judged), rule=rule.words, **results)
+        given = list(judged)
+        verdict = {"judgement": rule.judge(given), "rule": rule.words, "open": rule.missing(given)}
+        return Finding(**own, **verdict, **results)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class Measured:
     level: float = 0.95
     unit: str = ""
     how: str = ""
+    count: str = ""  # of a share, such as "7 of 20"
 
     @property
     def has_interval(self) -> bool:
@@ -70,7 +71,8 @@ def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> 
 
 def share(name: str, successes: int, trials: int) -> Measured:
     """Return a measured share of trials."""
-    return measured(name, share_interval(successes, trials), "Jeffreys")
+    found = measured(name, share_interval(successes, trials), "Jeffreys")
+    return replace(found, count=f"{successes:,} of {trials:,}")
 
 
 def both_ways(successes: int, left: int, trials: int) -> Interval:
@@ -145,7 +147,7 @@ class Finding(Statement):
 
     experiment: str  # what was done, with the numbers that were used
     judgement: Judgement
-    reason: str  # of the judgement, with the numbers that were measured
+    reason: str  # of the judgement, with the numbers that were measured; its first sentence stands alone
     measured: tuple[Measured, ...] = ()
     references: tuple[Reference, ...] = ()
     pictures: tuple[Picture, ...] = ()
@@ -153,6 +155,7 @@ class Finding(Statement):
     notes: tuple[str, ...] = ()  # undecided trials, poor fits, dependence on the budget, and the like
     seconds: float = 0.0  # duration of the experiment in this call; rows in the store take none
     rule: str = ""  # in words; its numbers come from the code that judges
+    open: tuple[str, ...] = ()  # conditions of agreement that are not met where nothing is decided
 
     def __post_init__(self) -> None:
         checks.choice(self.kind, "kind", KINDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sterling.base.text import number, sentence
@@ -16,16 +17,25 @@ FAR = 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """One judgement, and its condition in words and as a function of the evidence."""
+    """One judgement, and all the conditions that it needs: in words, and as functions of the evidence."""
 
     judgement: Judgement
-    where: str
-    holds: Callable[..., bool]
+    conditions: tuple[tuple[str, Callable[..., bool]], ...]
+
+    @property
+    def where(self) -> str:
+        """All conditions in words, numbered if there are several."""
+        words = [text for text, _ in self.conditions]
+        return words[0] if len(words) == 1 else ", ".join(f"({k}) {one}" for k, one in enumerate(words, 1))
+
+    def unmet(self, piece: tuple[Any, ...]) -> list[str]:
+        """Return the conditions, in words, that a piece of evidence does not meet."""
+        return [text for text, holds in self.conditions if not holds(*piece)]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Cases that exclude each other; if no case holds, the judgement is "not decided"."""
+    """Cases, of which the first that holds decides; if none holds, the judgement is "not decided"."""
 
     cases: tuple[Case, ...]
     note: str = ""  # whole sentences that follow the cases
@@ -36,14 +46,21 @@ class Rule:
         This is "contradicted" if one piece is, else "not decided" if one piece is or there is no evidence,
         else "far inside" if all pieces are, else "consistent".
         """
-        found = {
-            next((case.judgement for case in self.cases if case.holds(*piece)), Judgement.NOT_DECIDED)
-            for piece in pieces
-        }
+        found = {self._judge(piece) for piece in pieces}
         for judgement in (Judgement.CONTRADICTED, Judgement.NOT_DECIDED, Judgement.CONSISTENT):
             if judgement in found:
                 return judgement
         return Judgement.FAR_INSIDE if found else Judgement.NOT_DECIDED
+
+    def _judge(self, piece: tuple[Any, ...]) -> Judgement:
+        found = (case.judgement for case in self.cases if not case.unmet(piece))
+        return next(found, Judgement.NOT_DECIDED)
+
+    def missing(self, pieces: Iterable[tuple[Any, ...]]) -> tuple[str, ...]:
+        """Return what agreement needs, in words, and pieces of evidence that decide nothing do not show."""
+        (needed,) = (case for case in self.cases if case.judgement is Judgement.CONSISTENT)
+        left = [piece for piece in pieces if self._judge(piece) is Judgement.NOT_DECIDED]
+        return tuple(dict.fromkeys(text for piece in left for text in needed.unmet(piece)))
 
     @property
     def words(self) -> str:
@@ -52,14 +69,13 @@ class Rule:
         return f"{sentence(f'{said}; not decided otherwise')} {self.note}".strip()
 
 
-def consistent(where: str, holds: Callable[..., bool]) -> Case:
-    """Return the case in which a measurement agrees with the statement."""
-    return Case(Judgement.CONSISTENT, where, holds)
+def _case(judgement: Judgement, *conditions: Any) -> Case:
+    """Return a case from the words and the test of each condition, in turn."""
+    return Case(judgement, tuple(zip(conditions[::2], conditions[1::2], strict=True)))
 
 
-def contradicted(where: str, holds: Callable[..., bool]) -> Case:
-    """Return the case in which a measurement speaks against the statement."""
-    return Case(Judgement.CONTRADICTED, where, holds)
+consistent = partial(_case, Judgement.CONSISTENT)
+contradicted = partial(_case, Judgement.CONTRADICTED)
 
 
 def bound(what: str, value: float, note: str = "") -> Rule:
@@ -70,14 +86,14 @@ def bound(what: str, value: float, note: str = "") -> Rule:
     """
     return Rule(
         (
-            Case(
+            _case(
                 Judgement.FAR_INSIDE,
                 f"the 95 % interval of {what} ends more than {FAR:g} below the proved {value:g}",
                 lambda low, high, left=0: math.isfinite(low) and high < value - FAR,
             ),
             consistent(
-                f"it ends at {value:g} or below",
-                lambda low, high, left=0: math.isfinite(low) and value - FAR <= high <= value,
+                f"the 95 % interval of {what} ends at {value:g} or below",
+                lambda low, high, left=0: math.isfinite(low) and high <= value,
             ),
             contradicted(
                 f"it begins above {value:g} and no run was left open by its budget",

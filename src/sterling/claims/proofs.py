@@ -84,7 +84,7 @@ def below(runs: pl.DataFrame) -> int:
 def proved_shares(certificates: pl.DataFrame) -> list[Measured]:
     """Return the share of data sets with proved recurrence at each place, the last one first."""
     return [
-        share(f"data sets with recurrence proved at {label}: {proved} of {count}", proved, count)
+        share(f"data sets with recurrence proved at {label}", proved, count)
         for label, proved, count in reversed(_proved(certificates))
     ]
 

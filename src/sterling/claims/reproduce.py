@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,10 @@ from sterling.errors import InputError
 
 #: Subfolder of a reproduction that holds the rows.
 DATA_FOLDER = "data"
+
+# Seconds of each claim with --quick on one core, and of another one: shares of the work.
+_SECONDS = {"P1": 50, "P2": 25, "P3": 75, "P4": 75, "P5": 50, "concentration": 10, "online": 60}
+_OTHER = 25
 
 
 @dataclass(frozen=True)
@@ -76,19 +81,23 @@ def reproduce(
     """
     checks.choice(effort, "effort", EFFORTS)
     keys, budgets = chosen(only), dict(budgets or {})
-    begun = time.monotonic()
+    begun, weights = time.monotonic(), [_SECONDS.get(key, _OTHER) for key in keys]
+    worked = expected = 0.0  # seconds of the claims that this call computed, and those in the table above
     report = Reproduction((), effort, checks.integer(seed, "seed", 0))
     try:
         with reporting(progress) as show, deferred_interrupt() as pressed:
             for index, key in enumerate(keys):
                 claim = CLAIMS[key]
                 where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"
-                report_progress = _claim_progress(show, pressed, where, index, len(keys))
+                pace = worked / expected if expected else math.nan
+                report_progress = _claim_progress(show, pressed, where, index, weights, pace)
                 context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, report_progress)
                 started = time.monotonic()
                 report_progress(Progress(0, None))
                 finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
                 now = time.monotonic()
+                if now - started > weights[index] / 20:  # else its rows were in the store
+                    worked, expected = worked + now - started, expected + weights[index]
                 finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)
                 report = replace(report, findings=(*report.findings, finding), seconds=now - begun)
                 if on_finding is not None:
@@ -100,10 +109,15 @@ def reproduce(
 
 
 def _claim_progress(
-    show: Callable[[Progress], Any] | None, pressed: Callable[[], bool], where: str, index: int, count: int
+    show: Callable[[Progress], Any] | None,
+    pressed: Callable[[], bool],
+    where: str,
+    index: int,
+    weights: list[int],
+    pace: float,
 ) -> Callable[[Progress], None]:
     """Return a function that turns the progress of studies into that of a claim, and stops at Ctrl-C."""
-    reached = 0.0  # progress of the claim; that of each study begins at zero
+    begun, reached, whole = time.monotonic(), 0.0, sum(weights)
 
     def report(of_study: Progress) -> None:
         nonlocal reached
@@ -111,12 +125,12 @@ def _claim_progress(
             raise KeyboardInterrupt
         if show is None:
             return
-        done, total = of_study.done, of_study.total
-        if total:
-            reached = max(reached, min(1.0, done / total))
-        trials = f"{min(done, total):,.10g} of {total:,.10g} done" if total else ""
-        facts = tuple(words for words in (trials, of_study.note, *of_study.facts) if words)
-        show(Progress(index + reached, count, where, facts))
+        if of_study.total:  # each study of the claim begins at zero
+            reached = max(reached, min(1.0, of_study.done / of_study.total))
+        share = (sum(weights[:index]) + reached * weights[index]) / whole
+        own = max(0.0, pace * weights[index] - (time.monotonic() - begun))  # NaN before the first claim
+        left = own + pace * sum(weights[index + 1 :])
+        show(Progress(share * len(weights), len(weights), where, seconds_left=left))
 
     return report
 

@@ -120,17 +120,17 @@ def growth_rule(what: str, value: float) -> Rule:
     )
 
 
-def growth_sentence(what: str, series: SeriesFit) -> str:
-    """Say in one sentence how N₅₀ grows, and with how many steps."""
+def growth_words(what: str, series: SeriesFit) -> str:
+    """Say how N₅₀ grows, and with how many steps; the words end without a full stop."""
     fit, what = series.fit, f"{what} ({_budget(series)})"
     if fit is None:
-        return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}."
+        return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}"
     text = f"N₅₀ {what} grows like n^{_with_interval(fit)}"
     one = fit.top_exponent if fit.curved else None
     if one is not None:
         top = _interval(one.exponent, one.low, one.high)
         text += f" over all n, and like n^{top} from n = {one.n} to {one.next_n}"
-    return f"{text}."
+    return text
 
 
 def law_exponents(series: SeriesFit, name: str, source: str, beside: bool = False) -> list[Reference]:

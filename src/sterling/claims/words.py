@@ -46,7 +46,9 @@ def _same_side(end: float, mark: float, decimals: int) -> bool:
 
 
 def amount(one: Measured | Reference, beside: Sequence[Reference] = ()) -> str:
-    """Return a measured value or a reference with its unit, without the interval."""
+    """Return a measured value or a reference with its unit, without the interval; a share as a count."""
+    if count := getattr(one, "count", ""):
+        return count
     decimals = decimals_of(one, beside) if hasattr(one, "low") else None  # type: ignore[arg-type]
     text = number(one.value, decimals)
     return f"{text}{NO_BREAK}{one.unit}" if one.unit else text

@@ -3,18 +3,54 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sterling.base.files import printable
-from sterling.cli.options import PAGES, check_targets, make_folder, output
+from sterling.cli import options
+from sterling.cli.options import (
+    COUNT,
+    PAGES,
+    SEED,
+    check_targets,
+    make_folder,
+    output,
+    problem_option,
+    run_option,
+    start,
+)
 from sterling.cli.render import note
 
 FILE = Path("out") / "explore.html"
 
 
 def explore(
+    n: Annotated[int | None, problem_option("--n", help="Number of weights. \\[12]", **COUNT)] = None,
+    samples: Annotated[int | None, options.samples(1600)] = None,
+    m: options.Units = None,
+    noise: Annotated[
+        float | None, problem_option(help="Standard deviation of the label noise. \\[0.5]", metavar="SIGMA")
+    ] = None,
+    seed: Annotated[int | None, problem_option(help="Random seed of the data. \\[5]", **SEED)] = None,
+    init: Annotated[
+        Any,
+        run_option(help="Start: a random seed, or latent weights. \\[5]", metavar="SEED", parser=start),
+    ] = None,
+    steps: Annotated[int | None, run_option(help="Number of steps. \\[1000000]", **COUNT)] = None,
+    schedule: Annotated[str | None, run_option(**options.SCHEDULE)] = None,
+    surrogate: Annotated[
+        str | None,
+        run_option(
+            help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh. \\[relu]", metavar="NAME"
+        ),
+    ] = None,
+    restart: Annotated[
+        str | None, run_option(help="Ergodic restart, such as 300,0.05.", metavar="EVERY,SCALE")
+    ] = None,
+    optimizer: Annotated[
+        str | None, run_option(help="Optimiser: sgd, or sgd:damping=0.5. \\[sgd]", metavar="NAME")
+    ] = None,
     out: Annotated[Path, output("-o", "--out", help="File of the page: .html.", metavar="FILE")] = FILE,
     show: Annotated[
         bool | None,
@@ -24,23 +60,56 @@ def explore(
     """Write the explorable page: watch weights flip, leave the optimum and come back.
 
     The page is one HTML file and needs no network. Its runs equal those of `sterling train`, flip for flip.
-    It shows the Python code and the command for each run.
+    It shows the Python code and the command for each run. With options of a problem or a run it opens at
+    these settings, otherwise with its story.
     """
     import webbrowser
 
     from sterling.report.explore import write_explorable
 
+    given = {"n": n, "samples": samples, "m": m, "noise": noise, "seed": seed, "init": init, "steps": steps}
+    given |= {"schedule": schedule, "surrogate": surrogate, "restart": restart, "optimizer": optimizer}
+    given = {name: value for name, value in given.items() if value is not None}
+    text = _settings(**given) if given else ""
     make_folder(out.parent, "--out")
     check_targets(None, (out, "--out", *PAGES))
-    write_explorable(out)
+    write_explorable(out, text)
     typer.echo(f"page: {printable(out)}")
     if show or (show is None and _has_screen()):
         try:
-            opened = webbrowser.open(out.resolve().as_uri())
+            opened = webbrowser.open(f"{out.resolve().as_uri()}{text and '#' + text}")
         except webbrowser.Error:
             opened = False
         if not opened:
             note(f"no browser was found: open {printable(out)} in one")
+
+
+def _settings(
+    schedule: str | None = None,
+    surrogate: str = "relu",
+    restart: str | None = None,
+    optimizer: str = "sgd",
+    **given: Any,
+) -> str:
+    """Return the settings that were given, with the page's usual ones for the others."""
+    from sterling.dynamics.options import initial_latent
+    from sterling.dynamics.restart import parse_restart
+    from sterling.model.problem import Problem
+    from sterling.optimizers.base import as_optimizer
+    from sterling.report.explore import USUAL, settings_text
+    from sterling.schedules import parse_schedule
+
+    values = USUAL | given
+    seed, init, steps = (values.pop(name) for name in ("seed", "init", "steps"))
+    return settings_text(
+        {**Problem(**values).to_dict(), "seed": seed},
+        init=init if isinstance(init, int) else initial_latent(values["n"], init),
+        steps=steps,
+        schedule=None if schedule is None else parse_schedule(schedule),
+        surrogate=surrogate,
+        restart=None if restart is None else parse_restart(restart),
+        optimizer=as_optimizer(optimizer),
+    )
 
 
 def _has_screen() -> bool:

@@ -71,6 +71,7 @@ def plan(
         samples=1 if samples is None else samples,
         **{name: value for name, value in given.items() if value is not None},
     )
+    say("solving the laws: a few seconds …")
     found = make(
         problem,
         surrogate=surrogate,
@@ -101,9 +102,9 @@ def _print(found: "Plan", expected: bool) -> None:
 
     checked = any(need.check for need in found.needs)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("so that", overflow="fold")
-    table.add_column("samples", overflow="fold")
-    table.add_column("how sure")
+    table.add_column("goal", overflow="fold")
+    table.add_column("samples needed", overflow="fold")
+    table.add_column("basis")
     if checked:
         table.add_column("measured", overflow="fold")
     for need in found.needs:
@@ -157,7 +158,7 @@ def _expected(found: "Plan") -> str:
         return f"{given} a run may not find w* at all, even without label noise (mean-field)."
     if found.problem.noise > 0:
         return (
-            f"{given} expect w* for {expected.occupancy:.3g} of the steps, and "
+            f"{given} expect w* for {percent(expected.occupancy, 2)} of the steps, and "
             f"{percent(expected.wrong_share, 2)} of the weights wrong at a time (mean-field)."
         )
     return f"{given} expect runs to end at w* (mean-field)."

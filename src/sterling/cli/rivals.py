@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sterling.base.text import percent
+from sterling.base.text import counted, percent
 from sterling.stats import Interval, share_interval
 
 if TYPE_CHECKING:
     from sterling.learn import StraightThroughClassifier
+    from sterling.learn.card import Card
 
 _CUT = 0.7  # three levels: a coefficient below this times the mean size of its row becomes zero
 _FEW = 10  # held-out samples of a class below which an AUC has no interval
@@ -42,9 +43,12 @@ class Score(NamedTuple):
 
 
 def compare(
-    classifier: StraightThroughClassifier, training: tuple[Any, np.ndarray], held: tuple[Any, np.ndarray]
+    classifier: StraightThroughClassifier,
+    card: Card | None,
+    training: tuple[Any, np.ndarray],
+    held: tuple[Any, np.ndarray],
 ) -> list[Score]:
-    """Return the scores of a fitted classifier and of its rivals, which saw the same training samples."""
+    """Return the scores of a fitted classifier, of rivals that saw the same training samples, of its card."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -73,12 +77,18 @@ def compare(
         mean = float(np.mean(each))
         return Score(name, classes[shares.argmax(axis=1)] == truth, (mean, math.nan, math.nan))
 
-    return [
+    found = [
         scored(f"sterling, weights {levels}", classifier.decision_function(held[0])),
         scored("logistic regression, 64-bit weights", full.decision_function(new)),
         scored(coarse, new @ codes.T * scale + intercept),
         Score("majority class", truth == classes[counts.argmax()], (0.5, math.nan, math.nan)),
     ]
+    if card is not None:  # its points decide, not their probabilities
+        sums = scored(
+            f"card of points, {counted(len(card.items), 'column')}", card.scale * card.totals(held[0])
+        )
+        found.append(sums._replace(right=card.predict(held[0]) == truth))
+    return found
 
 
 def area(scores: np.ndarray, positive: np.ndarray) -> Interval:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sterling.cli.rivals import Score
     from sterling.cli.table_model import TableModel
+    from sterling.learn.card import Card
 
 TITLES = "", "accuracy", "AUC"
 
@@ -85,7 +86,8 @@ def score(
         note(f"training on {counted(len(kept), 'sample')} with {counted(inputs.width, 'input')} …")
     classifier = StraightThroughClassifier(levels, random_state=seed).fit(inputs[kept], classes[kept])
     model = TableModel(classifier, name, columns, means)
-    scores = compare(classifier, (inputs[kept], classes[kept]), (inputs[held], classes[held]))
+    points = None if card is None else classifier.card()
+    scores = compare(classifier, points, (inputs[kept], classes[kept]), (inputs[held], classes[held]))
     first, second = _answer(scores)
     facts = (
         f"{printable(data.name)} · classes in {name!r} · {counted(inputs.width, 'input')} · "
@@ -111,9 +113,11 @@ def score(
     finally:  # a full stdout must not cost the files
         if out is not None:
             model.save(out)
-        if card is not None:
+        if card is not None and points is not None:
             command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["score"] else ""
-            write_atomically(card, _page(model, scores, (first, second, facts), notes, command).encode())
+            write_atomically(
+                card, _page(model, points, scores, (first, second, facts), notes, command).encode()
+            )
     for what, path in ("model", out), ("page", card):
         if path is not None and not quiet:
             note(f"{what} written: {printable(path)}")
@@ -173,13 +177,15 @@ def _table(scores: "list[Score]") -> Any:
 
 def _page(
     model: "TableModel",
+    points: "Card",
     scores: "list[Score]",
     words: tuple[str, str, str],
     notes: list[str],
     command: str,
 ) -> str:
-    """Return the page: the answer, the comparison, and the weights of each row of the model."""
+    """Return the page: the answer, the comparison, the card, and the weights of each row of the model."""
     import numpy as np
+    from markupsafe import Markup
 
     from sterling.report.html import page
 
@@ -201,5 +207,6 @@ def _page(
         scores=scores,
         notes=notes,
         rows=rows,
+        card=Markup(points.html()),
         command=command,
     )

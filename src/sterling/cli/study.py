@@ -8,7 +8,7 @@ import typer
 
 from sterling.cli import options
 from sterling.cli.options import FILE, PICTURES, Group, add_verb, check_targets, output, run_option
-from sterling.cli.render import FAILED, print_json, speaker
+from sterling.cli.render import FAILED, console, facts_table, print_json, speaker
 from sterling.errors import InputError
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
@@ -145,6 +145,8 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = Fals
 
     N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.
     """
+    from rich.text import Text
+
     from sterling.study.report import fit_store
 
     fits = fit_store(folder, criterion)
@@ -153,7 +155,8 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = Fals
     elif not fits:
         typer.echo("there are no trials yet: run the study first")
     else:
-        typer.echo("\n\n".join(one.summary() for one in fits))
+        for one in fits:
+            console().print(facts_table((name, Text(text)) for name, text in one._rows()), "")
     if not any(one.fit for one in fits):
         raise typer.Exit(FAILED)
 

@@ -7,6 +7,7 @@ teacher is unknown, the best state seen is a third.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -136,31 +137,62 @@ def meaning(orbit: Orbit) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
+@dataclass(frozen=True)
+class LabelFit:
+    """How well each decoding fits the labels, beside one answer for all samples, the last entry."""
+
+    measure: str  # "labels right" if all labels are integers, else "mean squared error"
+    misfit: dict[str, float]  # the number of wrong labels, or the error
+    samples: int
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """The rows of a table."""
+        if self.measure == "labels right":
+            found = {
+                name: f"{self.samples - wrong:,.0f} of {self.samples:,}"
+                for name, wrong in self.misfit.items()
+            }
+        else:
+            found = {name: number(error) for name, error in self.misfit.items()}
+        return [(f"{self.measure}, {name}", text) for name, text in found.items()]
+
+
+def label_fit(orbit: Orbit, instance: Instance) -> LabelFit:
+    """Return how well time average, best state seen and last iterate fit the labels, and the baseline."""
+    readings = {"time average": orbit.ergodic_signs, "best state seen": orbit.reference}
+    off = {name: instance.predict(signs) - instance.labels for name, signs in readings.items()}
+    off["last iterate"] = instance.predict(orbit.signs) - instance.labels
+    if np.array_equal(instance.labels, np.rint(instance.labels)):
+        misfit = {name: float(np.count_nonzero(np.abs(one) >= 0.5)) for name, one in off.items()}
+        values, counts = np.unique(instance.labels, return_counts=True)
+        commonest = f"always {values[counts.argmax()]:g} (commonest label)"
+        return LabelFit(
+            "labels right", {**misfit, commonest: float(instance.samples - counts.max())}, instance.samples
+        )
+    misfit = {name: float(np.mean(one**2)) for name, one in off.items()}
+    return LabelFit(
+        "mean squared error", {**misfit, "always the mean": float(instance.labels.var())}, instance.samples
+    )
+
+
 def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]]]:
     """Return the meaning of the verdict with advice, and the main results as a table.
 
-    If the teacher is unknown, the table says how well each decoding fits the data: the number of right labels
-    if all labels are integers, else the error. The advice follows from that.
+    If the teacher is unknown, the table says how well each decoding fits the data, and the advice follows.
     """
     words = meaning(orbit)
     _, steps, *rows = orbit._rows()
     if orbit.reference_kind == "teacher":
         return words, [steps, *rows]
-    readings = {"time average": orbit.ergodic_signs, "best state seen": orbit.reference}
-    off = {name: instance.predict(signs) - instance.labels for name, signs in readings.items()}
-    off["last iterate"] = instance.predict(orbit.signs) - instance.labels
-    if np.array_equal(instance.labels, np.rint(instance.labels)):
-        measure, size = "labels right", instance.samples
-        misfit = {name: int(np.count_nonzero(np.abs(one) >= 0.5)) for name, one in off.items()}
-        texts = {name: f"{size - wrong:,} of {size:,}" for name, wrong in misfit.items()}
-    else:
-        measure = "mean squared error"
-        misfit = {name: float(np.mean(one**2)) for name, one in off.items()}
-        texts = {name: number(error) for name, error in misfit.items()}
+    fit = label_fit(orbit, instance)
+    *readings, baseline = fit.misfit
+    best = min(readings, key=fit.misfit.__getitem__)  # the first of equals
     if orbit.verdict in (Verdict.RECURRENT, Verdict.CHATTERING):
-        best = min(misfit, key=misfit.__getitem__)  # the first of equals
         advice = _ADVICE[best]
-        if best == "time average" and misfit[best] == misfit["last iterate"]:
+        if best == "time average" and fit.misfit[best] == fit.misfit["last iterate"]:
             advice = "decode with the time average: the last iterate fits these data as well, but moves on"
         words = f"{words.partition(':')[0]}: {advice}."
-    return words, [steps, *((f"{measure}, {name}", text) for name, text in texts.items()), *rows]
+    if fit.misfit[best] >= fit.misfit[baseline]:
+        words += f" But no reading fits the labels better than {baseline}."
+    return words, [*fit.texts, steps, *rows]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.drawn import Drawn
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.levels import moves_of, steps_at
 from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
+from sterling.dynamics.shown import Shown
 from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
@@ -41,7 +41,7 @@ class Stats(Described):
     seconds: float  # wall-clock time
 
 
-class Orbit(Result, Drawn):
+class Orbit(Result, Shown):
     """One run of the STE-gradient method; `train` makes one, `Orbit.load` reads one.
 
     The iterates w_0 … w_{T−1} are the weights at which a gradient was taken; w_T is the result. Averages and

@@ -242,7 +242,7 @@ def fit(
 ) -> Card:
     """Return the card of samples with inputs as they are; of very many evenly spaced ones."""
     kept = np.arange(0, total := len(data.shares), -(-total * data.inputs.shape[1] * _CUTS // _CELLS))
-    data = Labelled(data.inputs[kept], data.targets[kept], data.shares[kept] / data.shares[kept].sum())
+    data = data.part(kept)
     columns, rows = _columns(data, direction), data.rows
     chosen = _chosen(columns, data, max_features, max_groups)
     sample = data._replace(inputs=columns.table[:, chosen].astype(np.float64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sterling.base.arrays import check_signs
-from sterling.base.checks import choice, flag, integer, shown
-from sterling.errors import InputError
+from sterling.base.checks import choice, flag, instance_of, integer, shown
+from sterling.errors import InputError, SterlingWarning
 from sterling.learn import squared
 from sterling.learn.card import MOST_POINTS, Card
 from sterling.learn.card import fit as fit_card
@@ -22,17 +23,22 @@ from sterling.learn.files import DECIDED, Saved
 from sterling.learn.training import (
     Labelled,
     descended,
+    folds,
     heads,
     loss_of,
+    losses_of,
     nearest,
     probabilities,
     straight_through,
 )
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import NORMALIZERS, Normalizer, Standardize, check_normalize
+from sterling.model.normalise import Normalizer, Standardize
 
 _BATCH, _RATE = 64, 0.01
 _SEEDS = 2**31 - 1
+_POWERS = 1.0, 0.5, 0.0  # of the standard deviations that features may be divided by
+_FOLDS, _MANY = 4, 2_000  # parts for the choice of the power; of this many samples only the first is left out
+_ALIKE = 1.1  # ratio of standard deviations below which there is nothing to choose
 
 
 class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator):
@@ -54,8 +60,10 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         Source of the codes: their time average over the second half of the run, or its last state.
     polish : bool
         Whether to change single codes after training.
-    normalize : "standard", "whiten", None or Normalizer
-        Normalisation of the inputs, fitted to the training data.
+    normalize : "auto", "standard", None or Normalizer
+        Normalisation of the inputs, fitted to the training data. "standard" divides features by their
+        standard deviations. "auto" divides by these to the power ½ or 0 instead, if a cross-validation
+        inside the training data finds its loss lower by more than a standard error.
     bits : "bootstrap" or None
         Whether `fit` estimates `bit_probability_`. This trains `n_bootstraps` times.
     n_bootstraps : int
@@ -123,7 +131,7 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         loss="log",
         decode="average",
         polish=True,
-        normalize: str | Normalizer | None = "standard",
+        normalize: str | Normalizer | None = "auto",
         bits=None,
         n_bootstraps=60,
         n_init=1,
@@ -183,9 +191,10 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
             raise InputError("every feature has one value in all samples, so there is nothing to learn from")
         ends = [float(low.min()), float(high.max())]
         self._values = ends if np.isin(seen.inputs, ends).all() else None
-        self._normalizer = self._fitted(seen.inputs[:, self._varies], seen.shares)
-        data = seen._replace(inputs=self._normalised(seen.inputs))
+        _warn_of_copies(seen.inputs[:, self._varies], np.flatnonzero(self._varies))
         generator = check_random_state(self.random_state)
+        self._normalizer = self._fitted(seen, generator)
+        data = seen._replace(inputs=self._normalised(seen.inputs))
         if before != (data.rows, len(low)):
             self._latent = None
         found, self._latent = self._trained(data, generator, self._latent)
@@ -315,6 +324,10 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         integer(self.n_init, "n_init", 1)
         integer(self.max_iter, "max_iter", 2)
         integer(self.n_bootstraps, "n_bootstraps", 1)
+        if isinstance(self.normalize, str):
+            choice(self.normalize, "normalize", ("auto", "standard"))
+        elif self.normalize is not None:
+            instance_of(self.normalize, Normalizer, "normalize", '"auto", "standard", None or a Normalizer')
         if self.bits is not None:
             choice(self.bits, "bits", ("bootstrap",))
 
@@ -328,14 +341,40 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
             return (weights.sum() / np.where(share > 0, share, 1.0))[codes]
         return np.array([self.class_weight.get(one, 1.0) for one in classes.tolist()], np.float64)[codes]
 
-    def _fitted(self, inputs: np.ndarray, shares: np.ndarray) -> Normalizer | None:
-        """Return the normaliser, fitted to the samples; "standard" counts their weights."""
-        given = check_normalize(self.normalize)
-        if given == "standard":
-            mean = shares @ inputs
-            return Standardize(mean, 1 / np.sqrt(shares @ (inputs - mean) ** 2))
-        normalizer = NORMALIZERS[given] if isinstance(given, str) else given
-        return normalizer if normalizer is None or normalizer.fitted else normalizer.fit(inputs)
+    def _fitted(self, seen: Labelled, generator) -> Normalizer | None:
+        """Return the normaliser, fitted to the samples."""
+        given: Any = self.normalize
+        if given not in ("auto", "standard") or not isinstance(given, str):
+            return given if given is None or given.fitted else given.fit(seen.inputs[:, self._varies])
+        inputs, shares = seen.inputs[:, self._varies], seen.shares
+        mean = shares @ inputs
+        spread = np.sqrt(shares @ (inputs - mean) ** 2)
+        if given == "standard" or self.loss == "squared" or spread.max() < _ALIKE * spread.min():
+            return Standardize(mean, 1 / spread)
+        common = np.sqrt((spread**2).mean())
+        powers = [Standardize(mean, spread**-power * common ** (power - 1)) for power in _POWERS]
+        seed, fold = int(generator.randint(_SEEDS)), folds(seen, _FOLDS)
+        tried = range(_FOLDS if len(shares) < _MANY else 1)
+        losses = np.array(
+            [self._losses_out(seen._replace(inputs=one.apply(inputs)), fold, tried, seed) for one in powers]
+        )
+        apart, weight = losses - losses[0], shares[np.isin(fold, tried)] / shares[np.isin(fold, tried)].sum()
+        error = np.sqrt((weight**2 * (apart - (apart @ weight)[:, None]) ** 2).sum(axis=1))
+        return powers[int(np.argmin(np.where(apart @ weight < -error, apart @ weight, 0.0)))]
+
+    def _losses_out(self, data: Labelled, fold: np.ndarray, tried: range, seed: int) -> np.ndarray:
+        """Return the loss of each sample of the folds, by codes trained in fewer steps on the others."""
+        top, steps = level_values(self.levels)[-1], max(2, self.max_iter // 6)
+        start = np.random.default_rng(seed).uniform(-top, top, (data.rows, data.inputs.shape[1]))
+        losses = np.zeros(len(fold))
+        for one in tried:
+            inside, outside = data.part(fold != one), data.part(fold == one)
+            run = straight_through(inside, self.levels, start, steps, _BATCH, _RATE, seed)
+            codes = nearest(run.mean, self.levels)
+            scale, intercept, _ = _headed(inside, codes)
+            logits = outside.inputs @ codes.T.astype(np.float64) * scale + intercept
+            losses[fold == one] = losses_of(logits, outside)
+        return losses[np.isin(fold, tried)]
 
     def _trained(self, data: Labelled, generator, latent=None) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the codes of least loss over several starts, and their latents."""
@@ -393,6 +432,20 @@ def _headed(data: Labelled, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     scores = data.inputs @ codes.T.astype(np.float64)
     scale, intercept = heads(scores, data)
     return scale, intercept, loss_of(scores * scale + intercept, data)
+
+
+def _warn_of_copies(inputs: np.ndarray, numbers: np.ndarray) -> None:
+    """Name the features that equal an earlier one in all samples."""
+    first: dict[bytes, int] = {}
+    columns = zip(inputs.T, numbers.tolist(), strict=True)
+    pairs = [(first.setdefault((column + 0.0).tobytes(), k), k) for column, k in columns]
+    same = [f"{other} and {k}" for other, k in pairs if other != k]
+    if same:
+        more = f" and {len(same) - 5} more pairs" if len(same) > 5 else ""
+        text = (
+            f"these features are equal in all samples, so drop one of each pair: {', '.join(same[:5])}{more}"
+        )
+        warnings.warn(text, SterlingWarning, stacklevel=3)
 
 
 def _labelled(inputs: np.ndarray, codes: np.ndarray, weights: np.ndarray, classes: int) -> Labelled:

@@ -81,7 +81,7 @@ class Saved:
         StoreError
             If the file cannot be written.
         """
-        _write(path, self.to_dict())
+        write(path, self.to_dict())
 
     @classmethod
     def load(cls, path) -> Self:
@@ -102,7 +102,7 @@ class Saved:
         StoreError
             If the file cannot be read, or any part of it is not as `save` writes it.
         """
-        return _read(path, cls.from_dict)
+        return read(path, cls.from_dict)
 
 
 def _to_dict(classifier: Any) -> dict[str, Any]:
@@ -189,13 +189,13 @@ def _from_dict(kind: type[T], given: dict[str, Any]) -> T:
     return found
 
 
-def _write(path: Any, values: dict[str, Any]) -> None:
+def write(path: Any, values: dict[str, Any]) -> None:
     """Write a dictionary as JSON, one entry a line."""
     lines = ",\n".join(f'"{name}": {json.dumps(value, allow_nan=False)}' for name, value in values.items())
     write_atomically(path, f"{{\n{lines}\n}}\n".encode())
 
 
-def _read(path: Any, make: Any) -> Any:
+def read(path: Any, make: Any) -> Any:
     """Return what ``make`` makes of a JSON file; StoreError says what is wrong with the file."""
     file = as_path(path)
     reason = unreadable(file)

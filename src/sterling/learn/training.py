@@ -31,6 +31,11 @@ class Labelled(NamedTuple):
         """R."""
         return self.targets.shape[1]
 
+    def part(self, rows: np.ndarray) -> Labelled:
+        """Return some of the samples, a mask (N,)."""
+        shares = self.shares[rows]
+        return Labelled(self.inputs[rows], self.targets[rows], shares / shares.sum())
+
 
 class Run(NamedTuple):
     """What a run of straight-through steps leaves behind."""
@@ -48,6 +53,12 @@ def nearest(latent: np.ndarray, levels: int) -> np.ndarray:
     return values[np.clip(index, 0, levels - 1)].astype(np.int8)
 
 
+def folds(data: Labelled, count: int) -> np.ndarray:
+    """Return a number below count for each sample, int64 (N,); copies get the same."""
+    new = (np.diff(data.inputs, axis=0) != 0).any(axis=1) | (np.diff(data.targets, axis=0) != 0).any(axis=1)
+    return np.concatenate([[0], np.cumsum(new)]) % count
+
+
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Return the probability of each row's class, (N, R)."""
     if logits.shape[1] == 1:
@@ -56,15 +67,18 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def loss_of(logits: np.ndarray, data: Labelled) -> float:
-    """Return the mean loss."""
+def losses_of(logits: np.ndarray, data: Labelled) -> np.ndarray:
+    """Return the loss of each sample."""
     own = (logits * data.targets).sum(axis=1)
     if data.rows == 1:
-        each = np.logaddexp(0.0, logits[:, 0]) - own
-    else:
-        top = logits.max(axis=1)
-        each = top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - own
-    return float(data.shares @ each)
+        return np.logaddexp(0.0, logits[:, 0]) - own
+    top = logits.max(axis=1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - own
+
+
+def loss_of(logits: np.ndarray, data: Labelled) -> float:
+    """Return the mean loss."""
+    return float(data.shares @ losses_of(logits, data))
 
 
 def straight_through(

@@ -103,7 +103,6 @@ def plan(
     in half of the data sets the time average decodes to w*: about 1,300
     in half of the data sets the iterates are w* for 50\xa0% of the steps: about 67,000
     in half of the data sets the last iterate is at w* and stays, damping 0.5: about 1,400
-    proved: the time average converges to w*, no label noise: of order 4,096
     proved: the iterates visit w* again and again: of order 16,777,216
     >>> found.needs[0].label
     'mean-field, 10,000 steps'
@@ -147,12 +146,12 @@ class _Rows:
         if self.known_path and self.problem.n <= MOST_PATH_WEIGHTS:
             rows.append(self.damped())
         law: Any = theory.samples_proved
-        for goal, problem, claim in (
-            ("proved: the time average converges to w*, no label noise", self.quiet, "ergodic"),
-            ("proved: the iterates visit w* again and again", self.problem, "recurrent"),
-        ):
-            samples = law(problem, claim=claim)
-            rows.append(Need(goal, samples, law.kind, "", None, problem.noise, None, True, law.source))
+        proved = {"recurrent": "proved: the iterates visit w* again and again"}
+        if not self.problem.noise:
+            proved = {"ergodic": "proved: the time average converges to w*", **proved}
+        for claim, goal in proved.items():
+            samples, noise = law(self.problem, claim=claim), self.problem.noise
+            rows.append(Need(goal, samples, law.kind, "", None, noise, None, True, law.source))
         return rows
 
     def row(

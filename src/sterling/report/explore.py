@@ -5,30 +5,144 @@ Its engine makes the same orbits as `train`; `tests/browser/test_engine.py` comp
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import webbrowser
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
 
-from sterling.base.files import write_atomically
+import numpy as np
+
+from sterling.base.files import as_path, write_atomically
+from sterling.dynamics.options import initial_latent
+from sterling.errors import InputError
+from sterling.optimizers.sgd import SGD
 from sterling.report.html import page
+from sterling.surrogates import get_surrogate
 from sterling.theory.chatter import PLAIN_CHECKED
 from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
 
+if TYPE_CHECKING:
+    from sterling.dynamics.orbit import Orbit
+
+#: What the page shows where no setting is given, as in ``templates/explore/settings.js``.
+USUAL = {"n": 12, "samples": 1600, "m": 1, "noise": 0.5, "seed": 5, "init": 5, "steps": 1_000_000}
+
+_MOST_ENTRIES, _MOST_STEPS, _MOST_SEED = 2**23, 10**9, 999_999_999
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:function\*?|class|const) ([\w$]+))", re.M)
 
 
-def write_explorable(path: str | os.PathLike) -> Path:
-    """Write the explorable page, completely or not at all, and return its path."""
+def write_explorable(path: str | os.PathLike, start: str = "") -> Path:
+    """Write the explorable page, completely or not at all, and return its path.
+
+    It opens at the settings ``start``, from `settings_text`, unless the address has others.
+    """
     text = page(
         "explore.html",
         code=_joined("page"),
+        map=json.loads(_text("map.json")),
+        start=start,
         noisy=BALANCE_CHECKED,
         alone=SIGNAL_ERRORS,
         noiseless=PLAIN_CHECKED,
     )
     return write_atomically(path, text.encode())
+
+
+def settings_text(
+    origin: Mapping[str, Any],
+    *,
+    init: int | np.ndarray,
+    steps: int,
+    schedule: Any,
+    surrogate: str,
+    restart: Any,
+    optimizer: Any,
+) -> str:
+    """Return the settings of a run as the page's address has them, after the #.
+
+    ``origin`` are the values of a `Problem` with the seed of its data, as in `Instance.origin`. A schedule
+    None is the one that `train` takes. InputError says why the page cannot make the run.
+    """
+
+    def need(holds: bool, what: str) -> None:
+        if not holds:
+            raise InputError(f"the explorable page cannot make this run: {what}")
+
+    need(
+        "n" in origin and "spawn_key" not in origin,
+        "it draws data from a Problem, and these come from elsewhere",
+    )
+    n, samples, m, noise, seed = (origin[name] for name in ("n", "samples", "m", "noise", "seed"))
+    plain = origin["readout"] == "ones" and origin["inputs"] == "gaussian" and origin["normalize"] is None
+    need(plain, "it has Gaussian inputs, not normalised, and a readout of ones")
+    need(origin.get("levels", 2) == 2, "its weights have two levels")
+    need(n <= 256 and m <= 8 and samples <= 100_000, "it takes n up to 256, N up to 100,000 and m up to 8")
+    need(n * m * samples <= _MOST_ENTRIES, f"n·N·m is {n * m * samples:,}, above {_MOST_ENTRIES:,}")
+    need(noise <= 2 and round(noise, 2) == noise, "its label noise is 0 to 2, in steps of 0.01")
+    need(steps <= _MOST_STEPS, f"it takes at most {_MOST_STEPS:,} steps")
+    need(
+        get_surrogate(surrogate).piecewise_constant,
+        "its surrogates are relu, identity, clipped_relu, hard_tanh",
+    )
+    damping = getattr(optimizer, "damping", 0.0)
+    need(optimizer == SGD(damping=damping), "its optimizer is sgd, with no option but damping")
+    need(damping <= 2 and round(damping, 3) == damping, "its damping is 0 to 2, in steps of 0.001")
+    need(restart is None or not damping, "a damped run has no restarts there")
+    given = {"n": n, "samples": samples, "m": m, "noise": f"{noise:g}", "seed": seed, "steps": steps}
+    given |= {"surrogate": surrogate, "damping": f"{damping:g}"}
+    given["restart"] = "" if restart is None else f"{restart.every},{restart.scale!r}"
+    if schedule is None:
+        given["schedule"] = "damped" if damping else "power:0.5,0.5"
+    else:
+        kind, *values = schedule.to_dict().values()
+        numbers = np.ravel(values).tolist()
+        need(kind in ("power", "constant", "table"), "its step sizes are power, constant or table")
+        need(len(numbers) <= 100, "a table has at most 100 step sizes there")
+        in_range = all(x == 0 or 1e-6 <= x <= 100 for x in numbers) and (kind != "power" or numbers[1] <= 1)
+        need(in_range and numbers[-1 if kind == "table" else 0] > 0, "such step sizes are out of its range")
+        given["schedule"] = f"{kind}:{','.join(map(repr, numbers))}"
+    if isinstance(init, int):
+        given["init"] = init
+    else:
+        need(bool((np.abs(init) <= 1e6).all()), "its latent weights are at most a million in size")
+        given["latent"] = ",".join(map(repr, init.tolist()))
+    seeds = seed, given.get("init", 0)
+    need(
+        all(isinstance(one, int) and 0 <= one <= _MOST_SEED for one in seeds),
+        "its seeds have at most 9 digits",
+    )
+    return "&".join(f"{name}={value}" for name, value in given.items())
+
+
+def explore(orbit: Orbit, path: str | os.PathLike | None = None) -> str:
+    """Write the page with the run of an orbit, open it in a browser, and return its address."""
+    if orbit.batch is not None:
+        raise InputError("the explorable page cannot make this run: its steps take all samples")
+    usual = np.array_equal(orbit.start_latent, initial_latent(orbit.n, 0))
+    start = settings_text(
+        orbit.instance["origin"],
+        init=0 if usual else orbit.start_latent,
+        steps=orbit.planned,
+        schedule=orbit.schedule,
+        surrogate=orbit.surrogate,
+        restart=orbit.restart,
+        optimizer=orbit.optimizer,
+    )
+    file = Path(mkdtemp(prefix="sterling-")) / "explore.html" if path is None else as_path(path)
+    address = f"{write_explorable(file, start).resolve().as_uri()}#{start}"
+    webbrowser.open(address)
+    return address
+
+
+def _text(name: str) -> str:
+    """Return a file of ``templates/explore``."""
+    return (files("sterling.report") / "templates" / "explore" / name).read_text("utf-8")
 
 
 def _joined(start: str) -> str:
@@ -39,7 +153,7 @@ def _joined(start: str) -> str:
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
-        text = (files("sterling.report") / "templates" / "explore" / f"{name}.js").read_text("utf-8")
+        text = _text(f"{name}.js")
         for _, other in _IMPORT.findall(text):
             if other not in parts:
                 add(other)

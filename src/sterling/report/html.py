@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from functools import cache
 from importlib.resources import files
@@ -18,8 +17,15 @@ from sterling.base.text import NO_BREAK, legible
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from sterling.claims.finding import Measured, Reference
-
+#: Folder of the built documentation's science pages, seen from the default folder of a reproduction.
+DOCS = "../../build/docs/science"
+#: The page of each section, from section 1 on: sections are numbered across all pages.
+_PAGES = (
+    *(["setting"] * 4 + ["orbits"] * 2 + ["laws"] * 2 + ["states"] * 2 + ["averages"] * 2),
+    *("proofs", "limits", "limits", "optimizers", "threshold"),
+)
+_NUMBER = r"(?:1[0-7]|[1-9])(?!\d)"
+_SCIENCE = re.compile(rf"docs/science, {_NUMBER}(?: and {_NUMBER})?")
 _POWER = re.compile(r"\^(?:\(([^()]{1,40})\)|(\|[^|]{1,40}\|)|([−-]?\w+(?:[./]\w+)*))")
 _VALUE = re.compile(r"\b(\w) = (?=[−\d])")
 _INDEX = re.compile(r"(?<!\w)(\w\*?|‖)_([\w∞])(?!\w)")  # b*_k and G_k, but not student_t
@@ -61,14 +67,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        amount=amount, interval=interval, level=level, number=number, raised=raised, key=key
+        amount=amount, interval=interval, level=level, linked=linked, number=number, raised=raised
     )
     return environment
-
-
-def key(one: Measured | Reference | None) -> str:
-    """Return the key by which a table sorts a number: empty for a missing number."""
-    return "" if one is None or math.isnan(one.value) else repr(float(one.value))
 
 
 def raised(text: str) -> Markup:
@@ -79,3 +80,14 @@ def raised(text: str) -> Markup:
     joined = _VALUE.sub(f"\\1{NO_BREAK}={NO_BREAK}", str(text)).replace(" %", f"{NO_BREAK}%")
     powers = _POWER.sub(lambda found: f"<sup>{found[1] or found[2] or found[3]}</sup>", str(escape(joined)))
     return Markup(_INDEX.sub(r"\1<sub>\2</sub>", powers))
+
+
+def linked(text: str) -> Markup:
+    """Return the text as `raised` does, with a link to each section of docs/science that it names."""
+
+    def page_of(found: re.Match) -> str:
+        return f'<a href="{DOCS}/{_PAGES[int(found[1]) - 1]}.html">{found[0]}</a>'
+
+    return Markup(
+        _SCIENCE.sub(lambda named: re.sub(r"(?:docs/science, )?(\d+)", page_of, named[0]), raised(text))
+    )

@@ -5,15 +5,17 @@ It uses findings (`sterling.claims.finding`) and knows nothing of experiments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sterling import __version__
 from sterling.base.files import write_atomically
 from sterling.base.text import as_json, legible, readable_time
+from sterling.claims.claim import PAPER
 from sterling.claims.finding import Finding, Judgement
 from sterling.report.explore import write_explorable
 from sterling.report.figures import Drawing, identifier, render
@@ -27,20 +29,55 @@ if TYPE_CHECKING:
 PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore.html"
 
 _FORMAT = 1  # of findings.json
-_SAVED = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "notes")
+_SAVED = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "open", "notes")
 
-#: The terms of the page.
+
+#: The terms of the page; a claim explains those that it is the first to use. "|" precedes other forms.
 WORDS = {
     "w*": "the weights that produced the labels, also called the teacher; training has to find them",
-    "n, N, m, σ, T": "number of weights, samples, hidden units; deviation of the label noise; steps of a run",
-    "absorbed": "a run is absorbed when its weights can no longer change: at w*, or at another state, a trap",
-    "mass": "the sum of the step sizes of a run so far: the clock of its latent weights",
-    "time average": "the average of the weights over a run, weighted by step size; its sign counts",
-    "occupancy": "the share of the steps at which the weights equal w*",
+    "n, N": "the number of weights, and of samples",
+    "m, σ": "the number of hidden units, and the standard deviation of the label noise",
     "N₅₀": "the number of samples at which half of the runs succeed",
-    "surrogate": "the function that replaces the derivative of the step function: by default that of ReLU",
-    "G, E G": "the gradient that training computes from one data set, and its mean over all data sets",
+    "time average": "the average of the weights over a run, weighted by step size; its sign counts",
+    "iterate": "the weights after a step",
+    "α, β, γ": "exponents of power laws: at α = 2, twice the weights need four times the samples",
+    "T": "the number of steps of a run",
+    "absorbed|absorb|absorption|trap": "a run is absorbed where its weights rest: at w*, or in a trap",
+    "mass": "the sum of the step sizes of a run so far",
+    "occupancy": "the share of the steps at which the weights are w*",
+    "surrogate": "the function that replaces the derivative of the step function, such as ReLU’s",
+    "G, E G": "the gradient from one data set, and its mean over all data sets",
+    "ε, C": "ε is the largest distance of the gradient from its mean over all weights; C = ε·√(N/n)",
+    "chatter": "weights keep flipping although the labels have no noise",
+    "level": "a value that a weight can take: two if it has one bit, three if it is ternary",
+    "latent": "the real number behind a weight; the weight is its sign, or the level nearest to it",
+    "decay and band|band": "decay multiplies the latent weights by a factor below one in each step; with a "
+    "band a weight turns only when its latent weight lies a fixed distance beyond zero",
+    "damping": "a pull of each latent weight towards its own weight: only a larger mean gradient turns it",
+    "restart": "now and then the latent weights are set back to a multiple of the time average",
+    "message passing": "an iterative algorithm that finds w* from few samples, known for large n",
+    "stall": "a run stalls when its remaining step sizes are too small for another flip",
+    **{kind: KINDS[kind] for kind in ("exact", "mean-field", "interpretation")},
 }
+
+
+def _term(word: str) -> re.Pattern:
+    """Return the expression that finds a term: a symbol as it is, or the beginning of a word."""
+    forms = (rf"(?<!\w){re.escape(one)}" + r"(?!\w)" * (len(one) < 3) for one in re.split(r", |\|", word))
+    return re.compile("|".join(forms))
+
+
+_TERMS = {word: _term(word) for word in WORDS}
+_IN_LEAD = ("w*", "n, N", "N₅₀")
+
+#: What the verdicts mean.
+VERDICTS = {
+    Judgement.CONSISTENT: "the runs agree with the claim",
+    Judgement.FAR_INSIDE: "a proved bound holds, and the measured value is far below it",
+    Judgement.NOT_DECIDED: "the runs show neither agreement nor contradiction",
+    Judgement.CONTRADICTED: "the runs speak against the claim",
+}
+_OURS, _THEIRS = "Our own claims", "The paper’s claims"
 
 
 @dataclass(frozen=True)
@@ -49,6 +86,35 @@ class _Section:
     name: str
     drawings: tuple[Drawing, ...]
     files: tuple[tuple[str, str, int], ...]  # path, name, rows
+    words: tuple[tuple[str, str], ...] = ()  # terms that it is the first to use, and their meanings
+    more_words: tuple[tuple[str, str], ...] = ()  # those of its details that nobody has explained
+
+    @property
+    def answer(self) -> str:
+        """The first sentence of the reason."""
+        return re.match(r".*?\.(?= [A-Z])|.*", self.finding.reason, re.DOTALL)[0]  # type: ignore[index]
+
+    def explained(self, known: set[str]) -> _Section:
+        """Return the section with the meanings of words that are not ``known``, which get the new ones."""
+        one = self.finding
+        shown = [one.title, one.statement, self.answer, *one.open, one.kind]
+        shown += [text for law in one.theory for text in (law.name, law.kind)]
+        folded = [one.reason, one.experiment, one.rule, *one.notes]
+        folded += [number.name for number in (*one.measured, *one.references)]
+        words = _new_words(shown, known)
+        known |= set(words)
+        more = _new_words(folded, known)
+        return replace(self, words=_meanings(words), more_words=_meanings(more))
+
+
+def _meanings(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return each word without its other forms, and its meaning."""
+    return tuple((word.partition("|")[0], f"{WORDS[word]}.") for word in words)
+
+
+def _new_words(texts: Sequence[str], known: set[str]) -> list[str]:
+    text = " ".join(texts)
+    return [word for word, pattern in _TERMS.items() if word not in known and pattern.search(text)]
 
 
 class Page:
@@ -103,23 +169,32 @@ class Page:
         }
 
     def _html(self, missing: Sequence[tuple[str, str]], finished: bool) -> str:
-        judgements = [one.finding.judgement for one in self._sections]
+        groups: dict[str, list[_Section]] = {}
+        for one in self._sections:
+            groups.setdefault(_THEIRS if one.finding.source.startswith(PAPER) else _OURS, []).append(one)
+        known: set[str] = {*_IN_LEAD}
+        groups = {
+            whose: [one.explained(known) for one in groups[whose]] for whose in sorted(groups, reverse=True)
+        }
+        verdicts = {
+            verdict: (meaning, [one for one in self._sections if one.finding.judgement is verdict])
+            for verdict, meaning in VERDICTS.items()
+        }
         took = sum(one.finding.seconds for one in self._sections)
-        shown = [(name.capitalize(), self._facts[name]) for name in ("effort", "seed", "version")]
-        if took:
-            shown.append(("Computed in", readable_time(took)))
-        shown += [(f"{one}".capitalize(), judgements.count(one)) for one in Judgement if one in judgements]
+        shown = [f"{name} {self._facts[name]}" for name in ("effort", "seed")]
         return page(
             "page.html",
             script="page.js",
             explorable=EXPLORABLE,
             sections=self._sections,
-            facts_shown=shown,
+            groups=groups,
+            verdicts={one: both for one, both in verdicts.items() if both[1]},
+            ours=len(groups.get(_OURS, ())),
+            facts_shown=[*shown, *([f"computed in {readable_time(took)}"] if took else [])],
             missing=list(missing),
             state="This run was ended early." if finished else "The experiments are still running.",
             kinds=KINDS,
-            words=WORDS,
-            judgements=list(Judgement),
+            words=_meanings(WORDS),
             command=self._facts["command"],
         )
 

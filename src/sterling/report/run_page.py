@@ -1,6 +1,7 @@
-"""The page of one run: its verdict, what its weights did, and how it left the reference and came back.
+"""The page of one run: its verdict, its main figure, and folded details.
 
-One HTML file. A sentence stands where the run has nothing to draw.
+With a known teacher the details are about leaving it and coming back. On a reader's own data the page says
+how many labels are right. One HTML file; a sentence stands where the run has nothing to draw.
 """
 
 from __future__ import annotations
@@ -11,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.text import counted
+from sterling.base.text import counted, sentence
 from sterling.claims.finding import picture
-from sterling.dynamics.learned import outcome, problem_line, weights_table, where_it_holds
+from sterling.dynamics.learned import (
+    LabelFit,
+    label_fit,
+    outcome,
+    problem_line,
+    weights_table,
+    where_it_holds,
+)
 from sterling.errors import InputError
 from sterling.optimizers.adam import Adam
 from sterling.optimizers.sgd import SGD
 from sterling.plot import visits
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
+from sterling.plot.style import named_bars
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.returns.recurrence import home
@@ -26,12 +35,15 @@ from sterling.theory.labels import KINDS
 from sterling.theory.numbers import unlike_gaussian
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
     from sterling.returns.recurrence import Recurrence
     from sterling.theory import Balance
 
 _ROWS = 500  # weights in the table
+_VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
 _NAMES = 14  # weights in the flip raster
 
 
@@ -52,25 +64,27 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     predicted, silence = _prediction(orbit, instance)
     (_, verdict), *_ = orbit._rows()
     meaning, rows = outcome(orbit, instance)
+    known = instance.teacher is not None
+    sections = [_over_time(orbit)]
+    if known:
+        sections += [_returns(found, orbit), _shares(orbit, predicted, silence)]
+        sections.append(_occupancy(found, predicted, instance, orbit, silence))
     weights = weights_table(orbit).head(_ROWS)
     return page(
         "run.html",
         verdict=verdict,
         meaning=meaning,
         problem=problem_line(orbit),
-        rows=rows,
-        statistics=[] if found is None else found._rows(),
+        rows=[row for row in rows if known or row[0] not in _VISITS],
+        main=_main(orbit, instance),
+        statistics=found._rows() if found is not None and known else [],
         since=0 if found is None else found.since,
         notice=_notice(orbit, found, instance),
         weights=weights.rows(),
         weight_columns=[name.replace("_", " ") for name in weights.columns],
         more_weights=orbit.n - len(weights),
-        sections=[
-            _over_time(orbit),
-            _returns(found, orbit),
-            _shares(orbit, predicted, silence),
-            *(() if instance.teacher is None else (_occupancy(found, predicted, instance, orbit, silence),)),
-        ],
+        sections=sections,
+        script="page.js",
         kinds=KINDS,
         command=command,
     )
@@ -80,8 +94,9 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
     notes = []
     if instance.teacher is None:
         notes.append(
-            "The teacher of these data is not known. So distances and visits refer to the best state seen, "
-            f"that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. All counts start there."
+            "The labels come from elsewhere, so no weights are known to be right. Distances refer to the "
+            f"best state seen, that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. The "
+            "labels that are right were used in training: new data decide."
         )
     else:
         notes.append(
@@ -114,16 +129,31 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         notes.append(
             "The remaining step sizes do not suffice for another flip, so there is no further recurrence."
         )
-    elif orbit.visits < 2:
+    elif orbit.visits < 2 and instance.teacher is not None:
         seen = "never visited" if not orbit.visits else "visited once"
         notes.append(
             f"The {home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence."
         )
     if orbit.interrupted:
         notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
-    if found is None:
+    if found is None and instance.teacher is not None:
         notes.append("This run did not record its visits, so times and distances of absences are unknown.")
     return notes
+
+
+def _main(orbit: Orbit, instance: Instance) -> Drawing | None:
+    """Return the figure beside the numbers: of the labels, or of the distance to the teacher."""
+    if instance.teacher is None:
+        return _draw("How well the labels are fitted", _labels, fit=label_fit(orbit, instance))
+    return _draw("Distance over time", errors_over_time, orbit=orbit) if orbit.recorded else None
+
+
+def _labels(ax: Axes, fit: LabelFit) -> str:
+    """Draw the share of right labels, or the error, of each decoding and of one answer for all."""
+    right = fit.measure == "labels right"
+    values = [1 - value / fit.samples if right else value for value in fit.misfit.values()]
+    named_bars(ax, list(fit.misfit), values, "share of the labels that are right" if right else fit.measure)
+    return sentence("; ".join(f"{name}: {text}" for name, text in fit.texts))
 
 
 def _over_time(orbit: Orbit) -> _Part:

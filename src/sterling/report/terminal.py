@@ -36,38 +36,37 @@ def judged(finding: Finding) -> str:
 
 
 def table(findings: Iterable[Finding]) -> RenderableType:
-    """Return the findings, a few lines per claim: judgement, measurement, theory."""
+    """Return the findings as a table, one row for each claim, the verdict first."""
+    from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     findings = list(findings)
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column()
-    grid.add_column(overflow="fold")
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+    for name in ("verdict", "claim", "measured", "theory"):
+        grid.add_column(name, overflow="fold")
     for one in findings:
         mark, style = JUDGEMENT_STYLES[one.judgement]
-        title = f"{one.key} {one.title}"
-        grid.add_row(
-            Text(mark, style),
-            Text.assemble((title, "bold"), " ", _kind(one.kind), ": ", (f"{one.judgement}", style)),
-        )
-        grid.add_row("", _numbers(one))
+        claim = Text.assemble((one.key, "bold"), " ", one.title, " ", _kind(one.kind))
+        laws = [
+            Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}", "dim"))
+            for law in one.theory
+        ]
+        grid.add_row(Text(f"{mark} {one.judgement}", style), claim, _measured(one), Text("\n").join(laws))
     levels = sorted({level(one.headline) for one in findings if one.headline and one.headline.has_interval})
     legend = [Text(f"In brackets: intervals of {' and '.join(levels)}.", "dim")] if levels else []
     return Group(grid, *legend)
 
 
-def _numbers(finding: Finding) -> Text:
+def _measured(finding: Finding) -> Text:
     from rich.text import Text
 
-    lines, one, references = [], finding.headline, finding.references
-    if one is not None:
-        inside = f" [{interval(one, references)}]" if one.has_interval else ""
-        lines.append(Text.assemble((amount(one, references), "bold"), inside, (f" {one.name}", "dim")))
-    for law in finding.theory:
-        lines.append(Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}", "dim")))
-    return Text("\n").join(lines)
+    one, references = finding.headline, finding.references
+    if one is None:
+        return Text("no number")
+    inside = f" [{interval(one, references)}]" if one.has_interval else ""
+    return Text.assemble((amount(one, references), "bold"), inside, (f" {one.name}", "dim"))
 
 
 def _kind(kind: str) -> tuple[str, str]:

@@ -28,8 +28,8 @@ from sterling.study.likelihood import (
 #: How undecided trials can be treated.
 TREATMENTS = ("failure", "left out")
 
-#: p-value of the test of curvature below which no power law fits.
-POOR = 0.01
+#: p-values of the test of curvature below which no power law fits, and below which one is doubtful.
+POOR, DOUBTFUL = 0.01, 0.05
 
 
 class FitError(SterlingError):
@@ -299,6 +299,8 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
 def _notes(p_value: float, ends: tuple[float, float], treatment: str, undecided: float):
     if settled(p_value) < POOR:
         yield f"no power law fits (curvature: p = {p_value:.1g}), so the exponent depends on the range of n"
+    elif settled(p_value) < DOUBTFUL:
+        yield f"a power law is doubtful (curvature: p = {p_value:.1g}): a bend this large is rare by chance"
     if not all(map(math.isfinite, ends)):
         yield "the interval of the exponent has no end on one side: more trials are needed"
     if undecided:

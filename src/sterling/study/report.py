@@ -20,7 +20,7 @@ from sterling.model.families import Gaussian
 from sterling.schedules import parse_schedule
 from sterling.stats import jeffreys
 from sterling.study.columns import Criterion
-from sterling.study.fit import ExponentFit, FitError, fit_exponent
+from sterling.study.fit import DOUBTFUL, ExponentFit, FitError, fit_exponent
 from sterling.study.kind import Cell, parse_criterion
 from sterling.study.spec import Study
 from sterling.study.store import Store
@@ -197,11 +197,12 @@ class SeriesFit(Result, Drawn):
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("success", f"{self.criterion}: {self.meaning}"), ("series", self.title)]
+        about = [("success", f"{self.criterion}: {self.meaning}"), ("series", self.title)]
         if self.fit is None:
-            return [*rows, ("no fit", self.refusal)]
+            return [("no fit", self.refusal), *about]
         constant = f"{self.fit.constant:.4g} [{self.fit.constant_low:.4g}, {self.fit.constant_high:.4g}]"
-        rows.append(("N₅₀ = C n^α", f"α = {self.fit._interval}, C = {constant}, {self.fit.trials:,} trials"))
+        rows = [("N₅₀ = C n^α", f"α = {self.fit._interval}, C = {constant}, {self.fit.trials:,} trials")]
+        rows += about
         for at in self.fit.thresholds:
             rows.append((f"N₅₀ at n = {at.n}", f"{number(at.samples)} [{number(at.low)}, {number(at.high)}]"))
         for law in self.expected:
@@ -210,7 +211,9 @@ class SeriesFit(Result, Drawn):
                 (law.kind, f"α = {law.exponent:.3g}" + (f"; N₅₀ at {sizes}" if sizes else " suffices"))
             )
         if not math.isnan(self.fit.p_value):
-            rows.append(("test of curvature", f"p = {self.fit.p_value:.2g}"))
+            seen = "doubtful" if self.fit.p_value < DOUBTFUL else "no bend is seen"
+            seen = "no power law fits" if self.fit.curved else seen
+            rows.append(("test of curvature", f"{seen} (p = {self.fit.p_value:.2g})"))
         if self.left_out is not None:
             rows.append(("undecided left out", f"α = {self.left_out._interval}"))
         return [*rows, *(("note", note) for note in self.notes)]

@@ -38,7 +38,10 @@ from sterling.theory.quadrature import hermite, panels
 #: t at which the iteration starts: a quarter of the weights of two levels are wrong.
 START = 1.6
 _ROUNDS = 400
-_CLOSE = 1e-9  # relative change of the share at which the iteration ends
+_CLOSE = 1e-9  # relative change at which the iteration ends
+_MEMORY, _FAST_ROUNDS = 4, 60  # earlier states from which a step is extrapolated, and rounds of this
+_NEAR = 0.5  # greatest step of this, in units of 1 − m
+_RANK = 1e-10  # relative singular value below which steps count as parallel
 _NOISE_NODES = 12  # nodes of the quadrature over label noise
 _PANEL = 8  # nodes of a panel of the quadrature over pre-activations
 _WIDER = 2.0  # width of a panel, in units of the last
@@ -93,21 +96,44 @@ def fit(ratio: float, noise: float, surrogate: Surrogate, levels: int = 2, react
 
     ``ratio`` is α, ``noise`` σ; without ``reacts`` χ is 0. None if samples are too few for a solution.
     """
-    window, chi = scaled_window(surrogate, levels), 0.0
-    mean, square, dither, _ = clipped(1.0, START, levels)
-    for _ in range(_ROUNDS):
+    for memory, rounds in ((_MEMORY, _FAST_ROUNDS), (0, _ROUNDS)):
+        found = _iterated(ratio, noise, surrogate, levels, reacts, memory, rounds)
+        if found is not None:
+            return found
+    return None
+
+
+def _iterated(
+    ratio: float, noise: float, surrogate: Surrogate, levels: int, reacts: bool, memory: int, rounds: int
+) -> Fit | None:
+    """Iterate x ← (x + F(x))/2 for x = (m, Q, dither, χ).
+
+    With ``memory``, small steps are extrapolated from that number of earlier states: Anderson, J. ACM 12
+    (1965). This needs a third of the rounds, but with very few samples it may miss a solution.
+    """
+    window, past = scaled_window(surrogate, levels), []
+    x = np.array([*clipped(1.0, START, levels)[:3], 0.0])
+    for _ in range(rounds):
+        mean, square, dither, chi = x.tolist()
         force, stiffness, teacher = _sums(mean, square, dither, chi, noise, window)
         if not (stiffness > _SOFT and teacher > 0):
             return None
         centre, spread = teacher / stiffness, math.sqrt(force / ratio) / stiffness
-        new_mean, new_square, new_dither, inner = clipped(centre, spread, levels)
-        step = (new_mean - mean) / 2
-        mean, square = mean + step, max(_LEAST, square + (new_square - square) / 2)
-        dither += (new_dither - dither) / 2
-        if reacts:
-            chi += (inner / (ratio * stiffness) - chi) / 2
-        if abs(step) < _CLOSE * (1 - mean):
+        *new, inner = clipped(centre, spread, levels)
+        change = np.array([*new, inner / (ratio * stiffness) if reacts else 0.0]) - x
+        moved = np.abs(change) / np.array([1 - mean, square, dither, max(chi, _LEAST)])
+        if (moved.max() if memory else moved[0]) < _CLOSE:
             return Fit(mean, square, centre, spread, chi)
+        near = np.abs(change).max() < _NEAR * (1 - mean)
+        past = [*past[-memory:], (x, change)] if near and memory else []
+        step = change / 2
+        if len(past) > 1:
+            states, changes = (np.diff(values, axis=0).T for values in zip(*past, strict=True))
+            step = step - (states + changes / 2) @ np.linalg.lstsq(changes, change, rcond=_RANK)[0]
+            if np.abs(step).max() > _NEAR * (1 - mean):
+                step = change / 2
+        x = x + step
+        x[1] = max(_LEAST, x[1])
     return None
 
 

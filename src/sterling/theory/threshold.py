@@ -317,6 +317,16 @@ def _log_last(numbers: Numbers, samples: float, theta: float) -> float:
     return numbers.n * math.log(product) / 2 if product > 0 else _NEVER
 
 
+@lru_cache(maxsize=1)
+def _numbers(paths: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the normal numbers of all paths, at the start and in each step; 6 to 38 MB."""
+    from scipy.special import ndtri
+
+    rng = np.random.default_rng(_PATH_SEED)
+    start = ndtri((rng.permutation(paths) + 0.5) / paths)
+    return start, rng.standard_normal((2 * _STEPS, paths), np.float32)
+
+
 def _path(
     numbers: Numbers, samples: float, theta: float, seen: np.ndarray | None
 ) -> tuple[float, np.ndarray]:
@@ -325,19 +335,18 @@ def _path(
     The other weights take the paths of those that are ``seen``, by default of all.
     """
     from scipy.linalg import solve_triangular
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtr
 
     n = numbers.n
     paths = min(max(_FEWEST_PATHS, _PATHS * n), _MOST_PATHS)
-    rng = np.random.default_rng(_PATH_SEED)
-    latent = ndtri((rng.permutation(paths) + 0.5) / paths) / math.sqrt(n)  # right where positive
+    normal, noise = _numbers(paths)
+    latent = normal / math.sqrt(n)  # right where positive
     counted = np.ones(paths, np.float32) if seen is None else seen.astype(np.float32)
     if not counted.any():
         return 1.0, np.ones(paths, bool)
     counted /= counted.sum()
     wedges = _wedges(n, 1 / numbers.m)
     signs = np.empty((_STEPS, paths), np.float32)
-    noise = np.empty((2 * _STEPS, paths), np.float32)
     root = np.zeros(
         (2 * _STEPS, 2 * _STEPS)
     )  # Cholesky factor; even rows if the weight is right, odd if wrong
@@ -351,7 +360,6 @@ def _path(
             break  # no weight turns any more
         angles[t] = [np.interp(float(wrong @ counted), _TABLE, wedge) for wedge in wedges]
         between = [np.interp(apart, _TABLE, wedge) for wedge in wedges]
-        rng.standard_normal(out=noise[2 * t : 2 * t + 2], dtype=np.float32)
         for own in (0, 1):
             row = np.empty((t + 1, 2))
             for then in (0, 1):

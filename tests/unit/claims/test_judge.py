@@ -135,6 +135,24 @@ def test_a_rule_says_what_it_does():
     assert [rule.judge([(x,)]) for x in (1, -1, 0)] == [CONSISTENT, CONTRADICTED, OPEN]
 
 
+def test_a_rule_says_what_is_missing_where_it_decides_nothing():
+    rule = Rule(
+        (
+            consistent("x is above 1", lambda x, y: x > 1, "y is above 1", lambda x, y: y > 1),
+            contradicted("y is negative", lambda x, y: y < 0),
+        )
+    )
+    assert "(1) x is above 1, (2) y is above 1" in rule.words
+    assert rule.missing([(2, 2), (0, 2)]) == ("x is above 1",)
+    assert rule.missing([(0, 0), (2, 0)]) == ("x is above 1", "y is above 1")
+    assert rule.missing([(2, 2), (0, -1)]) == ()
+
+
+@pytest.mark.parametrize("rule, evidence, expected", JUDGED)
+def test_each_rule_names_a_missing_condition_just_where_it_decides_nothing(rule, evidence, expected):
+    assert bool(rule.missing([evidence])) == (expected is OPEN)
+
+
 def row(none, standard, whiten):
     return {"none": none, "standard": standard, "whiten": whiten}
 

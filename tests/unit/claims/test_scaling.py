@@ -9,7 +9,7 @@ import pytest
 
 import sterling as st
 from sterling.claims.finding import Judgement
-from sterling.claims.scaling import ends, exponent, growth_rule, growth_sentence, notes_on, top_exponent
+from sterling.claims.scaling import ends, exponent, growth_rule, growth_words, notes_on, top_exponent
 from sterling.study.fit import fit_exponent
 from sterling.study.kind import Cell
 from sterling.study.report import SeriesFit, expected
@@ -64,10 +64,10 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
 
 def test_growth_in_words():
     straight, bent = series(1.2), series(1.2, 0.3)
-    assert growth_sentence("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)."
+    assert growth_words("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)"
     shrinking = replace(straight.fit, exponent=-0.12, exponent_low=-0.2, exponent_high=-0.04)
-    assert "n^−0.12 (−0.20 to −0.04)" in growth_sentence("of x", replace(straight, fit=shrinking))
-    assert "from n = 32 to 64" in growth_sentence("of x", bent)
+    assert "n^−0.12 (−0.20 to −0.04)" in growth_words("of x", replace(straight, fit=shrinking))
+    assert "from n = 32 to 64" in growth_words("of x", bent)
     assert any("curvature" in note for note in notes_on([bent], "X"))
     assert any("outside the measured interval" in note for note in notes_on([straight], "X"))
     assert exponent(bent, "x").name == "x, T = 1,000 steps"

@@ -1,11 +1,18 @@
 """`sterling explore`: what it writes, what it opens, what it refuses."""
 
+import re
 import webbrowser
+from html import unescape
+from importlib.resources import files
+from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import sterling as st
 from sterling.cli.verbs import app
+from sterling.report.explore import USUAL
 
 
 @pytest.fixture
@@ -49,3 +56,91 @@ def test_what_is_no_place_for_a_page_is_refused(tmp_path, opened):
     (tmp_path / "folder.html").mkdir()
     assert "folder" in call("-o", tmp_path / "folder.html", code=2).stderr
     assert opened == []
+
+
+def settings(page):
+    """Return the settings at which a page opens."""
+    (found,) = re.findall('data-start="([^"]*)"', page.read_text("utf-8"))
+    return dict(parse_qsl(unescape(found), keep_blank_values=True))
+
+
+def test_options_are_the_settings_at_which_the_page_opens(tmp_path, opened):
+    page = tmp_path / "page.html"
+    call("-o", page)
+    assert settings(page) == {}
+    words = "--n 40 --noise 0.3 --optimizer sgd:damping=0.25 --init 7 --steps 1e4 --surrogate identity"
+    call("-o", page, "--open", *words.split())
+    found = settings(page)
+    assert opened == [f"{page.as_uri()}#{'&'.join(f'{name}={value}' for name, value in found.items())}"]
+    expected = {"n": "40", "samples": "1600", "noise": "0.3", "damping": "0.25", "schedule": "damped"}
+    expected |= {"seed": "5", "init": "7", "steps": "10000", "surrogate": "identity"}
+    assert expected.items() <= found.items()
+    call("-o", page, "--n", 2, "--init", "-0.1,1e-7", "--restart", "300,0.05", "--schedule", "table:0.5,0.1")
+    expected = {"latent": "-0.1,1e-07", "restart": "300,0.05", "schedule": "table:0.5,0.1"}
+    assert expected.items() <= settings(page).items()
+
+
+def test_the_usual_settings_are_those_of_the_page():
+    text = (files("sterling.report") / "templates" / "explore" / "settings.js").read_text("utf-8")
+    usual = re.search(r"USUAL = Object.freeze\(\{(.*?)\}\)", text, re.DOTALL)[1]
+    numbers = dict(re.findall(r"(\w+): ([\d.e]+)", usual))
+    assert {name: float(numbers[name]) for name in USUAL} == USUAL
+
+
+@pytest.mark.parametrize(
+    "words, cause",
+    [
+        ("--n 257", "256"),
+        ("--n 200 --samples 60000", "12,000,000"),
+        ("--noise 0.333", "noise"),
+        ("--noise 2.5", "noise"),
+        ("--seed 12345678901", "9 digits"),
+        ("--surrogate sigmoid", "relu"),
+        ("--optimizer adam", "sgd"),
+        ("--optimizer sgd:momentum=0.9", "sgd"),
+        ("--optimizer sgd:damping=0.1234", "damping"),
+        ("--optimizer sgd:damping=0.5 --restart 300,0.05", "restart"),
+        ("--schedule power:0.5,2", "step sizes"),
+        ("--schedule constant:1e-7", "step sizes"),
+        ("--steps 2e9", "steps"),
+        ("--n 2 --init 1,2,3", "init"),
+        ("--n 1 --init 1e7", "million"),
+    ],
+)
+def test_what_the_page_cannot_do_is_refused_in_one_line(tmp_path, words, cause, opened):
+    (line,) = call("-o", tmp_path / "page.html", *words.split(), code=2).stderr.splitlines()
+    assert cause in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_opens_with_its_settings(tmp_path, opened):
+    orbit = st.train(st.Problem(n=6, samples=100, noise=0.5, m=2).draw(seed=4), steps=50)
+    address = orbit.explore(tmp_path / "run.html")
+    assert opened == [address]
+    expected = {"n": "6", "m": "2", "seed": "4", "init": "0", "steps": "50", "schedule": "power:0.5,0.5"}
+    assert expected.items() <= settings(tmp_path / "run.html").items()
+    start = np.array([0.1, -0.2, 1 / 3, 1e-9, -5, 2])
+    damped = st.train(
+        st.Problem(n=6, samples=100).draw(seed=4), steps=50, init=start, optimizer=st.SGD(damping=0.5)
+    )
+    damped.explore(tmp_path / "run.html")
+    found = settings(tmp_path / "run.html")
+    assert [float(one) for one in found["latent"].split(",")] == start.tolist()
+    assert found["schedule"] == f"constant:{damped.schedule.rate!r}"
+    assert st.train(st.Problem(n=4, samples=50).draw(seed=0), steps=5).explore().startswith("file:")
+
+
+def test_runs_that_the_page_cannot_make_are_refused(tmp_path, opened):
+    drawn = st.Problem(n=6, samples=100).draw(seed=4)
+    for orbit in (
+        st.train(st.Instance(drawn.inputs, drawn.labels), steps=5),
+        st.train(st.Problem(n=6, samples=100, inputs="uniform").draw(seed=4), steps=5),
+        st.train(st.Problem(n=6, samples=100, levels=3).draw(seed=4), steps=5),
+        st.train(st.Problem(n=6, samples=100, readout=[2.0]).draw(seed=4), steps=5),
+        st.train(st.Problem(n=6, samples=100).draw(np.random.SeedSequence(4, spawn_key=(1,))), steps=5),
+        st.train(drawn, steps=5, optimizer="adam"),
+        st.train(drawn, steps=5, batch=10),
+    ):
+        with pytest.raises(st.InputError, match="explorable page"):
+            orbit.explore(tmp_path / "run.html")
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import sterling as st
+from sterling.base.text import percent
 from sterling.theory import KINDS
 from tests.support import call, refused
 
@@ -43,7 +44,7 @@ def test_given_samples_say_what_to_expect():
         "plan", "--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q", columns=160
     ).stdout
     occupancy = st.plan(st.Problem(16, 800, noise=0.5)).expected.occupancy
-    assert f"expect w* for {occupancy:.3g} of the steps" in said
+    assert f"expect w* for {percent(occupancy, 2)} of the steps" in said
     assert (
         "may not find w* at all"
         in call("plan", "--n", 64, "--samples", 9, "--steps", 10, "-q", columns=160).stdout

@@ -200,7 +200,7 @@ def test_the_advice_follows_what_fits(features, advice):
         int(np.sum(instance.predict(signs) == instance.labels))
         for signs in (orbit.ergodic_signs, orbit.reference, orbit.signs)
     ]
-    assert [text for name, text in rows if "right" in name] == [f"{count} of 569" for count in right]
+    assert [text for name, text in rows if "right" in name] == [f"{count} of 569" for count in [*right, 357]]
     assert right.index(max(right)) == ["decode with the time average", "the best state seen"].index(advice)
     assert meaning.startswith(f"The best state seen was left and visited again: {advice}")
 

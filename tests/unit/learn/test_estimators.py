@@ -87,6 +87,28 @@ def test_constant_features_get_no_weight(data):
     np.testing.assert_array_equal(found.predict(inputs), plain.predict(data.inputs[:, 0]))
 
 
+def test_equal_features_are_named(data):
+    inputs = data.inputs[:, 0].copy()
+    inputs[:, 5] = inputs[:, 2]
+    with pytest.warns(st.SterlingWarning, match="2 and 5"):
+        StraightThroughClassifier(max_iter=2, polish=False).fit(inputs, data.labels)
+
+
+def test_the_scale_of_the_features_is_chosen_by_held_out_loss():
+    """Fixed seeds. Noise features of a small spread do harm when all spreads are made equal."""
+    generator = np.random.default_rng(0)
+    spread = np.repeat([1.0, 0.01], [10, 90])
+    inputs = spread * generator.normal(size=(400, 100))
+    labels = inputs[:, :10].sum(axis=1) > 0
+    auto = StraightThroughClassifier(max_iter=600, random_state=0).fit(inputs[:200], labels[:200])
+    equal = clone(auto).set_params(normalize="standard").fit(inputs[:200], labels[:200])
+    assert np.ptp(auto._normalizer.factor) == 0  # power 0
+    assert auto.score(inputs[200:], labels[200:]) > equal.score(inputs[200:], labels[200:]) + 0.1
+    labels = inputs[:, 10:].sum(axis=1) > 0
+    auto = clone(auto).fit(inputs[:200], labels[:200])
+    np.testing.assert_allclose(auto._normalizer.factor, 1 / inputs[:200].std(axis=0))
+
+
 def test_the_same_seed_gives_the_same_model_in_any_order_of_the_samples(data):
     inputs, labels = data.inputs[:, 0], data.labels
     order = np.random.default_rng(0).permutation(len(labels))
@@ -229,6 +251,8 @@ def test_of_pure_noise_few_bits_are_decided():
         ({"bits": "wald"}, "bits"),
         ({"n_init": 0}, "n_init"),
         ({"normalize": "standart"}, "normalize"),
+        ({"normalize": "whiten"}, "normalize"),
+        ({"normalize": 1}, "normalize"),
         ({"class_weight": "even"}, "class_weight"),
         ({"loss": "squared", "class_weight": "balanced"}, "takes no weights"),
     ],

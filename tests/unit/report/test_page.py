@@ -1,11 +1,13 @@
 """Figures, texts and the page of a reproduction, from invented findings."""
 
+import html
 import io
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,19 +15,20 @@ import pytest
 from rich.console import Console
 
 from sterling.base.text import number, percent
-from sterling.claims.finding import Measured, Picture, Reference
+from sterling.claims.finding import Measured, Picture, Reference, share
 from sterling.claims.words import MARKS, amount, interval, said
 from sterling.errors import StoreError
 from sterling.plot.curves import SERIES_COLOURS
 from sterling.plot.study import SHADES
 from sterling.plot.style import GREY, INK, VERDICT_COLOURS
 from sterling.report.figures import render
-from sterling.report.html import raised
+from sterling.report.html import DOCS, linked, raised
 from sterling.report.page import Page
 from sterling.report.terminal import table
 from tests.colours import contrast, darkened, schemes
 from tests.findings import HOSTILE, made_up
 
+SCIENCE = Path(__file__).parents[3] / "docs" / "science"
 FACTS = ("quick", 2026, "sterling reproduce --quick")
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 WAITING = [("P4", "Sample size decides"), ("P5", "Other inputs")]
@@ -138,9 +141,9 @@ def test_the_page_has_landmarks_headings_and_labelled_tables(text):
 
 
 def test_every_claim_shows_its_words_and_numbers(text, findings):
-    sections = re.split(r'<section class="card"', text)[1:]
+    sections = re.split(r'<section class="card claim"', text)[1:]
     for section, finding in zip(sections, findings, strict=True):
-        shown = flat(re.sub("<[^>]*>", "", section))
+        shown = html.unescape(flat(re.sub("<[^>]*>", "", section)))
         assert str(finding.judgement) in shown
         if finding.title != HOSTILE:
             for one in (finding.statement, finding.experiment, finding.source, finding.rule, *finding.notes):
@@ -159,6 +162,56 @@ def test_theory_stands_beside_a_number_only_where_both_are_the_same_quantity(tex
         for reference in one.references:
             assert (str(raised(reference.name)) in cell) == (reference.name in lines) == reference.beside
         assert ("none for this number" in cell) == (not one.theory)
+
+
+def test_what_is_open_is_said(text):
+    section = text[text.index('id="claim-occupancy"') :].partition("</section>")[0]
+    assert "Not decided, because this is not shown: the whole 95\xa0% interval lies below 4." in section
+
+
+def test_claims_of_the_paper_and_our_own_stand_apart(text):
+    theirs, ours = text.index("<h2>The paper’s claims"), text.index("<h2>Our own claims")
+    assert theirs < text.index('id="claim-P1"') < text.index('id="claim-P3"') < ours
+    assert ours < text.index('id="claim-population"')
+    assert "Of the 5 claims below 2 are from Jeong, Xin and Yin" in text
+
+
+def test_a_word_is_explained_where_it_first_stands(text, findings):
+    """That is in the lead, at the first claim that uses it, or in the details of a claim."""
+    assert text.count("<dt>time average</dt>") == 2  # with P1, and in the list of all words
+    first, second = re.split(r'<section class="card claim"', text)[1:3]
+    assert "<dt>time average</dt>" in first.partition("<details>")[0]
+    assert "<dt>absorbed</dt>" not in first
+    assert "<dt>iterate</dt>" in second.partition("<details>")[0]
+    (said,) = (one for one in re.findall(r"<dd>(.*?)</dd>", first) if "power laws" in one)
+    assert said.endswith(".")
+
+
+def test_a_share_is_shown_as_a_count(tmp_path, findings):
+    one = replace(findings[1], measured=(share("runs that fail", 0, 20),), pictures=(), tables={})
+    shown = write(tmp_path / "page", [one]).read_text("utf-8")
+    assert shown.count(">0 of 20<") == 2
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(table([one]))
+    assert "0 of 20 [" in console.export_text()
+
+
+# -- links to the documentation ------------------------------------------------------------------------------
+
+
+def test_every_section_of_the_science_is_a_link_to_its_page(text):
+    for section in range(1, 18):
+        (path,) = (
+            path
+            for path in SCIENCE.glob("*.md")
+            if re.search(rf"^## {section}\. ", path.read_text("utf-8"), re.M)
+        )
+        shown = linked(f"see docs/science, {section}.")
+        assert shown == f'see <a href="{DOCS}/{path.stem}.html">docs/science, {section}</a>.'
+    assert linked("docs/science, 7 and 13").count("<a ") == 2
+    assert linked("<docs/science, 18") == "&lt;docs/science, 18"
+    visible = re.sub(r"<a .*?</a>|<script>.*</script>", "", text, flags=re.S)
+    assert not re.search(r"docs/science, \d", visible)
 
 
 def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
@@ -322,7 +375,7 @@ def test_a_number_in_a_sentence_has_its_interval():
 
 
 @pytest.mark.parametrize(
-    "text, html",
+    "text, shown",
     [
         (
             "n^1.23, N^(−1/2), C·n^α & <b>",
@@ -335,5 +388,5 @@ def test_a_number_in_a_sentence_has_its_interval():
         ("at n = 16: 95 %", "at n\xa0=\xa016: 95\xa0%"),
     ],
 )
-def test_powers_are_raised_indices_lowered_and_all_else_escaped(text, html):
-    assert raised(text) == html
+def test_powers_are_raised_indices_lowered_and_all_else_escaped(text, shown):
+    assert raised(text) == shown

@@ -15,7 +15,7 @@ import sterling.torch as stt  # noqa: E402
 from sterling.errors import InputError, InputTypeError, SterlingWarning  # noqa: E402
 from tests.unit.torch import frameworks  # noqa: E402
 
-STEPS, START, RATE = 200, 40, 0.01
+STEPS, START, RATE = 100, 20, 0.01
 
 
 class Plain(torch.nn.Module):
@@ -126,7 +126,7 @@ def test_flips_and_latents_are_those_of_the_formula(name, levels):
 
     held = optimiser(name, ours)
     damping = stt.Damping(ours, held, strength=strength, start=0.2, steps=STEPS)
-    flips = train(ours, held, batches(last=100))
+    flips = train(ours, held, batches(last=50))
     saved = io.BytesIO()
     torch.save([ours.state_dict(), held.state_dict(), damping.state_dict()], saved)
     saved.seek(0)
@@ -135,7 +135,7 @@ def test_flips_and_latents_are_those_of_the_formula(name, levels):
     damping = stt.Damping(resumed, held, strength=1.0)  # the state has the strength and the start
     for one, state in zip((resumed, held, damping), torch.load(saved), strict=True):
         one.load_state_dict(state)
-    flips += train(resumed, held, batches(first=100))
+    flips += train(resumed, held, batches(first=50))
 
     assert flips == expected
     assert damping.taken == STEPS

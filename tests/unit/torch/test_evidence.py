@@ -14,7 +14,7 @@ from benchmarks.qat.trial import KIND, Annealed, Run  # noqa: E402
 from sterling.study.kind import Cell, Seeds  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def known():
     threads = torch.get_num_threads()
     st.register(KIND)
@@ -39,25 +39,28 @@ def at_the_end(row):
     ]
 
 
-def test_a_trial_gives_the_same_row_twice_and_its_seed_decides():
-    first, again, other = row_of(1), row_of(1), row_of(2)
-    assert first == again
-    assert first["loss"] != other["loss"]
+@pytest.fixture(scope="module")
+def first(known):
+    return row_of(3)
+
+
+def test_a_trial_gives_the_same_row_twice_and_its_seed_decides(first):
+    assert first == row_of(3)
+    assert first["loss"] != row_of(2)["loss"]
     read = set(zip(first["reading"], first["step"], strict=True))
     assert {("last", 10), ("annealed", 20), ("mean", 40), ("best_checkpoint", 40)} <= read
     assert len(first["predicted"]) == len(first["tensor"]) == 3
 
 
 @pytest.mark.parametrize("remedy", ["freezing", "dampening", "transition_rate", "qema", "parq", "bop"])
-def test_remedies_train(remedy):
+def test_remedies_train(first, remedy):
     if remedy == "parq":
         pytest.importorskip("torchao", reason="PARQ is in torchao")
     strength = {"qema": 0.9, "bop": 1e-6, "parq": 10.0}.get(remedy, 1e-3)
     found = row_of(3, remedy=remedy, strength=strength)
-    plain = row_of(3)
     assert found["reading"] == ["last"]
     assert found["accuracy"][0] > 0.2  # chance is a tenth
-    assert found["loss"] != at_the_end(plain)  # it does something
+    assert found["loss"] != at_the_end(first)  # it does something
 
 
 def test_the_rates_of_a_run_and_of_an_annealed_copy():

@@ -6,8 +6,6 @@ import copy
 import io
 import math
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -110,39 +108,6 @@ def test_a_resumed_monitor_is_an_uninterrupted_one(stop):
         for horizon in HORIZONS:
             one, other = whole.monitor.average(name, horizon), second.monitor.average(name, horizon)
             assert torch.equal(one, other)
-
-
-DDP = """
-import sys, torch, torch.distributed as dist
-import sterling.torch as stt
-torch.set_num_threads(1)
-rank, file = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-torch.manual_seed(0)
-model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 1)), levels=3)
-net = torch.nn.parallel.DistributedDataParallel(model)
-optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
-monitor = stt.OrbitMonitor(net, optimizer, within=5)
-data, flips = torch.Generator().manual_seed(rank), [0, 0]
-for step in range(25):
-    x = torch.randn(8, 6, generator=data)
-    before = [w.codes() for w in stt.find(model)]
-    optimizer.zero_grad()
-    ((net(x) - x[:, :1]) ** 2).mean().backward()
-    optimizer.step()
-    flips = [n + int((a != w.codes()).sum()) for n, a, w in zip(flips, before, stt.find(model))]
-assert monitor.frame()["flips"].to_list() == flips != [0, 0]
-print(flips, monitor.frame()["undone"].to_list())
-dist.destroy_process_group()
-"""
-
-
-def test_two_processes_of_ddp_count_the_same(tmp_path):
-    commands = [[sys.executable, "-c", DDP, str(rank), str(tmp_path / "meet")] for rank in range(2)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    first, second = (run.communicate()[0] for run in runs)
-    assert [run.returncode for run in runs] == [0, 0]
-    assert first == second
 
 
 def test_changes_that_the_scale_alone_makes_are_told_apart():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import queue
 from itertools import pairwise
 
 import pytest
@@ -72,83 +71,84 @@ def ternary(weight):
     return (weight / weight.abs().mean()).round().clamp(-1, 1).flatten().tolist()
 
 
-def work(rank, where, kind, wrapper, options, answers):
+def measured(rank, kind, wrapper):
+    """Return what the monitor of one process counts, and the flips counted by hand."""
+    model = net(kind)
+    if wrapper == "fsdp":
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        mesh = init_device_mesh("cpu", (2,))
+        fully_shard(model[0], mesh=mesh)
+        fully_shard(model, mesh=mesh)
+    else:
+        model = torch.nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    monitor = stt.OrbitMonitor(model, optimizer, within=5, **OPTIONS[kind])
+    latents = [p for p in model.parameters() if p.ndim > 1]
+
+    def look():
+        return [ternary(one) for one in latents]
+
+    rows = [look(), *train(model, batches(rank), optimizer, look)]
+    changes = [
+        zip(*pair, strict=True)
+        for before, after in pairwise(rows)
+        for pair in zip(before, after, strict=True)
+    ]
+    counts = [sum(a != b for a, b in one) for one in changes]
+    flips = [sum(counts[index::3]) for index in range(3)]
+    # One process alone may ask: nothing waits for the other.
+    frame = None if rank else monitor.frame().to_dict(as_series=False)
+    report = None if rank else str(monitor.report())
+    same = True
+    if kind == "binarize":
+        again = stt.OrbitMonitor(model, optimizer, within=5)
+        again.load_state_dict(monitor.state_dict())
+        same = again.frame().equals(monitor.frame())
+    return flips, frame, report, monitor.detached, monitor.history, same
+
+
+def work(rank, folder):
     torch.set_num_threads(1)
-    store = dist.FileStore(where, 2)
+    store = dist.FileStore(f"{folder}/meet", 2)
     limit = datetime.timedelta(seconds=60)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=limit)
     try:
-        model = net(kind)
-        if wrapper == "fsdp":
-            from torch.distributed.device_mesh import init_device_mesh
-            from torch.distributed.fsdp import fully_shard
-
-            mesh = init_device_mesh("cpu", (2,))
-            fully_shard(model[0], mesh=mesh)
-            fully_shard(model, mesh=mesh)
-        else:
-            model = torch.nn.parallel.DistributedDataParallel(model)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
-        monitor = stt.OrbitMonitor(model, optimizer, within=5, **OPTIONS[kind], **options)
-        latents = [p for p in model.parameters() if p.ndim > 1]
-
-        def look():
-            return [ternary(one) for one in latents]
-
-        rows = [look(), *train(model, batches(rank), optimizer, look)]
-        changes = [
-            zip(*pair, strict=True)
-            for before, after in pairwise(rows)
-            for pair in zip(before, after, strict=True)
-        ]
-        counts = [sum(a != b for a, b in one) for one in changes]
-        flips = [sum(counts[index::3]) for index in range(3)]
-        # One process alone may ask: nothing waits for the other.
-        frame = None if rank else monitor.frame().to_dict(as_series=False)
-        report = None if rank else str(monitor.report())
-        same = True
-        if kind == "binarize":
-            again = stt.OrbitMonitor(model, optimizer, within=5, **options)
-            again.load_state_dict(monitor.state_dict())
-            same = again.frame().equals(monitor.frame())
-        answers.put((rank, flips, frame, report, monitor.detached, monitor.history, same))
-        dist.barrier()
+        answers = {}
+        for case in CASES:
+            answers[case] = measured(rank, *case)
+            dist.barrier()
+        torch.save(answers, f"{folder}/{rank}")
     finally:
         dist.destroy_process_group()
 
 
-def run(tmp_path, kind, wrapper, **options):
-    """Return the answers of two processes, the first one's first."""
-    answers = mp.get_context("spawn").Queue()
-    where = str(tmp_path / "meet")
-    context = mp.spawn(work, (where, kind, wrapper, options, answers), nprocs=2, join=False)
-    found = []
-    while len(found) < 2:
-        try:
-            found.append(answers.get(timeout=1))
-        except queue.Empty:
-            context.join(timeout=0.1)  # raises what a process raised
-    while not context.join():
-        pass
-    return sorted(found, key=lambda one: one[0])
+CASES = [("binarize", "fsdp"), ("found", "fsdp"), ("codes", "fsdp"), ("found", "ddp"), ("binarize", "ddp")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "wrapper"), [("binarize", "fsdp"), ("found", "fsdp"), ("codes", "fsdp"), ("found", "ddp")]
-)
-def test_counts_are_those_of_the_run_in_one_process(tmp_path, kind, wrapper):
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What both processes found in each case; to start them costs seconds."""
+    folder = str(tmp_path_factory.mktemp("shards"))
+    mp.spawn(work, (folder,), nprocs=2)
+    return [torch.load(f"{folder}/{rank}", weights_only=False) for rank in range(2)]
+
+
+@pytest.mark.parametrize("kind, wrapper", CASES)
+def test_counts_are_those_of_the_run_in_one_process(answers, kind, wrapper):
     model = net(kind)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     alone = stt.OrbitMonitor(model, optimizer, within=5, **OPTIONS[kind])
     train(model, batches(), optimizer)
     expected = alone.frame().to_dict(as_series=False)
-    (_, flips, frame, report, detached, history, same), other = run(tmp_path, kind, wrapper)
-    assert detached == other[4] == ""
-    assert frame["flips"] == flips == other[1]
+    (flips, frame, report, detached, history, same), other = (found[kind, wrapper] for found in answers)
+    assert detached == other[3] == ""
+    assert frame["flips"] == flips == other[0]
     for name in ("tensor", "weights", "read", "flips", "undone", "never_moved", "churn", "stay", "absence"):
         assert frame[name] == expected[name], name
     assert history == alone.history
     assert "64 quantised weights" not in report
     assert f"{sum(frame['weights'])} quantised weights" in report
     assert same
-    assert other[6]
+    assert other[5]

@@ -40,7 +40,8 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets, with the supremum over all states."""
     sizes = [*budget.few, *budget.samples]
     store = context.run("concentration", kind="landscape", n=budget.n, samples=sizes, trials=budget.instances)
-    raw, shares = store.trials(), with_shares(store.counts("trap_free"))
+    raw = store.trials().sort("n", "samples", "trial")  # sums are then the same after a break
+    shares = with_shares(store.counts("trap_free"))
     fitted = raw.filter(raw["samples"].is_in(budget.samples))
     slope = decay(*(fitted[name].to_numpy() for name in ("n", "samples", "deviation")))
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")

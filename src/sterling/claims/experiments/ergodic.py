@@ -30,7 +30,7 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
             "narrow the interval of α."
         ),
         reason=(
-            f"{scaling.growth_sentence('of the time average', average)} Samples of the order n^{PROVED:g} "
+            f"{scaling.growth_words('of the time average', average)}; samples of the order n^{PROVED:g} "
             "are proved to suffice."
         ),
         measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same")),

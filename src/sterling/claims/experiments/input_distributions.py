@@ -12,7 +12,7 @@ import polars as pl
 
 from sterling.base.registry import register
 from sterling.base.text import percent
-from sterling.claims.claim import PAPER, Claim
+from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, both_ways, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
@@ -122,10 +122,10 @@ def rule(size: int) -> Rule:
     return Rule(
         (
             consistent(
-                "a distribution with non-Gaussian entries fails and each failing one is restored",
-                lambda shares, normal: (
-                    bool(set(restored(shares)) - set(normal)) and all(restored(shares).values())
-                ),
+                "a distribution with non-Gaussian entries fails",
+                lambda shares, normal: bool(set(restored(shares)) - set(normal)),
+                "each distribution that fails is restored",
+                lambda shares, normal: all(restored(shares).values()),
             ),
             contradicted(
                 "all distributions succeed as they are, or one fails with every normalisation",
@@ -222,10 +222,8 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             "makes an entry Gaussian. Standardised shifted inputs, and whitened shifted or ar1 inputs, are "
             "the Gaussian problem itself up to estimated moments, so they are restored by construction. "
             "Only distributions with non-Gaussian entries test restoration.",
-            "With ReLU a sample adds to the gradient only if its output is positive, and then only false "
-            "positives have a residual. If inputs have a mean, all of them can disappear at once: the unit "
-            "is dead, misses nearly all positive samples, and has no gradient. The identity reads every one.",
-            *([f"No normalisation is needed for: {', '.join(succeed)}."] if succeed else []),
+            "If inputs have a mean, all outputs of a ReLU unit can become zero at once: the unit is dead and "
+            f"has no gradient ({SCIENCE}, 15). The identity reads every sample.",
             f"{left:,} runs ended without a certified verdict and count as failures.",
         ),
     )
@@ -303,14 +301,14 @@ def draw_successes(ax: Axes, crossed: pl.DataFrame) -> str:
 def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
     these = ", ".join(succeed) or "none"
     if not healed:
-        return f"At N = {size:,} no input distribution fails for certain; these succeed: {these}."
+        return f"At N = {size:,} no input distribution fails for certain. Runs succeed on: {these}."
     parts = [
         f"{family} ({' or '.join(_WORDS[kind] for kind in kinds)} it succeeds)"
         if kinds
         else f"{family} (no normalisation tried restores it)"
         for family, kinds in healed.items()
     ]
-    text = f"At N = {size:,} these fail as they are: {'; '.join(parts)}. These succeed: {these}."
+    text = f"At N = {size:,} runs fail on these inputs: {'; '.join(parts)}. They succeed on: {these}."
     if set(healed) <= set(normal):
         text += (
             " So a mean and strong correlations break the method and normalisation restores it, but no "

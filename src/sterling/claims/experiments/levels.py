@@ -34,8 +34,10 @@ RULE = Rule(
     (
         consistent(
             "for each number of levels the mean difference of the time averages from the law is at most "
-            f"{CLOSE:g} of the distance between levels and the correlation at least {ALIKE:g}",
-            lambda apart, alike: apart[0] <= CLOSE and alike[0] >= ALIKE,
+            f"{CLOSE:g} of the distance between levels",
+            lambda apart, alike: apart[0] <= CLOSE,
+            f"for each the correlation is at least {ALIKE:g}",
+            lambda apart, alike: alike[0] >= ALIKE,
         ),
         contradicted(
             "a 95 % interval of one of the two lies wholly beyond its bar",

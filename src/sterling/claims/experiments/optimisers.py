@@ -59,13 +59,12 @@ METHODS = {
 RULE = Rule(
     (
         consistent(
-            "for each optimiser that keeps the mean (SGD, momentum, clipping, batches of 8 and 32, Adam) the "
-            f"mean difference of wrong shares from the balance is at most {CLOSE:g} and the correlation at "
-            f"least {ALIKE:g}, and for the sign of the full gradient both 95 % intervals lie beyond these "
-            "bars",
-            lambda keeps, apart, alike: (
-                apart[0] <= CLOSE and alike[0] >= ALIKE if keeps else apart[1] > CLOSE and alike[2] < ALIKE
-            ),
+            "for each optimiser that keeps the mean (SGD, momentum, clipping, batches of 8 and 32, Adam) "
+            f"the mean difference of wrong shares from the balance is at most {CLOSE:g} and the "
+            f"correlation at least {ALIKE:g}",
+            lambda keeps, apart, alike: not keeps or (apart[0] <= CLOSE and alike[0] >= ALIKE),
+            "for the sign of the full gradient both 95 % intervals lie beyond these bars",
+            lambda keeps, apart, alike: keeps or (apart[1] > CLOSE and alike[2] < ALIKE),
         ),
         contradicted(
             "one 95 % interval of an optimiser that keeps the mean lies wholly beyond its bar, or both of "
@@ -166,8 +165,7 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         tables={"optimiser-shares": rows},
         notes=(
             "p_k is the share of the steps in which weight k is wrong; |Δp| is averaged over the weights of "
-            "a data set. The prediction uses the gradients of the data set. It has no free parameter and "
-            "knows neither the optimiser nor the batch.",
+            "a data set. The prediction has no free parameter and knows neither the optimiser nor the batch.",
             "For infinitely many steps the mean gradient of each weight that flips for ever is exactly zero "
             "with SGD, batches drawn with replacement, momentum at a constant rate and clipping at full "
             f"batch ({SCIENCE}, 16). The shares that follow from it are mean-field. Batches here go "

@@ -13,7 +13,7 @@ from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.scaling import exponent, growth_sentence, notes_on
+from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
@@ -37,11 +37,11 @@ _READ = 2  # without noise ReLU reads only the negative samples, which are half 
 RULE = Rule(
     (
         consistent(
-            f"with restarts the 95 % interval of the exponent of N₅₀ lies within 1 ± {TOLERANCE:g}, and "
-            f"that of N₅₀ at the largest n below {ABOVE:g} times the edge of message passing",
-            lambda slope, height: (
-                slope[0] >= 1 - TOLERANCE and slope[1] <= 1 + TOLERANCE and height[1] <= ABOVE
-            ),
+            f"with restarts the 95 % interval of the exponent of N₅₀ lies within 1 ± {TOLERANCE:g}",
+            lambda slope, height: slope[0] >= 1 - TOLERANCE and slope[1] <= 1 + TOLERANCE,
+            "with restarts the 95 % interval of N₅₀ at the largest n lies below "
+            f"{ABOVE:g} times the edge of message passing",
+            lambda slope, height: height[1] <= ABOVE,
         ),
         contradicted(
             "one of the two lies wholly outside",
@@ -97,7 +97,7 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             "them without restart on the same data sets."
         ),
         reason=(
-            f"{growth_sentence('with restarts', series)} At n = {top} N₅₀/n is "
+            f"{growth_words('with restarts', series)}. At n = {top} N₅₀/n is "
             f"{said(measured('', last, ''))}; message passing on the samples that ReLU reads begins to "
             f"succeed at {number(edges['messages'], 2)}. With {PLENTY}n samples {percent(restarted[0])} of "
             f"the runs end at w* at n = {top}, without restart {percent(plain[0])}."

@@ -13,7 +13,7 @@ from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.claims.scaling import exponent, growth_sentence, notes_on
+from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
 from sterling.optimizers.base import parse_optimizer
@@ -46,14 +46,14 @@ _DAMPED, _PLAIN = "damped", "plain"
 RULE = Rule(
     (
         consistent(
-            f"(1) with decay and band at least {BOTH:g} of the runs of each setting end at w*, with one of "
-            f"the two alone at most {ALONE:g}, and (2) the exponent of N₅₀ of damped runs is within "
-            f"{TOLERANCE:g} of the law's and its whole 95 % interval lies below that of plain runs",
-            lambda shares, damped, law, plain: (
-                all(both >= BOTH and max(alone) <= ALONE for both, *alone in shares)
-                and abs(damped[0] - law) <= TOLERANCE
-                and damped[2] < plain[1]
-            ),
+            f"with decay and band at least {BOTH:g} of the runs of each setting end at w*",
+            lambda shares, damped, law, plain: all(both >= BOTH for both, *_ in shares),
+            f"with decay alone, or with the band alone, at most {ALONE:g} of the runs end at w*",
+            lambda shares, damped, law, plain: all(max(alone) <= ALONE for _, *alone in shares),
+            f"the exponent of N₅₀ of damped runs is within {TOLERANCE:g} of the law's",
+            lambda shares, damped, law, plain: abs(damped[0] - law) <= TOLERANCE,
+            "the whole 95 % interval of that exponent lies below that of plain runs",
+            lambda shares, damped, law, plain: damped[2] < plain[1],
         ),
         contradicted(
             "in one setting no more runs end at w* with decay and band than with one of the two, or the 95 % "
@@ -150,8 +150,8 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         ),
         reason=(
             f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ends.items())}. "
-            f"{growth_sentence('of the last iterate with damping', series[_DAMPED])} "
-            f"{growth_sentence('of the last iterate of plain STE', series[_PLAIN])} The damped exponent is "
+            f"{growth_words('of the last iterate with damping', series[_DAMPED])}. "
+            f"{growth_words('of the last iterate of plain STE', series[_PLAIN])}. The damped exponent is "
             f"{said(damped)}, the law's {number(slope(laws[_DAMPED]), 2)}."
         ),
         measured=(damped, plain, *found.values(), *_thresholds(series)),
@@ -180,7 +180,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             ),
         ),
         pictures=(
-            picture("Decay and band: neither alone, both together", draw_factorial, found, budget.settings),
+            picture("Decay and band, alone and together", draw_factorial, found, budget.settings),
             picture("Samples for the last iterate under noise", draw_growth, series, laws),
         ),
         tables={
@@ -310,8 +310,8 @@ _PLAIN_FACTORS = tuple(round(0.26 * one, 3) for one in _NEAR)
 CLAIM = Claim(
     "threshold",
     "A threshold on the mean gradient ends chatter and recurrence",
-    "Decay and a band of hysteresis together, neither alone, bring noiseless runs to w*. Under label noise "
-    "damping lets half of the runs end at w* with far fewer samples: of the order n ln n instead of n³.",
+    "Without label noise, decay and a band together bring nearly all runs to w*; each alone brings few. With "
+    "label noise and damping, half of the runs end at w* with samples of the order n ln n instead of n³.",
     "mean-field",
     f"sterling.theory.samples_for_last; {SCIENCE}, 17",
     measure,

@@ -47,9 +47,9 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
             f"with {sigma}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps)} steps of 0.5/√(t+1)."
         ),
         reason=(
-            f"{scaling.growth_sentence('for absorption at w* without noise', absorbed[-1])} "
-            f"{scaling.growth_sentence('for half of the steps at w* with noise', half[-1])} "
-            f"Samples of the order n^{PROVED:g} are proved to suffice."
+            f"{scaling.growth_words('for absorption at w* without noise', absorbed[-1])}; "
+            f"{scaling.growth_words('for half of the steps at w* with noise', half[-1])}; "
+            f"samples of the order n^{PROVED:g} are proved to suffice."
         ),
         measured=tuple(
             one

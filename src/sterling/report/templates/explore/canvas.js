@@ -26,6 +26,7 @@ export const whenResized = (tell) => listeners.push(tell);
 
 /** The context of an empty canvas in units of CSS pixels, with its width and height. */
 export function cleared(canvas) {
+  if (canvas.drawn) return canvas.drawn;  // no canvas, but what writes down what is painted
   if (!sizes.has(canvas)) {
     sizes.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
     watcher.observe(canvas);
@@ -43,39 +44,15 @@ export function cleared(canvas) {
   return { context, width, height };
 }
 
-/**
- * An empty canvas as above, but with what `draw(context, width, height)` paints on it. That is painted anew only if size,
- * colours or one of `parts` change.
- */
-export function withGround(canvas, parts, draw) {
-  const drawn = cleared(canvas), { context, width, height } = drawn, mark = [canvas.width, canvas.height, palette(), ...parts];
-  const ground = grounds.get(canvas);
-  if (ground && mark.every((part, i) => part === ground.mark[i])) {
-    context.save();
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.drawImage(ground.copy, 0, 0);
-    context.restore();
-  } else {
-    draw(context, width, height);
-    const copy = document.createElement("canvas");
-    Object.assign(copy, { width: canvas.width, height: canvas.height });
-    if (copy.width && copy.height) copy.getContext("2d").drawImage(canvas, 0, 0);
-    grounds.set(canvas, { mark, copy });
-  }
-  return drawn;
-}
-const grounds = new WeakMap();
-
-/** Whether a canvas is on the screen, or nearly; the listeners hear when it comes there. */
-export function inView(canvas) {
-  if (!views.has(canvas)) {
-    views.set(canvas, true);
-    viewer.observe(canvas);
-  }
-  return views.get(canvas);
+/** Whether a canvas needs drawing: it is on the screen, or nearly, or its size or content is another than last time. */
+export function needsDrawing(canvas, content) {
+  if (!views.has(canvas)) viewer.observe(canvas);
+  const before = views.get(canvas) ?? { seen: true }, size = sizes.get(canvas);
+  views.set(canvas, { seen: before.seen, content, size });
+  return before.seen || content !== before.content || size !== before.size;
 }
 const views = new WeakMap();
 const viewer = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) views.set(target, isIntersecting);
+  for (const { target, isIntersecting } of entries) views.set(target, { ...views.get(target), seen: isIntersecting });
   for (const tell of listeners) tell();
 }, { rootMargin: "20%" });

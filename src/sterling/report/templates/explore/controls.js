@@ -78,7 +78,7 @@ export function showControls(settings) {
   put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
   $("drawn").hidden = !settings.latent;
   $("rest-key").hidden = !(settings.damping > 0);
-  $("beside-key").hidden = !settings.beside;
+  for (const id of ["beside-key", "beside-line"]) $(id).hidden = !settings.beside;
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));
   $("average").setAttribute("aria-pressed", String(settings.view === "average"));
   put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");

@@ -12,8 +12,9 @@ export function writeRun(run, other, settings, comesBack) {
   $("verdict").className = `verdict ${look}`;
   for (const [id, text] of Object.entries(table)) put(id, text);
   for (const [id, text] of Object.entries(pictures)) describe($(id), text);
-  $("beside-verdict").hidden = !other;
-  if (other) put("beside-verdict", `beside it, ${besideOf(settings).words}: ${verdictWords(other, false)[1].split(":")[0]}`);
+  const beside = other && besideOf(settings);  // null while data for new settings are drawn
+  $("beside-verdict").hidden = !beside;
+  if (beside) put("beside-verdict", `beside it, ${beside.words}: ${verdictWords(other, false)[1].split(":")[0]}`);
 }
 
 export function writeLaw(law, proof, land, settings) {

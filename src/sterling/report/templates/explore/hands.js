@@ -4,15 +4,18 @@ import { bitAt } from "./bits.js";
 import { wholeSpan } from "./chart.js";
 import { $ } from "./dom.js";
 import { hoverOn, pointerOn } from "./hover.js";
+import { listenToPlane } from "./plane.js";
 import { farthestOf, listenToRails, railsValues } from "./rails.js";
 import { listenToScrub } from "./scrub.js";
 
 /**
- * `view()` is {run, tape, goal}, or null before there is a run. `move(k, u)` begins a run with latent k at u, `drop()`
- * lets it go, `scrub(step, done)` stands at a step.
+ * `view()` is {run, tape, goal}, or false where there is no run. `start(latents)` begins a run, `drop()` lets it go,
+ * `scrub(step, done)` stands at a step.
  */
-export function listenToHands(view, { move, drop, scrub }) {
+export function listenToHands(view, { start, drop, scrub }) {
+  const move = (k, u) => start([...view().run.latents()].map((old, l) => (l === k ? u : old)));
   listenToRails($("rails"), () => view() && { run: view().run, most: farthestOf(view().tape) }, move, drop);
+  listenToPlane($("plane"), () => view()?.run, start, drop);
   const span = () => {
     const { run, tape, goal } = view();
     return { ...wholeSpan($("whole"), tape.end), step: typeof goal === "number" ? goal : run.step };

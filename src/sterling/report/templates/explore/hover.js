@@ -1,4 +1,4 @@
-// Which weight the reader points at. Each picture that shows weights sets it, and marks it.
+// Pointers on pictures: dragging, and the weight that the reader points at. Each picture that shows weights marks it.
 
 let pointed = -1;
 const listeners = [];
@@ -24,4 +24,24 @@ export function pointerOn(canvas, event) {
 export function hoverOn(canvas, at) {
   canvas.addEventListener("pointermove", (event) => hover(at(...pointerOn(canvas, event))));
   canvas.addEventListener("pointerleave", () => hover(-1));
+}
+
+/** Let a canvas be dragged on: `take(x, y)` says whether something is there, `drag(x, y)` moves it, `drop()` lets go. */
+export function dragOn(canvas, take, drag, drop) {
+  let from = null, moved = false;
+  canvas.addEventListener("pointerdown", (event) => {
+    const at = pointerOn(canvas, event);
+    if (!take(...at)) return;
+    from = at;
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const [x, y] = pointerOn(canvas, event);
+    if (from && Math.hypot(x - from[0], y - from[1]) > 2) moved = true;
+    if (moved) drag(x, y);
+  });
+  canvas.addEventListener("lostpointercapture", () => {
+    if (moved) drop();
+    [from, moved] = [null, false];
+  });
 }

@@ -7,8 +7,9 @@ export function listenToKeys({ play, move, flip, turn, present }) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (on("input:not([type=range]), select, textarea")) return;
     const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
-    if (key === " " && !on("button, a, summary")) play();
-    else if (by && !on("input, [role=slider], [role=listbox]")) (event.shiftKey ? flip : move)(by);
+    if (key === " " && !on("button, a, summary")) {
+      if (!event.repeat) play();
+    } else if (by && !on("input, [role=slider], [role=listbox]")) (event.shiftKey ? flip : move)(by);
     else if (/^[1-9]$/.test(key)) turn(Number(key));
     else if (key === "f" || key === "F") present();
     else if (key === "Escape") present(false);

@@ -8,19 +8,22 @@ import { listenToControls, listenToDials, showControls } from "./controls.js";
 import { $, put } from "./dom.js";
 import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
 import { listenToHands, tellHands } from "./hands.js";
+import { compressed, gif, nearestIn } from "./gif.js";
 import { hover, hovered, whenHovered } from "./hover.js";
 import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { chatterShare, expectation, signal } from "./laws.js";
-import { GLOW, paint } from "./panels.js";
-import { listenToProof, showProof } from "./proof.js";
+import { listenToMap, markOnMap } from "./map.js";
+import { GLOW, paint, paintTime } from "./panels.js";
+import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
 import { Run } from "./run.js";
 import { Tape } from "./scrub.js";
+import { listenToSaving, record } from "./saving.js";
 import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, USUAL } from "./settings.js";
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
-import { buildStory, listenToLinks, OWN_PLACE, present, scrollTo, tellStory, watchStory } from "./telling.js";
+import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
 import { recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
@@ -59,7 +62,7 @@ function prepare(at, plays = false) {
   resumes = plays;
   mode = "preparing";
   law = land = proof = null;
-  showProof(null, null, null);
+  awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
     const drawn = yield* drawing(wanted);
@@ -84,7 +87,7 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
-    showProof(drawn, land, proof);
+    if (proof) showProof(drawn, land, proof);
     tellProof();
   })());
 }
@@ -136,6 +139,7 @@ function frame(now) {
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
   if (!stale && !glowing && mode === "still") return;
   paint({ run, tape, settings, law, land, averages, flashed, now });
+  record(now, mode === "still");
   if (now - written > WORDS || mode === "still") {
     tellRun();
     written = now;
@@ -305,6 +309,7 @@ function showSettings() {
 
 /** Show everything that follows from settings, data and run. */
 function refresh() {
+  markOnMap(settings);
   showSettings();
   buttons();
   tellCode();
@@ -340,10 +345,8 @@ function change(name, value) {
   }
 }
 
-/** Begin a new run from the present latents, but for weight k at u; it stands still until it is let go. */
-function moveLatent(k, u) {
-  const latent = [...run.latents()];
-  latent[k] = u;
+/** Begin a new run from latents of the reader's own; it stands still until it is let go. */
+function startFrom(latent) {
   settings = { ...settings, latent };
   begin();
 }
@@ -381,6 +384,7 @@ function turnTo(to) {
 }
 
 function listen() {
+  listenToSaving(() => { if (mode === "still") play(); }, (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases));
   put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
     enter(location.hash);
@@ -403,6 +407,11 @@ function listen() {
     change(name, value);
   });
   listenToProof(() => { stale = true; });
+  listenToMap((point) => {
+    history.pushState(null, "", toAddress(null, { ...USUAL, ...point }, storySettings, null));
+    enter(location.hash);
+    scrollTo(scrolls() ? OWN_PLACE : "stage");
+  });
   listenToControls(() => settings, change);
   $("play").addEventListener("click", play);
   $("one").addEventListener("click", () => moveBy(1));
@@ -422,7 +431,7 @@ function listen() {
   });
   listenToCopies(() => say("The browser does not let this page copy."));
   listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
-  listenToHands(() => run && { run, tape, goal }, { move: moveLatent, drop: letGo, scrub });
+  listenToHands(() => run && mode !== "preparing" && { run, tape, goal }, { start: startFrom, drop: letGo, scrub });
   $("drawn").addEventListener("click", () => change("latent", null));
   whenHovered(() => { stale = true; });
   whenResized(() => { stale = true; });
@@ -431,7 +440,7 @@ function listen() {
 
 // For tests, and for the console.
 globalThis.sterling = {
-  draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
+  compressed, gif, nearestIn, draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },
@@ -440,6 +449,6 @@ globalThis.sterling = {
 history.scrollRestoration = "manual";
 buildStory();
 listen();
-enter(location.hash);
+enter(location.hash || document.querySelector(".explorable").dataset.start);
 scrollTo(place(), false);
 requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins

@@ -27,11 +27,11 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
   const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
   const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  paintTime(run, tape, readRestart(settings.restart)?.every, averages);
+  paintTime({ run, tape, settings, averages }, $("recent"), $("whole"));
   if (n === 2) describe($("plane"), drawPlane($("plane"), run));
   const holds = law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping, most = farthestOf(tape);
   drawRails($("rails"), {
-    run, other: tape.other, most, pull: signal(n, data.m, settings.surrogate), average: run.step > 0 ? mean : null,
+    run, other: tape.other, most, pull: signal(n, data.m, run.surrogate), average: run.step > 0 ? mean : null,
     shares: holds ? law.shares : null, glow,
   });
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
@@ -40,10 +40,11 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
 }
 
 /** The last steps, and the whole run. */
-function paintTime(run, { other, end, otherEnd }, every, averages) {
+export function paintTime({ run, tape: { other, end, otherEnd }, settings, averages }, lately, always) {
+  const every = readRestart(settings.restart)?.every;
   const both = (first, second) => (second ? [first, second] : [first]);
   const recent = both(run, other).flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value));
-  drawRecent($("recent"), run, other, Math.max(3, ...recent), every);
+  drawRecent(lately, run, other, Math.max(3, ...recent), every);
   const whole = both(end, otherEnd).flatMap((one) => [one.distance, ...one.history.high, one.history.start]);
-  drawWhole($("whole"), end, otherEnd, Math.max(3, ...whole), every, averages, run.step);
+  drawWhole(always, end, otherEnd, Math.max(3, ...whole), every, averages, run.step);
 }

@@ -2,13 +2,15 @@
 // their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
 
 import { cleared, palette } from "./canvas.js";
+import { dragOn, pointerOn } from "./hover.js";
 import { INPUT_BITS } from "./problem.js";
 
-const REACH = 2.7;  // from the centre to the nearer edge
-const CORNER = 2.3;  // where the states stand
+const REACH = 2.4;  // from the centre to the nearer edge
+const CORNER = 2;  // where the states stand
 const POINTS = 300;  // inputs drawn, at most
 const PATH = 2000;  // remembered places of the latent weights
 const ARROW = 1.5;  // length of an arrow for a gradient of 1
+const NEAR = 30;  // pixels within which the latent weights are taken
 
 const paths = new WeakMap();
 
@@ -21,11 +23,15 @@ function pathOf(run) {
   return path;
 }
 
+function placed(width, height) {
+  const unit = Math.min(width, height) / 2 / REACH;
+  return { unit, across: (x) => width / 2 + x * unit, up: (y) => height / 2 - y * unit };
+}
+
 /** Draw a run of two weights; returns what the picture shows in words. */
 export function drawPlane(canvas, run) {
   const { context, width, height } = cleared(canvas), colour = palette(), { data, signs } = run, { teacher } = data;
-  const unit = Math.min(width, height) / 2 / REACH, far = (width + height) / unit;
-  const across = (x) => width / 2 + x * unit, up = (y) => height / 2 - y * unit;
+  const { unit, across, up } = placed(width, height), far = (width + height) / unit;
   const line = (...points) => {
     context.beginPath();
     for (const [x, y] of points) context.lineTo(across(x), up(y));
@@ -113,7 +119,9 @@ function drawState(context, x, y, state, here, taught, colour) {
   if (!taught) return;
   context.fillStyle = colour.quiet;
   context.textAlign = "center";
-  context.fillText("teacher", x, y + (y > high * 2 ? -high / 2 - 6 : high / 2 + 16));
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 4;
+  for (const write of ["strokeText", "fillText"]) context[write]("teacher", x, y > 2 * high ? y - high / 2 - 8 : y + high / 2 + 18);
 }
 
 function drawArrow(context, [x, y], [toX, toY]) {
@@ -128,4 +136,20 @@ function drawArrow(context, [x, y], [toX, toY]) {
     context.lineTo(toX - 8 * Math.cos(turn + 0.5 * side), toY - 8 * Math.sin(turn + 0.5 * side));
   }
   context.stroke();
+}
+
+/** Let the reader drag the latent weights: `view()` is the run, `start(latents)` begins one, `drop()` lets it go. */
+export function listenToPlane(canvas, view, start, drop) {
+  const space = () => placed(canvas.clientWidth, canvas.clientHeight);
+  const isNear = (x, y) => {
+    const run = view(), { across, up } = space();
+    return run && Math.hypot(across(run.latents()[0]) - x, up(run.latents()[1]) - y) < NEAR;
+  };
+  dragOn(canvas, isNear, (x, y) => {
+    const { clientWidth: width, clientHeight: height } = canvas, { unit } = space();
+    start([(Math.min(width, Math.max(0, x)) - width / 2) / unit, (height / 2 - Math.min(height, Math.max(0, y))) / unit]);
+  }, drop);
+  canvas.addEventListener("pointermove", (event) => {
+    canvas.style.cursor = isNear(...pointerOn(canvas, event)) ? "grab" : "";
+  });
 }

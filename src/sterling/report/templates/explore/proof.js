@@ -1,12 +1,13 @@
 // The section on the certificate: scales for one bit, one sum for all of them, scales for what follows. The reader sets
 // times and factors; each bound is computed here from the gradients at all states.
 
-import { inView, whenResized } from "./canvas.js";
+import { needsDrawing, whenResized } from "./canvas.js";
 import { $, describe, put } from "./dom.js";
+import { hover, hovered, whenHovered } from "./hover.js";
 import { numberOf } from "./landscape.js";
-import { boundWords, pointedWords, sumWords, weightWords } from "./proof_words.js";
+import { boundWords, noProofWords, sumWords, weightWords } from "./proof_words.js";
 import { drawScales, restingAngle } from "./scales.js";
-import { drawSums, leastShare, stateAt, summing } from "./sums.js";
+import { drawSums, leastShare, summing } from "./sums.js";
 import { trapped } from "./words.js";
 
 const EASE = 0.16;  // of the beam's way to its rest, in each frame
@@ -14,7 +15,6 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let known = null;  // {data, land, proof, balance, home} of the data
 let sums = null;
-let pointed = -1;
 const beams = { one: null, all: null };  // {angle, loads, full, words} of the two scales
 let swinging = false;
 
@@ -29,11 +29,19 @@ function extremes({ data: { n, teacher }, balance }, k) {
   return { push, pull, share: pull > 0 ? 1 - leastShare(push, pull) : 1 };  // the bit is right for at least the rest
 }
 
-/** Show the proof of new data, or hide the section where there is none: before it is found, and for damped runs. */
-export function showProof(data, land, proof) {
-  $("certificate").hidden = !proof;
+/** Forget the proof of earlier data. The section stands still until the next one is found, or says why there is none. */
+export function awaitProof(settings) {
   known = sums = null;
-  if (!proof) return;
+  const why = noProofWords(settings);
+  $("proving").inert = true;
+  if (!why && !$("proving").hidden) return;
+  $("proving").hidden = true;
+  put("certificate-note", why || "Checking all states …");
+}
+
+/** Show the proof of new data. */
+export function showProof(data, land, proof) {
+  Object.assign($("proving"), { hidden: false, inert: false });
   known = { data, land, proof, balance: proof.balance, home: numberOf(data.teacher) };
   known.bits = Array.from(data.teacher, (_, k) => extremes(known, k));
   const hardest = known.bits.reduce((worst, one, k) => (one.share > known.bits[worst].share ? k : worst), 0);
@@ -42,6 +50,8 @@ export function showProof(data, land, proof) {
     const label = document.createElement("label");
     label.innerHTML = `<input type="range" min="0" max="100" step="1"><span>${k + 1}</span>`;
     label.firstChild.setAttribute("aria-label", `Factor of bit ${k + 1}`);
+    label.addEventListener("pointerenter", () => hover(k));
+    label.addEventListener("pointerleave", () => hover(-1));
     return label;
   }));
   $("lambda-best").disabled = !(proof.occupancy > 0);
@@ -72,12 +82,10 @@ function tellWeight() {
 function tellSum() {
   const { balance, home, lambda, proof } = known;
   sums = summing(balance, lambda, home);
-  pointed = -1;
   const equal = lambda.every((x) => x === lambda[0]), most = Math.max(...proof.dual) || 1;
   $("lambda-equal").setAttribute("aria-pressed", String(equal && lambda[0] > 0));
   $("lambda-best").setAttribute("aria-pressed", String(proof.occupancy > 0 && lambda.every((x, k) => x === proof.dual[k] / most)));
   put("sum-says", sumWords(sums));
-  put("sum-at", "Point at a dot to see its state.");
   tellBound();
 }
 
@@ -118,17 +126,20 @@ function mark(id, known, share) {
 
 /** Draw what the run changes. */
 export function paintProof(run) {
-  if (!sums || run.data !== known.data || !inView($("sums"))) return;
+  if (!sums || run.data !== known.data || !needsDrawing($("sums"), sums)) return;
   const k = Number($("weight").value), wrong = (1 - run.data.teacher[k] * run.average()[k]) / 2;
-  mark("wrong-run", run.step > 0, wrong);
-  mark("there-run", run.step > 0, run.visited().occupied / run.step);
-  drawSums($("sums"), sums, known.land, run.n, run.stays, run.step, pointed);
+  const covered = run.step > 0 && !run.restart;
+  put("certificate-note", run.restart ? "This run has restarts. The proof is about runs without them." : "");
+  mark("wrong-run", covered, wrong);
+  mark("there-run", covered, run.visited().occupied / run.step);
+  drawSums($("sums"), sums, run.data, known.land, run.stays, run.step);
 }
 
 /** `again` asks for a new picture. */
 export function listenToProof(again) {
   whenResized(swing);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", swing);
+  whenHovered(() => [...$("lambda").children].forEach((label, k) => label.classList.toggle("hovered", k === hovered())));
   const changed = (id, tell, event = "input") => $(id).addEventListener(event, () => { tell(); again(); });
   changed("weight", tellWeight, "change");
   changed("wrong", tellWeight);
@@ -141,10 +152,4 @@ export function listenToProof(again) {
   pressed("lambda-equal", () => known.lambda.map(() => 1));
   pressed("lambda-one", () => known.lambda.map((_, k) => Number(k === Number($("weight").value))));
   pressed("lambda-best", () => known.proof.dual);
-  $("sums").addEventListener("pointermove", (event) => {
-    if (!sums) return;
-    pointed = stateAt($("sums"), sums, known.land, known.data.n, event.offsetX, event.offsetY);
-    put("sum-at", pointed < 0 ? "Point at a dot to see its state." : pointedWords(pointed, sums, known.data));
-    again();
-  });
 }

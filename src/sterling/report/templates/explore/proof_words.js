@@ -1,9 +1,16 @@
 // The sentences of the section on the certificate. Bounds are rounded to the side that is proved.
 
+import { MOST_WEIGHTS } from "./landscape.js";
 import { atLeast, atMost } from "./words.js";
 
 /** A push or a pull. */
 export const signed = (x) => (x === 0 ? "0" : x.toFixed(Math.abs(x) < 0.0095 ? 4 : 3).replace("-", "−"));
+/** Why the page looks for no certificate; "" where it does. */
+export function noProofWords({ n, damping }) {
+  if (n > MOST_WEIGHTS) return `A certificate needs the gradients at all 2ⁿ states. This page takes them for up to ${MOST_WEIGHTS} weights.`;
+  return damping > 0 ? "A certificate is about runs without damping. Set θ to none to see one." : "";
+}
+
 const shares = (x) => `${(100 * x).toFixed(0)} %`;
 const strong = (text) => `<strong>${text}</strong>`;
 const IMPOSSIBLE = "<span class=\"cannot\">Impossible.</span>";
@@ -11,9 +18,9 @@ const IMPOSSIBLE = "<span class=\"cannot\">Impossible.</span>";
 /** One bit on the scales: the strongest push, the weakest pull, the share of time wrong that follows, and the reader's. */
 export function weightWords(k, push, pull, share, wrong) {
   const name = `bit ${k + 1}`, held = Math.max(0, pull) * wrong, out = push * (1 - wrong) + Math.max(0, -pull) * wrong;
-  const facts = `While ${name} is right, the data push its latent out, by at most <b>${signed(push)}</b>. While it is wrong, they ${
+  const facts = `While ${name} is right, the data push its latent out, towards zero and over it, by at most <b>${signed(push)}</b>. While it is wrong, they ${
     pull > 0 ? `pull it home, by at least <b>${signed(pull)}</b>.`
-      : "pull it home at most states, but not at all of them."} So say the gradients at all states.`;
+      : "pull it home at most states, but not at all of them."}`;
   let says;
   if (pull <= 0) says = `At some states even a wrong ${name} is pushed out. So one bit alone proves nothing here. All bits together may.`;
   else if (wrong > share) says = `${IMPOSSIBLE} The latent would move home, ever further. Once it is home, its bit is right, and the pull ends. So no long run is like this.`;
@@ -30,11 +37,11 @@ export function weightWords(k, push, pull, share, wrong) {
 }
 
 /** All bits in one sum. */
-export function sumWords({ values, home, highest, share }) {
-  const above = values.reduce((count, value, s) => count + Number(s !== home && value >= -1e-9), 0);
+export function sumWords({ values, home, above, highest, share }) {
   if (share > 0) {
-    return `The teacher is ${values[home] > 1e-12 ? "the only state above zero" : "at zero, as nothing pushes there"}. All ${
-      (values.length - 1).toLocaleString("en")} others lie below it: at ${signed(values[highest])} or lower.`;
+    return `The teacher is ${values[home] > 1e-12 ? "the only state above zero" : "at zero, as nothing pushes there"}. ${
+      values.length > 2 ? `All ${(values.length - 1).toLocaleString("en")} others are below zero: at ${signed(values[highest])} or lower`
+        : `The other one is below zero: at ${signed(values[highest])}`}.`;
   }
   return above === 0 ? "All factors are zero: nothing is added up."
     : `${above.toLocaleString("en")} ${above === 1 ? "state" : "states"} besides the teacher ${above === 1 ? "is" : "are"} not below zero. The sum allows a run to stay there, so these factors prove nothing.`;
@@ -59,11 +66,4 @@ export function boundWords({ values, home, highest, share }, { absorbs, occupanc
     ? `No time is left for other states, and nothing moves at the teacher. So every run ${strong("ends at the teacher")} and stays.`
     : `Every long run spends ${strong(atLeast(share))} of the time at the teacher. Some bit is pushed out there, so no run stays: it ${strong("leaves and returns without end")}.`;
   return { says: `${first} ${claim}`, words, loads };
-}
-
-/** A state in words: its wrong bits and its sum. */
-export function pointedWords(state, { values }, { n, teacher }) {
-  const wrong = Array.from({ length: n }, (_, k) => k).filter((k) => ((state >> k) & 1 ? 1 : -1) !== teacher[k]);
-  const bits = wrong.map((k) => k + 1).join(", ");
-  return `${wrong.length === 0 ? "The teacher" : `${wrong.length === 1 ? "Bit" : "Bits"} ${bits} wrong`}: ${signed(values[state])}`;
 }

@@ -2,12 +2,12 @@
 // its bit. The reader drags beads.
 
 import { cleared, palette } from "./canvas.js";
-import { hover, hoverOn, hovered, pointerOn } from "./hover.js";
+import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
 
-const SIDE = 22, TOP = 4, BOTTOM = 20;  // margins
+const SIDE = 34, TOP = 4, BOTTOM = 20;  // margins
 const TALLEST = 40;  // pixels of a row
 const FINE = 9, NUMBERED = 14;  // pixels of a row below which beads are dots, and rows have no numbers
 const ROOM = 6;  // spreads of a start, 1/√n, from zero to the end of a rail
@@ -138,7 +138,7 @@ const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));
 function drawBead({ context, colour, row, fine }, y, x, ink, filled) {
   context.fillStyle = filled ? ink : colour.surface;
   context.strokeStyle = filled ? colour.surface : ink;
-  context.lineWidth = fine ? 1 : 2.5;
+  context.lineWidth = fine ? 1 : Math.min(2.5, 0.08 * row);
   context.beginPath();
   context.arc(x, y, beadSize(row), 0, 7);
   context.fill();
@@ -154,45 +154,32 @@ let chosen = 0;  // the weight that the keyboard moves
  * up and down choose a weight, left and right move it, Enter lets go.
  */
 export function listenToRails(canvas, view, move, drop) {
-  let held = -1, from = 0;
+  let held = -1;
   const places = ({ run }) => placed(canvas.clientWidth, canvas.clientHeight, run.n);
   const rowAt = (y) => {
     const shown = view(), k = shown ? Math.floor((y - TOP) / places(shown).row) : -1;
-    return shown && k >= 0 && k < shown.run.n ? k : -1;
+    return shown && k < shown.run.n ? k : -1;
   };
   const beadAt = (x, y) => {
     const shown = view();
     if (!shown) return -1;
-    const { across, y: row } = places(shown), latents = shown.run.latents();
-    const far = [...latents].map((u, k) => Math.hypot(across(shareOf(u, shown.most)) - x, row(k) - y));
+    const { across, y: row } = places(shown);
+    const far = Array.from(shown.run.latents(), (u, k) => Math.hypot(across(shareOf(u, shown.most)) - x, row(k) - y));
     const best = far.indexOf(Math.min(...far));
     return far[best] < NEAR ? best : -1;
   };
-  const drag = (k, x) => {
-    const shown = view(), { middle, reach } = places(shown);
-    move(k, latentAt(Math.max(-1, Math.min(1, (x - middle) / reach)), shown.most));
-  };
   hoverOn(canvas, (x, y) => (held >= 0 ? held : rowAt(y)));
-  canvas.addEventListener("pointerdown", (event) => {
-    const [x, y] = pointerOn(canvas, event);
+  dragOn(canvas, (x, y) => {
     held = beadAt(x, y);
-    from = x;
-    if (held < 0) return;
-    chosen = held;
-    canvas.setPointerCapture(event.pointerId);
-  });
-  let moved = false;
+    chosen = Math.max(0, held);
+    return held >= 0;
+  }, (x) => {
+    const shown = view(), { middle, reach } = places(shown);
+    move(held, latentAt(Math.max(-1, Math.min(1, (x - middle) / reach)), shown.most));
+  }, drop);
+  canvas.addEventListener("lostpointercapture", () => { held = -1; });
   canvas.addEventListener("pointermove", (event) => {
-    const [x, y] = pointerOn(canvas, event);
-    canvas.style.cursor = held >= 0 ? "grabbing" : beadAt(x, y) >= 0 ? "grab" : "";
-    if (held < 0 || (!moved && Math.abs(x - from) < 3)) return;
-    moved = true;
-    drag(held, x);
-  });
-  canvas.addEventListener("lostpointercapture", () => {
-    if (moved) drop();
-    held = -1;
-    moved = false;
+    canvas.style.cursor = held >= 0 ? "grabbing" : beadAt(...pointerOn(canvas, event)) >= 0 ? "grab" : "";
   });
   canvas.addEventListener("keydown", (event) => {
     const shown = view(), across = { ArrowLeft: -1, ArrowRight: 1 }[event.key], down = { ArrowUp: -1, ArrowDown: 1 }[event.key];

@@ -1,7 +1,7 @@
 // The whole run as a tape: copies of the run at some of its steps, from which any step is reached again soon. A second
 // run beside the first keeps the same clock.
 
-import { pointerOn } from "./hover.js";
+import { dragOn } from "./hover.js";
 
 const MARKS = 96;  // copies, at most
 const FIRST = 16;  // steps between two copies; doubled when they are too many
@@ -56,20 +56,13 @@ const KEYS = { ArrowLeft: -0.01, ArrowRight: 0.01, PageDown: -0.1, PageUp: 0.1, 
  */
 export function listenToScrub(canvas, span, go) {
   let held = 0;
-  const drag = (event) => {
-    if (!span()) return;
-    const { left, right, end } = span(), [x] = pointerOn(canvas, event);
+  const at = (x, done) => {
+    const { left, right, end } = span();
     held = Math.round(Math.min(1, Math.max(0, (x - left) / (right - left))) * end);
-    go(held, false);
+    go(held, done);
+    return true;
   };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    drag(event);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (canvas.hasPointerCapture(event.pointerId)) drag(event);
-  });
-  canvas.addEventListener("lostpointercapture", () => go(held, true));
+  dragOn(canvas, (x) => span() && at(x, true), (x) => at(x, false), () => go(held, true));
   canvas.addEventListener("keydown", (event) => {
     const share = KEYS[event.key];
     if (!share || !span() || event.ctrlKey || event.altKey || event.metaKey) return;

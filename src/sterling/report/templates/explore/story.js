@@ -10,7 +10,7 @@ export const STORY = [
     title: "Two weights in a plane",
     set: { n: 2, samples: 200, noise: 0, steps: 200, speed: 2 },
     setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
-    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong>: the dark
+    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong> <i>u</i>: the dark
 dot shows two of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through
 estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot. Where it crosses an axis, a bit flips.</p>`,
   },
@@ -18,14 +18,14 @@ estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u)
     title: "Twelve weights find the teacher",
     set: { noise: 0, steps: 200, speed: 5 },
     setup: "Now the net has {n} bits, with {samples} samples and label noise σ = {noise}.",
-    text: `<p>Seven bits start wrong. The data pull each wrong bit home: its latent weight moves to zero and over it, and the bit flips.</p>
-<p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p>`,
+    text: `<p>Each bead is one latent weight. Its arrow shows where the gradient moves it. Seven bits start wrong, in orange. The data pull each wrong bit home: its bead crosses zero, and the bit flips.</p>
+<p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p><p>Drag a bead over zero, or click a bit, and watch it come home.</p>`,
   },
   {
     title: "It leaves and returns",
     set: { steps: 20000, speed: 20 },
     setup: "Each label now has a normal error with σ = {noise}, drawn once with the data.",
-    text: `<p>The errors nearly cancel among the samples, but not quite: a small, constant gradient remains at the teacher. It pushes some latent weights out, until one
+    text: `<p>The errors nearly cancel among the samples, but not quite: a small, constant gradient remains at the teacher. It pushes some beads out, until one
 crosses zero. Now that bit is wrong, the data pull it back, and the run is at the teacher again. Each triangle marks a return.</p><p>To leave and return without end is
 <strong>recurrence</strong>. Every step uses all samples, so the cause is not minibatch noise. Whether the <em>last</em> bits are right is a matter of luck.</p>`,
   },
@@ -34,8 +34,8 @@ crosses zero. Now that bit is wrong, the data pull it back, and the run is at th
     set: { steps: 20000, speed: 1000, view: "average" },
     setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
     text: `<p>The <em>push</em> of the label errors acts at every step, but it is weak. The <em>pull</em> of the data acts only while the bit is wrong, and it is strong.</p>
-<p>A latent weight stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
-one half, its time average has the right sign.</strong> So average the signs: all twelve point to the teacher, and the dashed line goes to zero.</p>`,
+<p>A latent weight that is pushed out stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
+one half, its time average has the right sign.</strong> So average the signs. The bars behind the beads are the averages, and the dashed line counts those that are wrong: it goes to zero.</p>`,
   },
   {
     title: "A proof for these data",
@@ -48,10 +48,11 @@ href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
   },
   {
     title: "A threshold ends it",
-    set: { damping: 0.5, schedule: "damped", steps: 20000, speed: 2 },
+    set: { damping: 0.5, schedule: "damped", beside: "plain", steps: 20000, speed: 2 },
     setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
-    text: `<p>This holds a bit against any push weaker than θ times the pull on a wrong bit. So θ is a <strong>threshold</strong>. The push of the label errors is weaker: the latent weight stops before zero, and
-no right bit leaves. The pull on a wrong bit is stronger: it still comes home.</p><p>After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
+    text: `<p>This holds a bit against any push below θ times the mean pull on a wrong bit: θ is a <strong>threshold</strong>. The tick on each rail shows where its bead
+is taken while no bit flips. Hollow beads show the run without damping.</p><p>The push of the label errors is below the threshold, so the tick of a right bit lies on its own side: the bead never crosses zero again. The pull on a wrong bit is above it:
+the tick lies beyond zero, and the bead comes home. After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
@@ -74,7 +75,7 @@ theorem does.</p>`,
 /** The settings of a step of the story, or the usual ones. */
 export const storySettings = (step) => ({ ...USUAL, ...(step ? STORY[step - 1].set : {}) });
 
-const FREE = ["steps", "speed", "view", "beside"];  // they do not change what the text says
+const FREE = ["steps", "speed", "view"];  // they do not change what the text says
 
 /** Whether a step has the settings of which its text speaks. */
 export const isToldOf = (step, settings) => {

@@ -46,7 +46,7 @@ export function tellStory(place, settings, law) {
 }
 
 /** Whether the steps scroll past the stage, or only the current one is shown. */
-const scrolls = () => getComputedStyle($("stage")).position === "sticky";
+export const scrolls = () => getComputedStyle($("stage")).position === "sticky";
 
 let aims = false;  // whether the page scrolls by itself
 let timer = 0;  // until the reader has come to a step
@@ -86,6 +86,7 @@ export function listenToLinks(turn) {
 
 /** Show the stage alone, in large type; again, or with false, the story at a step. */
 export function present(place, on) {
+  if (on === false && !document.documentElement.matches(".presenting")) return;
   document.documentElement.classList.toggle("presenting", on);
   scrollTo(place, false);
 }

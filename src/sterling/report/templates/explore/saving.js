@@ -1,0 +1,92 @@
+// What the reader takes away: the stage as an animated GIF, the charts as SVG.
+
+import { palette } from "./canvas.js";
+import { $, put } from "./dom.js";
+import { compressed, gif, nearestIn } from "./gif.js";
+import { svg } from "./svg.js";
+
+const MOST = 200;  // pictures
+const PAUSE = 50;  // milliseconds between two of them, at least
+const WIDEST = 720;  // pixels
+const SHADES = 21;  // of each colour, from the ground on
+
+let film = null;  // what is recorded: the canvas, its palette, the pictures so far
+
+/** The canvases of the stage with their places in its panels, scaled to `most` pixels across at most, and the size of all. */
+function stage(most) {
+  const all = [...document.querySelectorAll("#stage canvas")].map((part) => [part, part.getBoundingClientRect()]);
+  const parts = all.filter(([, box]) => box.width > 0), boxes = parts.map(([, box]) => box);
+  const left = Math.min(...boxes.map((box) => box.left)), top = Math.min(...boxes.map((box) => box.top));
+  const across = Math.max(...boxes.map((box) => box.right)) - left, down = Math.max(...boxes.map((box) => box.bottom)) - top;
+  const scale = Math.min(1, most / across);
+  return {
+    width: Math.round(across * scale), height: Math.round(down * scale),
+    parts: parts.map(([part, box]) => [part, ...[box.left - left, box.top - top, box.width, box.height].map((x) => x * scale)]),
+  };
+}
+
+function begin() {
+  const { width, height } = stage(WIDEST), canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true }), colours = shades(context);
+  film = { canvas, context, colours, nearest: nearestIn(colours), pictures: [], last: -Infinity };
+}
+
+/** The page's colours, mixed with its ground: what smooth edges have. */
+function shades(context) {
+  const { surface, ...others } = palette();
+  return Object.values(others).flatMap((colour) => [...Array(SHADES).keys()].map((i) => {
+    context.globalAlpha = 1;
+    context.fillStyle = surface;
+    context.fillRect(0, 0, 1, 1);
+    context.globalAlpha = i / (SHADES - 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    context.globalAlpha = 1;
+    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  }));
+}
+
+/** Take a picture of the stage if it is recorded; the page calls this after it has painted. A run that stands ends the film. */
+export function record(now, stands) {
+  if (!film || (now - film.last < PAUSE && !stands)) return;
+  const { canvas, context, nearest, pictures } = film;
+  context.fillStyle = palette().surface;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  for (const part of stage(WIDEST).parts) context.drawImage(...part);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height), indices = new Uint8Array(data.length / 4);
+  for (let i = 0; i < indices.length; i++) indices[i] = nearest(data[4 * i], data[4 * i + 1], data[4 * i + 2]);
+  if (pictures.length) pictures[pictures.length - 1].delay = Math.max(2, Math.round((now - film.last) / 10));
+  pictures.push({ data: compressed(indices), delay: 100 });
+  film.last = now;
+  put("gif", `Stop (${pictures.length})`);
+  if (stands || pictures.length === MOST) end();
+}
+
+function end() {
+  const { canvas, colours, pictures } = film;
+  film = null;
+  put("gif", "Save as GIF");
+  if (pictures.length) save("sterling.gif", gif(canvas.width, canvas.height, colours, pictures));
+}
+
+function save(name, blob) {
+  const link = Object.assign(document.createElement("a"), { download: name, href: URL.createObjectURL(blob) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Let the buttons work. `play()` lets the run play, and `draw` paints the charts on two canvases. */
+export function listenToSaving(play, draw) {
+  $("gif").addEventListener("click", () => {
+    if (film) {
+      end();
+      return;
+    }
+    begin();
+    play();
+  });
+  $("svg").addEventListener("click", () => {
+    const sizes = ["recent", "whole"].map((id) => ({ width: $(id).clientWidth, height: $(id).clientHeight }));
+    save("sterling.svg", new Blob([svg(sizes, draw, palette().surface)], { type: "image/svg+xml" }));
+  });
+}

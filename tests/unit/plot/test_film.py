@@ -1,0 +1,58 @@
+"""The film of a run: its moments, its states and its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sterling as st
+from sterling.plot.film import moments, states
+
+
+@pytest.fixture(scope="module")
+def orbit():
+    return st.train(st.Problem(n=8, samples=200, noise=0.5).draw(seed=3), steps=2000)
+
+
+def test_states_are_those_of_the_run(orbit):
+    steps = np.array([0, 1, 5, 5, 700, 2000])
+    seen = [weights.copy() for weights in states(orbit, steps)]
+    np.testing.assert_array_equal(seen[0], orbit.start_signs)
+    np.testing.assert_array_equal(seen[-1], orbit.signs)
+    assert [int((weights != orbit.reference).sum()) for weights in seen] == orbit.distance(steps).tolist()
+
+
+@pytest.mark.parametrize("frames", [2, 3, 50, 1000])
+def test_moments_rise_from_the_start_to_the_end(orbit, frames):
+    steps = moments(orbit, frames)
+    assert len(steps) == frames
+    assert (steps[0], steps[-1]) == (0, 2000)
+    assert (np.diff(steps) >= 0).all()
+
+
+def test_a_run_without_flips_has_moments():
+    still = st.train(st.Problem(n=4, samples=50).draw(seed=0), steps=10, init=np.ones(4))
+    assert len(moments(still, 10)) == 10
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_the_film_has_the_pictures_that_were_asked_for(levels, tmp_path):
+    orbit = st.train(st.Problem(n=7, samples=200, noise=0.5, levels=levels).draw(seed=3), steps=500)
+    orbit.animate(tmp_path / "run.gif", frames=6, rate=10)
+    with Image.open(tmp_path / "run.gif") as film:
+        assert film.format == "GIF"
+        assert 3 <= film.n_frames <= 6  # equal ones in a row are one
+        assert film.info["duration"] % 100 == 0
+
+
+def test_what_cannot_be_filmed_is_refused(orbit, tmp_path):
+    with pytest.raises(st.InputError, match=r"\.gif"):
+        orbit.animate(tmp_path / "run.mp4")
+    with pytest.raises(st.InputError, match="frames"):
+        orbit.animate(tmp_path / "run.gif", frames=1)
+    with pytest.raises(st.InputError, match="record"):
+        st.train(st.Problem(n=4, samples=50).draw(seed=0), steps=10, record=()).animate(tmp_path / "run.gif")
+    with pytest.raises(st.StoreError):
+        orbit.animate(tmp_path / "no" / "run.gif", frames=2)
+    assert not list(tmp_path.iterdir())
