@@ -152,19 +152,15 @@ def test_float64_in_torch(name, batch):
     """
     torch = pytest.importorskip("torch")
     optimizer, rate = _TORCH[name]
-    flips = 0
-    for seed in range(2):
-        instance = st.Problem(n=20, samples=150, m=1 + seed, noise=0.5 * seed).draw(seed=seed)
-        schedule = st.Power(rate, 0.25)
-        options = {"optimizer": optimizer, "batch": batch, "seed": seed}
-        orbit = st.train(instance, 1_000, schedule, init=seed, engine="dense", **options)
-        if batch is not None:
-            assert_same_orbit(st.train(instance, 1_000, schedule, init=seed, engine="step", **options), orbit)
-        batches = Batches(Options(batch=batch, seed=seed), instance.samples)
-        explained = _follow(torch, instance, orbit, name, optimizer, schedule, batches)
-        assert explained > 100
-        flips += len(orbit.flips)
-    assert flips > 200
+    instance = st.Problem(n=20, samples=150, m=2, noise=0.5).draw(seed=1)
+    schedule = st.Power(rate, 0.25)
+    options = {"optimizer": optimizer, "batch": batch, "seed": 1}
+    orbit = st.train(instance, 1_000, schedule, init=1, engine="dense", **options)
+    if batch is not None:
+        assert_same_orbit(st.train(instance, 1_000, schedule, init=1, engine="step", **options), orbit)
+    batches = Batches(Options(batch=batch, seed=1), instance.samples)
+    assert _follow(torch, instance, orbit, name, optimizer, schedule, batches) > 100
+    assert len(orbit.flips) > 100
 
 
 def _follow(torch, instance, orbit, name, optimizer, schedule, batches) -> int:

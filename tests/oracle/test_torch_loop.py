@@ -84,7 +84,7 @@ def test_dense_engine_is_the_torch_loop(shape, surrogate, schedule):
     """A factor √n, N or ‖v‖² in the wrong place, or a wrong surrogate, changes the flips at once."""
     n, m, samples, noise, readout = shape
     instance = st.Problem(n, samples, m, noise, readout).draw(3)
-    steps = 100
+    steps = 50
     orbit = st.train(instance, steps, make_schedule(schedule), surrogate, init=7, engine="dense")
     rates = naive.rates_of(schedule, steps) / float(instance.readout @ instance.readout)
     signs, flips = orbit.start_signs, []

@@ -98,13 +98,13 @@ def test_runs_at_a_constant_rate():
 
 
 def test_runs_with_decaying_step_sizes():
-    """The interval of default runs against the stationary value, over 30 data sets.
+    """The interval of default runs against the stationary value, over 20 data sets.
 
     Weights arrive by mass, which such runs have little of: leaving out one quarter and allowing for no
     arrivals held in fewer than half. A coverage of 90 % must not be refuted; the false-alarm rate is 10⁻⁴.
     """
     held = []
-    for seed in range(30):
+    for seed in range(20):
         instance = st.Problem(n=32, samples=12_800, noise=0.5).draw(400 + seed)
         known = st.train(instance, 100_000, init=seed, record=("recurrence",)).recurrence().long_run
         # What is stationary depends on neither rates nor start: begin at the teacher, latents next to zero.

@@ -31,7 +31,7 @@ RESULTS = {
     "recurrence": lambda: st.train(INSTANCE, 1000).recurrence(),
     "landscape": lambda: st.landscape(INSTANCE),
     "certificate": lambda: st.certify(INSTANCE),
-    "plan": lambda: st.plan(st.Problem(n=8, samples=100)),
+    "plan": lambda: st.plan(st.Problem(n=8, samples=100, noise=0.5)),
 }
 
 

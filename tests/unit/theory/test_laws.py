@@ -66,9 +66,10 @@ def test_leading_order_of_the_ergodic_law():
     assert 1.2 * identity < relu <= 2 * identity  # 2 but for the wrong weights, which decorrelate its rows
 
 
-@pytest.mark.parametrize("surrogate", ["relu", "hard_tanh", "sigmoid"])
-@pytest.mark.parametrize("m", (1, 4))
-@pytest.mark.parametrize("rho", (0.1, 0.5, 0.9))
+@pytest.mark.parametrize(
+    "surrogate, m, rho",
+    [("relu", 1, 0.1), ("relu", 4, 0.9), ("hard_tanh", 1, 0.5), ("hard_tanh", 4, 0.1), ("sigmoid", 4, 0.9)],
+)
 def test_samples_for_occupancy_inverts_expected_occupancy(surrogate, m, rho):
     of = problem(24, m=m, noise=0.4)
     samples = theory.samples_for_occupancy(of, occupancy=rho, surrogate=surrogate)

@@ -50,7 +50,7 @@ def batch(step, dtype=torch.float32):
     return x.to(dtype), x[:, :32].reshape(BATCH, 4, 8).sum(2).argmax(1)
 
 
-def train(model, optimizer, steps=100, after=lambda: None):
+def train(model, optimizer, steps=40, after=lambda: None):
     """Train for some steps and call a function after each."""
     dtype = next(model.parameters()).dtype
     for step in range(steps):

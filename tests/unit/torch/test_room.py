@@ -25,11 +25,13 @@ def test_importing_loads_nothing_heavy():
     assert run(code).stdout == "[]\n"
 
 
-def test_no_numba_with_pytorch():
+def test_all_names_and_a_comparison_load_nothing_heavy_but_pytorch():
     code = (
-        "import sys, sterling.torch as t; list(map(t.__getattr__, t.__all__)); print('numba' in sys.modules)"
+        "import sys, torch, sterling.torch as stt; list(map(stt.__getattr__, stt.__all__))\n"
+        "stt.verify(stt.binarize(torch.nn.Linear(8, 4)), torch.nn.Linear(8, 4)).findings\n"
+        "print([m for m in ('numba', 'scipy', 'matplotlib', 'polars') if m in sys.modules])"
     )
-    assert run(code).stdout == "False\n"
+    assert run(code).stdout == "[]\n"
 
 
 def test_without_pytorch_the_message_says_how_to_install_it():
