@@ -93,7 +93,7 @@ def test_a_bead_is_moved_by_keys(page):
     assert held[:2] + held[3:] == before[:2] + before[3:]
     assert held[2] < before[2]
     assert page.execute_script("return sterling.page.run.step") == 0
-    assert rails.get_attribute("aria-valuetext").startswith("Weight 3: latent")
+    assert rails.get_attribute("aria-valuetext").startswith("Weight 3 is ")
     assert float(rails.get_attribute("aria-valuenow")) == held[2]
     rails.send_keys(Keys.ENTER)
     played(page)
@@ -176,7 +176,7 @@ def test_a_weight_that_is_pointed_at_is_marked_everywhere(page):
     ActionChains(page, duration=0).move_to_element_with_offset(
         page.find_element("id", "rails"), x, y
     ).perform()
-    WebDriverWait(page, 10, 0.02).until(lambda one: "Weight 5:" in text(one, "#values"))
+    WebDriverWait(page, 10, 0.02).until(lambda one: "Weight 5 is" in text(one, "#values"))
     page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     for name, old, new in zip(names, before, page.execute_script(pictures, names), strict=True):
         assert old != new, name

@@ -182,7 +182,6 @@ function seekStep(pause) {
 }
 
 function seekReturn(pause) {
-  let count = 0;
   while (run.nextEvent <= MOST_STEPS) {
     const before = run.distance;
     run.advance(run.nextEvent);
@@ -190,7 +189,7 @@ function seekReturn(pause) {
       halt(run.visited().visits > 0 ? "The run is back at the teacher." : "The run is at the teacher for the first time.");
       return;
     }
-    if ((++count & 15) === 0 && pause()) return;
+    if (pause()) return;
   }
   halt(run.absorbed ? "The run cannot return: nothing can flip any more." : "The run does not return within a billion steps.");
 }

@@ -202,9 +202,9 @@ const number = (x) => String(Number(x.toPrecision(3))).replaceAll("-", "−");
 
 /** One weight in a line. */
 export function weightWords(run, k) {
-  const sign = run.signs[k], right = sign === run.data.teacher[k] ? "right" : "wrong";
-  return `Weight ${k + 1}: latent ${number(run.latents()[k])}, so bit ${sign > 0 ? "+1" : "−1"}, ${right}; gradient ${
-    number(run.gradients.values[run.at + k])}; wrong in ${(100 * run.wrongShare(k)).toFixed(1)} % of the steps`;
+  const right = run.signs[k] === run.data.teacher[k] ? "right" : "wrong", gradient = run.gradients.values[run.at + k];
+  return `Weight ${k + 1} is ${right}: latent ${number(run.latents()[k])}, gradient ${number(gradient)}; wrong in ${
+    (100 * run.wrongShare(k)).toFixed(1)} % of the steps`;
 }
 
 /** What the slider of the chosen weight says to screen readers. */

@@ -14,6 +14,7 @@ import { Relaxation } from "./relax.js";
 
 const UNSURE = 1e-12;  // a flip time this close to a step boundary is decided by the definition itself
 const FARTHEST = 1e12;  // steps
+const LARGE = 1 << 17;  // input entries above which a single flip may take milliseconds
 const TRAIL = 24;  // states whose order is remembered
 /** Arrays that change while a run goes on. */
 const KEPT = ["force", "latent", "signs", "since", "wrongSteps", "sinceMass", "balance", "epochBalance", "flips", "stays", "trail"];
@@ -169,13 +170,14 @@ export class Run {
 
   /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
   advance(until, pause = null) {
+    const often = this.data.rows.length > LARGE ? 1 : 16;  // flips between two questions
     let count = 0;
     for (;;) {
       if (this.absorbed) break;
       if (this.nextStep <= until) this.flipNow();
       else if (this.limit + 1 <= until) this.restartNow();
       else break;
-      if (pause !== null && (++count & 15) === 0 && pause()) {
+      if (pause !== null && ++count % often === 0 && pause()) {
         this.step = Math.max(this.step, this.anchor);
         return false;
       }
