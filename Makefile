@@ -55,7 +55,7 @@ bench-qat: $(DEV) $(QAT) ## train hundreds of small nets: what decoding is worth
 	@$(PY) -m benchmarks.qat $(ARGS)
 
 docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
-	@$(PY) -m sphinx -b html -W --keep-going -q docs build/docs $(ARGS)
+	@$(PY) -m sphinx -j auto -b html -W --keep-going -q docs build/docs $(ARGS)
 	@echo "Open build/docs/index.html"
 
 clean: ## remove caches and built files, keep .venv
