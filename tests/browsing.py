@@ -38,11 +38,18 @@ def look(driver, scheme, width, motion="reduce", media="", height=844):
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
-def visit(driver, address):
-    """Open the explorable page afresh, and wait until it shows what the address asks for."""
+def visit(driver, address, until=None):
+    """Open the explorable page afresh, and wait until it shows what the address asks for, and its proofs."""
     driver.get("about:blank")  # an address that differs in its fragment only would not load the page again
     driver.get(address)
-    settled(driver)
+    (until or settled)(driver)
+
+
+def drawn(driver, seconds=60):
+    """Wait until the explorable page stands where it was asked to go; it may still look for proofs."""
+    WebDriverWait(driver, seconds, 0.02).until(
+        lambda one: one.execute_script("return sterling.page.mode === 'still'")
+    )
 
 
 def settled(driver, seconds=60):

@@ -100,6 +100,7 @@ def commands():
 def pages():
     """Write what `sterling explore` writes, and the page of `sterling reproduce` for one quick claim."""
     from sterling.report.explore import write_explorable
+    from sterling.report.html import DOCS as DOCS_OF_PAGES
 
     (GENERATED / "extra").mkdir(parents=True, exist_ok=True)
     write_explorable(GENERATED / "extra" / "explore.html")
@@ -107,6 +108,8 @@ def pages():
     subprocess.run(
         [sys.executable, "-m", "sterling", "reproduce", *claims], check=True, stdout=subprocess.DEVNULL
     )
+    page = GENERATED / "extra" / "claims" / "index.html"  # it stands beside the science pages here
+    page.write_text(page.read_text("utf-8").replace(DOCS_OF_PAGES, "../science"), "utf-8")
 
 
 def pictures():

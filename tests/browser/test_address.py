@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sterling.cli.verbs import app
-from tests.browsing import look, text, visit
+from tests.browsing import drawn, look, text, visit
 
 ATTACKS = (
     "#n=4&samples=50&schedule=power:0.5,0.5:;curl%20x|sh%0A",
@@ -106,7 +106,7 @@ def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
 def test_lines_beside_a_state_make_the_same_run(driver, address, step):
     """The page at a state of the story, what it shows there, and both of its lines, carried out."""
     look(driver, "light", 1280)
-    visit(driver, f"{address}#story={step}&at=1500")
+    visit(driver, f"{address}#story={step}&at=1500", drawn)
     shown = driver.execute_script("return sterling.page.run.visited()")
     latent = driver.execute_script("return [...sterling.page.run.latents()]")
     assert text(driver, "#clock") == "1,500"

@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browsing import look, settled, text, visit
+from tests.browsing import drawn, look, settled, text, visit
 
 CHOICES = {
     "n": [1, 2, 5, 8, 12, 16],
@@ -163,7 +163,7 @@ def test_keys_do_what_buttons_do(page):
             else chain.send_keys(*keys)
         )
         chain.perform()
-        settled(page)
+        drawn(page)
         return page.execute_script("return [sterling.page.story, sterling.page.run.step]")
 
     flips = [3, 26]
@@ -188,7 +188,7 @@ def test_the_presenters_view_is_large_and_without_prose(page):
     size = "return parseFloat(getComputedStyle(document.getElementById('play')).fontSize)"
     usual = page.execute_script(size)
     ActionChains(page).send_keys("2", "f").perform()
-    settled(page)
+    drawn(page)
     assert page.execute_script(size) > 1.2 * usual
     assert text(page, "#headline") == "Twelve weights find the teacher"
     seen = "return document.getElementById(arguments[0]).checkVisibility()"

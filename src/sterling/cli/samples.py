@@ -16,7 +16,7 @@ import numpy as np
 from sterling.base.files import printable, unreadable
 from sterling.base.text import percent
 from sterling.errors import InputError
-from sterling.model.columns import label_column
+from sterling.model.columns import label_column, refuse_twins
 from sterling.model.data import csv_frame
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_TEXTS, MOST_CLASSES = 32, 100
 _MISSING = ("", "NA", "N/A", "na", "n/a", "NaN", "nan", "null", "NULL", "?")
+_LARGEST = 1e100  # squares of larger numbers would overflow
 _LEAST_ROWS = 20  # in which consecutive numbers count as an identifier
 _RARE = 0.1  # share of the samples below which a class is rare
 _SHOWN = 5  # columns that a warning names
@@ -58,6 +59,7 @@ def read(path: Path) -> pl.DataFrame:
     frame = csv_frame(path, texts=True)
     if not frame.height:
         raise InputError("it has column names but no rows")
+    refuse_twins([name.strip() for name in frame.columns])
     frame = frame.rename({name: name.strip() for name in frame.columns})
     return frame.with_columns(one.str.strip_chars().replace(dict.fromkeys(_MISSING)) for one in frame)
 
@@ -73,11 +75,11 @@ def about(path: Path) -> Iterator[None]:
 
 
 def numbers(values: pl.Series) -> tuple[pl.Series, int | None]:
-    """Return texts as Float64, and the first row that holds no finite number, or None."""
+    """Return texts as Float64, and the first row that holds no number below 1e100 in size, or None."""
     import polars as pl
 
     found = values.cast(pl.Float64, strict=False)
-    found = found.set(~found.is_finite(), None)
+    found = found.set(~(found.abs() < _LARGEST), None)
     odd = found.is_null() & values.is_not_null()
     return found, odd.arg_max() if odd.any() else None
 
@@ -128,7 +130,7 @@ def columns_of(frame: pl.DataFrame, target: str) -> tuple[list[Column], list[str
                     "each class has another value in one column; drop it unless you know it beforehand"
                 ].append(repr(name))
     if not columns:
-        raise InputError("no column is left that could be an input")
+        raise InputError("; ".join(["no column is left that could be an input", *_sentences(found)]))
     return columns, _sentences(found)
 
 

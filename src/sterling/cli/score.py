@@ -78,7 +78,7 @@ def score(
         means = np.nansum(values[kept], axis=0) / count
         inputs, classes = filled(values, columns, means), np.array(known.to_list())
     if labels.null_count():
-        notes.append(f"{counted(labels.null_count(), 'row')} without a label are left out")
+        notes.append(f"sterling leaves out rows without a label: {labels.null_count():,}")
     notes += gaps + about_sizes(known, inputs.width, len(kept))
     for text in notes:
         warnings.warn(text, SterlingWarning, stacklevel=1)

@@ -31,7 +31,6 @@ PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore
 _FORMAT = 1  # of findings.json
 _SAVED = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "open", "notes")
 
-
 #: The terms of the page; a claim explains those that it is the first to use. "|" precedes other forms.
 WORDS = {
     "w*": "the weights that produced the labels, also called the teacher; training has to find them",
@@ -87,34 +86,26 @@ class _Section:
     drawings: tuple[Drawing, ...]
     files: tuple[tuple[str, str, int], ...]  # path, name, rows
     words: tuple[tuple[str, str], ...] = ()  # terms that it is the first to use, and their meanings
-    more_words: tuple[tuple[str, str], ...] = ()  # those of its details that nobody has explained
 
     @property
-    def answer(self) -> str:
-        """The first sentence of the reason."""
-        return re.match(r".*?\.(?= [A-Z])|.*", self.finding.reason, re.DOTALL)[0]  # type: ignore[index]
+    def answer(self) -> tuple[str, str]:
+        """The reason: its first sentence, and the rest."""
+        first, *rest = re.split(r"(?<=\.) (?=[A-Z])", self.finding.reason, maxsplit=1)
+        return first, "".join(rest)
 
     def explained(self, known: set[str]) -> _Section:
         """Return the section with the meanings of words that are not ``known``, which get the new ones."""
         one = self.finding
-        shown = [one.title, one.statement, self.answer, *one.open, one.kind]
-        shown += [text for law in one.theory for text in (law.name, law.kind)]
-        folded = [one.reason, one.experiment, one.rule, *one.notes]
-        folded += [number.name for number in (*one.measured, *one.references)]
-        words = _new_words(shown, known)
+        shown = [one.title, one.statement, self.answer[0], *one.open, one.kind]
+        text = " ".join([*shown, *(f"{law.name} {law.kind}" for law in one.theory)])
+        words = [word for word, pattern in _TERMS.items() if word not in known and pattern.search(text)]
         known |= set(words)
-        more = _new_words(folded, known)
-        return replace(self, words=_meanings(words), more_words=_meanings(more))
+        return replace(self, words=_meanings(words))
 
 
 def _meanings(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Return each word without its other forms, and its meaning."""
     return tuple((word.partition("|")[0], f"{WORDS[word]}.") for word in words)
-
-
-def _new_words(texts: Sequence[str], known: set[str]) -> list[str]:
-    text = " ".join(texts)
-    return [word for word, pattern in _TERMS.items() if word not in known and pattern.search(text)]
 
 
 class Page:

@@ -1,7 +1,6 @@
-"""The page of one run: its verdict, its main figure, and folded details.
+"""The page of one run: its verdict, its main figure, and folded details, in one HTML file.
 
-With a known teacher the details are about leaving it and coming back. On a reader's own data the page says
-how many labels are right. One HTML file; a sentence stands where the run has nothing to draw.
+With a known teacher the details are about visits to it; on a reader's own data the labels count.
 """
 
 from __future__ import annotations

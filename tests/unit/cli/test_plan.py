@@ -55,6 +55,14 @@ def test_given_samples_say_what_to_expect():
     )
 
 
+def test_the_head_is_plain_and_no_row_is_about_other_noise():
+    noisy, clean = (call("plan", "--n", 8, "--noise", noise, columns=160) for noise in (0.5, 0))
+    assert noisy.stdout.splitlines()[1].split() == ["goal", "samples", "needed", "basis"]
+    assert "proved: the time average" in clean.stdout
+    assert "proved: the time average" not in noisy.stdout
+    assert "a few seconds" in noisy.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -202,7 +202,7 @@ def test_what_the_samples_cannot_carry_is_said():
     table(labels=("yes", "no"))
     text = Path("own.csv").read_text().replace(",no\n", ",\n", 3)
     Path("gaps.csv").write_text(text)
-    assert "3 rows without a label" in scored("gaps.csv")[1]
+    assert "without a label: 3" in scored("gaps.csv")[1]
 
 
 # What is refused
@@ -218,7 +218,7 @@ def test_what_the_samples_cannot_carry_is_said():
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--test", "0.01"], "a share of 0.01"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--test", "1"], "--test is 1.0"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--target", "z"], "no column 'z'"),
-        ({"a": [1, 1, 1, 1], "y": [0, 0, 1, 1]}, [], "no column is left"),
+        ({"a": [1, 1, 1, 1], "y": [0, 0, 1, 1]}, [], "single value: 'a'"),
         ({"a": [1, 2, 3, 4], "y": [0, 0, 1, 1], "label": [0, 1, 0, 1]}, [], "give --target"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["-o", "m.txt"], ".json"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["-o", "no/m.json"], "no folder"),
@@ -241,6 +241,10 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         ("folder", None, "folder"),
         ("numbers.csv", b"1,2\n3,4\n", "column names"),
         ("twins.csv", b"a,a,y\n1,2,0\n1,3,1\n", "two columns"),
+        ("spaces.csv", b"a, a,y\n1,2,0\n1,3,1\n", "two columns"),
+        ("clash.csv", b"a,a=x,y\nx,2,0\ny,3,1\nz,4,0\nx,5,1\n", "two columns named 'a=x'"),
+        ("ragged.csv", b"a,b,y\n1,2\n1,3\n", "0 different"),
+        ("commas.csv", b"a;y\n" + b"".join(b"1,%d;%d\n" % (k, k % 2) for k in range(40)), "identifiers: 'a'"),
         ("one.csv", b"y\n1\n0\n1\n0\n", "no column is left"),
     ):
         path = tmp_path / name
@@ -362,3 +366,10 @@ def test_an_area_has_no_interval_where_it_would_not_be_honest():
     scores = np.arange(40.0)
     assert np.isnan(area(scores, scores > 19)[1:]).all()  # all right: no variance
     assert np.isnan(area(scores % 7, scores > 34)[1:]).all()  # five of a class
+
+
+def test_numbers_too_large_to_square_are_no_numbers():
+    table(large=[f"{k + 0.5}e150" for k in range(120)])
+    found, warned = scored("own.csv")
+    assert "'large'" in warned
+    assert found["inputs"] == ["first", "second"]

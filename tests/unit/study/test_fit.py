@@ -112,6 +112,13 @@ def test_thresholds_that_bend_refute_a_power_law():
     assert top.high - top.low < 0.2
 
 
+def test_a_small_p_value_is_said_in_words():
+    fit = fit_exponent(*drawn(400, seed=2, bend=0.06))
+    assert 0.01 < fit.p_value < 0.05
+    assert not fit.curved
+    assert any(note.startswith("a power law is doubtful (curvature: p = 0.02)") for note in fit.notes)
+
+
 def test_two_dimensions_cannot_show_curvature():
     n, samples, trials, won = drawn()
     fit = fit_exponent(n[:10], samples[:10], trials[:10], won[:10])

@@ -35,11 +35,9 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
         ),
         measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same")),
         references=(
-            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER, beside=True),
+            Reference("exponent that is proved to suffice", PROVED, "theorem", PAPER, beside=True),
             scaling.proved_here("ergodic", budget),
-            *scaling.law_exponents(
-                average, "the law over the dimensions run: exponent", f"{SCIENCE}, 8", beside=True
-            ),
+            *scaling.law_exponents(average, "exponent of the law over these n", f"{SCIENCE}, 8", beside=True),
         ),
         pictures=(
             picture("Samples for the time average", threshold_law, average),

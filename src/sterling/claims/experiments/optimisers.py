@@ -166,10 +166,8 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         notes=(
             "p_k is the share of the steps in which weight k is wrong; |Δp| is averaged over the weights of "
             "a data set. The prediction has no free parameter and knows neither the optimiser nor the batch.",
-            "For infinitely many steps the mean gradient of each weight that flips for ever is exactly zero "
-            "with SGD, batches drawn with replacement, momentum at a constant rate and clipping at full "
-            f"batch ({SCIENCE}, 16). The shares that follow from it are mean-field. Batches here go "
-            "through a new order in each epoch; for those and for Adam the balance is measured only.",
+            f"For which optimisers the balance is exact: {SCIENCE}, 16. The shares are mean-field. Batches "
+            "here go through a new order in each epoch; for them and for Adam the balance is only measured.",
             "The sign of the gradient balances its median, not its mean: at full batch a weight with any "
             "outward push is wrong about half of the time.",
         ),

@@ -118,7 +118,7 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             ),
         ),
         references=(
-            Reference("linear growth: exponent", 1.0, "mean-field", f"{SCIENCE}, 12", beside=True),
+            Reference("exponent of linear growth", 1.0, "mean-field", f"{SCIENCE}, 12", beside=True),
             Reference(
                 "message passing on the negative samples, n → ∞: N/n", edges["messages"], "theorem", _LADDER
             ),
@@ -172,7 +172,7 @@ def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges
     )
     for name, words in (("messages", "message passing"), ("information", "information")):
         ax.axhline(edges[name], color=GREY, lw=1, ls="--" if name == "messages" else ":")
-        at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
+        at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "top"}
         ax.text(1, edges[name], f"{words}, n → ∞ ", fontsize=8, color=GREY, **at_right)
     dimensions_axis(ax, n)
     tidy(ax, xlabel="dimension n", ylabel="N₅₀/n", ylim=(0, None))

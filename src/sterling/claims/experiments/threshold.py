@@ -157,7 +157,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         measured=(damped, plain, *found.values(), *_thresholds(series)),
         references=(
             Reference(
-                f"the law of damped runs from n = {budget.damped.n[0]} to {largest}: exponent",
+                f"exponent of the law of damped runs from n = {budget.damped.n[0]} to {largest}",
                 slope(laws[_DAMPED]),
                 "mean-field",
                 "sterling.theory.samples_for_last",

@@ -36,7 +36,7 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
     absorbed = scaling.fits_by_budget(quiet_store, "optimal")
     half = scaling.fits_by_budget(store, "occupancy>=0.5")
     average = scaling.fits_by_budget(store, "ergodic")
-    again, sigma = "the same law over the dimensions run: exponent", f"σ = {noisy.noise:g}"
+    again, sigma = "exponent of the same law over these n", f"σ = {noisy.noise:g}"
     trials = store.trials()
     return CLAIM.found(
         RULE,
@@ -61,7 +61,7 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
             for one in scaling.exponents(fits[-1], f"exponent α of N₅₀ for {what}", "the same")
         ),
         references=(
-            Reference("proved to suffice: exponent", PROVED, "theorem", PAPER, beside=True),
+            Reference("exponent that is proved to suffice", PROVED, "theorem", PAPER, beside=True),
             Reference("the same for the time average, without label noise", 2.0, "theorem", PAPER),
             scaling.proved_here("recurrent", noisy),
             Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
