@@ -21,7 +21,7 @@ SOURCES := pyproject.toml src/sterling/__init__.py
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format bench bench-qat docs clean distclean FORCE
+.PHONY: help demo test check format bench bench-qat bench-data docs clean distclean FORCE
 
 help: ## show this list
 	@echo "make TARGET [ARGS='...'] [PYTHON=python3.12]"
@@ -53,6 +53,9 @@ bench: $(CORE) $(TORCH) ## run the benchmarks, PyTorch beside them
 
 bench-qat: $(DEV) $(QAT) ## train hundreds of small nets: what decoding is worth (hours; ARGS as in benchmarks/qat)
 	@$(PY) -m benchmarks.qat $(ARGS)
+
+bench-data: $(DEV) ## compare the 1-bit classifier with its rivals on public data (river and mlxtend are optional)
+	@$(PY) -m benchmarks.data $(ARGS)
 
 docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
 	@$(PY) -m sphinx -b html -W --keep-going -q docs build/docs $(ARGS)

@@ -22,7 +22,7 @@ copyright = "The sterling authors, Apache-2.0"
 version = release = sterling.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -30,9 +30,11 @@ extensions = [
     "sphinx_copybutton",
     "sphinxcontrib.bibtex",
     "mathml",
+    "finding",
     "generate",
     "members",
     "names",
+    "notebooks",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_generated", "_ext"]
@@ -41,6 +43,16 @@ nitpicky = False
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath", "html_image"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
+
+# The tutorials are executed in each build; an error in a cell ends it.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120  # seconds a cell, against a hang
+nb_merge_streams = True
+nb_render_image_options = {"class": "figure"}
+#: A public GitHub repository with the built notebooks, as "OWNER/REPOSITORY/BRANCH/FOLDER". Without it the
+#: tutorials have no links to Colab and Binder.
+public_notebooks = ""
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_reference_style = "author_year"

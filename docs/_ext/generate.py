@@ -7,6 +7,7 @@ need no Sphinx, such as the explorable one, go to ``docs/_generated/extra`` and 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # Typer reads these when it is imported, and then writes colours into help texts.
@@ -117,12 +118,15 @@ def pictures():
     import sterling
 
     newest = max(path.stat().st_mtime for path in Path(sterling.__file__).parent.rglob("*.py"))
-    for script in sorted(GALLERY.glob("[a-z]*.py")):
+    (GENERATED / "gallery").mkdir(parents=True, exist_ok=True)
+
+    def draw(script):
         picture = GENERATED / "gallery" / f"{script.stem}.svg"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        if picture.exists() and picture.stat().st_mtime > max(newest, script.stat().st_mtime):
-            continue
-        subprocess.run([sys.executable, script, picture], check=True)
+        if not picture.exists() or picture.stat().st_mtime <= max(newest, script.stat().st_mtime):
+            subprocess.run([sys.executable, script, picture], check=True)
+
+    with ThreadPoolExecutor(2) as pool:  # most programs use one core most of the time
+        list(pool.map(draw, sorted(GALLERY.glob("[a-z]*.py"))))
 
 
 def generate(app):

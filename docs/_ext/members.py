@@ -10,7 +10,14 @@ from pathlib import Path
 from sphinx.util import logging
 
 LOG = logging.getLogger(__name__)
-PACKAGES = ("sterling", "sterling.theory", "sterling.study", "sterling.learn", "sterling.torch")
+PACKAGES = (
+    "sterling",
+    "sterling.theory",
+    "sterling.study",
+    "sterling.plot",
+    "sterling.learn",
+    "sterling.torch",
+)
 
 
 def _members(fullname, accepts):

@@ -19,12 +19,20 @@ ROOMS = {
     "howto/verify": "sterling.torch",
     "howto/classifier": "sterling.learn",
     "howto/study": "sterling.study",
+    "tutorials/pytorch": "sterling.torch",
+    "api/torch": "sterling.torch",
+    "api/study": "sterling.study",
 }
 #: The variables of the pages, and the classes of what they hold.
 VARIABLES = {
     "instance": "sterling.Instance",
     "orbit": "sterling.Orbit",
     "proof": "sterling.Certificate",
+    "certificate": "sterling.Certificate",
+    "landscape": "sterling.Landscape",
+    "series": "sterling.study.SeriesFit",
+    "store": "sterling.study.Store",
+    "study": "sterling.study.Study",
     "monitor": "sterling.torch.OrbitMonitor",
     "report": "sterling.torch.Audit",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import inspect
 import re
 import shutil
 import subprocess
@@ -191,6 +193,58 @@ def test_programs_and_claims_that_a_page_names_exist(page):
         assert (ROOT / name).exists(), name
     claims = {key for keys in re.findall(r"--only ([\w,]+)", text) for key in keys.split(",")}
     assert claims <= set(catalogue.find())
+
+
+PACKAGES = ("sterling", *(f"sterling.{room}" for room in ("theory", "study", "plot", "learn", "torch")))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_has_a_page_with_an_example(package):
+    """The build makes a page of each name that the reference lists; data and errors are in its text."""
+    module = importlib.import_module(package)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if not callable(thing):
+            assert inspect.ismodule(thing) or re.search(rf"`(\w+\.)?{name}`", text), name
+            continue
+        assert re.search(rf"^   {name}$", text, re.MULTILINE), name
+        if not (inspect.isclass(thing) and issubclass(thing, BaseException)):
+            assert ">>> " in (inspect.getdoc(thing) or ""), name
+
+
+TUTORIALS = sorted(page for page in (DOCS / "tutorials").glob("*.md") if page.stem != "index")
+_CELL = re.compile(r"^```\{code-cell\} python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_is_short_and_has_three_answered_exercises(page):
+    """The build executes the cells. Here they are compiled; an answer is a sentence and a cell, folded."""
+    text = page.read_text(encoding="utf-8")
+    cells = _CELL.findall(text)
+    assert 8 <= len(cells) <= 16
+    assert len(re.sub(_CELL, "", text).split()) <= 1000  # five minutes
+    for cell in cells:
+        compile(cell, str(page), "exec")
+    exercises = text.split("## Exercises")[1]
+    assert re.findall(r"^\*\*(\d)\.\*\*", exercises, re.MULTILINE) == ["1", "2", "3"]
+    folded = re.findall(r'<details class="answer">(.*?)</details>', exercises, re.DOTALL)
+    assert [len(_CELL.findall(answer)) for answer in folded] == [1, 1, 1]
+
+
+def test_every_mean_field_law_has_a_conjecture():
+    from sterling import theory
+
+    text = (DOCS / "science" / "conjectures.md").read_text(encoding="utf-8")
+    laws = {name for name, one in theory.FUNCTIONS.items() if one.kind == "mean-field"}
+    assert laws == set(re.findall(r"`theory\.(\w+)`", text))
+
+
+def test_every_picture_of_the_gallery_has_a_thumbnail():
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    programs = {path.stem for path in (DOCS / "gallery").glob("*.py")}
+    assert set(re.findall(r"\[!\[\]\(_generated/gallery/(\w+)\.svg\)", page)) == programs
+    assert set(re.findall(r"literalinclude\} gallery/(\w+)\.py", page)) == programs
 
 
 def test_the_readme_is_short():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -13,20 +13,26 @@ from sterling.base.checks import integer, shown
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.errors import InputError, StoreError
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import Normalizer, check_normalize
-
-T = TypeVar("T")
+from sterling.model.normalise import NORMALIZERS, Normalizer, check_normalize
 
 #: A bit is decided if it has at least this probability.
 DECIDED = 0.975
 _FORMAT, _VERSION = "sterling classifier", 1
 _LARGEST_FILE = 2**27
 _LABELS = {"text": str, "object": object, "int": np.int64, "float": np.float64, "bool": np.bool_}
+_ARRAYS = "coef_", "scale_", "intercept_", "loss_", "_reach", "bit_probability_"
 _KINDS = {"U": "text", "O": "object", "i": "int", "u": "int", "f": "float", "b": "bool"}
 
 
 class Saved:
     """How `StraightThroughClassifier` is saved and loaded."""
+
+    _varies: np.ndarray
+    _levels: int
+    _normalizer: Any
+    _values: list[float] | None
+    classes_: np.ndarray
+    n_iter_: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that prediction needs, and the settings, as values that JSON can hold.
@@ -45,7 +51,32 @@ class Saved:
             If labels are neither texts nor numbers, or the normaliser is none of sterling's.
         """
         check_is_fitted(self)
-        return _to_dict(self)
+        given = self.get_params().items()  # pyright: ignore[reportAttributeAccessIssue]
+        settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in given}
+        for name in ("random_state", "class_weight"):  # `fit` alone needs them, and JSON cannot hold them all
+            if not isinstance(settings[name], int | str | None):
+                del settings[name]
+        settings["normalize"] = _plain(settings["normalize"])
+        labels, names = self.classes_, getattr(self, "feature_names_in_", None)
+        if labels.dtype.kind not in _KINDS or (labels.dtype.kind == "O" and not _texts(labels.tolist())):
+            raise InputError(f"labels like {shown(labels[0])} cannot be saved: use texts or numbers")
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "settings": settings,
+            "label_type": _KINDS[labels.dtype.kind],
+            "classes": labels.tolist(),
+            "features": None if names is None else list(names),
+            "levels": self._levels,
+            "values": self._values,
+            "varies": self._varies.astype(int).tolist(),
+            "normalizer": _plain(self._normalizer),
+            "steps": self.n_iter_,
+        } | {
+            name: np.asarray(value).tolist()
+            for name in _ARRAYS
+            if (value := getattr(self, name, None)) is not None
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -66,7 +97,49 @@ class Saved:
         InputError, KeyError
             If an entry is wrong or missing.
         """
-        return _from_dict(cls, values)
+        given = values
+        if not isinstance(given, dict) or given.get("format") != _FORMAT:
+            raise InputError("it is no saved classifier")
+        if given.get("version") != _VERSION:
+            raise InputError(f"its version is {shown(given.get('version'))}; this sterling reads {_VERSION}")
+        found: Any = cls(
+            **{**given["settings"], "normalize": _normalizer(given["settings"].get("normalize"))}
+        )
+        found._check_settings()
+        kind, classes, names = given["label_type"], given["classes"], given["features"]
+        if kind not in _LABELS or (kind in ("text", "object") and not _texts(classes)):
+            raise InputError(f"its labels are not of the type {shown(kind)}")
+        found.classes_ = labels = np.array(classes, _LABELS[kind])
+        if labels.ndim != 1 or len(labels) < 2 or len(np.unique(labels)) < len(labels):
+            raise InputError("its classes must be two or more different labels")
+        n, rows = len(given["varies"]), 1 if len(labels) == 2 else len(labels)
+        found._varies = kept = check_signs(given["varies"], n, "varies", (0, 1)) == 1
+        for name in _ARRAYS:
+            shape = {"coef_": (rows, n), "bit_probability_": (rows, n), "_reach": (n,), "loss_": ()}
+            axes = ("row", "feature")[: len(shape.get(name, (rows,)))]
+            if name in given or name != "bit_probability_":
+                array = real_array(given[name], name, axes, shape.get(name, (rows,)), "the other entries")
+                setattr(found, name, array)
+        count = found._levels = integer(given["levels"], "levels", 2, MAX_LEVELS)
+        check_signs(found.coef_[:, kept].ravel(), rows * int(kept.sum()), "coef_", level_values(count))
+        found.coef_ = np.where(kept, found.coef_, 0).astype(np.int8)
+        found.loss_, found.n_iter_ = float(found.loss_), integer(given["steps"], "steps", 1)
+        found.n_features_in_, found._seen, ends = n, None, given["values"]
+        found._values = (
+            None if ends is None else real_array(ends, "values", ("value",), (2,), "two ends").tolist()
+        )
+        if names is not None:
+            if not _texts(names) or len(names) != n or len(set(names)) != n:
+                raise InputError(f"its features must be {n} different names")
+            found.feature_names_in_ = np.array(names, object)
+        found._normalizer = _normalizer(given["normalizer"])
+        if found._normalizer is not None:
+            if not isinstance(found._normalizer, Normalizer) or not found._normalizer.fitted:
+                raise InputError("its normalizer is not fitted")
+            found._normalizer.apply(np.zeros((1, int(kept.sum()))))
+        if hasattr(found, "bit_probability_"):
+            found.undecided_ = found.bit_probability_ < DECIDED
+        return found
 
     def save(self, path) -> None:
         """Write `to_dict` as a JSON file.
@@ -105,90 +178,6 @@ class Saved:
         return read(path, cls.from_dict)
 
 
-def _to_dict(classifier: Any) -> dict[str, Any]:
-    """Return a fitted classifier as values that JSON can hold."""
-    given = classifier.get_params().items()
-    settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in given}
-    for name in ("random_state", "class_weight"):  # they matter to `fit` alone, and JSON cannot hold them all
-        if not isinstance(settings[name], int | str | None):
-            del settings[name]
-    settings["normalize"] = _plain(settings["normalize"])
-    labels = classifier.classes_
-    if labels.dtype.kind not in _KINDS or (labels.dtype.kind == "O" and not _texts(labels.tolist())):
-        raise InputError(f"labels like {shown(labels[0])} cannot be saved: use texts or numbers")
-    names = getattr(classifier, "feature_names_in_", None)
-    sure = getattr(classifier, "bit_probability_", None)
-    return {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "settings": settings,
-        "label_type": _KINDS[labels.dtype.kind],
-        "classes": labels.tolist(),
-        "features": None if names is None else list(names),
-        "levels": classifier._levels,
-        "values": classifier._values,
-        "reach": classifier._reach.tolist(),
-        "varies": classifier._varies.astype(int).tolist(),
-        "codes": classifier.coef_.tolist(),
-        "scale": classifier.scale_.tolist(),
-        "intercept": classifier.intercept_.tolist(),
-        "normalizer": _plain(classifier._normalizer),
-        "bit_probability": None if sure is None else sure.tolist(),
-        "loss": classifier.loss_,
-        "steps": classifier.n_iter_,
-    }
-
-
-def _from_dict(kind: type[T], given: dict[str, Any]) -> T:
-    """Return the classifier of a dictionary, or raise an error that says what is wrong with it."""
-    if not isinstance(given, dict) or given.get("format") != _FORMAT:
-        raise InputError("it is no saved classifier")
-    if given.get("version") != _VERSION:
-        raise InputError(f"its version is {shown(given.get('version'))}; this sterling reads {_VERSION}")
-    found: Any = kind(**given["settings"])
-    found._check_settings()
-    label_type, classes = given["label_type"], given["classes"]
-    if label_type not in _LABELS or (label_type in ("text", "object") and not _texts(classes)):
-        raise InputError(f"its labels are not of the type {shown(label_type)}")
-    labels = np.array(classes, _LABELS[label_type])
-    if labels.ndim != 1 or len(labels) < 2 or len(np.unique(labels)) < len(labels):
-        raise InputError("its classes must be two or more different labels")
-    count, varies = integer(given["levels"], "levels", 2, MAX_LEVELS), real_array(given["varies"], "varies")
-    n, rows = varies.size, 1 if len(labels) == 2 else len(labels)
-    found._varies = check_signs(given["varies"], n, "varies", (0, 1)) == 1
-    kept, codes = found._varies, np.zeros((rows, n), np.int8)
-    given_codes = real_array(
-        given["codes"], "codes", ("row", "feature"), (rows, n), "these classes and features"
-    )
-    for row, own in zip(codes, given_codes, strict=True):
-        row[kept] = check_signs(own[kept], int(kept.sum()), "codes", level_values(count))
-    found._levels, found.classes_, found.coef_, found.n_features_in_ = count, labels, codes, n
-    found._reach, found._seen = real_array(given["reach"], "reach", ("feature",), (n,), "these codes"), None
-    if given["values"] is not None:
-        given["values"] = real_array(given["values"], "values", ("value",), (2,), "two values").tolist()
-    found._values = given["values"]
-    names = given["features"]
-    if names is not None:
-        if not _texts(names) or len(set(names)) != n:
-            raise InputError(f"its features must be {n} different names")
-        found.feature_names_in_ = np.array(names, object)
-    found.scale_ = real_array(given["scale"], "scale", ("row",), (rows,), "these classes")
-    found.intercept_ = real_array(given["intercept"], "intercept", ("row",), (rows,), "these classes")
-    normalizer = check_normalize(given["normalizer"])
-    if normalizer is not None:
-        if not isinstance(normalizer, Normalizer) or not normalizer.fitted:
-            raise InputError("its normalizer is not fitted")
-        normalizer.apply(np.zeros((1, int(kept.sum()))))
-    found._normalizer = normalizer
-    if given["bit_probability"] is not None:
-        shape = ("row", "feature"), (rows, n), "these codes"
-        found.bit_probability_ = real_array(given["bit_probability"], "bit_probability", *shape)
-        found.undecided_ = found.bit_probability_ < DECIDED
-    found.loss_ = float(real_array(given["loss"], "loss", (), (), "one number"))
-    found.n_iter_ = integer(given["steps"], "steps", 1)
-    return found
-
-
 def write(path: Any, values: dict[str, Any]) -> None:
     """Write a dictionary as JSON, one entry a line."""
     lines = ",\n".join(f'"{name}": {json.dumps(value, allow_nan=False)}' for name, value in values.items())
@@ -219,6 +208,11 @@ def _plain(normalizer: Any) -> Any:
     values = normalizer.to_dict()
     check_normalize(values)
     return values
+
+
+def _normalizer(given: Any) -> Any:
+    found = check_normalize(given) if isinstance(given, dict) else given
+    return NORMALIZERS[found] if isinstance(given, dict) and isinstance(found, str) else found
 
 
 def _texts(values: Any) -> bool:

@@ -214,6 +214,16 @@ class CheckpointFlips(Report):
         The rows of `frame`.
     files : list of str
         The checkpoints, in order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sterling.torch as stt
+    >>> for name, row in (("a.npz", [[0.1, -0.2]]), ("b.npz", [[0.1, 0.2]])):
+    ...     np.savez(name, w=np.array(row))
+    >>> found = stt.flips_between(["a.npz", "b.npz"], "sign")
+    >>> found.frame()["flips"].to_list(), found.to_dict()["checkpoints"]
+    ([1], ['a.npz', 'b.npz'])
     """
 
     def __init__(self, rows: list[dict[str, Any]], files: list[str]):

@@ -45,6 +45,13 @@ def lightning_callback(**options: Any) -> Any:
     ------
     InputError
         If Lightning is not installed, or the module has several optimisers.
+
+    Examples
+    --------
+    >>> import sterling.torch as stt
+    >>> watch = stt.lightning_callback(within=50)  # doctest: +SKIP
+    >>> lightning.Trainer(callbacks=[watch]).fit(module, loader)  # doctest: +SKIP
+    >>> watch.monitor.report()  # doctest: +SKIP
     """
     home = next((one for one in ("lightning", "pytorch-lightning") if installed(one) is not None), None)
     if home is None:
@@ -108,6 +115,13 @@ def transformers_callback(resume_from: str | None = None, **options: Any) -> Any
     ------
     InputError
         If transformers is not installed.
+
+    Examples
+    --------
+    >>> import sterling.torch as stt
+    >>> watch = stt.transformers_callback(within=50)  # doctest: +SKIP
+    >>> transformers.Trainer(model, args, train_dataset=data, callbacks=[watch]).train()  # doctest: +SKIP
+    >>> watch.monitor.report()  # doctest: +SKIP
     """
     if installed("transformers") is None:
         raise InputError("this needs transformers, which is not installed: pip install transformers")

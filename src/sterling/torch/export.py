@@ -45,6 +45,14 @@ def to_onnx(model: nn.Module, path: str | os.PathLike, example: Any, check: bool
         If ONNX (or onnxruntime for the check) is not installed, or the largest outputs differ.
     StoreError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
+    >>> stt.to_onnx(net, "net.onnx", torch.randn(4, 8)) < 1e-5  # doctest: +SKIP
+    True
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     needed = ["onnx", "onnxscript", *(["onnxruntime"] if check else [])]

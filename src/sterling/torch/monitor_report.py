@@ -91,12 +91,13 @@ def flip_ratio(ax: Axes, monitor: Any) -> str:
         flips.append([end - sum(parts) for end, *parts in zip(total, *flips, strict=True)])
         steps.append(monitor.steps)
     shares = [[count / size for count, size in zip(row, sizes, strict=True)] for row in flips]
-    order = sorted(range(len(sizes)), key=lambda index: -total[index] / sizes[index])
-    for rank, index in enumerate(order):
+    ranks = sorted(range(len(sizes)), key=lambda index: -total[index] / sizes[index])
+    colours = dict(zip(sorted(ranks[: len(SERIES_COLOURS)]), SERIES_COLOURS, strict=False))
+    for index, weight in enumerate(monitor.weights):
         pace = [row[index] / (b - a) for row, a, b in zip(shares, steps, steps[1:], strict=False)]
         look: dict[str, Any] = {"color": GREY, "alpha": 0.4, "zorder": 1}
-        if rank < len(SERIES_COLOURS):
-            look = {"color": SERIES_COLOURS[rank], "label": escaped(monitor.weights[index].name)}
+        if index in colours:  # those that flip most
+            look = {"color": colours[index], "label": escaped(weight.name)}
         ax.stairs(pace, steps, baseline=None, lw=1.4, **look)
     tidy(ax, xlabel="step", ylabel="flip ratio (per step)", ylim=(0, None))
     return f"Flips per weight and step, in windows of {monitor.within} steps, over {monitor.steps:,} steps."

@@ -75,7 +75,7 @@ class Report:
         from rich.console import Console
 
         file = io.StringIO()
-        Console(file=file, width=_WIDTH).print(self)
+        Console(file=file, width=_WIDTH, force_jupyter=False, color_system=None).print(self)
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
     def _repr_html_(self) -> str:

@@ -99,6 +99,20 @@ def test_the_model_is_the_one_that_was_scored_and_held_out_samples_are_not_train
     assert signs["accuracy"][0] > 0.8
 
 
+def test_the_card_is_scored_as_its_points_say():
+    """On the held-out rows, beside the others, and only where a page shows it."""
+    answer = table(rows=200)
+    found, _ = scored("own.csv", "--card", "card.html")
+    kept, held = train_test_split(np.arange(200), test_size=0.25, stratify=answer.tolist(), random_state=0)
+    inputs = pl.read_csv("own.csv").select("first", "second")
+    card = StraightThroughClassifier(2, random_state=0).fit(inputs[kept], answer[kept]).card()
+    *_, points = found["scores"]
+    assert points["name"] == "card of points, 2 columns"
+    assert points["accuracy"][0] == pytest.approx((card.predict(inputs[held]) == answer[held]).mean())
+    assert card.html() in Path("card.html").read_text("utf-8")
+    assert len(scored("own.csv")[0]["scores"]) == 4
+
+
 def test_the_answer_comes_first_and_a_narrow_terminal_keeps_every_number(monkeypatch):
     table()
     wide = call("score", "own.csv", "-q").stdout
@@ -242,7 +256,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         ("numbers.csv", b"1,2\n3,4\n", "column names"),
         ("twins.csv", b"a,a,y\n1,2,0\n1,3,1\n", "two columns"),
         ("spaces.csv", b"a, a,y\n1,2,0\n1,3,1\n", "two columns"),
-        ("clash.csv", b"a,a=x,y\nx,2,0\ny,3,1\nz,4,0\nx,5,1\n", "two columns named 'a=x'"),
+        ("clash.csv", b"a,a=x,y\n" + b"x,2,0\ny,3,1\nz,4,0\n" * 4, "two columns named 'a=x'"),
         ("ragged.csv", b"a,b,y\n1,2\n1,3\n", "0 different"),
         ("commas.csv", b"a;y\n" + b"".join(b"1,%d;%d\n" % (k, k % 2) for k in range(40)), "identifiers: 'a'"),
         ("one.csv", b"y\n1\n0\n1\n0\n", "no column is left"),

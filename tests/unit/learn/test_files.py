@@ -31,7 +31,7 @@ def test_a_loaded_model_predicts_the_same(tmp_path, levels, normalize):
     np.testing.assert_array_equal(again.decision_function(frame), found.decision_function(frame))
     np.testing.assert_array_equal(again.predict(frame), found.predict(frame))
     np.testing.assert_array_equal(again.to_bits(), found.to_bits())
-    if normalize == "auto":
+    if normalize is None or normalize == "auto":
         assert again.get_params() == found.get_params()
     assert again.to_dict() == found.to_dict()
     with pytest.raises(ValueError, match="feature names"):
@@ -70,17 +70,17 @@ def saved():
         ({"label_type": "pickle"}, "labels"),
         ({"features": ["a"] * 13}, "features"),
         ({"levels": 1}, "levels"),
-        ({"varies": [1] * 12}, "codes"),
+        ({"varies": [1] * 12}, "coef_"),
         ({"varies": [2] * 13}, "varies"),
-        ({"codes": [[7] * 13] * 3}, "codes"),
-        ({"codes": [[1.5] * 13] * 3}, "codes"),
-        ({"scale": [float("nan"), 1, 1]}, "scale"),
-        ({"intercept": [1, 1]}, "intercept"),
+        ({"coef_": [[7] * 13] * 3}, "coef_"),
+        ({"coef_": [[1.5] * 13] * 3}, "coef_"),
+        ({"scale_": [float("nan"), 1, 1]}, "scale_"),
+        ({"intercept_": [1, 1]}, "intercept_"),
         ({"normalizer": {"name": "standard", "mean": [1.0], "factor": [1.0]}}, "features"),
         ({"normalizer": "standard"}, "fitted"),
         ({"normalizer": {"name": "os.system"}}, "normaliser"),
-        ({"bit_probability": [[0.5]]}, "bit_probability"),
-        ({"loss": "low"}, "loss"),
+        ({"bit_probability_": [[0.5]]}, "bit_probability_"),
+        ({"loss_": "low"}, "loss_"),
         ({"steps": -1}, "steps"),
     ],
 )

@@ -50,8 +50,7 @@ def test_the_monitor_of_two_horizons_takes_six_bytes():
         stt.OrbitMonitor(model, optimizer, horizons=(16, 64), within=128, details=False)
 
 
-@pytest.mark.parametrize("epoch", [7, 120])
-@pytest.mark.parametrize("scale", [1, 50], ids=["int8", "int16"])
+@pytest.mark.parametrize("epoch, scale", [(7, 1), (120, 50)], ids=["int8", "int16"])
 def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch):
     monkeypatch.setattr(counting, "LEAN_EPOCH", epoch)
     levels = [tuple(scale * level for level in one) for one in ((-1, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))]
@@ -199,7 +198,7 @@ def test_counts_of_a_sample_have_intervals_that_hold():
     latent = next(model.parameters())
     random = torch.Generator().manual_seed(1)
     monitors = [
-        stt.OrbitMonitor(model, sample=600, seed=seed, horizons=(8, 64), within=10) for seed in range(0, 80)
+        stt.OrbitMonitor(model, sample=600, seed=seed, horizons=(8, 64), within=10) for seed in range(40)
     ]
     whole = stt.OrbitMonitor(model, horizons=(8, 64), within=10)
     pace = torch.rand(latent.shape, generator=random) ** 6
@@ -214,10 +213,10 @@ def test_counts_of_a_sample_have_intervals_that_hold():
         rows = [one.frame().row(0, named=True) for one in monitors]
         assert truth[name] > 20
         hits = sum(abs(row[name] - truth[name]) <= row[f"{name}_error"] for row in rows)
-        assert hits >= 69, name  # 80 at 95 %: fewer than 70 in one of 1,000
+        assert hits >= 33, name  # 40 at 95 %: fewer than 33 in one of 1,000
         mean = np.mean([row[name] for row in rows])
         spread = np.std([row[name] for row in rows])
-        assert abs(mean - truth[name]) < 4 * spread / math.sqrt(80)
+        assert abs(mean - truth[name]) < 4 * spread / math.sqrt(40)
         assert np.mean([row[f"{name}_error"] for row in rows]) < 3.5 * spread + 2 * 8
     assert rows[0]["read"] == 600
     assert "sample of 600" in str(monitors[0].report())

@@ -1,0 +1,77 @@
+"""What stands beside the code: citation, paper, workflows, and the public address."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+
+import pytest
+
+import sterling
+from tests.support import ROOT
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def entries(text: str) -> dict[str, str]:
+    """Return the entries of a bibliography by their keys."""
+    return {
+        key: entry for entry, key in re.findall(r"^(@\w+\{(\w+),.*?^\})$", text, re.MULTILINE | re.DOTALL)
+    }
+
+
+def test_the_citation_has_this_version():
+    assert f'version: "{sterling.__version__}"' in read("CITATION.cff")
+    assert re.search(r'^date-released: "\d{4}-\d\d-\d\d"$', read("CITATION.cff"), re.MULTILINE)
+
+
+def test_the_paper_has_the_sections_and_the_length_that_the_journal_asks_for():
+    paper = read("paper.md")
+    body = paper.split("---")[2]
+    sections = re.findall(r"^# (.*)$", body, re.MULTILINE)
+    wanted = ("Summary", "Statement of need", "State of the field", "Software design")
+    more = ("Research impact statement", "AI usage disclosure", "Acknowledgements", "References")
+    assert sections == [*wanted, *more]
+    assert 750 <= len(body.split()) <= 1750
+
+
+def test_the_papers_references_are_those_of_the_documentation():
+    cited, known = entries(read("paper.bib")), entries(read("docs/references.bib"))
+    assert set(cited) == set(re.findall(r"@([a-z]+\d{4})", read("paper.md")))
+    assert cited == {key: known[key] for key in cited}
+
+
+def test_the_vision_has_three_lines():
+    lines = read("VISION.md").splitlines()
+    assert len(lines) == 3
+    assert "does not" in lines[2]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
+def test_actions_are_pinned_by_their_digest(path):
+    uses = re.findall(r"uses: (.*)", path.read_text(encoding="utf-8"))
+    assert uses
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in uses)
+
+
+def test_one_command_sets_the_address_everywhere(tmp_path):
+    """Only the files of the command have the placeholder, and it can be run again."""
+    command = ROOT / ".ci" / "address"
+    if not command.exists():
+        pytest.skip("the source distribution has no .ci")
+    program = runpy.run_path(str(command))
+    for name in program["FILES"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    before = [(tmp_path / name).read_text(encoding="utf-8") for name in program["FILES"]]
+    assert all(program["current"](ROOT) in text for text in before)
+    for address in ("https://github.com/someone/sterling", "https://gitlab.com/a/b"):
+        program["main"](address, tmp_path)
+        texts = [(tmp_path / name).read_text(encoding="utf-8") for name in program["FILES"]]
+        old = program["current"](ROOT)
+        assert texts == [text.replace(old, address) for text in before]
+    with pytest.raises(SystemExit):
+        program["main"]("no address", tmp_path)
