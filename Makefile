@@ -58,7 +58,7 @@ bench-data: $(DEV) ## compare the 1-bit classifier with its rivals on public dat
 	@$(PY) -m benchmarks.data $(ARGS)
 
 docs: $(DOCS) $(TORCH) ## build the documentation: build/docs/index.html
-	@$(PY) -m sphinx -b html -W --keep-going -q docs build/docs $(ARGS)
+	@$(PY) -m sphinx -j auto -b html -W --keep-going -q docs build/docs $(ARGS)
 	@echo "Open build/docs/index.html"
 
 clean: ## remove caches and built files, keep .venv

@@ -88,7 +88,7 @@ def test_one_reads_the_answer_on_the_first_screen_and_the_page_is_short(driver, 
 def test_every_claim_has_a_verdict_above_a_line_and_a_figure(driver, pages):
     look(driver, "light", 1440)
     driver.get(pages["results"].as_uri())
-    strip = driver.find_element(By.CSS_SELECTOR, ".strip")
+    strip = driver.find_element(By.CSS_SELECTOR, ".verdicts")
     assert strip.rect["y"] + strip.rect["height"] < 900
     assert [one.text for one in strip.find_elements(By.TAG_NAME, "a")] == list(CLAIMS)
     claims = driver.find_elements(By.CSS_SELECTOR, ".card.claim")
@@ -203,13 +203,13 @@ def test_both_colour_schemes(page):
         assert filtered == (scheme == "dark")
         assert contrast(darkened(letters) if filtered else letters, back) >= 4.5, scheme
         for name in ("consistent", "far-inside", "contradicted", "not-decided"):
-            for one in (f".judgement.{name}", f".strip .{name}"):
+            for one in (f".judgement.{name}", f".verdicts .{name}"):
                 assert contrast(colour(page, one, "color"), colour(page, one, "backgroundColor")) >= 4.5
     assert contrast(*backs) > 10
 
 
 def test_links_lead_somewhere(page):
-    page.find_element(By.CSS_SELECTOR, ".strip a").click()
+    page.find_element(By.CSS_SELECTOR, ".verdicts a").click()
     assert page.current_url.endswith("#claim-P3")
     raw = page.find_element(By.CSS_SELECTOR, "a[href$='.parquet']").get_attribute("href")
     assert os.path.exists(raw.removeprefix("file://"))

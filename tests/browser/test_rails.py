@@ -19,7 +19,7 @@ BEAD = """
     const { height, width } = canvas.getBoundingClientRect();
     const { run } = sterling.page, most = 6 / Math.sqrt(run.n), row = Math.min(40, (height - 24) / run.n);
     const u = run.latents()[k], share = Math.sign(u) * Math.min(1, Math.sqrt(Math.abs(u) / most));
-    return [share * (width / 2 - 22), 4 + (k + 0.5) * row - height / 2, width].map(Math.round);
+    return [share * (width / 2 - 34), 4 + (k + 0.5) * row - height / 2, width].map(Math.round);
 """
 
 

@@ -126,7 +126,7 @@ class Plan(Result):
     >>> import sterling as st
     >>> found = st.plan(st.Problem(n=64, samples=4096, noise=0.5))
     >>> len(found.needs), found.expected.samples
-    (5, 4096)
+    (4, 4096)
     """
 
     problem: Problem

@@ -20,10 +20,12 @@ import numpy as np
 from sterling.base.files import as_path, write_atomically
 from sterling.dynamics.options import initial_latent
 from sterling.errors import InputError
+from sterling.model.problem import Problem
 from sterling.optimizers.sgd import SGD
 from sterling.report.html import page
 from sterling.surrogates import get_surrogate
 from sterling.theory.chatter import PLAIN_CHECKED
+from sterling.theory.population import signal
 from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
 
 if TYPE_CHECKING:
@@ -106,6 +108,9 @@ def settings_text(
         need(len(numbers) <= 100, "a table has at most 100 step sizes there")
         in_range = all(x == 0 or 1e-6 <= x <= 100 for x in numbers) and (kind != "power" or numbers[1] <= 1)
         need(in_range and numbers[-1 if kind == "table" else 0] > 0, "such step sizes are out of its range")
+        pull = signal(Problem(n=n, samples=samples, m=m), surrogate=surrogate) / m
+        most = damping * pull * max(numbers if kind == "table" else numbers[:1])
+        need(most < 0.5, f"ηθS reaches {most:.3g}, but damping needs step sizes that keep it below 0.5")
         given["schedule"] = f"{kind}:{','.join(map(repr, numbers))}"
     if isinstance(init, int):
         given["init"] = init

@@ -90,7 +90,7 @@ class _Section:
     @property
     def answer(self) -> tuple[str, str]:
         """The reason: its first sentence, and the rest."""
-        first, *rest = re.split(r"(?<=\.) (?=[A-Z])", self.finding.reason, maxsplit=1)
+        first, *rest = re.split(r"(?<=\.) (?=[A-Z\d])", self.finding.reason, maxsplit=1)
         return first, "".join(rest)
 
     def explained(self, known: set[str]) -> _Section:

@@ -152,7 +152,7 @@ def _labels(ax: Axes, fit: LabelFit) -> str:
     right = fit.measure == "labels right"
     values = [1 - value / fit.samples if right else value for value in fit.misfit.values()]
     named_bars(ax, list(fit.misfit), values, "share of the labels that are right" if right else fit.measure)
-    return sentence("; ".join(f"{name}: {text}" for name, text in fit.texts))
+    return sentence("; ".join(f"{name.partition(', ')[2]}: {text}" for name, text in fit.texts))
 
 
 def _over_time(orbit: Orbit) -> _Part:

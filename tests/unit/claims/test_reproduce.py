@@ -164,7 +164,7 @@ def same(one: Finding, other: Finding):
         assert_frame_equal(left, right, check_row_order="trial" not in table.columns)
 
 
-@pytest.mark.parametrize("key", ["P2", "P3", "P4", "concentration", "surrogates"])
+@pytest.mark.parametrize("key", ["P3", "P4", "concentration", "surrogates"])
 def test_threads_change_no_number(done, key, tmp_path):
     _, result, _ = done
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=2, only=[key])[key])

@@ -103,6 +103,7 @@ def test_the_usual_settings_are_those_of_the_page():
         ("--schedule power:0.5,2", "step sizes"),
         ("--schedule constant:1e-7", "step sizes"),
         ("--steps 2e9", "steps"),
+        ("--schedule constant:9 --optimizer sgd:damping=0.5", "0.518"),
         ("--n 2 --init 1,2,3", "init"),
         ("--n 1 --init 1e7", "million"),
     ],

@@ -99,6 +99,20 @@ def test_the_model_is_the_one_that_was_scored_and_held_out_samples_are_not_train
     assert signs["accuracy"][0] > 0.8
 
 
+def test_the_card_is_scored_as_its_points_say():
+    """On the held-out rows, beside the others, and only where a page shows it."""
+    answer = table(rows=200)
+    found, _ = scored("own.csv", "--card", "card.html")
+    kept, held = train_test_split(np.arange(200), test_size=0.25, stratify=answer.tolist(), random_state=0)
+    inputs = pl.read_csv("own.csv").select("first", "second")
+    card = StraightThroughClassifier(2, random_state=0).fit(inputs[kept], answer[kept]).card()
+    *_, points = found["scores"]
+    assert points["name"] == "card of points, 2 columns"
+    assert points["accuracy"][0] == pytest.approx((card.predict(inputs[held]) == answer[held]).mean())
+    assert card.html() in Path("card.html").read_text("utf-8")
+    assert len(scored("own.csv")[0]["scores"]) == 4
+
+
 def test_the_answer_comes_first_and_a_narrow_terminal_keeps_every_number(monkeypatch):
     table()
     wide = call("score", "own.csv", "-q").stdout

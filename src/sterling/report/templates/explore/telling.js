@@ -61,14 +61,14 @@ export function scrollTo(place, smooth = true) {
   else (section(place) ?? $(place)).scrollIntoView({ behavior });
 }
 
-/** Call arrive(place) where the reader has scrolled to a step. */
+/** Call arrive(place) where the reader has scrolled to a step; who has gone past all steps is at the last one. */
 export function watchStory(arrive) {
+  const past = () => $("telling").getBoundingClientRect().bottom < 0.4 * innerHeight;
   const watcher = new IntersectionObserver((entries) => {
     const entry = entries.find((one) => one.isIntersecting);
-    if (!entry || !scrolls()) return;
-    const place = Number(entry.target.id.slice("step-".length));
+    if (aims || !scrolls() || !(entry || past())) return;
     clearTimeout(timer);
-    if (!aims) timer = setTimeout(() => arrive(place), REST);
+    timer = setTimeout(() => arrive(entry ? Number(entry.target.id.slice("step-".length)) : OWN_PLACE), REST);
   }, { rootMargin: LINE });
   for (const part of $("telling").children) watcher.observe(part);
   for (const end of ["scrollend", "wheel", "touchmove", "keydown"]) addEventListener(end, () => { aims = false; }, { passive: true });
