@@ -218,7 +218,7 @@ def figure(found: dict[str, dict[str, list[float]]], path: Path) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(range(len(rows)), [label for *_, label, _ in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("points of accuracy, ours less the best rival with as many levels (95 % interval)")
+    axes.set_xlabel("accuracy less that of the best rival, in points")
     canvas.savefig(path, metadata={"Date": None})
 
 
