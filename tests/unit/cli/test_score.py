@@ -303,7 +303,7 @@ def test_models_that_were_tampered_with_are_refused(model):
         "means are short": changed(model, "table", "means", to=[0]),
         "means are texts": changed(model, "table", "means", to=["a", "b"]),
         "means are infinite": changed(model, "table", "means", to=[1e999, 0]),
-        "codes": changed(model, "codes", to=[[5, 1]]),
+        "codes": changed(model, "coef_", to=[[5, 1]]),
         "no names": changed(model, "features", to=None),
     }
     for what, content in hostile.items():
