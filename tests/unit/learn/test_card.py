@@ -126,6 +126,8 @@ def test_other_data_and_loaded_models(cancer, fitted):
     assert again.card(frame, labels).text == fitted.card().text
     with pytest.raises(st.InputError, match="not seen"):
         again.card(frame, np.where(labels == "benign", "good", labels))
+    with pytest.raises(st.InputError, match="one value in all samples"):
+        again.card(np.ones((2, 30)), labels[[0, -1]])
 
 
 def test_texts_of_users_are_escaped(cancer):
