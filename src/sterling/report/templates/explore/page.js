@@ -65,11 +65,11 @@ function prepare(at, plays = false) {
   awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
-    const drawn = yield* drawing(wanted);
+    const { damping, surrogate, n, m } = wanted, drawn = yield* drawing(wanted), expected = expectation(drawn, surrogate, damping);
+    yield;
     data = drawn;
     begin();
-    const { damping, surrogate, n, m } = wanted;
-    law = { ...expectation(data, surrogate, damping), balance: wanted.n > MOST_BALANCED ? "large" : "coming" };
+    law = { ...expected, balance: n > MOST_BALANCED ? "large" : "coming" };
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
@@ -442,7 +442,7 @@ function listen() {
 
 // For tests, and for the console.
 globalThis.sterling = {
-  compressed, gif, nearestIn, draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
+  compressed, gif, nearestIn, draw, drawing, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },
