@@ -170,12 +170,13 @@ def test_the_same_orbit_from_latents_of_ones_own(engine, number):
 
 
 def test_large_data_are_drawn_in_pieces(engine):
-    """Each of the three passes yields after 65,536 codes, so that the page stays alive; the data stay the same."""
+    """Each of the three passes yields after 65,536 codes, and the data stay the same."""
     script = """
         const work = sterling.drawing({...arguments[0], m: 1, seed: 3});
         let pieces = 0, step = work.next();
         for (; !step.done; step = work.next()) pieces++;
-        return JSON.stringify([pieces, [...step.value.rows], [...step.value.columns], [...step.value.labels]]);
+        const { rows, columns, labels } = step.value;
+        return JSON.stringify([pieces, [...rows], [...columns], [...labels]]);
     """
     problem = {"n": 256, "samples": 4700, "noise": 0.5}
     pieces, rows, columns, labels = json.loads(engine.execute_script(script, problem))
