@@ -12,6 +12,8 @@ try:
 except ImportError as error:
     raise ImportError(f"sterling.learn needs scikit-learn: {how_to_install('learn')}") from error
 
+from sterling.learn.card import Card
 from sterling.learn.classifier import StraightThroughClassifier
+from sterling.learn.files import MODEL_VERSION
 
-__all__ = ["StraightThroughClassifier"]
+__all__ = ["MODEL_VERSION", "Card", "StraightThroughClassifier"]

@@ -309,6 +309,8 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
             codes = np.searchsorted(self.classes_, found[1:])[0]
             weights = self._of_classes(self.classes_, codes, np.ones(len(codes)))
             seen = _labelled(found[0], codes, weights, len(self.classes_))
+            if (seen.inputs == seen.inputs[0]).all():
+                raise InputError("every feature of X has one value in all samples: give samples that differ")
         return fit_card(seen, self.classes_, names, max_features, max_groups, max_points, direction)
 
     def __getstate__(self):

@@ -13,11 +13,13 @@ from sterling.base.checks import integer, shown
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.errors import InputError, StoreError
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import NORMALIZERS, Normalizer, check_normalize
+from sterling.model.normalise import Normalizer, check_normalize
 
 #: A bit is decided if it has at least this probability.
 DECIDED = 0.975
-_FORMAT, _VERSION = "sterling classifier", 1
+#: Version of the format of model files. A file of another version is refused.
+MODEL_VERSION = 1
+_FORMAT = "sterling classifier"
 _LARGEST_FILE = 2**27
 _LABELS = {"text": str, "object": object, "int": np.int64, "float": np.float64, "bool": np.bool_}
 _ARRAYS = "coef_", "scale_", "intercept_", "loss_", "_reach", "bit_probability_"
@@ -62,7 +64,7 @@ class Saved:
             raise InputError(f"labels like {shown(labels[0])} cannot be saved: use texts or numbers")
         return {
             "format": _FORMAT,
-            "version": _VERSION,
+            "version": MODEL_VERSION,
             "settings": settings,
             "label_type": _KINDS[labels.dtype.kind],
             "classes": labels.tolist(),
@@ -100,8 +102,11 @@ class Saved:
         given = values
         if not isinstance(given, dict) or given.get("format") != _FORMAT:
             raise InputError("it is no saved classifier")
-        if given.get("version") != _VERSION:
-            raise InputError(f"its version is {shown(given.get('version'))}; this sterling reads {_VERSION}")
+        if given.get("version") != MODEL_VERSION:
+            text = (
+                f"its format has the version {shown(given.get('version'))}, and this sterling reads version "
+            )
+            raise InputError(f"{text}{MODEL_VERSION}: train the model again")
         found: Any = cls(
             **{**given["settings"], "normalize": _normalizer(given["settings"].get("normalize"))}
         )
@@ -211,8 +216,7 @@ def _plain(normalizer: Any) -> Any:
 
 
 def _normalizer(given: Any) -> Any:
-    found = check_normalize(given) if isinstance(given, dict) else given
-    return NORMALIZERS[found] if isinstance(given, dict) and isinstance(found, str) else found
+    return check_normalize(given) if isinstance(given, dict) else given
 
 
 def _texts(values: Any) -> bool:

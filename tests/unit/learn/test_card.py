@@ -106,7 +106,7 @@ def test_a_card_holds_on_data_that_it_has_not_seen():
     """Fixed split. Ten features in groups lose at most 3 points to the classifier of 30 weights."""
     inputs, labels = load_breast_cancer(return_X_y=True)
     train, test, first, second = train_test_split(inputs, labels, random_state=0, stratify=labels)
-    found = StraightThroughClassifier(random_state=0).fit(train, first)
+    found = StraightThroughClassifier(max_iter=1_000, random_state=0).fit(train, first)
     assert (found.card().predict(test) == second).mean() > found.score(test, second) - 0.03
 
 
@@ -126,6 +126,8 @@ def test_other_data_and_loaded_models(cancer, fitted):
     assert again.card(frame, labels).text == fitted.card().text
     with pytest.raises(st.InputError, match="not seen"):
         again.card(frame, np.where(labels == "benign", "good", labels))
+    with pytest.raises(st.InputError, match="one value in all samples"):
+        again.card(0 * frame, labels)
 
 
 def test_texts_of_users_are_escaped(cancer):
