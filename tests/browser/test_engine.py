@@ -169,6 +169,25 @@ def test_the_same_orbit_from_latents_of_ones_own(engine, number):
     np.testing.assert_allclose(there["average"], orbit.ergodic_mean * np.sqrt(instance.n), rtol=0, atol=1e-12)
 
 
+def test_large_data_are_drawn_in_pieces(engine):
+    """Each of the three passes yields after 65,536 codes, and the data stay the same."""
+    script = """
+        const work = sterling.drawing({...arguments[0], m: 1, seed: 3});
+        let pieces = 0, step = work.next();
+        for (; !step.done; step = work.next()) pieces++;
+        const { rows, columns, labels } = step.value;
+        return JSON.stringify([pieces, [...rows], [...columns], [...labels]]);
+    """
+    problem = {"n": 256, "samples": 4700, "noise": 0.5}
+    pieces, rows, columns, labels = json.loads(engine.execute_script(script, problem))
+    instance = st.Problem(**problem).draw(3)
+    expected = instance.grid.rows[:, :256]
+    assert (np.reshape(rows, (-1, 256)) == expected).all()
+    assert (np.reshape(columns, (256, -1)) == expected.T).all()
+    assert labels == instance.label_codes.tolist()
+    assert pieces >= 3 * (256 * 4700 // 65536)
+
+
 def test_a_copy_of_a_run_goes_on_like_the_run(engine):
     """Going back to a copy gives the same flips again, also after the table of gradients was begun anew."""
     script = """

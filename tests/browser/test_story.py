@@ -137,7 +137,7 @@ def test_a_number_of_the_text_is_dragged(page):
     assert page.execute_script("return sterling.page.data.samples") == 1200
     assert (dial.text, dial.get_attribute("aria-valuetext")) == ("1,200", "1,200")
     assert text(page, "[data-current] h2") == "Your own run"
-    page.find_element(By.LINK_TEXT, "Back to the settings of this step").click()
+    page.find_element(By.LINK_TEXT, "Back to step 1").click()
     settled(page)
     assert (dial.text, text(page, "[data-current] h2")) == ("200", "Two weights in a plane")
 

@@ -26,7 +26,7 @@ export function drawBits(canvas, signs, wrong, fresh) {
     const x = left + (k % columns) * cell + gap, y = Math.floor(k / columns) * cell + gap;
     const ink = wrong(k) ? colour.vermillion : colour.ink;
     const glow = fresh(k);
-    if (glow > 0) {
+    if (glow > 0 && size > 8) {
       const halo = Math.max(2, 1.5 * gap);
       context.globalAlpha = glow;
       context.fillStyle = colour.blue;

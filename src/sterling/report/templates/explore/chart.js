@@ -31,7 +31,7 @@ function frame(canvas, first, last, most) {
   }
   context.textBaseline = "alphabetic";
   context.textAlign = "left";
-  context.fillText(brief(Math.max(0, first)), LEFT, height - 5);
+  context.fillText(brief(Math.max(0, first)), LEFT + 10, height - 5);
   context.textAlign = "right";
   context.fillText(brief(last), right - 10, height - 5);
   return { context, across, up, right, bottom, colour };
@@ -102,6 +102,8 @@ function drawWrong(context, across, first, run, k, base, colour) {
     wrong = !wrong;
     end = step;
   }
+  context.textAlign = "center";
+  context.fillText(`bit ${k + 1} wrong`, (across(first) + across(first + WINDOW)) / 2, base + BOTTOM - 5);
 }
 
 /** How far the run went on until then: one that is absorbed is over. */

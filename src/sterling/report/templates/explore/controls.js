@@ -75,13 +75,15 @@ export function showControls(settings) {
   }
   $("restart").disabled = settings.damping > 0;
   $("schedule").querySelector("[value=damped]").disabled = !(settings.damping > 0);
-  put("more", [...document.querySelectorAll(".choices label")].map(settingWords).join(" · "));
+  put("more", [...document.querySelectorAll(".choices label")].filter((label) => label.lastElementChild.value).map(settingWords).join(" · "));
   $("drawn").hidden = !settings.latent;
+  put("push-key", settings.damping > 0 ? "its move, with damping" : "minus its gradient");
+  for (const [id, most] of [["cross-key", 40], ["flash-key", 100]]) $(id).hidden = settings.n > most;  // smaller ones are not drawn
   $("rest-key").hidden = !(settings.damping > 0);
   for (const id of ["beside-key", "beside-line"]) $(id).hidden = !settings.beside;
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));
   $("average").setAttribute("aria-pressed", String(settings.view === "average"));
-  put("student-name", settings.view === "average" ? "Student, sign of the average" : "Student, now");
+  put("student-name", settings.view === "average" ? "Student, average" : "Student, now");
 }
 
 /** A choice and what it is set to. */

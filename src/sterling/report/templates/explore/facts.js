@@ -5,7 +5,7 @@ import { MOST_WEIGHTS } from "./landscape.js";
 import { besideOf, pythonLine, shellLine } from "./settings.js";
 import { landscapeWords, lawWords, proofWords, provedWords, runWords, verdictWords } from "./words.js";
 
-/** `other` is the run beside it, or null; `comesBack` says that endless returns are proved. */
+/** `other` is the run beside it, or null; `comesBack` as in `verdictWords`. */
 export function writeRun(run, other, settings, comesBack) {
   const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, comesBack);
   put("verdict", words);
@@ -19,7 +19,7 @@ export function writeRun(run, other, settings, comesBack) {
 
 export function writeLaw(law, proof, land, settings) {
   $("restart-key").hidden = !settings.restart;
-  $("law-key").hidden = law.absorbs || Boolean(settings.restart) || settings.damping > 0;
+  $("law-key").hidden = law.absorbs || settings.view === "last" || Boolean(settings.restart) || settings.damping > 0;
   for (const [column, { note, table }] of [
     ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
   ]) {

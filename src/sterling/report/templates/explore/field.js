@@ -27,7 +27,7 @@ export function drawField(canvas, data, land, stays, trail, steps) {
   context.textAlign = "center";
   context.fillText("loss on the data", 0, 0);
   context.restore();
-  context.strokeStyle = colour.vermillion;
+  context.strokeStyle = colour.purple;
   context.lineWidth = 2;
   for (const s of land.absorbing) {
     context.beginPath();

@@ -1,7 +1,7 @@
 // The rounded normal law with 4096 codes to one standard deviation, sampled exactly: Walker's alias method on
 // 32 random bits, as `sterling.exact.sampling` does it.
 
-import { randomWords } from "./random.js";
+import { streamOf } from "./random.js";
 
 const CODES = 65536, LOWEST = -32768, TOTAL = 4294967296;
 const STEP = 1 / 4096;
@@ -59,13 +59,15 @@ function aliasTable() {
   return table;
 }
 
-/** `count` normal codes of part `part` of a seed, written to `out` from `start` on. */
-export function normalCodes(seed, part, count, out, start = 0) {
-  const { keep, alias } = aliasTable();
-  const words = randomWords(seed, part, (count + 1) >> 1);
-  for (let i = 0; i < count; i++) {
-    const bits = words[i], column = bits >>> 16;
-    out[start + i] = (bits & 0xffff) >= keep[column] ? alias[column] : column + LOWEST;
-  }
-  return out;
+/** The normal codes of part `part` of a seed: a function that writes the next `count`, even but for the last, to `out`. */
+export function codesOf(seed, part) {
+  const { keep, alias } = aliasTable(), more = streamOf(seed, part);
+  return (count, out, start = 0) => {
+    const words = more((count + 1) >> 1);
+    for (let i = 0; i < count; i++) {
+      const bits = words[i], column = bits >>> 16;
+      out[start + i] = (bits & 0xffff) >= keep[column] ? alias[column] : column + LOWEST;
+    }
+    return out;
+  };
 }

@@ -24,7 +24,7 @@ import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, US
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
 import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
-import { recurs } from "./words.js";
+import { atLeast, recurs } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for background tasks
@@ -65,11 +65,11 @@ function prepare(at, plays = false) {
   awaitProof(settings);
   const wanted = settings;
   tasks.push((function* () {
-    const drawn = yield* drawing(wanted);
+    const { damping, surrogate, n, m } = wanted, drawn = yield* drawing(wanted), expected = expectation(drawn, surrogate, damping);
+    yield;
     data = drawn;
     begin();
-    const { damping, surrogate, n, m } = wanted;
-    law = { ...expectation(data, surrogate, damping), balance: wanted.n > MOST_BALANCED ? "large" : "coming" };
+    law = { ...expected, balance: n > MOST_BALANCED ? "large" : "coming" };
     if (at) seek(at);
     else if (mode === "preparing") mode = "still";
     refresh();
@@ -87,7 +87,7 @@ function prepare(at, plays = false) {
       tellProof();
       if (!damping) proof = yield* certifying(drawn, found);
     }
-    if (proof) showProof(drawn, land, proof);
+    if (proof) showProof(run, land, proof);
     tellProof();
   })());
 }
@@ -276,7 +276,8 @@ function say(words) {
 }
 
 function tellRun() {
-  writeRun(run, tape.other, settings, proof && recurs(proof, land) && !settings.restart);
+  const coming = tasks.length > 0 && run.n <= MOST_WEIGHTS && law && !law.absorbs && !settings.damping && !proof;
+  writeRun(run, tape.other, settings, !settings.restart && (coming ? null : proof && recurs(proof, land)));
   tellHands(run, tape);
   if (mode === "playing") tellCode();
 }
@@ -287,6 +288,7 @@ const tellCode = () => writeCode(settings, run?.step || settings.steps);
 function tellProof() {
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
+  if ($("bound").closest("[data-current]")) put("bound", proof ? `: it is there ${atLeast(proof.occupancy)} of the time` : " (proving …)");
   writeProof(law, proof, land, settings);
 }
 
@@ -327,6 +329,7 @@ function change(name, value) {
   if (name === "init") settings.latent = null;
   if (name === "speed" || name === "view") {
     showControls(settings);
+    if (law) tellLaw();
     stale = true;
     keepAddress();
     return;
@@ -439,7 +442,7 @@ function listen() {
 
 // For tests, and for the console.
 globalThis.sterling = {
-  compressed, gif, nearestIn, draw, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
+  compressed, gif, nearestIn, draw, drawing, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
   get page() {
     return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
   },

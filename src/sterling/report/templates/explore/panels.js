@@ -29,7 +29,7 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
   drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
   paintTime({ run, tape, settings, averages }, $("recent"), $("whole"));
   if (n === 2) describe($("plane"), drawPlane($("plane"), run));
-  const holds = law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping, most = farthestOf(tape);
+  const holds = average && law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping, most = farthestOf(tape);
   drawRails($("rails"), {
     run, other: tape.other, most, pull: signal(n, data.m, run.surrogate), average: run.step > 0 ? mean : null,
     shares: holds ? law.shares : null, glow,

@@ -10,6 +10,7 @@ const CORNER = 2;  // where the states stand
 const POINTS = 300;  // inputs drawn, at most
 const PATH = 2000;  // remembered places of the latent weights
 const ARROW = 1.5;  // length of an arrow for a gradient of 1
+const DOT = 9;  // pixels of the latent weights, with their rim
 const NEAR = 30;  // pixels within which the latent weights are taken
 
 const paths = new WeakMap();
@@ -64,20 +65,20 @@ export function drawPlane(canvas, run) {
   drawInputs(context, data, signs, colour, (x, y) => dot(x, y, 2.75));
   for (const state of [[1, 1], [-1, 1], [-1, -1], [1, -1]]) {
     const [x, y] = state.map((sign, k) => (k === 0 ? across : up)(sign * CORNER));
-    drawState(context, x, y, state, same(state, signs), same(state, teacher), colour);
+    drawState(context, x, y, state, same(state, signs), same(state, teacher), colour, width / 2 - CORNER * unit);
   }
-  const path = pathOf(run), { x, y } = path.at(-1), values = run.gradients.values;
+  const path = pathOf(run), { x, y } = path.at(-1), forces = run.forces();
   context.strokeStyle = colour.ink;
   context.lineWidth = 1.5;
   context.globalAlpha = 0.6;
   line(...path.map((point) => [point.x, point.y]));
   context.stroke();
   context.globalAlpha = 1;
-  drawArrow(context, [across(x), up(y)], [across(x - ARROW * values[run.at]), up(y - ARROW * values[run.at + 1])]);
+  drawArrow(context, [across(x), up(y)], [-ARROW * unit * forces[0], ARROW * unit * forces[1]]);
   context.fillStyle = colour.ink;
   context.strokeStyle = colour.surface;
   context.lineWidth = 2;
-  dot(x, y, 7);
+  dot(x, y, DOT - 2);
   context.fill();
   context.stroke();
   return `Latent weights ${x.toFixed(2)} and ${y.toFixed(2)}; the teacher's bits are ${teacher.join(" and ")}`;
@@ -99,8 +100,8 @@ function drawInputs(context, data, signs, colour, circle) {
   }
 }
 
-/** The two bits of a state, framed where the run is, with the teacher's name. */
-function drawState(context, x, y, state, here, taught, colour) {
+/** The two bits of a state, framed where the run is, with the teacher's name; `room` is what there is beside it. */
+function drawState(context, x, y, state, here, taught, colour, room) {
   const cell = 14, wide = 2 * cell + 12, high = cell + 10;
   context.fillStyle = colour.surface;
   context.strokeStyle = here ? colour.blue : colour.line;
@@ -117,23 +118,24 @@ function drawState(context, x, y, state, here, taught, colour) {
     else context.strokeRect(left + 1, y - cell / 2 + 1, cell - 2, cell - 2);
   });
   if (!taught) return;
-  context.fillStyle = colour.quiet;
-  context.textAlign = "center";
-  context.strokeStyle = colour.surface;
-  context.lineWidth = 4;
-  for (const write of ["strokeText", "fillText"]) context[write]("teacher", x, y > 2 * high ? y - high / 2 - 8 : y + high / 2 + 18);
+  context.fillStyle = colour.quiet;  // the name stands outside, beside the state or else beyond it, where no inputs are
+  const [out, down] = [Math.sign(state[0]), -Math.sign(state[1])], beside = room > wide / 2 + context.measureText("teacher").width + 8;
+  context.textAlign = beside ? (out > 0 ? "left" : "right") : "center";
+  context.fillText("teacher", beside ? x + out * (wide / 2 + 6) : x, beside ? y + 4 : y + down * (high / 2 + 9) + 4);
 }
 
-function drawArrow(context, [x, y], [toX, toY]) {
-  const length = Math.hypot(toX - x, toY - y), turn = Math.atan2(toY - y, toX - x);
-  if (length < 16) return;
+/** An arrow from the rim of the dot on. */
+function drawArrow(context, [x, y], [byX, byY]) {
+  const length = Math.hypot(byX, byY), turn = Math.atan2(byY, byX), rim = DOT / length, head = Math.min(8, length);
+  if (length < 2) return;
+  const [toX, toY] = [x + (1 + rim) * byX, y + (1 + rim) * byY];
   context.lineWidth = 2.5;
   context.beginPath();
   context.moveTo(x, y);
   context.lineTo(toX, toY);
   for (const side of [-1, 1]) {
     context.moveTo(toX, toY);
-    context.lineTo(toX - 8 * Math.cos(turn + 0.5 * side), toY - 8 * Math.sin(turn + 0.5 * side));
+    context.lineTo(toX - head * Math.cos(turn + 0.5 * side), toY - head * Math.sin(turn + 0.5 * side));
   }
   context.stroke();
 }

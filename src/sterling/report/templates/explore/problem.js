@@ -1,11 +1,12 @@
 // Draws a data set, and the start of a run: the same integers as `sterling.Problem.draw` and `sterling.train`.
 
-import { normalCodes } from "./normal.js";
+import { codesOf } from "./normal.js";
 import { randomWords } from "./random.js";
 
 // Which part of a draw a seed is for, as in `sterling.model.problem`.
 const TEACHER = 0, NOISE = 2, INPUTS = 3, LATENT = 4;
 const BLOCK = 4096;  // samples that share one stream of random bits
+const PIECE = 1 << 16;  // codes, an even number, between two yields: a few milliseconds
 const NOISE_CODES = 64;  // codes to one standard deviation of the label noise, at least
 export const INPUT_BITS = 12;  // inputs lie on the grid 2^-12
 
@@ -51,14 +52,16 @@ export function* drawing({ n, samples, m, noise, seed }) {
   const height = samples * m;
   const rows = new Int16Array(height * n);
   for (let block = 0, first = 0; first < samples; block++, first += BLOCK) {
-    const count = Math.min(BLOCK, samples - first) * m * n;
-    normalCodes(seed, [INPUTS, block], count, rows, first * m * n);
-    yield;
+    const end = Math.min(first + BLOCK, samples) * m * n, codes = codesOf(seed, [INPUTS, block]);
+    for (let from = first * m * n; from < end; from += PIECE) {
+      codes(Math.min(PIECE, end - from), rows, from);
+      yield;
+    }
   }
-  const columns = new Int16Array(height * n);
+  const columns = new Int16Array(height * n), often = Math.ceil(PIECE / n);  // rows between two yields
   for (let r = 0; r < height; r++) {
     for (let k = 0; k < n; k++) columns[k * height + r] = rows[r * n + k];
-    if (r % 65536 === 65535) yield;
+    if (r % often === often - 1) yield;
   }
   const teacher = signsOf(seed, [TEACHER], n);
   let bits = 0;
@@ -71,10 +74,10 @@ export function* drawing({ n, samples, m, noise, seed }) {
       for (let k = 0; k < n; k++) sum += teacher[k] * rows[r * n + k];
       if (sum > 0) active++;
     }
-    if (noise > 0 && i % BLOCK === 0) normalCodes(seed, [NOISE, i / BLOCK], BLOCK, fine);
+    if (noise > 0 && i % BLOCK === 0) codesOf(seed, [NOISE, i / BLOCK])(BLOCK, fine);
     const error = noise > 0 ? rounded(fine[i % BLOCK] * (noise * 2 ** bits / 4096)) : 0;
     labels[i] = active * 2 ** bits + error;
-    if (i % BLOCK === BLOCK - 1) yield;
+    if (i * m % often < m) yield;
   }
   return { n, m, samples, noise, seed, rows, columns, labels, teacher, bits, unit: samples * 2 ** (INPUT_BITS + bits) };
 }
@@ -89,7 +92,7 @@ export function draw(problem) {
 
 /** Latents u_0 ~ N(0, 1/n) of a seed. */
 export function initialLatent(n, seed) {
-  const codes = normalCodes(seed, [LATENT, 0], n, new Int16Array(n));
+  const codes = codesOf(seed, [LATENT, 0])(n, new Int16Array(n));
   const words = randomWords(seed, [LATENT, 1], n);
   const scale = 1 / 4096 / Math.sqrt(n);
   return Float64Array.from(codes, (code, k) => {

@@ -39,10 +39,11 @@ export function awaitProof(settings) {
   put("certificate-note", why || "Checking all states …");
 }
 
-/** Show the proof of new data. */
-export function showProof(data, land, proof) {
+/** Show the proof of the data of a run; the scales open with the run's own shares, as far as they are possible. */
+export function showProof(run, land, proof) {
+  const { data } = run;
   Object.assign($("proving"), { hidden: false, inert: false });
-  known = { data, land, proof, balance: proof.balance, home: numberOf(data.teacher) };
+  known = { run, data, land, proof, balance: proof.balance, home: numberOf(data.teacher) };
   known.bits = Array.from(data.teacher, (_, k) => extremes(known, k));
   const hardest = known.bits.reduce((worst, one, k) => (one.share > known.bits[worst].share ? k : worst), 0);
   $("weight").replaceChildren(...known.bits.map((_, k) => new Option(k + 1, k, k === hardest, k === hardest)));
@@ -56,6 +57,17 @@ export function showProof(data, land, proof) {
   }));
   $("lambda-best").disabled = !(proof.occupancy > 0);
   setFactors($("lambda-best").disabled ? known.bits.map(() => 1) : proof.dual);
+  $("there").value = Math.ceil(100 * Math.max(sums.share, thereOf(run)));
+  tellBound();
+  openWeight();
+}
+
+const thereOf = (run) => run.visited().occupied / Math.max(1, run.step);
+const wrongOf = (run, k) => (1 - run.data.teacher[k] * run.average()[k]) / 2;
+
+function openWeight() {
+  const k = Number($("weight").value);
+  $("wrong").value = Math.floor(100 * Math.min(known.bits[k].share, wrongOf(known.run, k)));
   tellWeight();
 }
 
@@ -127,11 +139,11 @@ function mark(id, known, share) {
 /** Draw what the run changes. */
 export function paintProof(run) {
   if (!sums || run.data !== known.data || !needsDrawing($("sums"), sums)) return;
-  const k = Number($("weight").value), wrong = (1 - run.data.teacher[k] * run.average()[k]) / 2;
+  known.run = run;
   const covered = run.step > 0 && !run.restart;
   put("certificate-note", run.restart ? "This run has restarts. The proof is about runs without them." : "");
-  mark("wrong-run", covered, wrong);
-  mark("there-run", covered, run.visited().occupied / run.step);
+  mark("wrong-run", covered, wrongOf(run, Number($("weight").value)));
+  mark("there-run", covered, thereOf(run));
   drawSums($("sums"), sums, run.data, known.land, run.stays, run.step);
 }
 
@@ -141,7 +153,7 @@ export function listenToProof(again) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", swing);
   whenHovered(() => [...$("lambda").children].forEach((label, k) => label.classList.toggle("hovered", k === hovered())));
   const changed = (id, tell, event = "input") => $(id).addEventListener(event, () => { tell(); again(); });
-  changed("weight", tellWeight, "change");
+  changed("weight", openWeight, "change");
   changed("wrong", tellWeight);
   changed("there", tellBound);
   changed("lambda", () => {

@@ -18,20 +18,19 @@ const IMPOSSIBLE = "<span class=\"cannot\">Impossible.</span>";
 /** One bit on the scales: the strongest push, the weakest pull, the share of time wrong that follows, and the reader's. */
 export function weightWords(k, push, pull, share, wrong) {
   const name = `bit ${k + 1}`, held = Math.max(0, pull) * wrong, out = push * (1 - wrong) + Math.max(0, -pull) * wrong;
-  const facts = `While ${name} is right, the data push its latent out, towards zero and over it, by at most <b>${signed(push)}</b>. While it is wrong, they ${
-    pull > 0 ? `pull it home, by at least <b>${signed(pull)}</b>.`
-      : "pull it home at most states, but not at all of them."}`;
+  const facts = `While ${name} is right, the push <i>p</i> moves its latent out, towards zero and over it, by at most <b>${signed(push)}</b>. While it is wrong, the pull <i>q</i> moves it home, ${
+    pull > 0 ? `by at least <b>${signed(pull)}</b>.` : "but not at all states."}`;
   let says;
   if (pull <= 0) says = `At some states even a wrong ${name} is pushed out. So one bit alone proves nothing here. All bits together may.`;
   else if (wrong > share) says = `${IMPOSSIBLE} The latent would move home, ever further. Once it is home, its bit is right, and the pull ends. So no long run is like this.`;
   else says = "Possible, as far as these scales show: the push can make up for the pull.";
-  if (pull > 0) says += ` In every long run ${name} is wrong for ${strong(`${atMost(100 * share, 1)} %`)} of the time.${
+  if (pull > 0) says += ` In every long run ${name} is wrong for ${strong(`${atMost(100 * share, 1)} %`)} of the time, the share <i>p</i>/(<i>p</i> + <i>q</i>).${
     share < 0.5 ? " That is less than half: its average has the right sign." : ""}`;
   return {
     facts, says, loads: [out, held],
     words: [
-      ["push while right", `${signed(push)} × ${shares(1 - wrong)}`],
-      ["pull while wrong", pull > 0 ? `${signed(pull)} × ${shares(wrong)}` : "no least pull"],
+      ["push p while right", `${signed(push)} × ${shares(1 - wrong)}`],
+      ["pull q while wrong", pull > 0 ? `${signed(pull)} × ${shares(wrong)}` : "no least pull"],
     ],
   };
 }

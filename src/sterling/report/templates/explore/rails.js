@@ -1,4 +1,4 @@
-// One rail a weight: a bead at its latent weight, an arrow along minus its gradient, and behind it the time average of
+// One rail a weight: a bead at its latent weight, an arrow along its next step, and behind it the time average of
 // its bit. The reader drags beads.
 
 import { cleared, palette } from "./canvas.js";
@@ -43,13 +43,13 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
   for (let k = 0; k < n; k++) drawGround(pen, k, teacher[k], average && average[k], shares && shares[k]);
   const { colour, middle, reach, row, y, across } = pen, foot = TOP + n * row;
   line(pen, [middle, TOP - 2], [middle, foot + 2], colour.quiet, 1);
-  const latents = run.latents(), rest = run.restingPoints(), beside = other?.latents();
+  const latents = run.latents(), forces = run.forces(), rest = run.restingPoints(), beside = other?.latents();
   const wrong = (k) => run.signs[k] !== teacher[k];
   for (const k of [...run.signs.keys()].sort((a, b) => wrong(a) - wrong(b))) {  // what is wrong lies on top
     const ink = (sign) => (sign === teacher[k] ? colour.blue : colour.vermillion), x = across(shareOf(latents[k], most));
-    drawFlash(pen, y(k), glow(k));
+    if (!pen.fine) drawFlash(pen, y(k), glow(k));
     if (rest && !pen.fine) drawRest(pen, y(k), x, across(shareOf(rest[k], most)), ink(rest[k] >= 0 ? 1 : -1));
-    if (!pen.fine) drawArrow(pen, y(k), x, -run.gradients.values[run.at + k] / pull, ink(run.signs[k]));
+    if (!pen.fine) drawArrow(pen, y(k), x, -forces[k] / pull, ink(run.signs[k]));
     if (beside) drawBead(pen, y(k), across(shareOf(beside[k], most)), ink(other.signs[k]), false);
     drawBead(pen, y(k), x, ink(run.signs[k]), true);
   }
@@ -100,23 +100,30 @@ function drawGround({ context, colour, row, middle, reach, fine, y, across }, k,
 }
 
 /** A flip, where the bead crosses zero. */
-function drawFlash({ context, colour, row, middle, fine }, y, glow) {
+function drawFlash({ context, colour, row, middle }, y, glow) {
   if (!(glow > 0)) return;
   context.globalAlpha = glow;
   context.fillStyle = colour.blue;
   context.beginPath();
-  context.arc(middle, y, fine ? 2 + 2 * (1 - glow) : 0.3 * row + 6 * (1 - glow), 0, 7);
+  context.arc(middle, y, 0.3 * row + 6 * (1 - glow), 0, 7);
   context.fill();
   context.globalAlpha = 1;
 }
 
 /** The point to which damping takes the bead while no bit flips. */
 function drawRest(pen, y, x, goal, ink) {
-  const size = 0.3 * pen.row;
-  pen.context.setLineDash([2, 3]);
-  line(pen, [x, y], [goal, y], pen.colour.quiet, 1.5);
-  pen.context.setLineDash([]);
-  line(pen, [goal, y - size], [goal, y + size], ink, 3);
+  const { context, colour, row } = pen, size = 0.22 * row;
+  context.setLineDash([2, 3]);
+  line(pen, [x, y], [goal, y], colour.quiet, 1.5);
+  context.setLineDash([]);
+  context.fillStyle = colour.surface;
+  context.strokeStyle = ink;
+  context.lineWidth = 2;
+  context.beginPath();
+  for (const [dx, dy] of [[-size, 0], [0, -size], [size, 0], [0, size]]) context.lineTo(goal + dx, y + dy);
+  context.closePath();
+  context.fill();
+  context.stroke();
 }
 
 function drawArrow(pen, y, x, push, ink) {

@@ -61,11 +61,14 @@ function multiplyHigh(a, b) {
 // The multiplier of PCG64 in 32-bit limbs, the lowest first.
 const M0 = 0x9fccf645, M1 = 0x4385df64, M2 = 0x1fc65da4, M3 = 0x2360ed05;
 
+/** The first `count` words of a stream. */
+export const randomWords = (seed, part, count) => streamOf(seed, part)(count);
+
 /**
- * `count` 64-bit words of the PCG64 stream of part `part` of a seed, as 2·count 32-bit words: of each the lower
- * half, then the upper one.
+ * The PCG64 stream of part `part` of a seed: a function that gives the next `count` 64-bit words, as 2·count 32-bit
+ * words: of each the lower half, then the upper one.
  */
-export function randomWords(seed, part, count) {
+export function streamOf(seed, part) {
   // Of NumPy's four 64-bit words two are the start and two the increment, the upper half first.
   const [w0, w1, w2, w3, w4, w5, w6, w7] = seedState(seed, part, 8);
   const i0 = ((w6 << 1) | 1) >>> 0, i1 = ((w7 << 1) | (w6 >>> 31)) >>> 0;
@@ -99,15 +102,17 @@ export function randomWords(seed, part, count) {
   step();
   add(w2, w3, w0, w1);
   step();
-  const words = new Uint32Array(2 * count);
-  for (let i = 0; i < count; i++) {
-    step();
-    const low = (s0 ^ s2) >>> 0, high = (s1 ^ s3) >>> 0;
-    let turn = s3 >>> 26;
-    const first = turn < 32 ? low : high, second = turn < 32 ? high : low;
-    turn &= 31;
-    words[2 * i] = turn ? ((first >>> turn) | (second << (32 - turn))) >>> 0 : first;
-    words[2 * i + 1] = turn ? ((second >>> turn) | (first << (32 - turn))) >>> 0 : second;
-  }
-  return words;
+  return (count) => {
+    const words = new Uint32Array(2 * count);
+    for (let i = 0; i < count; i++) {
+      step();
+      const low = (s0 ^ s2) >>> 0, high = (s1 ^ s3) >>> 0;
+      let turn = s3 >>> 26;
+      const first = turn < 32 ? low : high, second = turn < 32 ? high : low;
+      turn &= 31;
+      words[2 * i] = turn ? ((first >>> turn) | (second << (32 - turn))) >>> 0 : first;
+      words[2 * i + 1] = turn ? ((second >>> turn) | (first << (32 - turn))) >>> 0 : second;
+    }
+    return words;
+  };
 }

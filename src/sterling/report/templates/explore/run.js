@@ -298,6 +298,12 @@ export class Run {
     return Float64Array.from(this.latent, (_, k) => this.moved(k, travel));
   }
 
+  /** What a step of size 1 takes off each latent: its gradient, with damping also the pull towards its own bit. */
+  forces() {
+    const { at, signs, relaxation, gradients: { values } } = this, hold = relaxation?.hold ?? 0;
+    return this.latents().map((u, k) => values[at + k] - hold * (signs[k] - u));
+  }
+
   /** Time average of each sign, weighted by step size, −1 to 1. */
   average(out = new Float64Array(this.n)) {
     const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch);

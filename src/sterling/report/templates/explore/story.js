@@ -10,15 +10,16 @@ export const STORY = [
     title: "Two weights in a plane",
     set: { n: 2, samples: 200, noise: 0, steps: 200, speed: 2 },
     setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
-    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong> <i>u</i>: the dark
-dot shows two of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient to descend. The <strong>straight-through
-estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> So wrong answers move the dot. Where it crosses an axis, a bit flips.</p>`,
+    text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong> <i>u</i>. The dark dot,
+in the same plane as the inputs, is both of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient. The <strong>straight-through
+estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> Nor has the step from 0 to 1: a surrogate replaces its derivative. So wrong answers move the dot.
+Where it crosses an axis, a bit flips.</p>`,
   },
   {
     title: "Twelve weights find the teacher",
     set: { noise: 0, steps: 200, speed: 5 },
     setup: "Now the net has {n} bits, with {samples} samples and label noise σ = {noise}.",
-    text: `<p>Each bead is one latent weight. Its arrow shows where the gradient moves it. Seven bits start wrong, in orange. The data pull each wrong bit home: its bead crosses zero, and the bit flips.</p>
+    text: `<p>Each bead is one latent weight. Its arrow, minus the gradient, shows where it moves next. Seven bits start wrong, in orange. The data pull each wrong bit home: its bead crosses zero, and the bit flips. On the way a right bit may flip too; then it comes home as well.</p>
 <p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p><p>Drag a bead over zero, or click a bit, and watch it come home.</p>`,
   },
   {
@@ -33,26 +34,27 @@ crosses zero. Now that bit is wrong, the data pull it back, and the run is at th
     title: "The average knows",
     set: { steps: 20000, speed: 1000, view: "average" },
     setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
-    text: `<p>The <em>push</em> of the label errors acts at every step, but it is weak. The <em>pull</em> of the data acts only while the bit is wrong, and it is strong.</p>
-<p>A latent weight that is pushed out stays near zero, so in the long run the two balance: time wrong × pull = time × push. The bit is wrong in a share push/pull of the steps. <strong>Below
-one half, its time average has the right sign.</strong> So average the signs. The bars behind the beads are the averages, and the dashed line counts those that are wrong: it goes to zero.</p>`,
+    text: `<p>While a bit is right, the label errors <em>push</em> its latent weight out, at a mean speed <i>p</i>. While it is wrong, the data <em>pull</em> it home, at a mean speed <i>q</i>.</p>
+<p>In the long run it comes home no further than it is pushed out: <i>q</i> · time wrong ≤ <i>p</i> · time right. So the bit is wrong for at most <i>p</i>/(<i>p</i> + <i>q</i>) of the time. <strong>If the pull is
+stronger than the push, this is below one half, and its time average has the right sign.</strong></p><p>So average the signs. The bars behind the beads are the averages; black ticks show where a law expects
+them, an approximation. The dashed line counts the wrong averages: it goes to zero.</p>`,
   },
   {
     title: "A proof for these data",
     set: { steps: 20000, speed: 50 },
     setup: "A run with {n} weights and label noise σ = {noise} shows only what happened so far.",
-    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight is pulled home only as far as it was pushed out. So for each bit
-the pushes minus the pulls, averaged over a long run, cannot be negative.</p><p>A <strong>certificate</strong> is one factor for each bit. Multiply, and add up: each state
-gets one number. It is negative in every state but the teacher, yet its average cannot be. Only time at the teacher can make up for the rest: the run must come back, again and again. <a
+    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight is pulled home only as far as it was pushed out, but for the way home from its start, which a long run forgets. So for each bit,
+pushes while right minus pulls while wrong, averaged over a long run, cannot be negative. (Moves of a right bit further home are not counted: they only delay its next flip.)</p><p>A <strong>certificate</strong> is one factor for each bit. Multiply, and add up: each state
+gets one number. It is negative in every state but the teacher, yet its average cannot be. Only time at the teacher can make up for the rest: the run must come back, again and again<span id="bound"></span>. <a
 href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
   },
   {
     title: "A threshold ends it",
     set: { damping: 0.5, schedule: "damped", beside: "plain", steps: 20000, speed: 2 },
     setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
-    text: `<p>This holds a bit against any push below θ times the mean pull on a wrong bit: θ is a <strong>threshold</strong>. The tick on each rail shows where its bead
-is taken while no bit flips. Hollow beads show the run without damping.</p><p>The push of the label errors is below the threshold, so the tick of a right bit lies on its own side: the bead never crosses zero again. The pull on a wrong bit is above it:
-the tick lies beyond zero, and the bead comes home. After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
+    text: `<p>It holds a bit against any push below the <strong>threshold</strong> θS. S is the pull on a wrong bit, averaged over random data; on a right bit this average is zero. So θS lies between pushes and pulls.
+The diamond on each rail shows where its bead is taken while no bit flips. Hollow beads show the run without damping.</p><p>The push on a right bit is below the threshold, so its diamond lies on its own side: the bead never crosses zero again. The pull on a wrong bit is above it:
+the diamond lies beyond zero, and the bead comes home. After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
@@ -67,7 +69,7 @@ grows exponentially with the number of bits (an approximation that runs support)
     set: { ...MANY, restart: "300,0.05", steps: 6000, speed: 200 },
     setup: "Again {n} bits and {samples} samples, with label noise σ = {noise}.",
     text: `<p>After every 300 steps, at the dotted lines, each latent weight is set to a multiple of the average of its bit since the last restart, and the step sizes start again. In the
-average most of the chatter cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em>. Runs without label noise show that <strong>ergodic restart</strong> works; no
+average most of the chatter cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em>. (Two bars stay orange: their averages still hold the first steps.) Runs without label noise show that <strong>ergodic restart</strong> works; no
 theorem does.</p>`,
   },
 ];

@@ -23,7 +23,7 @@ export function buildStory() {
 <h2 id="head-${i + 1}">${title}</h2><p>${setup.replace(/\{(\w+)\}/g, (_, name) => dial(name))}</p><div class="text">${text}</div><div class="own"></div></section>`);
   $("telling").innerHTML = parts.join("");
   $("story").innerHTML = PLACES.map(({ title }, i) =>
-    `<li><a href="${addressOf(i + 1)}" title="${title}">${i + 1}<span class="out-of-sight">: ${title}</span></a></li>`).join("");
+    `<li><a href="${addressOf(i + 1)}" title="${title}">${i + 1 < OWN_PLACE ? i + 1 : "✎"}<span class="out-of-sight">: ${title}</span></a></li>`).join("");
 }
 
 /** Show where the reader is, and say of its settings what holds. */
@@ -31,6 +31,7 @@ export function tellStory(place, settings, law) {
   [...$("story").querySelectorAll("a")].forEach((link, i) => {
     if (i + 1 === place) link.setAttribute("aria-current", "step");
     else link.removeAttribute("aria-current");
+    link.toggleAttribute("data-left", i + 1 === place && place < OWN_PLACE && !isToldOf(place, settings));
   });
   PLACES.forEach(({ title }, i) => {
     const here = i + 1 === place, own = i + 1 === OWN_PLACE || (here && !isToldOf(place, settings)), part = section(i + 1);

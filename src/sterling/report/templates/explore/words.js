@@ -45,14 +45,15 @@ export function ownWords(settings, law, back) {
   const other = besideOf(settings);
   if (other) said.push(`Hollow beads show a second run on the same data: ${other.words}.`);
   const stays = law && `<p><strong>${law.absorbs ? "A run that is at the teacher stays there." : "A run that is at the teacher leaves it again."}</strong> The gradient at the teacher proves it for these data.</p>`;
-  const home = back ? `<a href="#story=${back}">Back to the settings of this step</a>` : TRY;
+  const home = back ? `<a href="#story=${back}">Back to step ${back}</a>` : TRY;
   return `<p>${said.join(" ")}</p>${stays || ""}<p>${home}</p>`;
 }
 
-/** The verdict on a run as [class, words]; `comesBack` says that endless returns are proved. */
+/** The verdict on a run as [class, words]; `comesBack` says whether endless returns are proved, null while this is computed. */
 export function verdictWords(run, comesBack) {
   const name = run.verdict();
   if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it stays, with every label right"];
+  if (name === "RECURRENT" && comesBack === null) return ["recurrent", "RECURRENT, seen so far; proving that it has no end …"];
   if (name === "RECURRENT" && comesBack) return ["recurrent", "RECURRENT, proved: it leaves the teacher and returns without end"];
   return VERDICTS[name] ?? ["", run.distance === 0 ? "at the teacher" : "away from the teacher"];
 }
@@ -88,8 +89,8 @@ export function runWords(run, view) {
   };
 }
 
-const ALONE = "The law treats each bit by itself, from the gradient at the teacher:";
-const BALANCED = "The law is <code>theory.balance</code> of sterling, computed from gradients at the teacher and near it.";
+const ALONE = "The law treats each bit by itself: it is wrong for <i>p</i>/(<i>p</i> + <i>q</i>), with the push <i>p</i> at the teacher and <i>p</i> + <i>q</i> = S;";
+const BALANCED = "The law is <code>theory.balance</code> of sterling: the shares at which pushes and pulls balance, from gradients at the teacher and near it.";
 /** How the law was computed. */
 const BALANCES = {
   coming: BALANCED,
@@ -175,7 +176,7 @@ export function landscapeWords(land, law) {
 /** What is proved of the data, as HTML; "" before the proof ends. */
 export function proofWords(proof, land, { restart, damping }) {
   if (damping > 0 && land) return "<p>Damping holds each bit against a push of up to θS. A certificate is about runs without damping.</p>";
-  if (!proof) return "";
+  if (!proof) return land ? "<p class='quiet'>Looking for a certificate …</p>" : "";
   const title = (mark) => `<h3>The certificate of these data${mark}</h3>`;
   if (trapped(proof, land)) {
     return `${title("")}<p>These data have no certificate: a run that begins in a trap stays there. More samples help.</p>`;
