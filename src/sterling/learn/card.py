@@ -51,12 +51,12 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Card(Exported):
-    """A scoring card: whole points for groups of values of a few features; made by `card` of a classifier.
+    """A scoring card: whole points for groups of values of a few features.
 
-    With two classes the points say the second class if their total is at least ``least``. With more classes
+    `StraightThroughClassifier.card` makes it. With two classes the points say the second class if their total is at least ``least``. With more classes
     each class has points and a start, and the highest total wins, the first one of equals.
 
-    Attributes
+    Parameters
     ----------
     classes_ : array (classes,)
         The labels.
@@ -69,6 +69,11 @@ class Card(Exported):
         includes the start. More classes have the probabilities softmax(scale·totals).
     n_features_in_ : int
         Features of the data, most of which the card does not use.
+
+    Raises
+    ------
+    InputError
+        From its methods, if inputs have another number of features.
 
     Examples
     --------

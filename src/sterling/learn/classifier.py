@@ -317,6 +317,8 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
             return np.zeros(inputs.shape[1]), np.ones(inputs.shape[1])
         mean = shares @ inputs
         spread = np.sqrt(shares @ (inputs - mean) ** 2)
+        if not (np.isfinite(spread) & (spread > 0)).all():
+            raise InputError("a feature has values too large or too close for float64: rescale the inputs")
         if self.normalize == "standard" or self.loss == "squared" or spread.max() < _ALIKE * spread.min():
             return mean, 1 / spread
         common = np.sqrt((spread**2).mean())

@@ -115,7 +115,7 @@ class Packed:
             of the first. With two levels a constant feature, whose code is zero, has the bit 0.
         """
         check_is_fitted(self)
-        return planes_of(self.coef_, self._levels)
+        return _planes(self.coef_, self._levels)
 
     @property
     def nbytes(self: Any) -> int:
@@ -169,7 +169,7 @@ class Packed:
         return self._labels(((high - low) * sums + low * total) * self.scale_ + self.intercept_)
 
 
-def planes_of(codes: np.ndarray, levels: int) -> np.ndarray:
+def _planes(codes: np.ndarray, levels: int) -> np.ndarray:
     """Return codes (R, n) as planes of bits, as `to_bits` describes them."""
     return np.concatenate([np.packbits(codes >= one, axis=1) for one in level_values(levels)[1:]], axis=1)
 
@@ -177,12 +177,12 @@ def planes_of(codes: np.ndarray, levels: int) -> np.ndarray:
 def card_header(card: Any) -> str:
     """Return the C header of a scoring card."""
     rows = len(card.start)
-    lines = [f"    int64_t total[{rows}] = {braced(card.start)};"]
+    lines = [f"    int64_t total[{rows}] = {_braced(card.start)};"]
     for k, item in enumerate(card.items):
         cuts = np.ceil(np.ldexp(item.edges, card._shifts[item.feature])).astype(np.int64)
         group = " + ".join(f"(x[{item.feature}] >= {cut})" for cut in cuts)
         lines += [
-            f"    static const int32_t points{k}[][{rows}] = {braced(item.points)};",
+            f"    static const int32_t points{k}[][{rows}] = {_braced(item.points)};",
             f"    for (int r = 0; r < {rows}; r++)",
             f"        total[r] += points{k}[{group}][r];",
         ]
@@ -204,13 +204,13 @@ def classifier_header(model: Any) -> str:
     weights = [round(Fraction(one) * Fraction(2) ** power) for one in scale]
     added = [round(Fraction(one) * unit * Fraction(2) ** (power - 32)) for one in model.intercept_]
     offsets = [one - (weight << 29) for one, weight in zip(added, weights, strict=True)]
-    planes = planes_of(codes, model._levels)
+    planes = _planes(codes, model._levels)
     tables = [
-        f"static const int64_t sterling_step[{n}] = {braced([round(one * unit) for one in steps])};",
-        f"static const int64_t sterling_centre[{n}] = {braced([round(one * unit) for one in centres])};",
-        f"static const uint8_t sterling_bits[{rows}][{planes.shape[1]}] = {braced(planes)};",
-        f"static const uint32_t sterling_weight[{rows}] = {braced(weights)};",
-        f"static const int64_t sterling_offset[{rows}] = {braced(offsets)};",
+        f"static const int64_t sterling_step[{n}] = {_braced([round(one * unit) for one in steps])};",
+        f"static const int64_t sterling_centre[{n}] = {_braced([round(one * unit) for one in centres])};",
+        f"static const uint8_t sterling_bits[{rows}][{planes.shape[1]}] = {_braced(planes)};",
+        f"static const uint32_t sterling_weight[{rows}] = {_braced(weights)};",
+        f"static const int64_t sterling_offset[{rows}] = {_braced(offsets)};",
         "",
     ]
     lines = f"""\
@@ -266,10 +266,10 @@ def _header(model: Any, what: str, remark: str, names: dict, tables: list[str], 
     return "\n".join(text)
 
 
-def braced(values: Any) -> str:
+def _braced(values: Any) -> str:
     """Return numbers as the initialiser of a C array."""
     if np.ndim(values) > 1:
-        return "{" + ", ".join(braced(row) for row in values) + "}"
+        return "{" + ", ".join(_braced(row) for row in values) + "}"
     return "{" + ", ".join(str(int(value)) for value in values) + "}"
 
 

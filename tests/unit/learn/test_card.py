@@ -55,6 +55,8 @@ def test_two_classes_are_predicted_by_adding_up_the_points(cancer, fitted):
         assert (shares[row, 1] > 0.5) == (total >= card.least)
     assert f"malignant from a total of {card.least}, otherwise benign" in card.text
     assert (predicted == labels).mean() > 0.95
+    with pytest.raises(st.InputError, match="shape"):
+        card.predict(frame.iloc[:, 1:])
 
 
 def test_many_classes_are_predicted_by_the_highest_total():

@@ -270,5 +270,7 @@ def test_data_that_cannot_be_used():
         StraightThroughClassifier().fit(inputs, np.zeros(20))
     with pytest.raises(st.InputError, match="one value in all samples"):
         StraightThroughClassifier().fit(np.ones((20, 6)), np.arange(20) % 2)
+    with pytest.raises(st.InputError, match="rescale"), np.errstate(all="ignore"):
+        StraightThroughClassifier().fit(inputs * 1e-200, np.arange(20) % 2)
     with pytest.raises(st.InputError, match="only one class has weights"):
         StraightThroughClassifier().fit(inputs, np.arange(20) % 2, np.arange(20) % 2)
