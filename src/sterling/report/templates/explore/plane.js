@@ -121,7 +121,10 @@ function drawState(context, x, y, state, here, taught, colour, room) {
   context.fillStyle = colour.quiet;  // the name stands outside, beside the state or else beyond it, where no inputs are
   const [out, down] = [Math.sign(state[0]), -Math.sign(state[1])], beside = room > wide / 2 + context.measureText("teacher").width + 8;
   context.textAlign = beside ? (out > 0 ? "left" : "right") : "center";
-  context.fillText("teacher", beside ? x + out * (wide / 2 + 6) : x, beside ? y + 4 : y + down * (high / 2 + 9) + 4);
+  const at = beside ? [x + out * (wide / 2 + 6), y + 4] : [x, y + down * (high / 2 + 9) + 4];
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 5;
+  for (const write of ["strokeText", "fillText"]) context[write]("teacher", ...at);
 }
 
 /** An arrow from the rim of the dot on. */
