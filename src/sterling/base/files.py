@@ -6,6 +6,7 @@ Only regular files are written: a rename would put one in the place of a device 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import stat
@@ -13,10 +14,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from sterling.errors import InputTypeError, StoreError
 
+T = TypeVar("T")
 _SHOWN = 300  # letters of a path that a message repeats
 _ABANDONED = 3600.0  # seconds after which a temporary file that nobody has written to has lost its writer
 
@@ -98,6 +100,27 @@ def unreadable(path: Path) -> str | None:
     if stat.S_ISDIR(mode):
         return f"{printable(path)} is a folder: give a file in it"
     return f"{printable(path)} is a pipe, a socket or a device: save its content in a file, and give that"
+
+
+def read_json(path: Any, make: Callable[[Any], T], fault: str, most: int) -> T:
+    """Return what ``make`` makes of a JSON file. It has at most ``most`` bytes.
+
+    StoreError names the file, the fault and its reason.
+    """
+    file = as_path(path)
+    reason = unreadable(file)
+    if reason is not None:
+        raise StoreError(reason)
+    with open(file, "rb") as stream:
+        data = stream.read(most + 1)
+    try:
+        if len(data) > most:
+            raise ValueError(f"it has more than {most:,} bytes")
+        return make(json.loads(data))
+    except KeyError as problem:
+        raise StoreError(f"{printable(file)} {fault}: it has no entry {problem}") from None
+    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
+        raise StoreError(f"{printable(file)} {fault}: {problem}") from None
 
 
 def remove_left(folder: Path) -> None:

@@ -24,10 +24,10 @@ import numpy as np
 from sterling.base.arrays import check_signs, read_only
 from sterling.base.checks import instance_of, integer, real
 from sterling.base.drawn import Drawn
-from sterling.base.files import as_path, printable, unreadable, write_atomically
+from sterling.base.files import read_json, write_atomically
 from sterling.base.progress import Progress, reporting
 from sterling.base.text import Result, counted
-from sterling.errors import InputError, StoreError
+from sterling.errors import InputError
 from sterling.exact.mass import STEP_LIMIT
 from sterling.landscapes.absences import longest
 from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
@@ -312,19 +312,7 @@ class Certificate(Result, Drawn):
         StoreError
             If the file cannot be read or is not a certificate.
         """
-        file = as_path(path)
-        reason = unreadable(file)
-        if reason is not None:
-            raise StoreError(reason)
-        with open(file, "rb") as stream:
-            data = stream.read(_LARGEST_FILE + 1)
-        try:
-            if len(data) > _LARGEST_FILE:
-                raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
-            return _from_dict(json.loads(data))
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
-            text = f"{printable(file)} is not a certificate of sterling: {problem}"
-            raise StoreError(text) from None
+        return read_json(path, _from_dict, "is not a certificate of sterling", _LARGEST_FILE)
 
 
 def certify(

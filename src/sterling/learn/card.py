@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sterling.base.arrays import real_array
-from sterling.learn.export import card_header, fixed_point
+from sterling.errors import InputError
+from sterling.learn.export import Exported, card_header
 from sterling.learn.training import Labelled, descended, heads, loss_of, probabilities
 
 _CUTS = 15  # thresholds tried for each feature
@@ -23,6 +24,8 @@ _SHARES = 1.0, 0.8, 0.6, 0.45, 0.3, 0.2  # largest coefficient before rounding, 
 _CELLS = 2**26  # of the table of thresholds; more samples than fit are not used
 #: Most points by which neighbouring groups can differ.
 MOST_POINTS = 60
+_BELOW = 1 - 1e-9  # so that no rounding turns the sign of a logit
+_BITS = 30  # of the largest edge in C, for inputs of 32 bits
 _PASSES = 3  # of exchanges
 _RIDGE = 1e-3  # on coefficients before rounding, so that separable classes have finite ones
 _SHOWN = 12  # totals with their probabilities in a text
@@ -47,7 +50,7 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(Exported):
     """A scoring card: whole points for groups of values of a few features; made by `card` of a classifier.
 
     With two classes the points say the second class if their total is at least ``least``. With more classes
@@ -60,7 +63,7 @@ class Card:
     items : tuple of Item
         The features with their groups and points.
     start : int64 array (R,)
-        What is added to the points; with two classes minus ``least``.
+        What is added to the points; with two classes 1 − ``least``.
     scale, intercept : float
         The fitted logistic: a second class of two has the log-odds scale·total + intercept, where total
         includes the start. More classes have the probabilities softmax(scale·totals).
@@ -91,88 +94,105 @@ class Card:
     @property
     def least(self) -> int:
         """Points from which two-class cards say the second class."""
-        return int(-self.start[0])
-
-    def totals(self, X) -> np.ndarray:
-        """Return the points of samples, start included, int64 (N, R), from inputs (N, n)."""
-        X = real_array(X, "X", ("sample", "feature"))
-        totals = np.tile(self.start, (len(X), 1))
-        for item in self.items:
-            totals += item.points[np.searchsorted(item.edges, X[:, item.feature], side="right")]
-        return totals
-
-    def predict(self, X) -> np.ndarray:
-        """Return the labels (N,) that the points say, from inputs (N, n)."""
-        totals = self.totals(X)
-        return self.classes_[
-            (totals[:, 0] >= 0).astype(int) if len(self.start) == 1 else totals.argmax(axis=1)
-        ]
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Return the probabilities (N, classes) by the fitted logistic, from inputs (N, n)."""
-        found = probabilities(self.scale * self.totals(X) + self.intercept)
-        return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
-
-    def frame(self) -> Any:
-        """Return the points as a Polars frame, a row a group, which has ``low`` but not ``high``."""
-        import polars as pl
-
-        names = ["points"] if len(self.start) == 1 else [f"points_{label}" for label in self.classes_]
-        rows = [
-            {"feature": item.name, "group": group, "low": low, "high": high}
-            | dict(zip(names, points.tolist(), strict=True))
-            for item in self.items
-            for group, low, high, points in zip(
-                item.groups(),
-                [None, *item.edges.tolist()],
-                [*item.edges.tolist(), None],
-                item.points,
-                strict=True,
-            )
-        ]
-        floats = {"feature": pl.String, "group": pl.String, "low": pl.Float64, "high": pl.Float64}
-        return pl.DataFrame(rows, schema=floats | dict.fromkeys(names, pl.Int64))
+        return 1 - int(self.start[0])
 
     @property
     def text(self) -> str:
         """The card as plain text."""
-        rows = [("feature", "value", *self._heads()), *self._rows()]
-        wide = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if k < 2 else cell.rjust(width)
-                for k, (cell, width) in enumerate(zip(row, wide, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
-        lines.insert(1, "-" * max(map(len, lines)))
+        rows = self._rows()
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for first, second, *points in rows:
+            numbers = "".join(f"  {cell:>{width}}" for cell, width in zip(points, wide[2:], strict=True))
+            lines.append(f"{first:{wide[0]}}  {second:{wide[1]}}{numbers}")
+        lines.insert(1, "-" * len(lines[0]))
         if len(self.start) == 1:
-            odds = ", ".join(f"{total} → {share:.0%}" for total, share in self.risks()[:: self._every()])
-            lines.append(f"Probability of {self.classes_[1]} by total: {odds}")
+            risks = self._risks()
+            odds = [f"{total} → {share:.0%}" for total, share in risks[:: -(-len(risks) // _SHOWN)]]
+            lines.append(f"Probability of {self.classes_[1]} by total: {', '.join(odds)}")
         return "\n".join([*lines, self._rule()])
 
     def __str__(self) -> str:
         return self.text
 
     def html(self) -> str:
-        """Return the card as an HTML table with its rule, all texts escaped, without style or script."""
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in ("feature", "value", *self._heads()))
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        risks = ""
+        """Return the card as HTML tables with its rule, all texts escaped, without style or script.
+
+        Returns
+        -------
+        str
+            A ``div``.
+        """
+        tables = _table("points", self._rows()) + f"<p>{html.escape(self._rule())}</p>"
         if len(self.start) == 1:
-            risks = "".join(f"<tr><td>{total}</td><td>{share:.1%}</td></tr>" for total, share in self.risks())
-            title = html.escape(f"probability of {self.classes_[1]}")
-            risks = f"<table class='risks'><tr><th>total</th><th>{title}</th></tr>{risks}</table>"
-        table = f"<table class='points'><tr>{head}</tr>{body}</table>"
-        return f"<div class='card'>{table}<p>{html.escape(self._rule())}</p>{risks}</div>"
+            risks = [(str(total), f"{share:.1%}") for total, share in self._risks()]
+            tables += _table("risks", [("total", f"probability of {self.classes_[1]}"), *risks])
+        return f"<div class='card'>{tables}</div>"
 
     _repr_html_ = html
 
-    def risks(self) -> list[tuple[int, float]]:
-        """Return the totals that can occur and the probability of the second class; for two classes."""
+    def frame(self) -> Any:
+        """Return the points as a Polars frame.
+
+        Returns
+        -------
+        polars.DataFrame
+            A row for each group: feature, group in words, ``low`` and ``high``, and its points. The group has
+            the value ``low`` but not ``high``.
+        """
+        import polars as pl
+
+        names = ["points"] if len(self.start) == 1 else [f"points_{label}" for label in self.classes_]
+        rows = [
+            (item.name, group, low, high, *points)
+            for item in self.items
+            for group, low, high, points in zip(
+                item.groups(), [None, *item.edges], [*item.edges, None], item.points.tolist(), strict=True
+            )
+        ]
+        schema = {"feature": pl.String, "group": pl.String, "low": pl.Float64, "high": pl.Float64}
+        return pl.DataFrame(rows, schema | dict.fromkeys(names, pl.Int64), orient="row")
+
+    def totals(self, X) -> np.ndarray:
+        """Return the sums of points of samples, start included.
+
+        Parameters
+        ----------
+        X : array or frame (N, n)
+            The inputs.
+
+        Returns
+        -------
+        int64 array (N, 1) or (N, classes)
+            With two classes, a sum above zero says the second.
+        """
+        X = self._checked(X)
+        totals = np.tile(self.start, (len(X), 1))
+        for item in self.items:
+            totals += item.points[np.searchsorted(item.edges, X[:, item.feature], side="right")]
+        return totals
+
+    def _logits(self, X) -> np.ndarray:
+        return self.scale * self.totals(X) + self.intercept
+
+    def _checked(self, X) -> np.ndarray:
+        X = real_array(X, "X", ("sample", "feature"))
+        if X.ndim != 2 or X.shape[1] != self.n_features_in_:
+            raise InputError(f"X must have the shape (samples, {self.n_features_in_}), not {X.shape}")
+        return X
+
+    def _header(self) -> str:
+        return card_header(self)
+
+    @property
+    def _shifts(self) -> np.ndarray:
+        found = np.zeros(self.n_features_in_, np.int64)
+        for item in self.items:
+            found[item.feature] = _BITS - np.frexp(np.abs(item.edges).max())[1]
+        return found
+
+    def _risks(self) -> list[tuple[int, float]]:
+        """Return the totals that can occur, without the start, and the probability of the second class."""
         reach = {0}
         for item in self.items:
             reach = {total + points for total in reach for points in item.points[:, 0].tolist()}
@@ -180,30 +200,9 @@ class Card:
         shares = probabilities(self.scale * (totals + self.start)[:, None] + self.intercept)[:, 0]
         return list(zip(totals.tolist(), shares.tolist(), strict=True))
 
-    def to_c(self, path=None) -> str:
-        """Return a C header with integers only, and write it to a path if one is given.
-
-        Its function takes the row of `to_fixed` of a sample and returns the number of its label.
-        """
-        return card_header(self, path)
-
-    def to_fixed(self, X) -> np.ndarray:
-        """Return inputs (N, n) as the int32 numbers (N, n) that the C function takes."""
-        return fixed_point(real_array(X, "X", ("sample", "feature")), self.shifts)
-
-    @property
-    def shifts(self) -> np.ndarray:
-        """Bits after the point of each feature of the C function, int64 (n,)."""
-        found = np.zeros(self.n_features_in_, np.int64)
-        for item in self.items:
-            found[item.feature] = 22 - np.frexp(np.abs(item.edges).max())[1]
-        return found
-
-    def _heads(self) -> list[str]:
-        return ["points"] if len(self.start) == 1 else [str(label) for label in self.classes_]
-
     def _rows(self) -> list[tuple[str, ...]]:
-        rows = []
+        points = ["points"] if len(self.start) == 1 else [str(label) for label in self.classes_]
+        rows = [("feature", "value", *points)]
         for item in self.items:
             for k, (group, points) in enumerate(zip(item.groups(), item.points.tolist(), strict=True)):
                 rows.append(("" if k else item.name, group, *map(str, points)))
@@ -218,8 +217,14 @@ class Card:
             f"Add the points: {self.classes_[1]} from a total of {self.least}, otherwise {self.classes_[0]}."
         )
 
-    def _every(self) -> int:
-        return -(-len(self.risks()) // _SHOWN)
+
+def _table(name: str, rows: list[tuple[str, ...]]) -> str:
+    """Return rows as an HTML table, the first one as its head."""
+    lines = []
+    for k, row in enumerate(rows):
+        tag = "td" if k else "th"
+        lines.append("<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>")
+    return f"<table class='{name}'>{''.join(lines)}</table>"
 
 
 class Columns(NamedTuple):
@@ -274,7 +279,8 @@ def _written(codes, sample: Labelled, feature, edge, labels, names, n: int) -> C
     factor = float(scale[0]) if items else 1.0
     if len(codes) == 1:
         least = int(np.floor(-intercept[0] / factor)) + 1
-        return Card(labels, tuple(items), np.array([-least]), factor, float(intercept[0] + factor * least), n)
+        rest = float(np.clip(intercept[0] + factor * (least - 1), -_BELOW * factor, 0))
+        return Card(labels, tuple(items), np.array([1 - least]), factor, rest, n)
     begin = np.rint(intercept / factor).astype(np.int64)
     return Card(labels, tuple(items), begin - begin.min(), factor, 0.0, n)
 

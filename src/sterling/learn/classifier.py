@@ -13,12 +13,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sterling.base.arrays import check_signs
-from sterling.base.checks import choice, flag, instance_of, integer, shown
+from sterling.base.checks import choice, flag, integer, shown
 from sterling.errors import InputError, SterlingWarning
 from sterling.learn import squared
 from sterling.learn.card import MOST_POINTS, Card
 from sterling.learn.card import fit as fit_card
-from sterling.learn.export import Exported
+from sterling.learn.export import BITS, Exported, Packed, classifier_header
 from sterling.learn.files import DECIDED, Saved
 from sterling.learn.training import (
     Labelled,
@@ -28,11 +28,9 @@ from sterling.learn.training import (
     loss_of,
     losses_of,
     nearest,
-    probabilities,
     straight_through,
 )
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import Normalizer, Standardize
 
 _BATCH, _RATE = 64, 0.01
 _SEEDS = 2**31 - 1
@@ -41,7 +39,7 @@ _FOLDS, _MANY = 4, 2_000  # parts for the choice of the power; of this many samp
 _ALIKE = 1.1  # ratio of standard deviations below which there is nothing to choose
 
 
-class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator):
+class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEstimator):
     """Linear classifier with 1-bit or low-bit weights, trained by the straight-through estimator.
 
     The logit of a class is scale·(x·w) + intercept, where x is a normalised sample and w has integer codes.
@@ -60,7 +58,7 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         Source of the codes: their time average over the second half of the run, or its last state.
     polish : bool
         Whether to change single codes after training.
-    normalize : "auto", "standard", None or Normalizer
+    normalize : "auto", "standard" or None
         Normalisation of the inputs, fitted to the training data. "standard" divides features by their
         standard deviations. "auto" divides by these to the power ½ or 0 instead, if a cross-validation
         inside the training data finds its loss lower by more than a standard error.
@@ -131,7 +129,7 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         loss="log",
         decode="average",
         polish=True,
-        normalize: str | Normalizer | None = "auto",
+        normalize="auto",
         bits=None,
         n_bootstraps=60,
         n_init=1,
@@ -186,23 +184,25 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
             raise InputError("only one class has weights above zero; a classifier needs two or more")
         before = self.coef_.shape if self.warm_start and hasattr(self, "_latent") else None
         low, high = seen.inputs.min(axis=0), seen.inputs.max(axis=0)
-        self._varies, self._reach = low < high, np.maximum(-low, high)
-        if not self._varies.any():
+        varies, self._reach = low < high, np.maximum(-low, high)
+        if not varies.any():
             raise InputError("every feature has one value in all samples, so there is nothing to learn from")
         ends = [float(low.min()), float(high.max())]
         self._values = ends if np.isin(seen.inputs, ends).all() else None
-        _warn_of_copies(seen.inputs[:, self._varies], np.flatnonzero(self._varies))
+        _warn_of_copies(seen.inputs[:, varies], np.flatnonzero(varies))
         generator = check_random_state(self.random_state)
-        self._normalizer = self._fitted(seen, generator)
-        data = seen._replace(inputs=self._normalised(seen.inputs))
+        data = seen._replace(inputs=seen.inputs[:, varies])
+        mean, factor = self._moments(data, generator)
+        data = data._replace(inputs=(data.inputs - mean) * factor)
+        self._mean, self._factor = _spread(np.stack([mean, factor]), varies)
         if before != (data.rows, len(low)):
             self._latent = None
         found, self._latent = self._trained(data, generator, self._latent)
-        self.coef_ = self._spread(found)
+        self.coef_ = _spread(found, varies)
         self.scale_, self.intercept_, self.loss_ = _headed(data, found)
         if self.bits == "bootstrap":
             same = self._same(data, found, len(seen.inputs), generator)
-            self.bit_probability_ = np.where(self._varies, self._spread(same), 1 / self._levels)
+            self.bit_probability_ = np.where(varies, _spread(same, varies), 1 / self._levels)
             self.undecided_ = self.bit_probability_ < DECIDED
         return self
 
@@ -221,37 +221,6 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         """
         logits = self._logits(X)
         return logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array or frame (N, n)
-            The inputs.
-
-        Returns
-        -------
-        float64 array (N, classes)
-            Each row sums to one.
-        """
-        found = probabilities(self._logits(X))
-        return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
-
-    def predict(self, X) -> np.ndarray:
-        """Return the most probable class of each sample.
-
-        Parameters
-        ----------
-        X : array or frame (N, n)
-            The inputs.
-
-        Returns
-        -------
-        array (N,)
-            Labels from ``classes_``.
-        """
-        return self._labels(self._logits(X))
 
     def card(
         self, X: Any = None, y: Any = None, *, max_features=10, max_groups=4, max_points=5, monotone=None
@@ -289,8 +258,8 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         integer(max_features, "max_features", 1)
         integer(max_groups, "max_groups", 2)
         integer(max_points, "max_points", 1, MOST_POINTS)
-        n, names = self.n_features_in_, [f"feature {k}" for k in range(self.n_features_in_)]
-        names = [str(name) for name in getattr(self, "feature_names_in_", names)]
+        n = len(self._factor)
+        names = [str(one) for one in getattr(self, "feature_names_in_", [f"feature {k}" for k in range(n)])]
         if isinstance(monotone, Mapping):
             unknown = set(monotone) - set(names)
             if unknown:
@@ -326,10 +295,8 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
         integer(self.n_init, "n_init", 1)
         integer(self.max_iter, "max_iter", 2)
         integer(self.n_bootstraps, "n_bootstraps", 1)
-        if isinstance(self.normalize, str):
+        if self.normalize is not None:
             choice(self.normalize, "normalize", ("auto", "standard"))
-        elif self.normalize is not None:
-            instance_of(self.normalize, Normalizer, "normalize", '"auto", "standard", None or a Normalizer')
         if self.bits is not None:
             choice(self.bits, "bits", ("bootstrap",))
 
@@ -343,26 +310,28 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
             return (weights.sum() / np.where(share > 0, share, 1.0))[codes]
         return np.array([self.class_weight.get(one, 1.0) for one in classes.tolist()], np.float64)[codes]
 
-    def _fitted(self, seen: Labelled, generator) -> Normalizer | None:
-        """Return the normaliser, fitted to the samples."""
-        given: Any = self.normalize
-        if given not in ("auto", "standard") or not isinstance(given, str):
-            return given if given is None or given.fitted else given.fit(seen.inputs[:, self._varies])
-        inputs, shares = seen.inputs[:, self._varies], seen.shares
+    def _moments(self, data: Labelled, generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means that are subtracted from the features, and the factors."""
+        inputs, shares = data.inputs, data.shares
+        if self.normalize is None:
+            return np.zeros(inputs.shape[1]), np.ones(inputs.shape[1])
         mean = shares @ inputs
         spread = np.sqrt(shares @ (inputs - mean) ** 2)
-        if given == "standard" or self.loss == "squared" or spread.max() < _ALIKE * spread.min():
-            return Standardize(mean, 1 / spread)
+        if self.normalize == "standard" or self.loss == "squared" or spread.max() < _ALIKE * spread.min():
+            return mean, 1 / spread
         common = np.sqrt((spread**2).mean())
-        powers = [Standardize(mean, spread**-power * common ** (power - 1)) for power in _POWERS]
-        seed, fold = int(generator.randint(_SEEDS)), folds(seen, _FOLDS)
+        factors = [spread**-power * common ** (power - 1) for power in _POWERS]
+        seed, fold = int(generator.randint(_SEEDS)), folds(data, _FOLDS)
         tried = range(_FOLDS if len(shares) < _MANY else 1)
         losses = np.array(
-            [self._losses_out(seen._replace(inputs=one.apply(inputs)), fold, tried, seed) for one in powers]
+            [
+                self._losses_out(data._replace(inputs=(inputs - mean) * one), fold, tried, seed)
+                for one in factors
+            ]
         )
         apart, weight = losses - losses[0], shares[np.isin(fold, tried)] / shares[np.isin(fold, tried)].sum()
         error = np.sqrt((weight**2 * (apart - (apart @ weight)[:, None]) ** 2).sum(axis=1))
-        return powers[int(np.argmin(np.where(apart @ weight < -error, apart @ weight, 0.0)))]
+        return mean, factors[int(np.argmin(np.where(apart @ weight < -error, apart @ weight, 0.0)))]
 
     def _losses_out(self, data: Labelled, fold: np.ndarray, tried: range, seed: int) -> np.ndarray:
         """Return the loss of each sample of the folds, by codes trained in fewer steps on the others."""
@@ -412,21 +381,33 @@ class StraightThroughClassifier(Exported, Saved, ClassifierMixin, BaseEstimator)
             same += self._trained(again, generator)[0] == codes
         return (same + 0.5) / (self.n_bootstraps + 1)
 
-    def _logits(self, X) -> np.ndarray:
+    def _checked(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
-        scores = self._normalised(X) @ self.coef_[:, self._varies].T.astype(np.float64)
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _logits(self, X) -> np.ndarray:
+        scores = (self._checked(X) - self._mean) * self._factor @ self.coef_.T.astype(np.float64)
         return scores * self.scale_ + self.intercept_
 
-    def _normalised(self, inputs: np.ndarray) -> np.ndarray:
-        inputs = inputs[:, self._varies]
-        return inputs if self._normalizer is None else self._normalizer.apply(inputs)
+    @property
+    def _plain(self) -> bool:
+        """Whether the inputs are taken as they are."""
+        return not self._mean.any() and bool(np.isin(self._factor, (0, 1)).all())
 
-    def _spread(self, values: np.ndarray) -> np.ndarray:
-        """Return values of the features that vary at their places among all."""
-        spread = np.zeros((len(values), len(self._varies)), values.dtype)
-        spread[:, self._varies] = values
-        return spread
+    @property
+    def _shifts(self) -> np.ndarray:
+        return BITS - np.frexp(self._reach)[1]
+
+    def _header(self) -> str:
+        check_is_fitted(self)
+        return classifier_header(self)
+
+
+def _spread(values: np.ndarray, varies: np.ndarray) -> np.ndarray:
+    """Return values (rows, features that vary) at their places among all features, others zero."""
+    spread = np.zeros((len(values), len(varies)), values.dtype)
+    spread[:, varies] = values
+    return spread
 
 
 def _headed(data: Labelled, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

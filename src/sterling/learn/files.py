@@ -10,33 +10,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from sterling.base.arrays import check_signs, real_array
 from sterling.base.checks import integer, shown
-from sterling.base.files import as_path, printable, unreadable, write_atomically
-from sterling.errors import InputError, StoreError
+from sterling.base.files import read_json, write_atomically
+from sterling.errors import InputError
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import Normalizer, check_normalize
 
 #: A bit is decided if it has at least this probability.
 DECIDED = 0.975
 #: Version of the format of model files. A file of another version is refused.
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 _FORMAT = "sterling classifier"
 _LARGEST_FILE = 2**27
-_LABELS = {"text": str, "object": object, "int": np.int64, "float": np.float64, "bool": np.bool_}
-_ARRAYS = "coef_", "scale_", "intercept_", "loss_", "_reach", "bit_probability_"
-_KINDS = {"U": "text", "O": "object", "i": "int", "u": "int", "f": "float", "b": "bool"}
+_ARRAYS = "coef_", "scale_", "intercept_", "loss_", "_mean", "_factor", "_reach", "bit_probability_"
 
 
 class Saved:
     """How `StraightThroughClassifier` is saved and loaded."""
 
-    _varies: np.ndarray
-    _levels: int
-    _normalizer: Any
-    _values: list[float] | None
-    classes_: np.ndarray
-    n_iter_: int
-
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self: Any) -> dict[str, Any]:
         """Return all that prediction needs, and the settings, as values that JSON can hold.
 
         `from_dict` makes the same classifier again. Left out are latents, runs, training data, a dictionary
@@ -50,35 +40,24 @@ class Saved:
         Raises
         ------
         InputError
-            If labels are neither texts nor numbers, or the normaliser is none of sterling's.
+            If labels are neither texts nor numbers.
         """
         check_is_fitted(self)
-        given = self.get_params().items()  # pyright: ignore[reportAttributeAccessIssue]
+        given = self.get_params().items()
         settings = {name: value.item() if isinstance(value, np.generic) else value for name, value in given}
         for name in ("random_state", "class_weight"):  # `fit` alone needs them, and JSON cannot hold them all
             if not isinstance(settings[name], int | str | None):
                 del settings[name]
-        settings["normalize"] = _plain(settings["normalize"])
-        labels, names = self.classes_, getattr(self, "feature_names_in_", None)
-        if labels.dtype.kind not in _KINDS or (labels.dtype.kind == "O" and not _texts(labels.tolist())):
-            raise InputError(f"labels like {shown(labels[0])} cannot be saved: use texts or numbers")
         return {
             "format": _FORMAT,
             "version": MODEL_VERSION,
             "settings": settings,
-            "label_type": _KINDS[labels.dtype.kind],
-            "classes": labels.tolist(),
-            "features": None if names is None else list(names),
+            "classes": _labels(self.classes_.tolist()).tolist(),
+            "features": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
             "levels": self._levels,
             "values": self._values,
-            "varies": self._varies.astype(int).tolist(),
-            "normalizer": _plain(self._normalizer),
             "steps": self.n_iter_,
-        } | {
-            name: np.asarray(value).tolist()
-            for name in _ARRAYS
-            if (value := getattr(self, name, None)) is not None
-        }
+        } | {name: np.asarray(getattr(self, name)).tolist() for name in _ARRAYS if hasattr(self, name)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -99,49 +78,38 @@ class Saved:
         InputError, KeyError
             If an entry is wrong or missing.
         """
-        given = values
-        if not isinstance(given, dict) or given.get("format") != _FORMAT:
+        if not isinstance(values, dict) or values.get("format") != _FORMAT:
             raise InputError("it is no saved classifier")
-        if given.get("version") != MODEL_VERSION:
+        if values.get("version") != MODEL_VERSION:
             text = (
-                f"its format has the version {shown(given.get('version'))}, and this sterling reads version "
+                f"its format has the version {shown(values.get('version'))}, and this sterling reads version "
             )
             raise InputError(f"{text}{MODEL_VERSION}: train the model again")
-        found: Any = cls(
-            **{**given["settings"], "normalize": _normalizer(given["settings"].get("normalize"))}
-        )
+        found: Any = cls(**values["settings"])
         found._check_settings()
-        kind, classes, names = given["label_type"], given["classes"], given["features"]
-        if kind not in _LABELS or (kind in ("text", "object") and not _texts(classes)):
-            raise InputError(f"its labels are not of the type {shown(kind)}")
-        found.classes_ = labels = np.array(classes, _LABELS[kind])
-        if labels.ndim != 1 or len(labels) < 2 or len(np.unique(labels)) < len(labels):
-            raise InputError("its classes must be two or more different labels")
-        n, rows = len(given["varies"]), 1 if len(labels) == 2 else len(labels)
-        found._varies = kept = check_signs(given["varies"], n, "varies", (0, 1)) == 1
+        found.classes_, ends, names = _labels(values["classes"]), values["values"], values["features"]
+        n, rows = len(values["_factor"]), 1 if len(found.classes_) == 2 else len(found.classes_)
         for name in _ARRAYS:
-            shape = {"coef_": (rows, n), "bit_probability_": (rows, n), "_reach": (n,), "loss_": ()}
-            axes = ("row", "feature")[: len(shape.get(name, (rows,)))]
-            if name in given or name != "bit_probability_":
-                array = real_array(given[name], name, axes, shape.get(name, (rows,)), "the other entries")
-                setattr(found, name, array)
-        count = found._levels = integer(given["levels"], "levels", 2, MAX_LEVELS)
-        check_signs(found.coef_[:, kept].ravel(), rows * int(kept.sum()), "coef_", level_values(count))
-        found.coef_ = np.where(kept, found.coef_, 0).astype(np.int8)
-        found.loss_, found.n_iter_ = float(found.loss_), integer(given["steps"], "steps", 1)
-        found.n_features_in_, found._seen, ends = n, None, given["values"]
-        found._values = (
-            None if ends is None else real_array(ends, "values", ("value",), (2,), "two ends").tolist()
-        )
+            shape = {"loss_": (), "scale_": (rows,), "intercept_": (rows,), "_mean": (n,), "_factor": (n,)}
+            shape = (n,) if name == "_reach" else shape.get(name, (rows, n))
+            if name in values or name != "bit_probability_":
+                axes = ("row", "feature")[: len(shape)]
+                setattr(found, name, real_array(values[name], name, axes, shape, "the other entries"))
+        varies = found._factor > 0
+        found._levels = integer(values["levels"], "levels", 2, MAX_LEVELS)
+        for row in found.coef_[:, varies]:
+            check_signs(row, len(row), "coef_", level_values(found._levels))
+        if found.coef_[:, ~varies].any():
+            raise InputError("its coef_ must be zero where a feature is constant")
+        found.coef_ = found.coef_.astype(np.int8)
+        found.loss_, found.n_iter_ = float(found.loss_), integer(values["steps"], "steps", 1)
+        found.n_features_in_, found._seen, found._values = n, None, ends
+        if ends is not None:
+            found._values = real_array(ends, "values", ("value",), (2,), "two ends").tolist()
         if names is not None:
-            if not _texts(names) or len(names) != n or len(set(names)) != n:
+            if not _all(names, str) or len(names) != n or len(set(names)) != n:
                 raise InputError(f"its features must be {n} different names")
             found.feature_names_in_ = np.array(names, object)
-        found._normalizer = _normalizer(given["normalizer"])
-        if found._normalizer is not None:
-            if not isinstance(found._normalizer, Normalizer) or not found._normalizer.fitted:
-                raise InputError("its normalizer is not fitted")
-            found._normalizer.apply(np.zeros((1, int(kept.sum()))))
         if hasattr(found, "bit_probability_"):
             found.undecided_ = found.bit_probability_ < DECIDED
         return found
@@ -191,33 +159,17 @@ def write(path: Any, values: dict[str, Any]) -> None:
 
 def read(path: Any, make: Any) -> Any:
     """Return what ``make`` makes of a JSON file; StoreError says what is wrong with the file."""
-    file = as_path(path)
-    reason = unreadable(file)
-    if reason is not None:
-        raise StoreError(reason)
-    with open(file, "rb") as stream:
-        data = stream.read(_LARGEST_FILE + 1)
-    try:
-        if len(data) > _LARGEST_FILE:
-            raise ValueError(f"it has more than {_LARGEST_FILE:,} bytes")
-        return make(json.loads(data))
-    except KeyError as problem:
-        raise StoreError(f"{printable(file)} cannot be loaded: it has no entry {problem}") from None
-    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
-        raise StoreError(f"{printable(file)} cannot be loaded: {problem}") from None
+    return read_json(path, make, "cannot be loaded", _LARGEST_FILE)
 
 
-def _plain(normalizer: Any) -> Any:
-    if not isinstance(normalizer, Normalizer):
-        return normalizer
-    values = normalizer.to_dict()
-    check_normalize(values)
-    return values
+def _labels(classes: Any) -> np.ndarray:
+    """Return labels of one type that JSON has as an array."""
+    if not any(_all(classes, kind) for kind in (str, bool, int, float)):
+        raise InputError("labels must be all texts or all numbers: no others can be saved")
+    if len(set(classes)) < max(2, len(classes)):
+        raise InputError("its classes must be two or more different labels")
+    return np.array(classes)
 
 
-def _normalizer(given: Any) -> Any:
-    return check_normalize(given) if isinstance(given, dict) else given
-
-
-def _texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(one, str) for one in values)
+def _all(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(type(one) is kind for one in values)

@@ -102,11 +102,11 @@ def test_the_scale_of_the_features_is_chosen_by_held_out_loss():
     labels = inputs[:, :10].sum(axis=1) > 0
     auto = StraightThroughClassifier(max_iter=600, random_state=0).fit(inputs[:200], labels[:200])
     equal = clone(auto).set_params(normalize="standard").fit(inputs[:200], labels[:200])
-    assert np.ptp(auto._normalizer.factor) == 0  # power 0
+    assert np.ptp(auto._factor) == 0  # power 0
     assert auto.score(inputs[200:], labels[200:]) > equal.score(inputs[200:], labels[200:]) + 0.1
     labels = inputs[:, 10:].sum(axis=1) > 0
     auto = clone(auto).fit(inputs[:200], labels[:200])
-    np.testing.assert_allclose(auto._normalizer.factor, 1 / inputs[:200].std(axis=0))
+    np.testing.assert_allclose(auto._factor, 1 / inputs[:200].std(axis=0))
 
 
 def test_the_same_seed_gives_the_same_model_in_any_order_of_the_samples(data):
@@ -254,7 +254,7 @@ def test_of_pure_noise_few_bits_are_decided():
         ({"n_init": 0}, "n_init"),
         ({"normalize": "standart"}, "normalize"),
         ({"normalize": "whiten"}, "normalize"),
-        ({"normalize": 1}, "normalize"),
+        ({"normalize": st.Standardize()}, "normalize"),
         ({"class_weight": "even"}, "class_weight"),
         ({"loss": "squared", "class_weight": "balanced"}, "takes no weights"),
     ],

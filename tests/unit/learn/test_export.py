@@ -80,13 +80,6 @@ def test_a_header_is_written(tmp_path, models):
         assert model.to_c(tmp_path / "model.h") == (tmp_path / "model.h").read_text()
 
 
-def test_whitened_models_have_no_header():
-    inputs, labels = load_wine(return_X_y=True)
-    found = StraightThroughClassifier(normalize=st.Whiten(), **SHORT).fit(inputs, labels)
-    with pytest.raises(st.InputError, match="normalize"):
-        found.to_c()
-
-
 @pytest.mark.parametrize("levels, low, classes", [(2, -1, 2), (3, 0, 2), (4, 0, 2), (2, 0, 5), (3, -1, 5)])
 def test_packed_prediction_equals_prediction(levels, low, classes):
     inputs, labels = load_digits(n_class=classes, return_X_y=True)

@@ -20,7 +20,7 @@ SHORT = {"max_iter": 100, "random_state": 0}
 
 
 @pytest.mark.parametrize("levels", [2, 3])
-@pytest.mark.parametrize("normalize", ["auto", st.Whiten(), None])
+@pytest.mark.parametrize("normalize", ["auto", None])
 def test_a_loaded_model_predicts_the_same(tmp_path, levels, normalize):
     inputs, labels = load_wine(return_X_y=True)
     names = np.array(["red", "rosé", "white"])[labels]
@@ -31,8 +31,7 @@ def test_a_loaded_model_predicts_the_same(tmp_path, levels, normalize):
     np.testing.assert_array_equal(again.decision_function(frame), found.decision_function(frame))
     np.testing.assert_array_equal(again.predict(frame), found.predict(frame))
     np.testing.assert_array_equal(again.to_bits(), found.to_bits())
-    if normalize is None or normalize == "auto":
-        assert again.get_params() == found.get_params()
+    assert again.get_params() == found.get_params()
     assert again.to_dict() == found.to_dict()
     with pytest.raises(ValueError, match="feature names"):
         again.predict(frame.rename({"x0": "y"}))
@@ -61,24 +60,21 @@ def saved():
     "change, cause",
     [
         ({"format": "other"}, "no saved classifier"),
-        ({"version": 2}, "version"),
+        ({"version": 1}, "version"),
         ({"settings": {"levels": 2, "code": "import os"}}, "code"),
         ({"settings": {"levels": 99}}, "levels"),
         ({"classes": [0, 0, 1]}, "classes"),
-        ({"classes": [[0], [1]]}, "classes"),
-        ({"label_type": "text"}, "labels"),
-        ({"label_type": "pickle"}, "labels"),
+        ({"classes": [[0], [1]]}, "labels"),
+        ({"classes": [0, "1", 2.0]}, "labels"),
         ({"features": ["a"] * 13}, "features"),
         ({"levels": 1}, "levels"),
-        ({"varies": [1] * 12}, "coef_"),
-        ({"varies": [2] * 13}, "varies"),
+        ({"_factor": [1] * 12}, "coef_"),
+        ({"_factor": [1] * 12 + [0]}, "constant"),
+        ({"_mean": [float("inf")] * 13}, "_mean"),
         ({"coef_": [[7] * 13] * 3}, "coef_"),
         ({"coef_": [[1.5] * 13] * 3}, "coef_"),
         ({"scale_": [float("nan"), 1, 1]}, "scale_"),
         ({"intercept_": [1, 1]}, "intercept_"),
-        ({"normalizer": {"name": "standard", "mean": [1.0], "factor": [1.0]}}, "features"),
-        ({"normalizer": "standard"}, "fitted"),
-        ({"normalizer": {"name": "os.system"}}, "normaliser"),
         ({"bit_probability_": [[0.5]]}, "bit_probability_"),
         ({"loss_": "low"}, "loss_"),
         ({"steps": -1}, "steps"),
