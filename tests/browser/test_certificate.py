@@ -53,25 +53,29 @@ def bound(driver, selector):
     return float(found[1]) / 100 if found else 0.0
 
 
+def sinks(driver, which):
+    label = driver.find_element("id", f"{which}-scales").get_attribute("aria-label")
+    return "The right pan sinks" in label
+
+
 def test_each_bit_on_the_scales(driver, address):
     """The bound of one bit follows from the strongest push and the weakest pull of all states."""
     opened(driver, address, NOISY)
+    assert not sinks(driver, "all"), "the scales open with what is possible"
     balance, home = balances(NOISY, 3)
     states = np.arange(len(balance))
     for k in range(NOISY["n"]):
         right = (states >> k & 1) == (home >> k & 1)
         push, pull = balance[right, k].max(), -balance[~right, k].max()
         Select(driver.find_element("id", "weight")).select_by_index(k)
+        assert not sinks(driver, "one")
         share = bound(driver, "#weight-says")
         exact = push / (push + pull)
         assert share - 0.001 <= exact <= share
         for percent, possible in ((int(100 * exact), True), (int(100 * exact) + 1, False)):
             put(driver, "#wrong", percent)
             assert ("Impossible" not in text(driver, "#weight-says")) == possible
-            sinks = "The right pan sinks" in driver.find_element("id", "one-scales").get_attribute(
-                "aria-label"
-            )
-            assert sinks != possible
+            assert sinks(driver, "one") != possible
 
 
 def test_factors_set_by_hand_and_those_of_the_certificate(driver, address):

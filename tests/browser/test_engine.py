@@ -169,6 +169,24 @@ def test_the_same_orbit_from_latents_of_ones_own(engine, number):
     np.testing.assert_allclose(there["average"], orbit.ergodic_mean * np.sqrt(instance.n), rtol=0, atol=1e-12)
 
 
+def test_arrows_are_whole_steps(engine):
+    """A step moves each latent by the step size times what the arrows show, damping included."""
+    script = """
+        const [damping, rate] = arguments, schedule = {kind: "constant", rate};
+        const data = sterling.draw({n: 12, samples: 400, m: 1, noise: 0.5, seed: 3});
+        const run = new sterling.Run(data, {surrogate: "relu", schedule, damping, init: 1});
+        const found = [];
+        for (let step = 0; step < 40; step++) {
+            const forces = run.forces(), before = run.latents();
+            run.advance(step + 1);
+            found.push(...run.latents().map((u, k) => before[k] - u - rate * forces[k]));
+        }
+        return Math.max(...found.map(Math.abs));
+    """
+    for damping in (0, 0.5):
+        assert engine.execute_script(script, damping, 0.05) < 1e-14
+
+
 def test_large_data_are_drawn_in_pieces(engine):
     """Each of the three passes yields after 65,536 codes, and the data stay the same."""
     script = """

@@ -222,6 +222,24 @@ def test_two_weights_are_shown_in_their_plane(page):
     assert not label.is_displayed()
 
 
+def test_the_text_gives_the_bound_that_is_proved(driver, address):
+    look(driver, "light", 1366, height=768)
+    visit(driver, f"{address}#story=5")
+    bound = text(driver, "#proved-occupancy")
+    assert re.fullmatch(r"at least [\d.]+ %", bound)
+    assert text(driver, "#bound") == f": it is there {bound} of the time"
+    assert bound in text(driver, "#proof")
+
+
+def test_a_changed_step_keeps_its_number(page):
+    page.find_element(By.ID, "samples").send_keys(Keys.ARROW_RIGHT)
+    settled(page)
+    left = page.find_element(By.CSS_SELECTOR, "#story [aria-current]")
+    assert left.get_attribute("data-left") is not None
+    assert left.text.startswith("1")
+    assert page.find_element(By.LINK_TEXT, "Back to step 1").is_displayed()
+
+
 def test_the_type_has_five_sizes_and_the_text_one_measure(page):
     page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
     script = """

@@ -44,6 +44,21 @@ export function cleared(canvas) {
   return { context, width, height };
 }
 
+/** A line through points. */
+export function stroke(context, ink, wide, ...points) {
+  context.strokeStyle = ink;
+  context.lineWidth = wide;
+  context.beginPath();
+  for (const [x, y] of points) context.lineTo(x, y);
+  context.stroke();
+}
+
+export function disc(context, x, y, radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 7);
+  context.fill();
+}
+
 /** Whether a canvas needs drawing: it is on the screen, or nearly, or its size or content is another than last time. */
 export function needsDrawing(canvas, content) {
   if (!views.has(canvas)) viewer.observe(canvas);

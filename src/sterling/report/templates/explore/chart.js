@@ -1,6 +1,6 @@
 // Wrong weights over time: the last steps one by one, and the whole run in bins.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, disc, palette, stroke } from "./canvas.js";
 import { hovered } from "./hover.js";
 
 const LEFT = 30, BOTTOM = 20, TOP = 16, RIGHT = 8;
@@ -16,17 +16,12 @@ function frame(canvas, first, last, most) {
   const across = (step) => LEFT + (step - first) / (last - first) * (right - LEFT);
   const rise = RISES.find((one) => Math.ceil(most / one) * APART <= bottom - TOP) ?? most;
   const top = Math.ceil(most / rise) * rise, up = (value) => bottom - value / top * (bottom - TOP);
-  context.strokeStyle = colour.line;
   context.fillStyle = colour.quiet;
-  context.lineWidth = 1;
   context.textBaseline = "middle";
   context.textAlign = "right";
   for (let value = 0; value <= top; value += rise) {
     const y = Math.round(up(value)) + 0.5;
-    context.beginPath();
-    context.moveTo(LEFT, y);
-    context.lineTo(right, y);
-    context.stroke();
+    stroke(context, colour.line, 1, [LEFT, y], [right, y]);
     context.fillText(value, LEFT - 7, y);
   }
   context.textBaseline = "alphabetic";
@@ -81,9 +76,7 @@ export function drawRecent(canvas, run, other, top, restarts) {
     if (i > 0 && value === 0 && changes[i - 1][1] > 0 && step > run.firstStay) triangle(context, across(step), 6, 7);
   });
   context.fillStyle = colour.blue;
-  context.beginPath();
-  context.arc(across(end), up(now), 4, 0, 7);
-  context.fill();
+  disc(context, across(end), up(now), 4);
 }
 
 /** The pen for the second run. */
@@ -111,14 +104,9 @@ const moved = (run, step) => (run.absorbed ? Math.min(step, run.anchor) : step);
 
 function drawRestarts(context, across, first, last, every, high, low, colour) {
   if (!every || (last - first) / every > 60) return;
-  context.strokeStyle = colour.amber;
-  context.lineWidth = 1.5;
   context.setLineDash([2, 4]);
   for (let step = Math.ceil(Math.max(first, 1) / every) * every; step <= last; step += every) {
-    context.beginPath();
-    context.moveTo(across(step), high);
-    context.lineTo(across(step), low);
-    context.stroke();
+    stroke(context, colour.amber, 1.5, [across(step), high], [across(step), low]);
   }
   context.setLineDash([]);
 }
@@ -155,9 +143,7 @@ export function drawWhole(canvas, run, other, top, restarts, averages, now) {
   drawRestarts(context, across, 0, moved(run, run.step), restarts, up(top), up(0), colour);
   if (run.step === 0) {
     context.fillStyle = colour.blue;
-    context.beginPath();
-    context.arc(across(0), up(history.start), 4, 0, 7);
-    context.fill();
+    disc(context, across(0), up(history.start), 4);
   }
   const pixels = Math.max(1, Math.floor(right - LEFT)), spans = spansOf(run, pixels);
   const most = Math.max(...spans.map(({ start, end, arrivals }) => arrivals / (end - start)));
@@ -196,18 +182,10 @@ export function drawWhole(canvas, run, other, top, restarts, averages, now) {
       context.globalAlpha = 1;
     }
   }
-  context.strokeStyle = colour.amber;
-  context.lineWidth = 2;
   context.setLineDash([6, 4]);
-  context.beginPath();
-  averages.forEach(([step, wrong], i) => context[i ? "lineTo" : "moveTo"](across(step), up(wrong)));
-  context.stroke();
+  stroke(context, colour.amber, 2, ...averages.map(([step, wrong]) => [across(step), up(wrong)]));
   context.setLineDash([]);
-  context.strokeStyle = context.fillStyle = colour.ink;
-  context.lineWidth = 1;
-  context.beginPath();
-  context.moveTo(across(now), up(now < run.step ? top : 0));
-  context.lineTo(across(now), up(0));
-  context.stroke();
+  stroke(context, colour.ink, 1, [across(now), up(now < run.step ? top : 0)], [across(now), up(0)]);
+  context.fillStyle = colour.ink;
   triangle(context, across(now), up(0) + 9, -9);
 }

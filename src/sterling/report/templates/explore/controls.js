@@ -78,7 +78,7 @@ export function showControls(settings) {
   put("more", [...document.querySelectorAll(".choices label")].filter((label) => label.lastElementChild.value).map(settingWords).join(" · "));
   $("drawn").hidden = !settings.latent;
   put("push-key", settings.damping > 0 ? "its move, with damping" : "minus its gradient");
-  for (const [id, most] of [["cross-key", 40], ["flash-key", 100]]) $(id).hidden = settings.n > most;  // smaller ones are not drawn
+  for (const [id, most] of [["push-key", 40], ["cross-key", 40], ["flash-key", 100]]) $(id).hidden = settings.n > most;  // smaller ones are not drawn
   $("rest-key").hidden = !(settings.damping > 0);
   for (const id of ["beside-key", "beside-line"]) $(id).hidden = !settings.beside;
   $("last").setAttribute("aria-pressed", String(settings.view === "last"));

@@ -1,8 +1,8 @@
 // Draws the landscape: every state a dot, by distance from the teacher and loss, with the run walking over it.
 
-import { needsDrawing } from "./canvas.js";
+import { disc, needsDrawing, stroke } from "./canvas.js";
 import { brief } from "./chart.js";
-import { disc, drawStates, LEFT } from "./states.js";
+import { drawStates, LEFT } from "./states.js";
 
 /** `stays` holds the steps at each state, `trail` the last states, newest last. */
 export function drawField(canvas, data, land, stays, trail, steps) {
@@ -34,14 +34,9 @@ export function drawField(canvas, data, land, stays, trail, steps) {
     context.arc(across(s), up(s), 8, 0, 7);
     context.stroke();
   }
-  context.strokeStyle = colour.amber;
-  context.lineWidth = 1.75;
   for (let i = 1; i < trail.length; i++) {
     context.globalAlpha = 0.15 + 0.85 * i / trail.length;
-    context.beginPath();
-    context.moveTo(across(trail[i - 1]), up(trail[i - 1]));
-    context.lineTo(across(trail[i]), up(trail[i]));
-    context.stroke();
+    stroke(context, colour.amber, 1.75, ...[trail[i - 1], trail[i]].map((s) => [across(s), up(s)]));
   }
   context.globalAlpha = 1;
   context.fillStyle = colour.ink;

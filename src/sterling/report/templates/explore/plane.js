@@ -1,7 +1,7 @@
 // Two weights in the plane: inputs, half-planes of student and teacher, the four states, and the latent weights on
 // their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, palette, stroke } from "./canvas.js";
 import { dragOn, pointerOn } from "./hover.js";
 import { INPUT_BITS } from "./problem.js";
 
@@ -47,34 +47,23 @@ export function drawPlane(canvas, run) {
   line(...border(signs), [far * (signs[0] - signs[1]), far * (signs[0] + signs[1])], [far * (signs[0] + signs[1]), far * (signs[1] - signs[0])]);
   context.fill();
   context.globalAlpha = 1;
-  context.lineWidth = 1;
-  context.strokeStyle = colour.quiet;
-  for (const ends of [[[-far, 0], [far, 0]], [[0, -far], [0, far]]]) {
-    line(...ends);
-    context.stroke();
-  }
-  context.lineWidth = 2;
-  context.strokeStyle = colour.grey;
+  const drawn = (ink, wide, ...points) => stroke(context, ink, wide, ...points.map(([a, b]) => [across(a), up(b)]));
+  drawn(colour.quiet, 1, [-far, 0], [far, 0]);
+  drawn(colour.quiet, 1, [0, -far], [0, far]);
   context.setLineDash([7, 5]);
-  line(...border(teacher));
-  context.stroke();
+  drawn(colour.grey, 2, ...border(teacher));
   context.setLineDash([]);
-  context.strokeStyle = colour.blue;
-  line(...border(signs));
-  context.stroke();
+  drawn(colour.blue, 2, ...border(signs));
   drawInputs(context, data, signs, colour, (x, y) => dot(x, y, 2.75));
   for (const state of [[1, 1], [-1, 1], [-1, -1], [1, -1]]) {
     const [x, y] = state.map((sign, k) => (k === 0 ? across : up)(sign * CORNER));
     drawState(context, x, y, state, same(state, signs), same(state, teacher), colour, width / 2 - CORNER * unit);
   }
   const path = pathOf(run), { x, y } = path.at(-1), forces = run.forces();
-  context.strokeStyle = colour.ink;
-  context.lineWidth = 1.5;
   context.globalAlpha = 0.6;
-  line(...path.map((point) => [point.x, point.y]));
-  context.stroke();
+  drawn(colour.ink, 1.5, ...path.map((point) => [point.x, point.y]));
   context.globalAlpha = 1;
-  drawArrow(context, [across(x), up(y)], [-ARROW * unit * forces[0], ARROW * unit * forces[1]]);
+  drawArrow(context, colour.ink, [across(x), up(y)], [-ARROW * unit * forces[0], ARROW * unit * forces[1]]);
   context.fillStyle = colour.ink;
   context.strokeStyle = colour.surface;
   context.lineWidth = 2;
@@ -121,23 +110,20 @@ function drawState(context, x, y, state, here, taught, colour, room) {
   context.fillStyle = colour.quiet;  // the name stands outside, beside the state or else beyond it, where no inputs are
   const [out, down] = [Math.sign(state[0]), -Math.sign(state[1])], beside = room > wide / 2 + context.measureText("teacher").width + 8;
   context.textAlign = beside ? (out > 0 ? "left" : "right") : "center";
-  context.fillText("teacher", beside ? x + out * (wide / 2 + 6) : x, beside ? y + 4 : y + down * (high / 2 + 9) + 4);
+  const at = beside ? [x + out * (wide / 2 + 6), y + 4] : [x, y + down * (high / 2 + 9) + 4];
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 5;
+  for (const write of ["strokeText", "fillText"]) context[write]("teacher", ...at);
 }
 
 /** An arrow from the rim of the dot on. */
-function drawArrow(context, [x, y], [byX, byY]) {
+function drawArrow(context, ink, [x, y], [byX, byY]) {
   const length = Math.hypot(byX, byY), turn = Math.atan2(byY, byX), rim = DOT / length, head = Math.min(8, length);
   if (length < 2) return;
   const [toX, toY] = [x + (1 + rim) * byX, y + (1 + rim) * byY];
-  context.lineWidth = 2.5;
-  context.beginPath();
-  context.moveTo(x, y);
-  context.lineTo(toX, toY);
-  for (const side of [-1, 1]) {
-    context.moveTo(toX, toY);
-    context.lineTo(toX - head * Math.cos(turn + 0.5 * side), toY - head * Math.sin(turn + 0.5 * side));
-  }
-  context.stroke();
+  const back = (side) => [toX - head * Math.cos(turn + side), toY - head * Math.sin(turn + side)];
+  stroke(context, ink, 2.5, [x, y], [toX, toY]);
+  stroke(context, ink, 2.5, back(-0.5), [toX, toY], back(0.5));
 }
 
 /** Let the reader drag the latent weights: `view()` is the run, `start(latents)` begins one, `drop()` lets it go. */

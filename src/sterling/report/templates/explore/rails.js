@@ -1,7 +1,7 @@
 // One rail a weight: a bead at its latent weight, an arrow along its next step, and behind it the time average of
 // its bit. The reader drags beads.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, disc, palette, stroke } from "./canvas.js";
 import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 
 /** Averages within ± this are shown as undecided. */
@@ -42,7 +42,7 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
   const pen = { context, colour: palette(), width, ...placed(width, height, n) };
   for (let k = 0; k < n; k++) drawGround(pen, k, teacher[k], average && average[k], shares && shares[k]);
   const { colour, middle, reach, row, y, across } = pen, foot = TOP + n * row;
-  line(pen, [middle, TOP - 2], [middle, foot + 2], colour.quiet, 1);
+  stroke(context, colour.quiet, 1, [middle, TOP - 2], [middle, foot + 2]);
   const latents = run.latents(), forces = run.forces(), rest = run.restingPoints(), beside = other?.latents();
   const wrong = (k) => run.signs[k] !== teacher[k];
   for (const k of [...run.signs.keys()].sort((a, b) => wrong(a) - wrong(b))) {  // what is wrong lies on top
@@ -64,15 +64,6 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
     context.textAlign = align;
     context.fillText(text, across(share), Math.min(height - 5, foot + 15));
   }
-}
-
-function line({ context }, from, to, ink, wide) {
-  context.strokeStyle = ink;
-  context.lineWidth = wide;
-  context.beginPath();
-  context.moveTo(...from);
-  context.lineTo(...to);
-  context.stroke();
 }
 
 /** The teacher's side of zero, the time average from zero on, and the predicted one as a tick. */
@@ -104,26 +95,19 @@ function drawFlash({ context, colour, row, middle }, y, glow) {
   if (!(glow > 0)) return;
   context.globalAlpha = glow;
   context.fillStyle = colour.blue;
-  context.beginPath();
-  context.arc(middle, y, 0.3 * row + 6 * (1 - glow), 0, 7);
-  context.fill();
+  disc(context, middle, y, 0.3 * row + 6 * (1 - glow));
   context.globalAlpha = 1;
 }
 
 /** The point to which damping takes the bead while no bit flips. */
 function drawRest(pen, y, x, goal, ink) {
-  const { context, colour, row } = pen, size = 0.22 * row;
+  const { context, colour, row } = pen, size = 0.19 * row;
   context.setLineDash([2, 3]);
-  line(pen, [x, y], [goal, y], colour.quiet, 1.5);
+  stroke(context, colour.quiet, 1.5, [x, y], [goal, y]);
   context.setLineDash([]);
   context.fillStyle = colour.surface;
-  context.strokeStyle = ink;
-  context.lineWidth = 2;
-  context.beginPath();
-  for (const [dx, dy] of [[-size, 0], [0, -size], [size, 0], [0, size]]) context.lineTo(goal + dx, y + dy);
-  context.closePath();
+  stroke(context, ink, 4, ...[[-1, 0], [0, -1], [1, 0], [0, 1], [-1, 0], [0, -1]].map(([a, b]) => [goal + size * a, y + size * b]));
   context.fill();
-  context.stroke();
 }
 
 function drawArrow(pen, y, x, push, ink) {
@@ -131,7 +115,7 @@ function drawArrow(pen, y, x, push, ink) {
   const tip = Math.min(width - 1, Math.max(1, x + way * (bead + Math.min(LONGEST, FULL * Math.abs(push)) * reach)));
   const head = Math.min(0.2 * row, Math.abs(tip - x) - bead);
   if (head < 1) return;
-  line(pen, [x, y], [tip - way * head, y], ink, 2);
+  stroke(context, ink, 2, [x, y], [tip - way * head, y]);
   context.fillStyle = ink;
   context.beginPath();
   context.moveTo(tip, y);
@@ -146,9 +130,7 @@ function drawBead({ context, colour, row, fine }, y, x, ink, filled) {
   context.fillStyle = filled ? ink : colour.surface;
   context.strokeStyle = filled ? colour.surface : ink;
   context.lineWidth = fine ? 1 : Math.min(2.5, 0.08 * row);
-  context.beginPath();
-  context.arc(x, y, beadSize(row), 0, 7);
-  context.fill();
+  disc(context, x, y, beadSize(row));
   if (!filled || !fine) context.stroke();
 }
 

@@ -1,6 +1,6 @@
 // Scales with two pans: what pushes latent weights out on the left, what pulls them home on the right.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, disc, palette, stroke } from "./canvas.js";
 
 const TOP = 40, DROP = 104, PAN = 46, STEEPEST = 0.24;  // CSS pixels, and radians
 const HIGHEST = 78, BLOCK = 56;  // of a load
@@ -16,44 +16,20 @@ export function drawScales(canvas, angle, loads, full, words) {
   const { context, width, height } = cleared(canvas), colour = palette();
   const middle = width / 2, arm = Math.min(0.29 * width, 140), foot = height - 44;
   context.lineCap = "round";
-  context.strokeStyle = colour.quiet;
-  context.lineWidth = 3;
-  context.beginPath();
-  context.moveTo(middle, TOP);
-  context.lineTo(middle, foot);
-  context.moveTo(middle - 34, foot);
-  context.lineTo(middle + 34, foot);
-  context.stroke();
+  stroke(context, colour.quiet, 3, [middle, TOP], [middle, foot]);
+  stroke(context, colour.quiet, 3, [middle - 34, foot], [middle + 34, foot]);
   const across = arm * Math.cos(angle), down = arm * Math.sin(angle);
   [-1, 1].forEach((side, i) => {
     const x = middle + side * across, y = TOP + side * down, pan = y + DROP;
-    context.strokeStyle = colour.quiet;
-    context.lineWidth = 1;
-    context.beginPath();
-    context.moveTo(x - PAN, pan);
-    context.lineTo(x, y);
-    context.lineTo(x + PAN, pan);
-    context.stroke();
+    stroke(context, colour.quiet, 1, [x - PAN, pan], [x, y], [x + PAN, pan]);
     const tall = HIGHEST * Math.min(1, loads[i] / (full || 1));
     context.fillStyle = i ? colour.vermillion : colour.blue;
     context.fillRect(x - BLOCK / 2, pan - 1.5 - tall, BLOCK, tall);
-    context.strokeStyle = colour.ink;
-    context.lineWidth = 3;
-    context.beginPath();
-    context.moveTo(x - PAN, pan);
-    context.lineTo(x + PAN, pan);
-    context.stroke();
+    stroke(context, colour.ink, 3, [x - PAN, pan], [x + PAN, pan]);
   });
-  context.strokeStyle = colour.ink;
-  context.lineWidth = 4;
-  context.beginPath();
-  context.moveTo(middle - across, TOP - down);
-  context.lineTo(middle + across, TOP + down);
-  context.stroke();
+  stroke(context, colour.ink, 4, [middle - across, TOP - down], [middle + across, TOP + down]);
   context.fillStyle = colour.ink;
-  context.beginPath();
-  context.arc(middle, TOP, 5.5, 0, 7);
-  context.fill();
+  disc(context, middle, TOP, 5.5);
   context.textAlign = "center";
   words.forEach(([name, sum], i) => {
     const x = middle + (i ? 1 : -1) * Math.max(arm, 60);

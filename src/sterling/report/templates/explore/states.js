@@ -1,6 +1,6 @@
 // A picture of all states: a dot each, with the number of its wrong bits to the right and a quantity upwards.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, disc, palette } from "./canvas.js";
 import { hovered } from "./hover.js";
 
 export const LEFT = 54;  // CSS pixels around the dots
@@ -36,10 +36,4 @@ export function drawStates(canvas, { n, teacher }, { distances }, { height, mark
   }
   context.globalAlpha = 1;
   return { context, colour, across, up, level, right };
-}
-
-export function disc(context, x, y, radius) {
-  context.beginPath();
-  context.arc(x, y, radius, 0, 7);
-  context.fill();
 }

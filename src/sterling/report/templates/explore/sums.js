@@ -1,9 +1,9 @@
 // The weighted sum of a certificate at every state: pushes out of all right bits minus pulls home of all wrong ones, each
 // times the factor λ_k ≥ 0 of its bit (docs/science, 13). Its average over a long run is not negative.
 
-import { palette } from "./canvas.js";
+import { disc, palette, stroke } from "./canvas.js";
 import { signed } from "./proof_words.js";
-import { disc, drawStates, LEFT } from "./states.js";
+import { drawStates, LEFT } from "./states.js";
 
 /** Sums from here on are not below zero for certain. */
 const BELOW = -1e-9;
@@ -34,12 +34,9 @@ export function drawSums(canvas, { values, home, highest, share }, data, land, s
   const marked = (s) => s !== home && values[s] >= BELOW;
   const { context, colour, across, up, level, right } = drawStates(canvas, data, land, { height, marked, stays, steps });
   const zero = level(-low / (high - low)), words = `the highest other: ${signed(values[highest])}`;
-  context.strokeStyle = colour.ink;
-  context.lineWidth = 1.5;
-  line(context, LEFT, right, zero);
-  context.lineWidth = 1;
+  stroke(context, colour.ink, 1.5, [LEFT, zero], [right, zero]);
   context.setLineDash([4, 3]);
-  line(context, across(highest), right, up(highest));
+  stroke(context, colour.ink, 1, [across(highest), up(highest)], [right, up(highest)]);
   context.setLineDash([]);
   context.fillStyle = colour.quiet;
   context.textAlign = "right";
@@ -65,11 +62,4 @@ function tag(context, words, x, y, ink) {
   context.globalAlpha = 1;
   context.fillStyle = ink;
   context.fillText(words, x, y);
-}
-
-function line(context, from, to, y) {
-  context.beginPath();
-  context.moveTo(from, y);
-  context.lineTo(to, y);
-  context.stroke();
 }
