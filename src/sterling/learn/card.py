@@ -53,8 +53,9 @@ class Item(NamedTuple):
 class Card(Exported):
     """A scoring card: whole points for groups of values of a few features.
 
-    `StraightThroughClassifier.card` makes it. With two classes the points say the second class if their total is at least ``least``. With more classes
-    each class has points and a start, and the highest total wins, the first one of equals.
+    `StraightThroughClassifier.card` makes it. With two classes the points say the second class if their total
+    is at least ``least``. With more classes each class has points and a start, and the highest total wins,
+    the first one of equals.
 
     Parameters
     ----------
