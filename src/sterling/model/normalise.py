@@ -289,10 +289,7 @@ NORMALIZERS: dict[str, _Affine] = {one.name: one for one in (Standardize(), Whit
 
 
 def check_normalize(given: Any) -> str | Normalizer | None:
-    """Return None, the name of a built-in normaliser to be fitted, or another normaliser.
-
-    A dictionary from `to_dict` gives a normaliser, which is not fitted if the dictionary has no numbers.
-    """
+    """Return None, the name of a built-in normaliser to be fitted, or another normaliser."""
     if given is None or isinstance(given, str):
         known = "none" if given is None else choice(given, "normalize", ("none", *NORMALIZERS))
         return None if known == "none" else known
@@ -301,7 +298,7 @@ def check_normalize(given: Any) -> str | Normalizer | None:
         kind = NORMALIZERS[choice(numbers.pop("name", None), "the name of a normaliser", tuple(NORMALIZERS))]
         if set(numbers) - {one.name for one in fields(kind)}:
             raise InputError(f"{shown(given)} is not a normaliser {kind.name!r}")
-        return type(kind)(**numbers)
+        given = type(kind)(**numbers)
     if isinstance(given, Normalizer):
         return given.name if given in NORMALIZERS.values() else given
     raise InputTypeError(f"normalize is {shown(given)}; give one of {', '.join(NORMALIZERS)} or a Normalizer")
