@@ -19,7 +19,7 @@ Where it crosses an axis, a bit flips.</p>`,
     title: "Twelve weights find the teacher",
     set: { noise: 0, steps: 200, speed: 5 },
     setup: "Now the net has {n} bits, with {samples} samples and label noise σ = {noise}.",
-    text: `<p>Each bead is one latent weight. Its arrow, minus the gradient, shows where it moves next. Seven bits start wrong, in orange. The data pull each wrong bit home: its bead crosses zero, and the bit flips. On the way a right bit may flip too; then it comes home as well.</p>
+    text: `<p>Each bead is one latent weight. Its arrow, minus the gradient, shows which way it moves. Seven bits start wrong, in orange. The data pull each wrong bit home: its bead crosses zero, and the bit flips. On the way a right bit may flip too; then it comes home as well.</p>
 <p>After about forty steps every bit is right. No label is missed, so the gradient is exactly zero and nothing can move any more. This is <em>proved</em>, not guessed from a long run.</p><p>Drag a bead over zero, or click a bit, and watch it come home.</p>`,
   },
   {
@@ -36,14 +36,14 @@ crosses zero. Now that bit is wrong, the data pull it back, and the run is at th
     setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
     text: `<p>While a bit is right, the label errors <em>push</em> its latent weight out, at a mean speed <i>p</i>. While it is wrong, the data <em>pull</em> it home, at a mean speed <i>q</i>.</p>
 <p>In the long run it comes home no further than it is pushed out: <i>q</i> · time wrong ≤ <i>p</i> · time right. So the bit is wrong for at most <i>p</i>/(<i>p</i> + <i>q</i>) of the time. <strong>If the pull is
-stronger than the push, this is below one half, and its time average has the right sign.</strong></p><p>So average the signs. The bars behind the beads are the averages; black ticks show where a law expects
-them, an approximation. The dashed line counts the wrong averages: it goes to zero.</p>`,
+stronger than the push, this is below one half, and its time average has the right sign.</strong></p><p>So average the signs. The bars behind the beads are the averages; black ticks show where an
+approximation, a mean-field law, expects them in the long run. The dashed line counts the wrong averages: it goes to zero.</p>`,
   },
   {
     title: "A proof for these data",
     set: { steps: 20000, speed: 50 },
     setup: "A run with {n} weights and label noise σ = {noise} shows only what happened so far.",
-    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight is pulled home only as far as it was pushed out, but for the way home from its start, which a long run forgets. So for each bit,
+    text: `<p>Does it go on? For these data there is a <strong>proof</strong>. A latent weight can come home only as far as it was pushed out. (Its first way home, from the start, does not count in a long run.) So for each bit,
 pushes while right minus pulls while wrong, averaged over a long run, cannot be negative. (Moves of a right bit further home are not counted: they only delay its next flip.)</p><p>A <strong>certificate</strong> is one factor for each bit. Multiply, and add up: each state
 gets one number. It is negative in every state but the teacher, yet its average cannot be. Only time at the teacher can make up for the rest: the run must come back, again and again<span id="bound"></span>. <a
 href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
@@ -52,9 +52,9 @@ href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
     title: "A threshold ends it",
     set: { damping: 0.5, schedule: "damped", beside: "plain", steps: 20000, speed: 2 },
     setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
-    text: `<p>It holds a bit against any push below the <strong>threshold</strong> θS. S is the pull on a wrong bit, averaged over random data; on a right bit this average is zero. So θS lies between pushes and pulls.
+    text: `<p>It holds a bit against any push below the <strong>threshold</strong> θS. S is the mean pull on a wrong bit over random data; on a right bit that mean is zero. With many samples pulls are near S and pushes near zero, so half of S separates them.
 The diamond on each rail shows where its bead is taken while no bit flips. Hollow beads show the run without damping.</p><p>The push on a right bit is below the threshold, so its diamond lies on its own side: the bead never crosses zero again. The pull on a wrong bit is above it:
-the diamond lies beyond zero, and the bead comes home. After fifteen steps the run rests at the teacher. Drag θ down to 0.1, and the flipping is back.</p>`,
+the diamond lies beyond zero, and the bead comes home. After fifteen steps the run rests at the teacher. Drag θ down to 0.1: some pushes are stronger than that, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
