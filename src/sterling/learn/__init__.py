@@ -1,6 +1,6 @@
-"""Estimators for scikit-learn: 1-bit and low-bit models trained by the straight-through estimator.
+"""A classifier for scikit-learn with 1-bit or low-bit weights, trained by the straight-through estimator.
 
-They are thin: they put the data into an `Instance`, call `train`, and decode the time average.
+It minimises the joint logistic loss and decodes the time average; ``loss="squared"`` is the method of the paper.
 """
 
 from __future__ import annotations
