@@ -1,6 +1,6 @@
 """A classifier for scikit-learn with 1-bit or low-bit weights, trained by the straight-through estimator.
 
-It minimises the joint logistic loss and decodes the time average; ``loss="squared"`` is the method of the paper.
+It minimises the joint logistic loss and decodes the time average; ``loss="squared"`` is the paper's method.
 """
 
 from __future__ import annotations
