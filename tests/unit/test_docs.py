@@ -206,7 +206,8 @@ def test_every_public_name_has_a_page_with_an_example(package):
     for name in module.__all__:
         thing = getattr(module, name)
         if not callable(thing):
-            assert inspect.ismodule(thing) or re.search(rf"`(\w+\.)?{name}`", text), name
+            entry = rf"`(\w+\.)?{name}`|^\.\. data:: {name}$"
+            assert inspect.ismodule(thing) or re.search(entry, text, re.MULTILINE), name
             continue
         assert re.search(rf"^   {name}$", text, re.MULTILINE), name
         if not (inspect.isclass(thing) and issubclass(thing, BaseException)):
