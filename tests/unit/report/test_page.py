@@ -173,7 +173,7 @@ def test_claims_of_the_paper_and_our_own_stand_apart(text):
     theirs, ours = text.index("<h2>The paper’s claims"), text.index("<h2>Our own claims")
     assert theirs < text.index('id="claim-P1"') < text.index('id="claim-P3"') < ours
     assert ours < text.index('id="claim-population"')
-    assert "Of the 5 claims below 2 are from Jeong, Xin and Yin" in text
+    assert "Of the 5 claims below, 2 are from Jeong, Xin and Yin" in text
 
 
 def test_a_word_is_explained_where_it_first_stands(text, findings):
