@@ -84,9 +84,9 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
             "sterling reproduce --full --only P1,P3 --seed 1000",
         ),
         (
-            ("--only", "P1", "--only", "rates"),
-            {"only": ["P1", "rates"]},
-            "sterling reproduce --only P1,rates",
+            ("--only", "P1", "--only", "restart"),
+            {"only": ["P1", "restart"]},
+            "sterling reproduce --only P1,restart",
         ),
     ],
 )
