@@ -160,11 +160,6 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
     notes = [*main.notes]
-    if main.left_out is not None:
-        notes.append(
-            f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
-            f"{_with_interval(main.left_out)}"
-        )
     if len(series) > 1:
         parts = [f"{_with_interval(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
         notes.append(f"the exponent at each step budget is {'; '.join(parts)}")
