@@ -1,4 +1,4 @@
-"""Functions with a surrogate gradient: the sign, and rounding to k levels.
+"""Step functions with a surrogate gradient: heaviside, sign, and rounding to k levels.
 
 They are autograd functions on the formulas of `sterling.surrogates`. `parametrized` adds scales and layers.
 """
@@ -15,6 +15,41 @@ from sterling.surrogates import Surrogate, get_surrogate
 
 #: Codes are int8: odd numbers of levels have codes −(k−1)/2 … (k−1)/2, even ones −(k−1) … k−1.
 MOST_ODD, MOST_EVEN = 255, 128
+
+
+def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Tensor:
+    """Return H(x) = 1 for x > 0, else 0; the backward pass uses the surrogate gradient μ′(x).
+
+    Parameters
+    ----------
+    x : Tensor
+        Values of a floating-point type.
+    surrogate : str or Surrogate
+        Surrogate gradient: a name or a `Surrogate`.
+
+    Returns
+    -------
+    Tensor
+        0 or 1, in the shape and type of x.
+
+    Raises
+    ------
+    InputError
+        If x is not a floating-point tensor, or no surrogate has that name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> x = torch.tensor([-0.5, 0.0, 2.0], requires_grad=True)
+    >>> y = stt.heaviside(x, "clipped_relu")
+    >>> y.tolist()
+    [0.0, 0.0, 1.0]
+    >>> y.sum().backward()
+    >>> x.grad.tolist()
+    [0.0, 0.0, 0.0]
+    """
+    return Step.apply(_checked(x), 0, get_surrogate(surrogate))
 
 
 def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tensor:
@@ -118,12 +153,14 @@ def nearest_code(x: torch.Tensor, levels: int) -> torch.Tensor:
 
 
 class Step(torch.autograd.Function):
-    """Codes of the nearest levels, with a surrogate."""
+    """Codes of the nearest levels, with a surrogate; `levels=0` is the step function H."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: torch.Tensor, levels: int, surrogate: Surrogate) -> torch.Tensor:
+        if levels == 0:
+            return torch.where(x > 0, torch.ones_like(x), torch.zeros_like(x))
         return nearest_code(x, levels)
 
     @staticmethod
@@ -134,7 +171,7 @@ class Step(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        top = float(top_code(ctx.levels))
+        top = float(top_code(ctx.levels)) if ctx.levels else 1.0
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         slope = ctx.surrogate.derivative(wide / top if top != 1.0 else wide, torch)
         return gradients[0] * slope.to(x.dtype), None, None

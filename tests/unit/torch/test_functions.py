@@ -15,6 +15,7 @@ NAMES = tuple(name for name in st.SURROGATES if name in st.SURROGATES.built_in)
 POINTS = [-3.0, -1.0, -0.75, -0.25, 0.0, 0.25, 0.75, 1.0, 1.5, 3.0]
 TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 FUNCTIONS = {
+    "heaviside": (stt.heaviside, 1),
     "sign": (stt.sign, 1),
     "three": (lambda x, mu: stt.round_to(x, 3, mu), 1),
     "four": (lambda x, mu: stt.round_to(x, 4, mu), 3),
@@ -32,6 +33,7 @@ def gradient(function, points, surrogate, dtype=torch.float64, upstream=1.0):
 
 def test_values():
     x = torch.tensor([-2.6, -0.5, -0.2, 0.0, 0.3, 0.5, 1.0, 1.5, 9.0])
+    assert stt.heaviside(x).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert stt.sign(x).tolist() == [-1, -1, -1, 1, 1, 1, 1, 1, 1]
     assert stt.round_to(x, 3).tolist() == [-1, 0, 0, 0, 0, 0, 1, 1, 1]
     assert stt.round_to(x, 4).tolist() == [-3, -1, -1, 1, 1, 1, 1, 1, 3]
