@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.arrays import real_array
+from sterling.base.text import percent
 from sterling.learn.export import Exported, c_header
 from sterling.learn.training import probabilities
 
@@ -189,14 +190,14 @@ class Card(Exported):
         totals, finest = self._totals(), 1 / self.samples
         shares = probabilities(self._log_odds(totals)[:, None])[:, 0]
         # Rounding must not move a share across one half.
-        words = [f"{max(one, 0.501) if one > 0.5 else min(one, 0.499):.1%}" for one in shares]
+        words = [percent(max(one, 0.501) if one > 0.5 else min(one, 0.499), 1) for one in shares]
         first, end = np.searchsorted(shares, finest), np.searchsorted(shares, 1 - finest, side="right")
-        rows = [(_between("0", str(first - 1)), f"below {finest:.1%}")] if first else []
+        rows = [(_between("0", str(first - 1)), f"below {percent(finest, 1)}")] if first else []
         step = max(1, -(-int(end - first) // _SHOWN))
         for low in range(first, end, step):
             high = min(low + step, end) - 1
             rows.append((_between(str(low), str(high)), _between(words[low], words[high])))
-        above = (_between(str(end), str(totals[-1])), f"above {1 - finest:.1%}")
+        above = (_between(str(end), str(totals[-1])), f"above {percent(1 - finest, 1)}")
         return [*rows, above] if end < len(totals) else rows
 
 
