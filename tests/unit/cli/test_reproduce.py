@@ -128,7 +128,7 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     [
         (("--quick", "--full"), "exclude each other"),
         (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
-        (("--only", "surogates"), "did you mean 'surrogates'?"),
+        (("--only", "restrat"), "did you mean 'restart'?"),
         (("-o", "{file}/inside"), "Not a directory"),
     ],
 )
