@@ -235,7 +235,7 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         check_is_fitted(self)
         if self._seen is None:
             raise InputError("a loaded classifier has no training data: fit it again for a card")
-        names = getattr(self, "feature_names_in_", [f"feature {k}" for k in range(self.n_features_in_)])
+        names = getattr(self, "feature_names_in_", [f"feature {k}" for k in range(len(self._factor))])
         limits = max_features, max_groups, max_points
         return fitted_card(self._seen, self.classes_, [str(one) for one in names], *limits, monotone)
 

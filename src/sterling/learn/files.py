@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -45,7 +46,7 @@ class Saved:
             "features": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
             "levels": self._levels,
             "values": self._values,
-        } | {name: getattr(self, name).tolist() for name in _shapes(self)}
+        } | {name: getattr(self, name).tolist() for name in _shapes(vars(self), self.classes_, 0)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -59,9 +60,7 @@ class Saved:
         found._check_settings()
         found.classes_, names = _labels(values["classes"]), values["features"]
         found.n_features_in_ = n = len(values["_factor"])
-        if "bit_probability_" in values:
-            found.bit_probability_ = found.undecided_ = None
-        for name, shape in _shapes(found).items():
+        for name, shape in _shapes(values, found.classes_, n).items():
             axes = ("row", "feature")[: len(shape)]
             setattr(found, name, real_array(values[name], name, axes, shape, "the other entries"))
         found._levels = integer(values["levels"], "levels", 2, MAX_LEVELS)
@@ -93,12 +92,12 @@ class Saved:
         return read(path, cls.from_dict)
 
 
-def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays that a file holds."""
-    n, rows = model.n_features_in_, 1 if len(model.classes_) == 2 else len(model.classes_)
+def _shapes(given: Mapping[str, Any], classes: np.ndarray, n: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays that a file holds; one of them is there only if it is given."""
+    rows = 1 if len(classes) == 2 else len(classes)
     shapes = {"coef_": (rows, n), "scale_": (rows,), "intercept_": (rows,)}
     shapes |= dict.fromkeys(("_mean", "_factor", "_reach"), (n,))
-    return shapes | ({"bit_probability_": (rows, n)} if hasattr(model, "bit_probability_") else {})
+    return shapes | ({"bit_probability_": (rows, n)} if "bit_probability_" in given else {})
 
 
 def write(path: Any, values: dict[str, Any]) -> None:

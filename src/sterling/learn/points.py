@@ -151,7 +151,7 @@ def _regression(data: Labelled, steps: Thresholds, chosen: list[int], start: np.
         weights, logits = values[:-1], (inputs @ values[:-1] + values[-1])[:, None]
         residual = (probabilities(logits) - data.targets)[:, 0] * data.shares
         loss = loss_of(logits, data) + 0.5 * _RIDGE * weights @ weights
-        return loss, np.append(residual @ inputs + _RIDGE * weights, residual.sum())
+        return float(loss), np.append(residual @ inputs + _RIDGE * weights, residual.sum())
 
     limits = [(0 if sign > 0 else None, 0 if sign < 0 else None) for sign in [*steps.sign[chosen], 0]]
     found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=limits, options=_EXACT)
