@@ -258,8 +258,8 @@ def collect(part: str, out: Path) -> None:
     pilot = part == "people-pilots"
     for seeds in (1,) if pilot else range(1, SEEDS + 1):
         for name in TRIED_RATES if pilot else QUANTISERS:
-            run(study(name, seeds, pilot), out / part / name, threads=1)
-            print(f"{part}: {name}, seed {seeds}, is done", flush=True)
+            ended = run(study(name, seeds, pilot), out / part / name, threads=1)
+            print(f"{part}: {name}, seed {seeds}: {ended}", flush=True)
     if pilot:
         last = rows(part, out).filter(pl.col("reading") == "cosine")
         with pl.Config(tbl_rows=-1):
