@@ -52,15 +52,15 @@ NETS = {"mnist": "conv", "text": "transformer"}
 BASE = {"mnist": (500, 0.001), "text": (400, 0.003)}  # steps and rate of the nets in float
 #: Task, levels, steps, and the rate that the pilots chose (`python -m benchmarks.qat people-pilots`).
 QUANTISERS = {
-    "lsq2": ("mnist", 4, 300, 0.001),
-    "lsq4": ("mnist", 16, 300, 0.001),
+    "lsq2": ("mnist", 4, 300, 0.0003),
+    "lsq4": ("mnist", 16, 300, 0.0003),
     "int2": ("text", 4, 200, 0.003),
     "int4": ("text", 16, 200, 0.003),
     "bitnet": ("text", 3, 300, 0.01),
-    "lora": ("text", 16, 200, 0.003),
-    "merged": ("text", 16, 200, 0.003),
+    "lora": ("text", 16, 200, 0.01),
+    "merged": ("text", 16, 200, 0.01),
 }
-#: In the pilots; the other quantiser of a pair takes the rate of this one.
+#: In the pilots; the other quantiser of a pair takes the rate of this one. That of LSQ is at the edge.
 TRIED_RATES = {
     "lsq2": (0.0003, 0.001, 0.003),
     "int4": (0.001, 0.003, 0.01),
