@@ -6,13 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import sterling as st
 from sterling.base.text import number
-from sterling.cli.verbs import app
 from sterling.report.run_page import run_page
 from sterling.theory import Balance
+from tests.findings import sketch
 from tests.unit.report.test_page import Reader
 
 
@@ -47,7 +46,12 @@ def test_a_recurrent_run(noisy):
     assert re.findall("<td[^>]*>([+−]1)</td>", table) == shown
 
 
-def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch):
+@pytest.fixture
+def sketched(monkeypatch):
+    monkeypatch.setattr("sterling.report.run_page.render", sketch)
+
+
+def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch, sketched):
     """Without noise, teacher, known noise, records, or a solution of the equations."""
     clean = st.Problem(n=8, samples=400).draw(0)
     unknown = st.Instance(noisy.inputs, noisy.labels, teacher=noisy.teacher)
@@ -59,7 +63,7 @@ def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch):
     assert not re.search(r"\bnan\b", re.sub(r"<svg.*?</svg>", "", text, flags=re.S))
 
 
-def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label(noisy):
+def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label(noisy, sketched):
     """The page says nothing of visits, which nobody asks about data without a teacher."""
     labels = (noisy.labels > 0.5).astype(float)
     own = st.Instance(noisy.inputs, labels)
@@ -72,29 +76,17 @@ def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label
     assert re.search(rf"labels right, always [01] \(commonest label\)</th><td>{most} of 150</td>", text)
     for section in ("returns", "shares", "occupancy", "statistics"):
         assert f'id="{section}"' not in text
-    assert (
-        "visit"
-        not in re.sub('<(svg|script|style|p class="lead").*?</\\1>', "", text, flags=re.S).partition("<main")[
-            2
-        ]
-    )
+    main = re.sub('<(svg|script|style|p class="lead").*?</\\1>', "", text, flags=re.S).partition("<main")[2]
+    assert "visit" not in main
     errors = st.Instance(noisy.inputs, noisy.labels)
     text = run_page(st.train(errors, 2000), errors)
     assert f"mean squared error, always the mean</th><td>{number(float(noisy.labels.var()))}</td>" in text
 
 
-def test_names_are_escaped(tmp_path, noisy):
+def test_names_are_escaped(tmp_path, noisy, sketched):
     path = tmp_path / "<b>&x.npz"
     np.savez(path, inputs=noisy.inputs[:, 0], labels=noisy.labels)
     instance = st.load_data(path)
     text = run_page(st.train(instance, 2000), instance)
     assert "<b>&x" not in text
     assert "&lt;b&gt;&amp;x" in text
-
-
-def test_the_command(tmp_path):
-    out = tmp_path / "run.html"
-    arguments = ["train", "--n", "6", "--samples", "80", "--noise", "0.5", "--steps", "5000", "--quiet"]
-    done = CliRunner().invoke(app, [*arguments, "--report", str(out)])
-    assert done.exit_code == 0, done.output
-    assert drawings(out.read_text("utf-8"))
