@@ -16,8 +16,6 @@ from sterling.errors import SterlingError
 from sterling.study import Store, Study, open_cluster, run
 from tests.crash.processes import DEADLINE, start, wait_until
 
-distributed = pytest.importorskip("distributed")
-
 STUDY = Study(n=[8, 12], samples=[16, 40], trials=60, steps=3000, seed=3)
 ENDLESS = Study(n=16, samples=[32, 64], trials=10**6, steps=10_000)
 
@@ -36,6 +34,7 @@ def expected(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A scheduler, its address and two workers of one thread; the tests kill them in turn."""
+    distributed = pytest.importorskip("distributed")
     info = tmp_path_factory.mktemp("cluster") / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     part = [sys.executable, "-m", "distributed.cli.dask_"]
@@ -123,6 +122,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
 
 
 def test_loggers_speak_again_after_a_cluster(monkeypatch):
+    pytest.importorskip("distributed")
     logger = logging.getLogger("distributed.client")
     level = logger.level
     monkeypatch.setattr("sterling.study.cluster._CONNECT_SECONDS", 1)

@@ -1,7 +1,5 @@
 """The README and the documentation: every block of code runs, links and references lead somewhere."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """`import sterling` must cost next to nothing, and offer every name that it promises."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib import import_module

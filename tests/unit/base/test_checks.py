@@ -1,7 +1,5 @@
 """Arguments: numbers of Python and NumPy are equal citizens, and what is refused is named."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The loop over work: order, errors, Ctrl-C, stopping, and what it leaves behind."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future

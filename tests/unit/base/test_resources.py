@@ -1,7 +1,5 @@
 """Cores and memory under affinity, quotas and limits of control groups, from made-up system files."""
 
-from __future__ import annotations
-
 import threading
 
 import numpy as np

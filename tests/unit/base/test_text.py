@@ -1,7 +1,5 @@
 """Numbers as words, and the small table of each object in a notebook, all escaped."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

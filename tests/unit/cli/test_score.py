@@ -1,7 +1,5 @@
 """`sterling score` and `sterling predict`: what they print and write, what they warn of, what they refuse."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """The page of a run: complete in itself, escaped, and with sentences where there is nothing to draw."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

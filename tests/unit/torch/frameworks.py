@@ -1,7 +1,5 @@
 """Models quantised by different frameworks, and by hand, for the tests of this room."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -4,8 +4,6 @@
 The codes of affine quantisers are those of the value: q − zero point.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 

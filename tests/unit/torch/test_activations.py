@@ -1,16 +1,13 @@
 """The audit of activations: the share of cut gradients is that of one-hot Jacobians."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling.torch as stt  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
-from tests.unit.torch.test_audit import BOTH, Round, X  # noqa: E402
+import sterling.torch as stt
+from tests.unit.torch import frameworks as fw
+from tests.unit.torch.test_audit import BOTH, Round, X
 
 nn = torch.nn
 

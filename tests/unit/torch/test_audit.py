@@ -1,22 +1,19 @@
 """The audit: each named quantiser has its right answer, under both gradients of clamp at its bounds."""
 
-from __future__ import annotations
-
 import copy
 import io
 import math
 
 import pytest
+import torch
 from rich.console import Console
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.tables import TensorTable  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
-from tests.unit.torch import quantisers  # noqa: E402
-from tests.unit.torch.test_discovery import parq  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.tables import TensorTable
+from tests.unit.torch import frameworks as fw
+from tests.unit.torch import quantisers
+from tests.unit.torch.test_discovery import parq
 
 nn = torch.nn
 X = fw.X

@@ -1,19 +1,16 @@
 """Monitors in loops that others write: Lightning's and transformers'."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, SterlingWarning  # noqa: E402
-from sterling.torch import callbacks  # noqa: E402
-from sterling.torch.callbacks import lightning_callback, transformers_callback  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, SterlingWarning
+from sterling.torch import callbacks
+from sterling.torch.callbacks import lightning_callback, transformers_callback
 
 
 def data():

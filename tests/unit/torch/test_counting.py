@@ -1,18 +1,15 @@
 """Counting against a list of all codes: flips exactly, averages to their stated precision."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-from sterling.torch import counting, packed  # noqa: E402
-from sterling.torch.counting import BINS, CodeTracker  # noqa: E402
-from sterling.torch.packed import Moments  # noqa: E402
-from tests.unit.torch.byhand import Record, nearest  # noqa: E402
+from sterling.torch import counting, packed
+from sterling.torch.counting import BINS, CodeTracker
+from sterling.torch.packed import Moments
+from tests.unit.torch.byhand import Record, nearest
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
 WITHIN, VOTE, MOMENTUM = 5, 1, 0.05

@@ -1,22 +1,19 @@
 """Decoding: codes against those written down by the loop, and a copy whose forward pass sees them."""
 
-from __future__ import annotations
-
 import copy
 import math
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, InputTypeError  # noqa: E402
-from sterling.torch.decoding import refit  # noqa: E402
-from sterling.torch.scoring import evaluate  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
-from tests.unit.torch.byhand import nearest  # noqa: E402
-from tests.unit.torch.loops import Task  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, InputTypeError
+from sterling.torch.decoding import refit
+from sterling.torch.scoring import evaluate
+from tests.unit.torch import frameworks as fw
+from tests.unit.torch.byhand import nearest
+from tests.unit.torch.loops import Task
 
 
 @pytest.fixture(scope="module", params=[2, 3])

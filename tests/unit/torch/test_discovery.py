@@ -1,20 +1,16 @@
 """Quantised weights of each framework are found, by its adaptor and by listening alone, and read the same."""
 
-from __future__ import annotations
-
 import copy
 import warnings
 
 import pytest
+import torch
+import torch.nn.functional as F
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import torch.nn.functional as F  # noqa: E402
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.taps import listen  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.taps import listen
+from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
 X = fw.X

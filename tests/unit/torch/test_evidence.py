@@ -5,13 +5,12 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the evidence trains nets")
-
-import sterling as st  # noqa: E402
-from benchmarks.qat import figures, summary  # noqa: E402
-from benchmarks.qat.trial import KIND, Annealed, Run  # noqa: E402
-from sterling.study.kind import Cell, Seeds  # noqa: E402
+import sterling as st
+from benchmarks.qat import figures, summary
+from benchmarks.qat.trial import KIND, Annealed, Run
+from sterling.study.kind import Cell, Seeds
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,16 +1,17 @@
 """A file of ONNX gives PyTorch's answers, and nothing is written where there is none."""
 
-from __future__ import annotations
-
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-onnxruntime = pytest.importorskip("onnxruntime", reason="it runs the file")
-pytest.importorskip("onnxscript", reason="PyTorch's exporter is built on it")
-from torch import nn  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError
 
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError  # noqa: E402
+
+@pytest.fixture(autouse=True)
+def onnxruntime():
+    pytest.importorskip("onnxscript", reason="PyTorch's exporter is built on it")
+    return pytest.importorskip("onnxruntime", reason="it runs the file")
 
 
 def test_several_outputs_and_a_model_that_cannot_be_traced(tmp_path):
@@ -31,7 +32,7 @@ def test_several_outputs_and_a_model_that_cannot_be_traced(tmp_path):
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_the_same_classes_for_a_batch_of_any_size(tmp_path):
+def test_the_same_classes_for_a_batch_of_any_size(tmp_path, onnxruntime):
     torch.manual_seed(3)
     layers = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)]
     model = stt.binarize(nn.Sequential(*layers), levels=3)

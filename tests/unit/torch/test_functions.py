@@ -1,14 +1,11 @@
 """Step functions and their surrogate gradients: against the formulas, in every type, compiled too."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
+import sterling as st
+import sterling.torch as stt
 
 NAMES = tuple(name for name in st.SURROGATES if name in st.SURROGATES.built_in)
 #: Windows end at 0 and ±1; the other points are exact in all types.

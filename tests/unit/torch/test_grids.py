@@ -1,12 +1,9 @@
 """Levels read off values: made grids of all sorts are found again, and what is no grid is none."""
 
-from __future__ import annotations
-
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-from sterling.torch.grids import GridReader, find_grid  # noqa: E402
+from sterling.torch.grids import GridReader, find_grid
 
 
 def gaussian(*shape, seed=0):

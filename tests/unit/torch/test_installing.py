@@ -1,21 +1,18 @@
 """Decoded weights in a copy: through its quantiser, on a fixed range, as stored codes, or as constants."""
 
-from __future__ import annotations
-
 import copy
 import io
 import math
 import warnings
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import SterlingWarning  # noqa: E402
-from sterling.torch.handle import QuantisedWeight  # noqa: E402
-from sterling.torch.installing import install  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import SterlingWarning
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.installing import install
+from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
 

@@ -1,7 +1,5 @@
 """What a monitor counts in real training loops, against codes that the loop itself wrote down."""
 
-from __future__ import annotations
-
 import copy
 import io
 import math
@@ -9,13 +7,12 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, InputTypeError  # noqa: E402
-from sterling.torch.horizons import settled  # noqa: E402
-from tests.unit.torch.loops import HORIZONS, Task  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, InputTypeError
+from sterling.torch.horizons import settled
+from tests.unit.torch.loops import HORIZONS, Task
 
 
 @pytest.mark.parametrize("levels", [2, 3])

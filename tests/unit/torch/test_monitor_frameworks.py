@@ -1,16 +1,13 @@
 """Flips of every framework's weights, against codes computed from the latents by its own formula."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.torch import weights  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling.torch as stt
+from sterling.torch import weights
+from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
 

@@ -1,17 +1,14 @@
 """No fault of a monitor ends the training: it warns once and detaches, and keeps what it has counted."""
 
-from __future__ import annotations
-
 import math
 import warnings
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, SterlingWarning  # noqa: E402
-from tests.unit.torch.loops import HORIZONS, Task  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, SterlingWarning
+from tests.unit.torch.loops import HORIZONS, Task
 
 
 class Breaking(Task):

@@ -1,24 +1,21 @@
 """Monitors of large models: few bytes a weight, codes read seldom, samples, some of the layers."""
 
-from __future__ import annotations
-
 import copy
 import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, InputTypeError  # noqa: E402
-from sterling.torch import counting, parts  # noqa: E402
-from sterling.torch.counting import CodeTracker  # noqa: E402
-from sterling.torch.packed import Averages, Moments  # noqa: E402
-from tests.unit.torch.byhand import Record  # noqa: E402
-from tests.unit.torch.loops import Task  # noqa: E402
-from tests.unit.torch.test_counting import feed, total, walk  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, InputTypeError
+from sterling.torch import counting, parts
+from sterling.torch.counting import CodeTracker
+from sterling.torch.packed import Averages, Moments
+from tests.unit.torch.byhand import Record
+from tests.unit.torch.loops import Task
+from tests.unit.torch.test_counting import feed, total, walk
 
 LEAN = (16.0, 64.0)
 WIDE = tuple(range(-300, 301, 50))

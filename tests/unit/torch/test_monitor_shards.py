@@ -1,18 +1,14 @@
 """Monitors in two processes: weights sharded by `fully_shard`, whose counts sum to those of all, and DDP."""
 
-from __future__ import annotations
-
 import datetime
 from itertools import pairwise
 
 import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import torch.distributed as dist  # noqa: E402
-import torch.multiprocessing as mp  # noqa: E402
-
-import sterling.torch as stt  # noqa: E402
+import sterling.torch as stt
 
 STEPS = 12
 

@@ -1,17 +1,14 @@
 """`binarize`: what the forward pass sees, checkpoints, ties, and the way back."""
 
-from __future__ import annotations
-
 import copy
 import math
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.parametrized import steps_in_absmean  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.parametrized import steps_in_absmean
 
 nn = torch.nn
 

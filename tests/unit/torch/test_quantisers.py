@@ -1,15 +1,12 @@
 """Each quantiser of the list: flips equal those counted by hand from the quantiser's definition."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from tests.unit.torch import quantisers  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from tests.unit.torch import quantisers
 
 LEVELS = {
     "LSQ, 2 bits per channel": 4,

@@ -1,19 +1,16 @@
 """Readings that go another way than usual: few rows, fused operations, refusals, levels out of use."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.grids import Grid  # noqa: E402
-from sterling.torch.rounding import CodeReader  # noqa: E402
-from sterling.torch.scales import LastScale  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.grids import Grid
+from sterling.torch.rounding import CodeReader
+from sterling.torch.scales import LastScale
+from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
 

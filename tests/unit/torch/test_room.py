@@ -1,16 +1,12 @@
 """The room itself: names that load lazily, and what is said where PyTorch is missing."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling.torch as stt  # noqa: E402
+import sterling.torch as stt
 
 
 def run(code):

@@ -1,7 +1,5 @@
 """`verify`: no false alarm on faithful artefacts; each planted fault is found where it is, with its cause."""
 
-from __future__ import annotations
-
 import copy
 from functools import partial
 
