@@ -69,7 +69,7 @@ def test_hostile_addresses_leave_the_lines_clean(driver, address):
     patterns = (f"^{pattern.pattern}$" for pattern in (SHELL, PYTHON))
     bad, lines, placed = driver.execute_script(FUZZ, 20_000, *patterns, KEYS, PIECES)
     assert bad == []
-    assert len(lines) > 60
+    assert len(lines) > 40
     assert placed > 20
     for line in lines[:: len(lines) // 20]:
         program, verb, *words = shlex.split(line)

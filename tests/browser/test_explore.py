@@ -240,16 +240,6 @@ def test_the_line_of_the_average_has_its_points(driver, address):
         assert wrong[steps == at][-1] == st.train(instance, steps=at, init=1).ergodic_errors
 
 
-def test_sliders_make_new_data(page):
-    slider = page.find_element(By.ID, "noise")
-    slider.send_keys(Keys.ARROW_RIGHT)
-    settled(page)
-    found = page.execute_script("return [sterling.page.settings.noise, sterling.page.data.noise]")
-    assert found == [0.05, 0.05]
-    assert "noise=0.05" in page.current_url
-    assert slider.get_attribute("aria-valuetext") == "0.05"
-
-
 def test_damping_ends_a_noisy_run_at_the_teacher(driver, address):
     """The slider chooses the step size of `train`; the page claims no law and no certificate then."""
     look(driver, "light", 1280)

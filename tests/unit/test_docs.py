@@ -17,6 +17,7 @@ from sterling.claims import catalogue, experiments
 from sterling.claims.context import Context
 from sterling.claims.finding import Judgement
 from sterling.cli.verbs import app
+from sterling.learn import StraightThroughClassifier
 from sterling.study import Study
 from tests.support import ROOT
 
@@ -57,8 +58,10 @@ def desk(tmp_path, monkeypatch, registries):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page, "python", "pycon")], ids=lambda page: page.stem
 )
-def test_the_code_of_a_page_runs(page, desk):
+def test_the_code_of_a_page_runs(page, desk, monkeypatch):
     """The blocks of a page run in order; those with prompts print what the page shows."""
+    if page.stem == "classifier":  # it says only that most labels are right
+        monkeypatch.setitem(StraightThroughClassifier.__init__.__kwdefaults__, "max_iter", 500)
     namespace: dict = {"__name__": "page"}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for block in blocks(page, "python", "pycon"):

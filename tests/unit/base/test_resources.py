@@ -104,16 +104,3 @@ def test_work_that_shares_the_cores_asks_for_one(monkeypatch):
         other.join()
         assert counts == [4]
     assert resources.thread_count(None) == 4
-
-
-@pytest.mark.parametrize(
-    "count, text",
-    [
-        (1023, "1023 bytes"),
-        (1536, "1.5 KiB"),
-        (1 << 45, "32 TiB"),
-        (1 << 60, "1048576 TiB"),
-    ],
-)
-def test_sizes(count, text):
-    assert resources.readable_bytes(count) == text

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.unit.torch import frameworks
 from tests.unit.torch.formats import FP4, NF4
 from tests.unit.torch.frameworks import needs
 from tests.unit.torch.stored import Stored
@@ -48,7 +49,7 @@ def batch(step, dtype=torch.float32):
     return x.to(dtype), x[:, :32].reshape(BATCH, 4, 8).sum(2).argmax(1)
 
 
-def train(model, optimizer, steps=40, after=lambda: None):
+def train(model, optimizer, steps=20, after=lambda: None):
     """Train for some steps and call a function after each."""
     dtype = next(model.parameters()).dtype
     for step in range(steps):
@@ -415,6 +416,11 @@ def adapted():
     return peft.get_peft_model(model, config), codes
 
 
+def bitnet():
+    layer = frameworks.bitnet()
+    return net(layer), lambda: (layer.weight / layer.weight.abs().mean()).round().clamp(-1, 1)
+
+
 def half(builder):
     """Return a builder of the same net in bfloat16."""
 
@@ -465,6 +471,7 @@ ROWS = {
     "ModelOpt INT8": lambda: modelopt("INT8_DEFAULT_CFG"),
     "ModelOpt INT4": lambda: modelopt("INT4_BLOCKWISE_WEIGHT_ONLY_CFG"),
     "ModelOpt W4A8": lambda: modelopt("W4A8_AWQ_BETA_CFG"),
+    "BitNet of transformers": bitnet,
     "LoRA, merged": merged,
     "LoRA on a frozen base": adapted,
     "LSQ depthwise": depthwise,

@@ -1,16 +1,13 @@
 """The audit: each named quantiser has its right answer, under both gradients of clamp at its bounds."""
 
 import copy
-import io
 import math
 
 import pytest
 import torch
-from rich.console import Console
 
 import sterling as st
 import sterling.torch as stt
-from sterling.torch.tables import TensorTable
 from tests.unit.torch import frameworks as fw
 from tests.unit.torch import quantisers
 from tests.unit.torch.test_discovery import parq
@@ -155,23 +152,12 @@ def test_brevitas_ternary_has_no_gradient_at_code_0():
     assert "dead zone" in report.headline()
 
 
-def test_the_detach_idiom_as_a_function():
-    row = quick(fw.detached)
-    assert (row.levels, row.no_gradient, row.at_zero, row.surrogate) == (3, 0, 0, "identity")
-
-
 def test_sign_with_a_third_level():
     report = stt.audit(lambda w: w + (w.sign() - w).detach())
     assert report.rows[0].at_zero == 0
     assert "sign(0)" in report.headline()
     assert quick(stt.sign).at_zero == 1
     assert quick(stt.sign).findings == []
-
-
-def test_a_sign_without_a_surrogate():
-    row = quick(torch.sign)
-    assert (row.no_gradient, row.surrogate) == (1, "none")
-    assert "no gradient" in stt.audit(torch.sign).headline()
 
 
 class Lsq(nn.Module):
@@ -328,11 +314,6 @@ def test_refusals(arguments, about):
     assert "\n" not in str(caught.value)
 
 
-def test_bits_are_for_parq():
-    with pytest.raises(st.InputError, match="PARQ"):
-        stt.audit(stt.sign, bits=2)
-
-
 @pytest.mark.parametrize("per", ["tensor", "channel"])
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 3), nn.Linear(2, 4), nn.Linear(40, 30)], ids=str)
 def test_a_ternary_quantiser_is_no_sign(layer, per):
@@ -376,21 +357,6 @@ def test_a_gradient_through_the_scale_alone_is_none(quantise):
     report = stt.audit(quantise)
     assert "no gradient reaches its latents, unless through the scale" in report.headline()
     assert report.frame()["why"].to_list() == ["no gradient at all"]
-
-
-def test_a_table_breaks_no_word_and_stays_within_the_terminal():
-    titles = ["tensor", "levels", "no gradient", "why", "at zero", "surrogate"]
-    rows = [["model.layers.0.weight", "16", "1.5 %", "cut tail", "0", "hard_tanh (−7.5 … 7.4 steps)"]]
-    words = [word for row in (titles, *rows) for cell in row for word in cell.split()]
-    shapes = set()
-    for width in range(40, 120):
-        console = Console(width=width, file=io.StringIO())
-        console.print(TensorTable(titles, rows))
-        text = console.file.getvalue()
-        assert all(word in text for word in words)
-        assert max(map(len, text.splitlines())) <= width
-        shapes.add("─" in text)
-    assert shapes == {False, True}  # a block of names and values, and a table
 
 
 def test_tails_by_design_and_frozen_bases_are_notes():

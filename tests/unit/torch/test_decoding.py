@@ -11,7 +11,6 @@ import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.decoding import refit
 from sterling.torch.scoring import evaluate
-from tests.unit.torch import frameworks as fw
 from tests.unit.torch.byhand import nearest
 from tests.unit.torch.loops import Task
 
@@ -22,10 +21,6 @@ def ran(request):
     for _ in range(60):
         task.step()
     return task
-
-
-def nearest_codes(average, low):
-    return (average + 0.5).floor().clamp(low, -low - 1)
 
 
 def codes_of(layer):
@@ -161,27 +156,6 @@ def test_without_a_loader_the_steps_so_far_choose(ran):
     better = stt.decode(ran.model, ran.monitor)
     assert better.changes.horizon == ran.monitor.settled_horizon()
     assert better.changes.chosen_by == "the steps so far"
-
-
-@pytest.mark.parametrize("dtype", ["int2", "int4"])
-def test_layers_of_torchao_hold_the_decoded_codes(dtype):
-    model = torch.nn.Sequential(fw.torchao(dtype))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    monitor = stt.OrbitMonitor(model, optimizer)
-    random = torch.Generator().manual_seed(0)
-    for _ in range(20):  # the largest latent of a group, which gives the scale, is another one in the end
-        model[0].weight.grad = torch.randn(model[0].weight.shape, generator=random)
-        optimizer.step()
-    (weight,) = monitor.weights
-    scale, low = weight.scale(), -2 if dtype == "int2" else -8
-    for scaling in ("kept", "fitted"):  # the latter is for `binarize`
-        better = stt.decode(model, monitor, horizon=16, scale=scaling)
-        codes = nearest_codes(monitor.average("0.weight", 16), low)
-        seen = better[0].weight_fake_quantizer(better[0].weight)
-        assert torch.allclose(seen, codes * scale, rtol=2e-3)
-        assert torch.allclose(better(fw.X), fw.X @ seen.T)
-        assert better.changes.share > 0
-    assert stt.find(model)  # the model itself is as it was
 
 
 def test_a_horizon_that_cannot_be_installed_is_left_out():

@@ -1,15 +1,11 @@
 """Readings that go another way than usual: few rows, fused operations, refusals, levels out of use."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 import sterling as st
 import sterling.torch as stt
-from sterling.torch.grids import Grid
 from sterling.torch.rounding import CodeReader
-from sterling.torch.scales import LastScale
 from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
@@ -56,28 +52,6 @@ def test_a_refused_reading_is_refused_again_and_changes_nothing():
             reader.codes()
     hidden[0] = False
     assert torch.equal(reader.codes(), codes)
-
-
-def test_a_level_that_no_weight_uses_has_no_value():
-    codes = torch.tensor([[-3, -1, 1, 1], [-3, -1, 1, -1]], dtype=torch.int8)
-    values = torch.tensor([0.0, 0.0, 0.3, 2.0])[(codes.long() + 3) // 2] - 0.5
-    grid = Grid(codes, torch.ones(()), False, "tensor")
-    assert torch.equal(grid.dequantise(codes.flip(1), values), values.flip(1))
-    with pytest.raises(st.InputError, match="each level"):
-        grid.dequantise(torch.full_like(codes, 3), values)
-
-
-def test_groups_with_equal_scales_may_differ_later():
-    latent = torch.full((4, 64), 0.6)
-    scale = torch.ones(4, 64)
-    weight = SimpleNamespace(latent=latent, scale=lambda: scale)
-    last = LastScale(weight, torch.tensor([-1.0, 1.0, 1.0]))
-    scale = scale.clone()
-    scale[:, 32:] = 2.0  # groups of 32
-    where, before = torch.tensor([0, 40]), torch.tensor([1, 1])
-    assert last.caused(where, before).tolist() == [True, True]
-    assert last.caused(where, before).tolist() == [True, False]  # under the scales that were kept
-    assert last.kept.tolist() == [1, 2] * 4
 
 
 class Counting(nn.Linear):
