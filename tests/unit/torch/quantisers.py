@@ -107,7 +107,7 @@ def depthwise():
 
 
 class ByFormula(Layer):
-    """Values = scale · table of the code, with a function from latents to (codes, scale)."""
+    """Values = scale · table of the code + shift; a function of the latents gives (codes, scale[, shift])."""
 
     def __init__(self, formula, level=lambda codes: codes):
         torch.manual_seed(0)
@@ -115,8 +115,8 @@ class ByFormula(Layer):
         self.formula, self.level = formula, level
 
     def values(self, w):
-        codes, scale = self.formula(w)
-        return (scale * self.level(codes)).reshape(w.shape).to(w.dtype)
+        codes, scale, *shift = self.formula(w)
+        return (scale * self.level(codes) + sum(shift)).reshape(w.shape).to(w.dtype)
 
     def quantise(self, w):
         return Ste.apply(w, self.values)
@@ -187,24 +187,6 @@ def from_minimum(w):
     low = groups.amin(1, keepdim=True)
     scale = (groups.amax(1, keepdim=True) - low) / 15
     return ((groups - low) / scale).round(), scale, low
-
-
-class FromMinimum(Layer):
-    def __init__(self):
-        torch.manual_seed(0)
-        super().__init__(64, 48)
-
-    def values(self, w):
-        codes, scale, low = from_minimum(w)
-        return (codes * scale + low).reshape(w.shape)
-
-    def quantise(self, w):
-        return Ste.apply(w, self.values)
-
-
-def minimum():
-    layer = FromMinimum()
-    return net(layer), lambda: from_minimum(layer.weight)[0].reshape(48, 64)
 
 
 class Sum(Layer):
@@ -495,7 +477,7 @@ HALF = (
     "LSQ depthwise",
 )
 OTHERS = {
-    "affine from the minimum": minimum,
+    "affine from the minimum": lambda: formula(from_minimum),
     "learned levels from 1 and 1": chosen,
     "per input, in place": inputs,
     "packed trits from a table": looked_up,

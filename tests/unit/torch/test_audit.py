@@ -239,14 +239,6 @@ def test_codes_alone_say_nothing_of_gradients():
     assert report.frame()["no_gradient"].to_list() == [None]
 
 
-def test_lora_and_frozen_weights():
-    report = stt.audit(fw.Lora(), X)
-    assert "LoRA" in report.findings[0]
-    assert "Nothing" in report.headline()
-    frozen = fw.Quantised(fw.detached).requires_grad_(False)
-    assert "frozen" in stt.audit(frozen, X).findings[0]
-
-
 def test_empty_levels():
     with torch.no_grad():
         layer = fw.latents(nn.Linear(64, 8))

@@ -9,7 +9,6 @@ import torch
 
 import sterling.torch as stt
 from sterling.errors import InputError, SterlingWarning
-from sterling.torch import callbacks
 from sterling.torch.callbacks import lightning_callback, transformers_callback
 
 
@@ -157,10 +156,3 @@ def test_a_state_that_cannot_be_saved_ends_neither_the_run_nor_the_monitor(
     assert callback.monitor.steps == 3
     assert not callback.monitor.detached
     assert "detached" not in str(callback.monitor.report())
-
-
-@pytest.mark.parametrize("make", [lightning_callback, transformers_callback])
-def test_a_package_that_is_missing(make, monkeypatch):
-    monkeypatch.setattr(callbacks, "installed", lambda name: None)
-    with pytest.raises(InputError, match="pip install"):
-        make()

@@ -174,14 +174,6 @@ def test_a_layer_of_zeros_stays_finite():
     assert layer(torch.ones(1, 3)).isfinite().all()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types(dtype):
-    layer = stt.binarize(nn.Linear(64, 8).to(dtype), levels=3)
-    (weight,) = stt.find(layer)
-    assert weight.values().dtype == dtype
-    assert weight.codes().unique().tolist() == [-1, 0, 1]
-
-
 def test_compiled_training_is_the_same():
     grads = []
     for compiled in (False, True):

@@ -30,13 +30,6 @@ def test_a_part_of_a_large_tensor_is_checked_at_each_reading(shape):
     assert reader._readings == 5
 
 
-def test_the_scale_of_a_fused_operation_may_be_a_number():
-    w = gaussian(16, 32) * 0.3
-    reader = CodeReader(lambda: torch.fake_quantize_per_tensor_affine(w, 0.1, 0, -8, 7), w)
-    assert torch.equal(reader.codes(), (w / 0.1).round().clamp(-8, 7).to(torch.int16))
-    assert reader.levels() == 16
-
-
 def test_a_refused_reading_is_refused_again_and_changes_nothing():
     w, hidden = gaussian(16, 64), [False]
     plain = ternary(w)
