@@ -38,7 +38,7 @@ def test_the_laws_on_the_page_are_those_of_python(driver, address):
     for n, samples, noise, method in (
         (96, 6400, 0.5, "signal"),
         (16, 10, 1.0, "signal"),
-        (12, 800, 0.5, "balance"),
+        (8, 800, 0.5, "balance"),
     ):
         turn(driver, f"{address}#seed=0&n={n}&samples={samples}&noise={noise}")
         instance = st.Problem(n=n, samples=samples, noise=noise).draw(0)
@@ -97,7 +97,7 @@ def test_an_address_plays_and_a_kept_state_stands(driver, address):
 def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, address):
     look(driver, "light", 1280)
     driver.get("about:blank")
-    driver.get(f"{address}#n=10&samples=400&noise=0.5&speed=10000000&steps=1000000000")
+    driver.get(f"{address}#n=8&samples=400&noise=0.5&speed=10000000&steps=1000000000")
     driver.set_script_timeout(60)
     script = """
         const done = arguments[0], page = () => sterling.page;
@@ -113,7 +113,7 @@ def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, addres
     """
     mode, shown = driver.execute_async_script(script)
     assert mode == "playing"
-    assert shown == shown_share(st.theory.balance(st.Problem(n=10, samples=400, noise=0.5).draw(5)).occupancy)
+    assert shown == shown_share(st.theory.balance(st.Problem(n=8, samples=400, noise=0.5).draw(5)).occupancy)
     driver.find_element(By.ID, "play").click()
 
 

@@ -9,7 +9,7 @@ from sterling.report.run_page import run_page
 from tests.browsing import drawn, look, settled, turn
 from tests.findings import made_up
 
-WIDTHS = range(320, 1921, 20)  # CSS pixels
+WIDTHS = range(320, 1921, 40)  # CSS pixels
 TYPICAL = (320, 390, 600, 768, 880, 1024, 1440)
 PAPER = 718  # CSS pixels of an A4 page between its margins
 

@@ -25,7 +25,6 @@ DOCS = ROOT / "docs"
 #: Files that the build of the site generates.
 GENERATED = {"_generated", "_build", "generated"}
 PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if not GENERATED & set(p.parts))]
-IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 #: Commands that take long or need more than a test has: only their options are checked.
 PARSED = ("reproduce", "study", "explore", "doctor", "audit", "flips", "verify", "predict", "plan --n 16")
 
@@ -101,15 +100,15 @@ def test_a_command_of_a_page_is_valid(page, line, desk, monkeypatch):
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_a_study_of_a_page_is_valid(page, desk):
-    for number, block in enumerate(blocks(page, "toml")):
-        if "[problem]" in block:
-            path = desk / f"{number}.toml"
-            path.write_text(block, encoding="utf-8")
-            assert Study.from_toml(path).cells or Study.from_toml(path).series
-        else:
-            tomllib.loads(block)
+def test_a_study_of_a_page_is_valid(desk):
+    for page in PAGES:
+        for block in blocks(page, "toml"):
+            if "[problem]" in block:
+                (desk / "study.toml").write_text(block, encoding="utf-8")
+                study = Study.from_toml(desk / "study.toml")
+                assert study.cells or study.series, page
+            else:
+                tomllib.loads(block)
 
 
 def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
@@ -124,15 +123,15 @@ def test_the_claim_of_the_page_is_found_and_measured(tmp_path, monkeypatch):
     assert "one half" in finding.rule
 
 
-@pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_links_inside_the_repository_lead_somewhere(page):
-    for target, anchor in _LINK.findall(page.read_text(encoding="utf-8")):
+def test_links_inside_the_repository_lead_somewhere():
+    found = [(page, *link) for page in PAGES for link in _LINK.findall(page.read_text(encoding="utf-8"))]
+    for page, target, anchor in found:
         if "://" in target or target.startswith("_generated/") or "/_generated/" in target:
             continue  # the build generates these, and Sphinx warns of missing ones
         path = page.parent / target if target else page
-        assert path.exists(), target
+        assert path.exists(), (page, target)
         if anchor and path.suffix == ".md" and not anchor.startswith("sterling."):
-            assert anchor in anchors(path), f"{target}#{anchor}"
+            assert anchor in anchors(path), (page, target, anchor)
 
 
 def test_every_page_is_listed():
@@ -180,10 +179,9 @@ def test_the_moving_picture_is_what_its_program_draws(tmp_path, monkeypatch):
     assert (tmp_path / "moving.svg").read_bytes() == committed.read_bytes()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_programs_and_claims_that_a_page_names_exist(page):
+def test_programs_and_claims_that_a_page_names_exist():
     """Benchmarks, tests and examples, and the claims of `sterling reproduce --only`."""
-    text = page.read_text(encoding="utf-8")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     for name in re.findall(r"python -m (benchmarks(?:\.\w+)*)", text):
         program = ROOT.joinpath(*name.split("."))
         assert program.with_suffix(".py").exists() or (program / "__main__.py").exists(), name

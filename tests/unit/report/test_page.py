@@ -194,8 +194,8 @@ def test_every_section_of_the_science_is_a_link_to_its_page(text):
 
 def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
     for name in ("one", "other"):
-        write(tmp_path / name, findings[1:2], missing=WAITING)
-    for name in ("index.html", "findings.json", "data/P3-runs.parquet"):
+        write(tmp_path / name, findings[:1], missing=WAITING)
+    for name in ("index.html", "findings.json", "data/P1-cells.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
@@ -245,18 +245,14 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
 # -- figures -------------------------------------------------------------------------------------------------
 
 
-def test_a_figure_keeps_its_text_and_its_caption_is_its_name(findings):
-    drawing = render(findings[0].pictures[0])
+def test_a_figure_keeps_its_text_its_caption_is_its_name_and_two_share_no_names(findings):
+    drawing, other = (render(findings[0].pictures[0], name) for name in ("a", "b"))
     (svg,) = Reader(str(drawing.svg)).all("svg")
     assert (svg["role"], svg["aria-label"]) == ("img", drawing.caption)
     assert "dimension n" in drawing.svg
-
-
-def test_two_figures_share_no_names(findings):
-    picture = findings[0].pictures[0]
-    one, other = (set(re.findall(r' id="([^"]+)"', str(render(picture, name).svg))) for name in ("a", "b"))
-    assert len(one) == len(other) > 1
-    assert not one & other
+    ids, others = (set(re.findall(r' id="([^"]+)"', str(one.svg))) for one in (drawing, other))
+    assert len(ids) == len(others) > 1
+    assert not ids & others
 
 
 def test_many_points_become_pixels():

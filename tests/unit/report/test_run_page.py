@@ -30,6 +30,12 @@ def noisy():
     return st.Problem(n=8, samples=150, noise=0.5).draw(0)
 
 
+@pytest.fixture(autouse=True)
+def sketched(monkeypatch):
+    """Tests of the command line and of layout draw the figures."""
+    monkeypatch.setattr("sterling.report.run_page.render", sketch)
+
+
 def test_a_recurrent_run(noisy):
     orbit = st.train(noisy, 20_000)
     text = run_page(orbit, noisy, "sterling train --n 8 & <x>")
@@ -44,12 +50,7 @@ def test_a_recurrent_run(noisy):
     assert re.findall("<td[^>]*>([+−]1)</td>", table) == shown
 
 
-@pytest.fixture
-def sketched(monkeypatch):
-    monkeypatch.setattr("sterling.report.run_page.render", sketch)
-
-
-def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch, sketched):
+def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch):
     """Without noise, teacher, known noise, records, or a solution of the equations."""
     clean = st.Problem(n=8, samples=400).draw(0)
     unknown = st.Instance(noisy.inputs, noisy.labels, teacher=noisy.teacher)
@@ -61,7 +62,7 @@ def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch, sketched):
     assert not re.search(r"\bnan\b", re.sub(r"<svg.*?</svg>", "", text, flags=re.S))
 
 
-def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label(noisy, sketched):
+def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label(noisy):
     """The page says nothing of visits, which nobody asks about data without a teacher."""
     labels = (noisy.labels > 0.5).astype(float)
     own = st.Instance(noisy.inputs, labels)
@@ -81,7 +82,7 @@ def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label
     assert f"mean squared error, always the mean</th><td>{number(float(noisy.labels.var()))}</td>" in text
 
 
-def test_names_are_escaped(tmp_path, noisy, sketched):
+def test_names_are_escaped(tmp_path, noisy):
     path = tmp_path / "<b>&x.npz"
     np.savez(path, inputs=noisy.inputs[:, 0], labels=noisy.labels)
     instance = st.load_data(path)

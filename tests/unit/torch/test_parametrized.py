@@ -38,9 +38,10 @@ def test_ternary_weights_are_those_of_bitnet():
     assert torch.allclose(layer.weight, scale * (w / scale).round().clamp(-1, 1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [2, 3, 4, 7, 16])
-@pytest.mark.parametrize("scale", ["absmean", "absmax", "none"])
-@pytest.mark.parametrize("per", ["tensor", "channel"])
+@pytest.mark.parametrize("levels", [2, 3, 4, 16])
+@pytest.mark.parametrize(
+    "scale, per", [("absmean", "tensor"), ("absmean", "channel"), ("absmax", "channel"), ("none", "tensor")]
+)
 def test_no_more_levels_than_asked_for(levels, scale, per):
     torch.manual_seed(1)
     layer = nn.Linear(300, 4)
