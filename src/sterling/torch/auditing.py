@@ -60,7 +60,7 @@ def audit(
 ) -> Audit:
     """Report what the quantisers of a model do to weights and activations, and what is wrong with them.
 
-    `audit` tests each quantiser of weights on the present latents, on a ramp, on zeros and on ties. With an
+    `audit` tests each quantiser of weights on the present latents, on a ramp and on zeros. With an
     example it also tests those of activations, on the example. It does not change the model. Findings are
     defects or notes: frozen weights, and tails of at most 2 % that a grid clips by design, are notes.
 
@@ -203,7 +203,6 @@ def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bi
             "latents that are not exactly 0, or set quant_period=1"
         )
         row.findings.append(AuditFinding("ties differ between PARQ's two paths", words, True))
-        row.ties = "differ"
 
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
@@ -229,7 +228,7 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
             other = probes.slopes(weight)
     row.no_gradient, row.other_clamp = _none(slope), _none(other)
     row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
-    row.at_zero, row.ties = probes.code_at_zero(weight), probes.ties(weight)
+    row.at_zero = probes.code_at_zero(weight)
     used = set(codes.unique().tolist())
     possible = used | seen
     nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels

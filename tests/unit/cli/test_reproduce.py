@@ -84,9 +84,9 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
             "sterling reproduce --full --only P1,P3 --seed 1000",
         ),
         (
-            ("--only", "P1", "--only", "rates"),
-            {"only": ["P1", "rates"]},
-            "sterling reproduce --only P1,rates",
+            ("--only", "P1", "--only", "restart"),
+            {"only": ["P1", "restart"]},
+            "sterling reproduce --only P1,restart",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     [
         (("--quick", "--full"), "exclude each other"),
         (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
-        (("--only", "surogates"), "did you mean 'surrogates'?"),
+        (("--only", "restrat"), "did you mean 'restart'?"),
         (("-o", "{file}/inside"), "Not a directory"),
     ],
 )

@@ -3,13 +3,11 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 import torch
 
 import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.decoding import refit
 from sterling.torch.scoring import evaluate
 from tests.unit.torch.byhand import nearest
 from tests.unit.torch.loops import Task
@@ -93,31 +91,6 @@ def test_the_original_stays_as_it_is_and_goes_on_training():
     task.agrees()
 
 
-def test_the_scale_is_the_least_squares_fit():
-    torch.manual_seed(1)
-    codes = torch.randint(-1, 2, (5, 7)).float()
-    average, scale = codes * torch.rand(5, 7), torch.rand(5, 1) + 0.5
-    fitted = refit(scale, codes, average)
-    for row in range(5):
-        target = (scale * average)[row].numpy()
-        expected = np.linalg.lstsq(codes[row].numpy()[:, None], target, rcond=None)[0][0]
-        assert float(fitted[row]) == pytest.approx(expected, rel=1e-5)
-    assert torch.equal(refit(scale, torch.zeros(5, 7), average), scale)
-
-
-def test_a_fitted_scale_is_smaller_and_a_kept_one_that_of_the_latents(ran):
-    kept = stt.decode(ran.model, ran.monitor, horizon=64)
-    fitted = stt.decode(ran.model, ran.monitor, horizon=64, scale="fitted")
-    assert kept.changes.frame()["scale_ratio"].to_list() == [1.0, 1.0]
-    for index, layer in enumerate((fitted[0], fitted[2])):
-        weight = ran.monitor.weights[index]
-        average = ran.monitor.average(weight.name, 64)
-        codes = torch.tensor(codes_of(layer)[0]).view(average.shape)
-        expected = refit(weight.scale(), codes, average)
-        assert torch.equal(layer.weight, expected * codes)
-        assert fitted.changes.frame()["scale_ratio"][index] < 1
-
-
 def test_batch_norm_is_recomputed_and_scores_are_given():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.BatchNorm1d(9), torch.nn.Linear(9, 2))
@@ -133,7 +106,6 @@ def test_batch_norm_is_recomputed_and_scores_are_given():
     last = stt.decode(task.model, task.monitor, how="last", bn=batches)
     assert better.changes.before == evaluate(last, batches)
     assert set(better.changes.after) == {"loss", "accuracy"}
-    assert "accuracy" in better.changes._repr_html_()
     assert not better.training
 
 
