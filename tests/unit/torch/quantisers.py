@@ -12,11 +12,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.unit.torch import frameworks
-from tests.unit.torch.formats import FP4, NF4
 from tests.unit.torch.frameworks import needs
 from tests.unit.torch.stored import Stored
 
 BATCH = 64
+
+# Levels of number formats, from their definitions; the largest size is one.
+SIZES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]) / 6
+FP4 = torch.cat([-SIZES.flip(0)[:-1], SIZES])
+BELOW = torch.tensor([-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911])
+ABOVE = torch.tensor([0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626, 0.7230, 1.0])
+NF4 = torch.cat([BELOW, ABOVE])
 
 
 class Ste(torch.autograd.Function):

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from rich import console
 
 import sterling as st
 import sterling.torch as stt
@@ -444,3 +445,12 @@ def test_a_running_scale_stays(kind, inside):
     row_of(fw.Quantised(quantiser) if inside else quantiser, X if inside else None)
     assert quantiser.scale is held
     assert float(held) == pytest.approx(0.1)
+
+
+def test_the_text_of_a_report_is_the_same_in_a_notebook(monkeypatch):
+    report = stt.audit(stt.binarize(torch.nn.Sequential(torch.nn.Linear(2, 1))))
+    text = str(report)
+    monkeypatch.setattr(console, "_is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # kernels have it
+    assert str(report) == text
+    assert "identity" in text
