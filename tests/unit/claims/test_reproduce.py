@@ -223,7 +223,7 @@ def test_damaged_rows_are_computed_again(done, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"effort": "fast"}, "quick, default, full"),
+        ({"effort": "fast"}, "quick, default"),
         ({"only": ["P7"]}, "only is 'P7'; it must be one of P1"),
         ({"only": []}, "only names no claim"),
         ({"threads": 0}, "threads"),

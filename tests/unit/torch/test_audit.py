@@ -192,28 +192,6 @@ def test_surrogates_are_recognised(name):
         assert row.surrogate == name
 
 
-@pytest.mark.parametrize(
-    "name", ["UnifQuantizer", "MaxUnifQuantizer", "TernaryUnifQuantizer", "LSBQuantizer"]
-)
-def test_quantisers_of_parq(name):
-    """Ties by hand: what the quantiser makes of 0, and what the nearest of its targets is."""
-    fw.needs("torchao")
-    from torchao.prototype.parq import quant
-
-    quantiser, bits = getattr(quant, name)(), 0 if "Ternary" in name else 2
-    row = stt.audit(quantiser, bits=bits).rows[0]
-    latent = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
-    latent[0, 0] = 0
-    direct, targets = quantiser.quantize(latent.clone(), bits)
-    between = (targets.sort().values[1:] + targets.sort().values[:-1]) / 2
-    nearest = targets.sort().values[torch.bucketize(latent, between)]
-    differ = abs(float(direct[0, 0] - nearest[0, 0])) > 1e-6
-    assert any("ties differ" in one.short for one in row.findings) == differ
-    assert (name in ("UnifQuantizer", "LSBQuantizer")) == differ
-    assert row.levels == quantiser.get_quant_size(bits)
-    assert (row.no_gradient, row.surrogate) == (0, "identity")
-
-
 def test_a_parq_optimiser():
     model, optimizer = parq()
     report = stt.audit(model, optimizer=optimizer)
