@@ -160,13 +160,6 @@ def test_below_the_pull_no_trap_can_exist():
     assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 
 
-def test_a_table_that_does_not_fit_is_refused(monkeypatch):
-    found = landscape(st.Problem(n=10, samples=20).draw(0))
-    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
-    with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
-        found.table()
-
-
 def test_losses_cannot_be_changed():
     found = st.landscape(st.Problem(n=4, samples=20).draw(0))
     with pytest.raises(ValueError, match="read-only"):
