@@ -298,10 +298,3 @@ def test_a_dead_unit_misses_the_positive_samples():
     assert row["missed"] > 0.9
     sound = Cell("labelled", replace(cell.problem, inputs="gaussian"), {"steps": 20_000})
     assert run_trial(sound, 0, 0)["missed"] == 0
-
-
-def test_traps_are_counted_in_the_data_sets_tried():
-    rows = [(8, 10, 5, 5), (8, 20, 5, 4), (8, 40, 5, 5), (8, 80, 5, 5), (10, 80, 5, 4)]
-    shares = pl.DataFrame(rows, ["n", "samples", "trials", "successes"], orient="row")
-    text = concentration.traps_in_words(shares)
-    assert "all 10 with N of 40 or more at n = 8; not all at the largest N at n = 10" in text
