@@ -22,7 +22,7 @@ from sterling.plans.check import check_needs
 from sterling.plans.needs import Expectation, Need, Plan
 from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import Surrogate, get_surrogate
-from sterling.theory.chatter import PATHS
+from sterling.theory.chatter import PATHS, average_decodes
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 from sterling.theory.threshold import MOST_PATH_WEIGHTS
 
@@ -266,20 +266,18 @@ class _Rows:
 
     def expected(self) -> Expectation:
         problem, surrogate = self.problem, self.surrogate
-        if problem.n == 1:
-            least = 1.0
-        elif problem.noise == 0 and self.known_path:
+        if problem.noise == 0 and problem.n > 1 and self.known_path:
             try:
-                least = self.samples_for_iterate(self.steps or LAW_STEPS)
+                reaches = problem.samples >= self.samples_for_iterate(self.steps or LAW_STEPS)
             except BeyondError:
-                least = MOST_SAMPLES
+                reaches = False
         else:
-            least = theory.samples_for_average(self.quiet, surrogate=surrogate)
+            reaches = problem.n == 1 or average_decodes(self.quiet, surrogate=surrogate)
         return Expectation(
             problem.samples,
             theory.expected_occupancy(problem, surrogate=surrogate),
             theory.expected_wrong(problem, surrogate=surrogate) / problem.n,
-            problem.samples >= least,
+            reaches,
         )
 
 
