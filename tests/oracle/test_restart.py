@@ -106,27 +106,6 @@ def test_chatter_ends():
     assert all(orbit.certified and orbit.verdict is st.Verdict.OPTIMAL for orbit in restarted)
 
 
-def test_numbers_that_cannot_be():
-    for wrong in ({"every": 0}, {"every": 1.5}, {"scale": 0}, {"scale": float("nan")}, {"scale": "x"}):
-        with pytest.raises(st.InputError):
-            st.Restart(**wrong)
-    with pytest.raises(st.InputError):
-        st.train(st.Problem(n=3, samples=9).draw(0), 10, restart="600")
-
-
-def test_a_damaged_restart_is_refused(tmp_path):
-    from sterling.dynamics.restart import parse_restart, restart_from_dict
-
-    assert restart_from_dict(st.Restart(7, 0.3).to_dict()) == parse_restart("7,0.3") == st.Restart(7, 0.3)
-    for wrong in ({}, {"every": 5}, {"every": 5, "scale": -1}, [5, 1], "5"):
-        with pytest.raises(st.InputError):
-            restart_from_dict(wrong)
-    for text in ("", "x", "5,", "5,y", "0,1", "1,2,3"):
-        if text != "5,":
-            with pytest.raises(st.InputError):
-                parse_restart(text)
-
-
 def test_the_history_knows_the_mass_of_restarted_runs():
     """The time average over the run is right at its end, whichever way it is computed."""
     from sterling.dynamics.history import history

@@ -89,17 +89,6 @@ def test_huge_arguments_raise_nothing(name):
         assert value[0] == value[2] == (0.0 if name in ("clipped_relu", "sigmoid") else -1.0)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shape_and_type(name):
-    surrogate = SURROGATES[name]
-    for function in (surrogate.value, surrogate.derivative):
-        for x in (0.25, [1, 2], np.zeros((2, 3), np.float32), np.zeros((0, 4), np.int16)):
-            result = function(x)
-            assert isinstance(result, np.ndarray)
-            assert result.dtype == np.float64
-            assert result.shape == np.shape(x)
-
-
 def inside(name, a, square):
     """Whether μ′(a/√square) = 1, in exact integers."""
     return {
@@ -153,14 +142,6 @@ def test_thresholds_of_any_window(closed, window, square):
         assert beyond(high + 1, last)
         assert not beyond(high, last)
     assert type(low) is type(high) is int
-
-
-def test_unknown_names():
-    with pytest.raises(InputError, match="hard_tanh"):
-        get_surrogate("hardtanh")
-    for value in (None, 3, ["relu"], math.sin):
-        with pytest.raises(TypeError):
-            get_surrogate(value)
 
 
 def bell(x, xp):

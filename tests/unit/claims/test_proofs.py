@@ -2,7 +2,6 @@
 
 import warnings
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -54,17 +53,6 @@ def test_the_term_of_a_finite_run_is_that_of_the_balance(found):
         for dual, start in zip(certificate["duals"], made["start_latent"][0], strict=True)
     )
     assert term == pytest.approx(by_hand / 50)
-
-
-def test_what_is_said_counts_the_data_sets(found):
-    certificates, runs = found
-    first, second = proofs.proved_shares(certificates)
-    count = int(certificates.filter(pl.col("n") == 5)["proved"].sum())
-    assert first.name == "data sets with recurrence proved at n = 6, N = 600"
-    assert (first.count, second.count) == ("6 of 6", f"{count} of 6")
-    assert np.isclose(second.value, count / 6)
-    assert f"proved for {count + 6} of 12 data sets" in proofs.in_words(certificates, runs)
-    assert "None of 180 runs" in proofs.in_words(certificates, runs)
 
 
 def test_warnings_of_others_stay_warnings(tmp_path, monkeypatch):

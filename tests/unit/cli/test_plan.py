@@ -6,7 +6,6 @@ import pytest
 
 import sterling as st
 from sterling.base.text import percent
-from sterling.theory import KINDS
 from tests.support import call, refused
 
 
@@ -28,17 +27,6 @@ def test_json_is_what_python_gives():
     assert result.stderr == ""
 
 
-def test_the_table_tells_theorems_from_estimates_and_measurements():
-    said = call("plan", "--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q", columns=160).stdout
-    for kind in ("theorem", "mean-field"):
-        assert f"{kind}: {KINDS[kind]}" in said
-    assert said.count("of 4 trials at N = ") == 3
-    assert said.count("not checked here") == 4  # three rows, and what it means
-    plain = call("plan", "--n", 8, "--noise", 0.5, columns=160)
-    assert "measured" not in plain.stdout
-    assert "--check 50 measures" in plain.stderr
-
-
 def test_given_samples_say_what_to_expect():
     said = call(
         "plan", "--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q", columns=160
@@ -53,14 +41,6 @@ def test_given_samples_say_what_to_expect():
         "expect runs to end at w*"
         in call("plan", "--n", 8, "--samples", 500, "--steps", 10, "-q", columns=160).stdout
     )
-
-
-def test_the_head_is_plain_and_no_row_is_about_other_noise():
-    noisy, clean = (call("plan", "--n", 8, "--noise", noise, columns=160) for noise in (0.5, 0))
-    assert noisy.stdout.splitlines()[1].split() == ["goal", "samples", "needed", "basis"]
-    assert "proved: the time average" in clean.stdout
-    assert "proved: the time average" not in noisy.stdout
-    assert "a few seconds" in noisy.stderr
 
 
 @pytest.mark.parametrize(

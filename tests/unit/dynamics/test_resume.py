@@ -113,19 +113,6 @@ def test_a_save_that_fails_on_the_way_is_a_warning(noisy, monkeypatch, tmp_path)
     assert_same_orbit(st.Orbit.load(tmp_path / "run"), orbit)
 
 
-def test_a_failing_display_stops_the_run(noisy, monkeypatch):
-    """Its error reaches the caller; helper threads and the signal handler are put away."""
-    before = signal.getsignal(signal.SIGINT)
-    go_slowly(monkeypatch)
-
-    def fail(progress):
-        raise RuntimeError("no terminal")
-
-    with pytest.raises(RuntimeError, match="no terminal"):
-        st.train(noisy, 100, progress=fail)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 def test_resume_asks_for_steps(noisy):
     orbit = st.train(noisy, 10)
     with pytest.raises(st.InputError, match="the run has all of its 10 steps: say how many more"):

@@ -10,7 +10,6 @@ import pytest
 
 import sterling as st
 from sterling.base import resources
-from sterling.base.progress import Progress
 from sterling.landscapes.landscape import landscape, number_of, signs_of
 
 
@@ -191,24 +190,11 @@ def test_below_the_pull_no_trap_can_exist():
     assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 
 
-def test_basins_report_their_progress():
-    found = landscape(st.Problem(n=12, samples=60, noise=2.0).draw(0))
-    seen = []
-    found.basins(7, steps=200, threads=1, progress=seen.append)
-    assert seen[-1] == Progress(7, 7)
-
-
 def test_a_table_that_does_not_fit_is_refused(monkeypatch):
     found = landscape(st.Problem(n=10, samples=20).draw(0))
     monkeypatch.setattr(resources, "available_memory", lambda: 1000)
     with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
         found.table()
-
-
-def test_losses_cannot_be_changed():
-    found = st.landscape(st.Problem(n=4, samples=20).draw(0))
-    with pytest.raises(ValueError, match="read-only"):
-        found.loss[0] = 0
 
 
 def test_basins_run_with_the_damping_of_the_landscape():
@@ -222,10 +208,3 @@ def test_basins_run_with_the_damping_of_the_landscape():
     assert set(basins.states) <= set(found.absorbing_states)
     assert basins.unabsorbed == 0
     assert not st.landscape(instance).absorbing_states.size
-
-
-def test_a_damping_that_cannot_be_is_refused():
-    instance = st.Problem(n=4, samples=20).draw(seed=0)
-    for wrong in (-0.1, float("nan"), "x", True):
-        with pytest.raises(st.InputError, match="damping"):
-            st.landscape(instance, damping=wrong)

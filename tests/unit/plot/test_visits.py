@@ -49,14 +49,6 @@ def test_shares(ax, instance, orbit):
     assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights are ever wrong, the worst for" in text
 
 
-def test_shares_without_a_prediction(ax, orbit):
-    text = plots.shares(ax, orbit.wrong_share, None)
-    assert "prediction" not in text
-    assert len(ax.get_legend().get_texts()) == 1
-    ax.figure.draw_without_rendering()
-    assert all(tick == int(tick) for tick in ax.get_xticks())
-
-
 def test_occupancy_over_samples(ax, instance, found):
     here = occupancy(instance)
     text = plots.occupancy_law(ax, found, instance, "relu", here)

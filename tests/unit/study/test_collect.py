@@ -122,9 +122,8 @@ def test_a_worker_that_never_returns_rows_ends_in_an_error(tmp_path):
         run(SMALL, tmp_path / "s", executor=pool)
 
 
-def test_processes_of_the_user_will_do(done, tmp_path):
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        assert run(SMALL, tmp_path / "s", executor=pool).new == 54
+def test_processes_of_the_user_will_do(done, tmp_path, processes):
+    assert run(SMALL, tmp_path / "s", executor=processes).new == 54
     assert_frame_equal(rows(tmp_path / "s"), rows(done))
 
 
@@ -334,13 +333,11 @@ def wrong_now_and_then(cell, seeds, look):
     return {"share": [float("nan"), 7.0][value] if value < 2 else 0.5, "list": None if value == 2 else [0.5]}
 
 
-@pytest.mark.parametrize("processes", [False, True])
 def test_a_trial_with_an_impossible_value_fails_alone(registries, tmp_path, processes):
     """W2: one NaN discarded its whole shard, and the study was called complete."""
     st.register(Kind("wrong", wrong_now_and_then, {"share": SHARE, "list": SHARE.list()}))
     study = Study(n=4, samples=8, kind="wrong", trials=300)
-    with ProcessPoolExecutor(1, get_context("spawn")) if processes else ThreadPoolExecutor(2) as pool:
-        outcome = run(study, tmp_path / "s", executor=pool)
+    outcome = run(study, tmp_path / "s", executor=processes)
     bad = [n for n in range(300) if (trial_seeds(0, study.cells[0], n).rest >> 8) % 50 < 3]
     assert 5 < len(bad) < 60
     assert (outcome.reason, outcome.finished) == ("trials failed", False)

@@ -162,11 +162,6 @@ def test_remains_of_killed_writers_are_cleared_away_and_nothing_else(store):
     assert not any(path.exists() for path in left)
 
 
-def test_a_folder_without_a_study_is_refused(tmp_path):
-    with pytest.raises(st.StoreError, match=r"holds no study\.toml"):
-        Store(tmp_path)
-
-
 def test_a_folder_of_another_study_is_refused(store):
     with pytest.raises(st.StoreError, match="seed 4, this one has seed 5"):
         Store(store.folder, Study(n=6, samples=12, seed=5))
