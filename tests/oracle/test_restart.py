@@ -116,22 +116,6 @@ def test_the_history_knows_the_mass_of_restarted_runs():
 
 
 @pytest.mark.parametrize("engine", ["event", "dense"])
-def test_a_restart_knows_no_units(engine):
-    """Step sizes and start times two, which rounds nothing: the orbit is the same."""
-    instance = st.Problem(n=24, samples=60, m=3, noise=0.4).draw(5)
-    start = np.linspace(-0.3, 0.4, 24)
-    one, two = (
-        st.train(
-            instance, 300, st.Power(0.5 * c, 0.5), init=c * start, engine=engine, restart=st.Restart(40, 0.1)
-        )
-        for c in (1, 2)
-    )
-    assert len(one.flips) > 100
-    assert recorded(one) == recorded(two)
-    assert np.array_equal(2 * one.latent, two.latent)
-
-
-@pytest.mark.parametrize("engine", ["event", "dense"])
 def test_where_no_step_was_taken_the_latents_stay(engine):
     instance = st.Problem(n=24, samples=60).draw(5)
     schedule, restart = st.Table([0.0, 0.0, 0.5]), st.Restart(2, 0.1)

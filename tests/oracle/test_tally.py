@@ -179,10 +179,3 @@ def test_bins():
         plain.close(state, log, time)  # the run has just come back
         (index,) = np.flatnonzero(state.tally[layout.RETURN_TIMES : layout.SOJOURN_TIMES])
         assert starts[index] <= time < starts[index + 1]
-
-
-def test_marks_reach_beyond_the_longest_run():
-    steps = layout.mark_steps()
-    assert np.all(np.diff(steps) > 0)
-    assert steps[-1] > 10**12
-    assert np.all(np.diff(steps)[16:] / steps[16:-1] <= 1 / 8)

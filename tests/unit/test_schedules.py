@@ -193,23 +193,6 @@ def test_compiled_functions_give_the_same_bits():
         assert power(x, p) == masses.pow_neg(x, p)
 
 
-def test_kernel_arguments():
-    kind, rate, exponent, sums = Power(0.5, 0.7)._kernel_arguments(scale=0.25)
-    assert (kind, rate, exponent) == (masses.KIND_POWER, 0.125, 0.7)
-    kind, rate, _, sums = Table([0.5, 0.25])._kernel_arguments(scale=0.5)
-    assert (kind, rate) == (masses.KIND_TABLE, 0.125)
-    assert sums.tolist() == [0.0, 0.25, 0.375, 0.0, 0.0, 0.0]
-    assert sums.flags.c_contiguous
-    assert sums.flags.writeable
-    assert sums.dtype == np.float64
-    assert Constant(0.5)._kernel_arguments()[:3] == Power(0.5, 0.0)._kernel_arguments()[:3]
-    for scale in (math.inf, 0.0, -1.0, math.nan, 1e-320):
-        with pytest.raises(InputError, match="range of floats"):
-            Constant(1e-10)._kernel_arguments(scale)
-    with pytest.raises(InputError, match="overflows"):
-        Table([1e300] * 2)._kernel_arguments(1e8)
-
-
 def test_remaining_mass():
     assert Power(0.5, 2.0).remaining_mass(0) == pytest.approx(math.pi**2 / 12, rel=1e-14)
     assert Power(1.0, 4.0).remaining_mass(0) == pytest.approx(math.pi**4 / 90, rel=1e-14)

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
     constants,
     fresh_data,
@@ -217,28 +216,7 @@ def test_intervals_of_few_values_say_so():
     assert np.isnan(share_interval(0, 0)).all()
 
 
-def test_every_claim_is_found_and_has_a_budget_for_each_effort():
-    others = ["concentration", "constants", "levels", "online", "optimisers"]
-    others += ["rates", "restart", "surrogates", "threshold"]
-    assert list(CLAIMS) == ["P1", "P2", "P3", "P4", "P5", *others]
-    for claim in CLAIMS.values():
-        assert list(claim.budgets) == ["quick", "default", "full"]
-    kinds = [claim.kind for claim in CLAIMS.values()][:5]
-    assert kinds == ["theorem", "theorem", "theorem", "interpretation", "measured"]
-    widths = [budget.width for budget in CLAIMS["P1"].budgets.values()]
-    assert widths == sorted(widths, reverse=True)
-
-
 # -- what is said of data ------------------------------------------------------------------------------------
-
-
-def test_shapes_are_centred_and_moved_by_what_they_are_named_for():
-    for shape in input_distributions.SHAPES:
-        for mean in (0.0, 1.0):
-            inputs = input_distributions.distribution(shape, mean)
-            drawn = st.Problem(n=4, samples=50_000, inputs=inputs).draw(0).inputs
-            assert drawn.mean() == pytest.approx(mean, abs=0.02)
-            assert drawn.std() == pytest.approx(1, abs=0.05)
 
 
 def test_a_dead_unit_misses_the_positive_samples():

@@ -152,29 +152,6 @@ def test_weights_and_predictions_on_ones_own_data(tmp_path, monkeypatch):
     assert "--weights is w.txt" in refused("train", "own.csv", "--weights", "w.txt")
 
 
-def test_how_well_ones_own_labels_are_fitted(tmp_path, monkeypatch):
-    """Whole labels are counted, others have an error; a rest away from them is not called elsewhere."""
-    monkeypatch.chdir(tmp_path)
-    drawn = st.Problem(n=3, samples=60).draw(seed=1)
-    values = drawn.inputs[:, 0]
-    frame = pl.DataFrame({"a": values[:, 0], "b": values[:, 1], "c": values[:, 2], "y": drawn.labels})
-    for name, labels, words in (
-        ("whole", pl.col("y"), "labels right, last iterate"),
-        ("real", pl.col("y") + 0.25, "mean squared error, time average"),
-    ):
-        frame.with_columns(y=labels).write_csv(f"{name}.csv")
-        instance = st.load_data(f"{name}.csv")
-        orbit = st.train(instance, 2000)
-        off = instance.predict(orbit.signs) - instance.labels
-        plain = ["--normalize", "none", "--surrogate", "relu"]
-        shown = call("train", f"{name}.csv", "--steps", "2e3", *plain).stdout
-        assert words in shown
-        assert (f"{(abs(off) < 0.5).sum()} of 60" if name == "whole" else f"{(off**2).mean():.4g}") in shown
-        assert "elsewhere" not in shown
-    assert orbit.verdict.name == "TRAPPED"
-    assert "Absorbed where not every label is right" in " ".join(shown.split())
-
-
 @pytest.mark.parametrize(
     "features, advice", [(6, "decode with the time average"), (30, "the best state seen")]
 )
@@ -295,14 +272,6 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(options, words, tmp_pat
     first = path.read_bytes()
     assert words in refused(*SMALL, "--steps", "3000", "--checkpoint", path, *options)
     assert path.read_bytes() == first
-
-
-def test_a_checkpoint_without_flips_is_drawn_as_far_as_possible(tmp_path):
-    path = tmp_path / "run.orbit"
-    call(*SMALL, "--steps", "3000", "--checkpoint", path)
-    result = call(*SMALL, "--steps", "3000", "--checkpoint", path, "--plot", tmp_path / "p.png")
-    assert "holds no flips" in result.stderr
-    assert (tmp_path / "p.png").exists()
 
 
 def test_restarts_reach_the_run_and_its_checkpoint(tmp_path):

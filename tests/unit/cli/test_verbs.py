@@ -15,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import options, render, verbs
+from sterling.cli import options, verbs
 from sterling.errors import CapacityError, CheckpointError, InputError, SterlingWarning, StoreError
 from tests.support import call
 
@@ -57,13 +57,6 @@ def test_each_error_is_one_line_and_a_code(problem, code, text):
 def test_warnings_are_lines_too():
     result = run(lambda: warnings.warn("the disk is\n slow", SterlingWarning, stacklevel=1))
     assert (result.exit_code, result.stderr) == (0, "warning: the disk is slow\n")
-
-
-def test_results_in_a_pipe_have_no_frame_and_no_trailing_blanks(capsys):
-    meaning = "word " * 60 + "end."
-    render.print_verdict("about", "VERDICT", "green", meaning, [("name", "value"), ("n", "v" * 200)])
-    out = capsys.readouterr().out
-    assert out == f"about\nVERDICT\n{meaning}\n\nname  value\nn     {'v' * 200}\n"
 
 
 # Parsers

@@ -140,20 +140,6 @@ def test_resume_knows_its_instance(noisy, clean):
 # --------------------------------------------------------------------------------------- progress
 
 
-def test_progress(noisy, monkeypatch):
-    """What displays are shown is consistent, goes forward, and ends with the result."""
-    go_slowly(monkeypatch)
-    seen = []
-    orbit = st.train(noisy, 300, progress=seen.append)
-    assert len(seen) > 10
-    steps = [progress.done for progress in seen]
-    assert steps == sorted(steps)
-    assert steps[-1] == seen[-1].total == 300
-    occupancies = [float(one.facts[0].removeprefix("occupancy ")) for one in seen]
-    assert all(0 <= occupancy <= 1 for occupancy in occupancies)
-    assert_is_the_result(seen[-1], orbit)
-
-
 def assert_is_the_result(progress, orbit):
     events = f"flips at {orbit.stats.events:,} steps"
     assert progress.note == orbit.verdict.name

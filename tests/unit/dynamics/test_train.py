@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics import run
-from sterling.dynamics.event import EventEngine
 from sterling.dynamics.options import MAX_STEPS, Options, initial_latent
 from sterling.dynamics.restart import parse_restart
 from tests.support import assert_same_orbit, go_slowly
@@ -207,28 +203,6 @@ def test_a_generator_as_a_start(noisy):
     assert (first.start_latent != second.start_latent).all()
 
 
-@pytest.mark.parametrize(
-    "name, values",
-    [
-        ("steps", ("7", 1.5, None, True)),
-        ("schedule", (0.5, "power:0.5,0.5", st.Power)),
-        ("surrogate", (3, None, ["relu"])),
-        ("engine", (1, None)),
-        ("record", (5, None, True)),
-        ("progress", ("yes",)),
-        ("threads", (1.5, "2", True)),
-        ("cache_bytes", ("1GB", True)),
-        ("checkpoint_every", (None, "a", True)),
-        ("init", ("0",)),
-    ],
-)
-def test_wrong_types_are_type_errors_too(noisy, name, values):
-    for value in values:
-        with pytest.raises(TypeError, match=name) as caught:
-            st.train(noisy, **{"steps": 10, name: value})
-        assert isinstance(caught.value, st.InputError)
-
-
 # ----------------------------------------------------------------------------------------- verdicts
 
 
@@ -340,19 +314,6 @@ def test_what_a_checkpoint_certifies_holds(monkeypatch, tmp_path):
         if orbit.certified:
             assert orbit.verdict is whole.verdict
             np.testing.assert_array_equal(orbit.signs, whole.signs)
-
-
-def test_the_time_of_a_run_leaves_out_what_its_first_call_compiles(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    advance = EventEngine.advance
-
-    def compiling(engine, until, budget):
-        now[0] += 60 if now[0] == 0 else 0
-        return advance(engine, until, budget)
-
-    monkeypatch.setattr(EventEngine, "advance", compiling)
-    assert st.train(st.Problem(n=8, samples=100).draw(0), 1000).stats.seconds == 0
 
 
 def test_damped_momentum_is_not_certified_before_it_overshoots():

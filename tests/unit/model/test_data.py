@@ -287,17 +287,6 @@ def test_the_memory_that_a_file_takes_is_estimated_before_it_is_read(tmp_path, n
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("suffix", ("csv", "parquet", "npy"))
-def test_names_that_are_not_utf8(tmp_path, suffix):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xfc." + suffix.encode()))
-    write(tmp_path / f"d.{suffix}", TABLE if suffix == "npy" else table()).rename(path)
-    assert load_data(path).fingerprint == EXPECTED.fingerprint
-    path.write_bytes(b"a")
-    with pytest.raises(InputError) as caught:
-        load_data(path)
-    str(caught.value).encode()
-
-
 def mutated(content, rng):
     """Return a copy with a few bytes changed, cut out, doubled or put in."""
     content = bytearray(content)

@@ -60,24 +60,6 @@ def test_occupancy_over_samples(ax, instance, found):
     assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
 
 
-def test_growth(ax, orbit, found):
-    text = plots.growth(ax, found)
-    assert text.startswith(f"{orbit.visits:,} visits")
-    assert "cannot prove" in text
-    assert np.all(np.diff(ax.lines[0].get_ydata()) >= 0)
-
-
-def test_batches_leavers_distances(ax, orbit, found):
-    text = plots.batches(ax, found)
-    assert f"p = {found.drift:.2g}" in text
-    shown = np.concatenate([line.get_ydata() for line in ax.lines[:2]])
-    np.testing.assert_array_equal(shown, found.batch_occupancy)
-    text = plots.leavers(Figure().subplots(), found)
-    assert f"weight {np.argmax(found.first)} takes part" in text
-    text = plots.distances(Figure().subplots(), found)
-    assert f"{np.flatnonzero(found.reached)[-1]} at most" in text
-
-
 def test_a_run_without_recurrence():
     """Every picture says so in words."""
     none = st.train(st.Problem(n=40, samples=100, noise=0.5).draw(0), 300).recurrence()

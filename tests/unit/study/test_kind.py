@@ -1,7 +1,7 @@
 """Kinds of trials: what each measures, what is asked of a kind, and a kind of the user's own."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,6 @@ from sterling.study import (
     Store,
     Study,
     fit_store,
-    get_kind,
     replay,
     run,
     run_trial,
@@ -277,15 +276,6 @@ def test_a_users_optimizer_is_part_of_the_cell(registries):
     assert isinstance(cell.own["optimizer"], other)
     with pytest.raises(st.InputError, match="the optimizer 'half' has another definition here"):
         Cell.from_dict(values)
-
-
-def test_a_kind_built_on_another_may_have_fewer_settings(registries):
-    train = get_kind("train")
-    settings = {name: train.settings[name] for name in ("schedule", "surrogate", "steps")}
-    kind = register(replace(train, name="bare", settings=settings))
-    assert kind.later == ()
-    row = run_trial(Cell("bare", st.Problem(n=4, samples=20), {"steps": 50}), 0, 0)
-    assert set(row) == set(train.columns)
 
 
 def test_batches_take_the_seed_of_their_trial():

@@ -204,15 +204,6 @@ def test_an_empty_store_has_no_rows(tmp_path):
     assert store.counts("optimal").is_empty()
 
 
-@pytest.mark.parametrize(
-    "make", [Store, run, lambda name: Study.from_toml(name), lambda name: Store(name, STUDY)]
-)
-def test_names_that_are_too_long_are_told_in_a_sentence(tmp_path, make):
-    with pytest.raises(st.SterlingError) as caught:
-        make(tmp_path / ("n" * 300))
-    assert len(str(caught.value)) < 500
-
-
 @pytest.mark.parametrize("wrong", [3, None, object(), 1.5])
 def test_what_is_no_folder_is_refused(wrong):
     for make in (Store, run, status, fit_store, lambda it: replay(it, "x"), Study.from_toml):
