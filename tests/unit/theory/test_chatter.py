@@ -83,7 +83,7 @@ def test_average_grows_a_little_faster_than_n():
 
 def test_iterate_by_chance_and_by_the_dip():
     constant = st.Constant(0.5)
-    base = problem(n=256)
+    base = problem(n=512)
     by_chance = theory.samples_for_iterate(base, steps=10**5, schedule=constant)
     assert theory.chatter(base, samples=by_chance).log_lifetime == pytest.approx(
         math.log(10**5 / math.log(2)), rel=0.02
@@ -92,7 +92,7 @@ def test_iterate_by_chance_and_by_the_dip():
     assert by_dip < 0.95 * by_chance
     path = theory.approach(base, samples=by_dip, steps=120)
     late = 10**5 * math.exp(-theory.chatter(base, samples=by_dip).log_lifetime)
-    assert np.exp(-256 * path).sum() + late == pytest.approx(math.log(2), rel=0.05)
+    assert np.exp(-512 * path).sum() + late == pytest.approx(math.log(2), rel=0.05)
 
 
 def test_approach_starts_in_the_middle_and_repeats():

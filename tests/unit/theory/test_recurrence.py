@@ -41,7 +41,7 @@ def test_more_samples_more_occupancy(method):
     """On average over data sets; every step is a factor of four in N."""
     occupancy, wrong = [], []
     for samples in (150, 600, 2400):
-        instances = [make(samples, seed, n=9) for seed in range(4)]
+        instances = [make(samples, seed) for seed in range(5)]
         shares = [theory.wrong_share(instance, method=method) for instance in instances]
         wrong.append(np.mean(shares))
         occupancy.append(np.mean([theory.occupancy(instance, method=method) for instance in instances]))
