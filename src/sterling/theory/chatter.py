@@ -233,7 +233,7 @@ def samples_for_average(
         )
 
     def excess(samples: float) -> float:
-        return _excess(numbers, samples, share)
+        return numbers.n * _log_right(numbers, samples) - math.log(share)
 
     samples = _threshold(excess, numbers.n)
     if steps is None:
@@ -246,19 +246,6 @@ def samples_for_average(
         return min(samples, samples_for_iterate(of, steps=budget, schedule=chosen, surrogate=surrogate))
     except BeyondError:
         return samples
-
-
-def average_decodes(of: Problem | Instance, *, surrogate: str | Surrogate) -> bool:
-    """Return whether the time average decodes to w* in half of the data sets, by `samples_for_average`."""
-    numbers = numbers_of(of, surrogate, levels=True)
-    try:
-        return _excess(numbers, min(float(of.samples), _MOST * numbers.n), 0.5) >= 0
-    except InputError:  # no stationary state near w*
-        return False
-
-
-def _excess(numbers: Numbers, samples: float, share: float) -> float:
-    return numbers.n * _log_right(numbers, samples) - math.log(share)
 
 
 def _threshold(excess, n: int, close: float = _FINE) -> float:

@@ -12,11 +12,9 @@ from sterling.claims.experiments import (
     constants,
     fresh_data,
     input_distributions,
-    learning_rates,
     restart,
     returns,
     step_sizes,
-    surrogate_choice,
 )
 from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
@@ -53,14 +51,6 @@ JUDGED = [
     (near("β", -0.5, 0.05), (-0.6, -0.48), OPEN),
     (near("β", -0.5, 0.05), (-0.44, -0.4), CONTRADICTED),
     (near("β", -0.5, 0.05), (NAN, 0), OPEN),
-    # (trials, stalled, optimal, left open) under schedules that meet the terms, and under those that do not.
-    (learning_rates.RULE, ([(60, 0, 60, 0)], [(60, 5, 0, 0)]), CONSISTENT),
-    (learning_rates.RULE, ([(60, 0, 60, 0)], [(60, 0, 60, 0)]), OPEN),
-    (learning_rates.RULE, ([(60, 1, 59, 0)], [(60, 5, 0, 0)]), CONTRADICTED),
-    (learning_rates.RULE, ([(60, 0, 5, 0)], [(60, 5, 0, 0)]), CONTRADICTED),
-    (learning_rates.RULE, ([(60, 0, 31, 0)], [(60, 5, 0, 0)]), OPEN),
-    (learning_rates.RULE, ([(60, 0, 5, 0)], [(60, 5, 0, 55)]), CONTRADICTED),
-    (learning_rates.RULE, ([(60, 0, 5, 40)], [(60, 5, 0, 55)]), OPEN),
     # Recurrence: growth, the exact check, runs that stopped, the share proved, runs that a proof forbids.
     (returns.RULE, (0.98, 1.01, True, 0, 0.9, 0), CONSISTENT),
     (returns.RULE, (0.98, 1.01, True, 1, 0.9, 0), OPEN),
@@ -94,14 +84,6 @@ JUDGED = [
     (step_sizes.RULE, (2.1, 2.5, 0), CONTRADICTED),
     (step_sizes.RULE, (0.4, 1.0, 0), OPEN),
     (step_sizes.RULE, (NAN, NAN, 0), OPEN),
-    (surrogate_choice.rule(0.55), (0.5, 0.7), CONSISTENT),
-    (surrogate_choice.rule(0.55), (0.3, 0.9), CONSISTENT),
-    (surrogate_choice.rule(0.55), (0.6, 0.9), OPEN),
-    (surrogate_choice.rule(0.55), (0.4, 1.2), OPEN),
-    (surrogate_choice.rule(0.55), (1.1, 1.4), CONTRADICTED),
-    (surrogate_choice.rule(0.55), (0.1, 0.3), CONTRADICTED),
-    (surrogate_choice.rule(0.55), (0.75, 0.9), CONTRADICTED),
-    (surrogate_choice.rule(0.55), (NAN, NAN), OPEN),
 ]
 
 

@@ -17,13 +17,11 @@ from sterling.claims.experiments import (
     constants,
     fresh_data,
     input_distributions,
-    learning_rates,
     levels,
     optimisers,
     restart,
     returns,
     step_sizes,
-    surrogate_choice,
     threshold,
     visits,
 )
@@ -79,11 +77,7 @@ TINY = {
         steps=500,
         methods=("SGD, full batch", "Adam, batch 32", "sign, full batch"),
     ),
-    "rates": learning_rates.RateBudget(n=8, factor=4.0, trials=6, steps=10**5, failing_steps=1_000),
     "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
-    "surrogates": surrogate_choice.SurrogateBudget(
-        n=8, samples=200, instances=3, steps=500, surrogates=("relu", "identity")
-    ),
     "threshold": threshold.ThresholdBudget(
         n=16,
         instances=2,
@@ -177,7 +171,7 @@ def test_ctrl_c_keeps_what_there_is_and_the_next_call_goes_on(done, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt) as stop:
-        reproduce(tmp_path, budgets=TINY, threads=1, only=["rates", key], progress=press)
+        reproduce(tmp_path, budgets=TINY, threads=1, only=["restart", key], progress=press)
     assert len(stop.value.reproduction.findings) < 2
     assert seen[0].total == 2
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=1, only=[key])[key])
@@ -198,7 +192,7 @@ def test_damaged_rows_are_computed_again(done, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"effort": "fast"}, "quick, default, full"),
+        ({"effort": "fast"}, "quick, default"),
         ({"only": ["P7"]}, "only is 'P7'; it must be one of P1"),
         ({"only": []}, "only names no claim"),
         ({"threads": 0}, "threads"),

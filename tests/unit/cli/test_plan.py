@@ -5,7 +5,7 @@ import json
 import pytest
 
 import sterling as st
-from sterling.base.text import percent
+from sterling.theory import KINDS
 from tests.support import call, refused
 
 
@@ -23,24 +23,19 @@ def test_json_is_what_python_gives():
         steps=1000,
         seed=4,
     )
-    assert json.loads(result.stdout) == json.loads(json.dumps({**expected.to_dict(), "expected": None}))
+    assert json.loads(result.stdout) == json.loads(json.dumps(expected.to_dict()))
     assert result.stderr == ""
 
 
-def test_given_samples_say_what_to_expect():
-    said = call(
-        "plan", "--n", 16, "--noise", 0.5, "--samples", 800, "--steps", 1000, "-q", columns=160
-    ).stdout
-    occupancy = st.plan(st.Problem(16, 800, noise=0.5)).expected.occupancy
-    assert f"expect w* for {percent(occupancy, 2)} of the steps" in said
-    assert (
-        "may not find w* at all"
-        in call("plan", "--n", 64, "--samples", 9, "--steps", 10, "-q", columns=160).stdout
-    )
-    assert (
-        "expect runs to end at w*"
-        in call("plan", "--n", 8, "--samples", 500, "--steps", 10, "-q", columns=160).stdout
-    )
+def test_the_table_tells_theorems_from_estimates_and_measurements():
+    said = call("plan", "--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q", columns=160).stdout
+    for kind in ("theorem", "mean-field"):
+        assert f"{kind}: {KINDS[kind]}" in said
+    assert said.count("of 4 trials at N = ") == 3
+    assert said.count("not checked here") == 4  # three rows, and what it means
+    plain = call("plan", "--n", 8, "--noise", 0.5, columns=160)
+    assert "measured" not in plain.stdout
+    assert "--check 50 measures" in plain.stderr
 
 
 @pytest.mark.parametrize(

@@ -84,15 +84,6 @@ def test_without_noise_the_budget_decides_what_the_last_iterate_needs(noiseless)
     assert restart.samples == pytest.approx(3.08 * 64)
 
 
-def test_what_to_expect_of_given_samples(noisy):
-    made = noisy
-    assert made.expected.occupancy == theory.expected_occupancy(made.problem)
-    assert made.expected.wrong_share == theory.expected_wrong(made.problem) / 16
-    assert made.expected.reaches
-    few = st.plan(st.Problem(16, samples=5, noise=0.5)).expected
-    assert not few.reaches
-
-
 def test_sample_sizes_are_rounded_up_to_what_their_law_gives(noiseless):
     for need in noiseless.needs:
         if need.kind != "theorem":
@@ -191,4 +182,3 @@ def test_one_weight():
     """With noise the last iterate has a law with damping only."""
     made = st.plan(st.Problem(1, samples=20, noise=0.5))
     assert set(by_criterion(made)) == {"ergodic", "occupancy>=0.5", "optimal"}
-    assert made.expected.reaches

@@ -63,7 +63,7 @@ def test_occupancy_over_samples(ax, instance, found):
 def test_a_run_without_recurrence():
     """Every picture says so in words."""
     none = st.train(st.Problem(n=40, samples=100, noise=0.5).draw(0), 300).recurrence()
-    for draw in (plots.survival, plots.growth, plots.leavers, plots.distances, plots.batches):
+    for draw in (plots.survival, plots.growth, plots.batches):
         ax = Figure().subplots()
         assert draw(ax, none).endswith(".")
     over = st.train(st.Problem(n=6, samples=300).draw(0), 1000).recurrence()
