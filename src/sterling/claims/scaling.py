@@ -39,12 +39,6 @@ NOISELESS = {
     "default": ScalingBudget(
         n=(8, 16, 32, 64, 128), width=0.08, steps=(1_000, 10_000, 100_000), max_trials=50_000
     ),
-    "full": ScalingBudget(
-        n=(8, 16, 32, 64, 128, 256),
-        width=0.03,
-        steps=(10_000, 100_000, 1_000_000),
-        max_trials=300_000,
-    ),
 }
 
 

@@ -319,6 +319,5 @@ CLAIM = Claim(
     {
         "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000),
         "default": FreshDataBudget(n=8, samples=100, instances=16, steps=100_000),
-        "full": FreshDataBudget(n=16, samples=400, instances=40, steps=1_000_000),
     },
 )

@@ -344,14 +344,5 @@ CLAIM = Claim(
     {
         "quick": InputBudget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000, crossed=24),
         "default": InputBudget(n=32, factors=(4.0, 16.0, 64.0), trials=50, steps=20_000, crossed=60),
-        "full": InputBudget(
-            n=64,
-            factors=(4.0, 16.0, 64.0, 256.0),
-            trials=500,
-            steps=200_000,
-            means=(0.0, 0.5, 1.0),
-            surrogates=("relu", "clipped_relu", "identity", "hard_tanh"),
-            crossed=200,
-        ),
     },
 )

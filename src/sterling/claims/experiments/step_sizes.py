@@ -374,6 +374,5 @@ CLAIM = Claim(
             starts=2,
         ),
         "default": StepSizeBudget(n=32, trials=40, exact_n=12, exact_trials=60),
-        "full": StepSizeBudget(n=64, trials=500, exact_n=16, exact_trials=300, starts=10),
     },
 )

@@ -331,11 +331,5 @@ CLAIM = Claim(
             damped=Growth((32, 64, 128, 256), _DAMPED_FACTORS, 1.28, steps=5_000, trials=200),
             plain=Growth((8, 16, 32, 48), _PLAIN_FACTORS, 3, steps=30_000, trials=60),
         ),
-        "full": ThresholdBudget(
-            n=128,
-            instances=100,
-            damped=Growth((32, 64, 128, 256, 512), _DAMPED_FACTORS, 1.28, steps=10_000, trials=1_000),
-            plain=Growth((8, 16, 32, 48, 64), _PLAIN_FACTORS, 3, steps=100_000, trials=400),
-        ),
     },
 )
