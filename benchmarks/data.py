@@ -121,7 +121,7 @@ def rivals(
     classes, index = np.unique(labels, return_inverse=True)
     targets = np.eye(len(classes))[index]
     targets = targets[:, 1:] if len(classes) == 2 else targets
-    sample = Labelled(inputs, targets, np.full(len(labels), 1 / len(labels)))
+    sample = Labelled(inputs, targets, np.full(len(labels), 1 / len(labels)), len(labels))
     full = LogisticRegression(max_iter=1000).fit(inputs, labels)
     apart = np.stack([inputs[one > 0].mean(axis=0) - inputs[one == 0].mean(axis=0) for one in targets.T])
     size = np.abs(full.coef_)

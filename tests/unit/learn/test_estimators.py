@@ -166,7 +166,9 @@ def test_probabilities_are_those_of_the_logits():
 def test_heads_are_those_of_logistic_regression():
     inputs, labels = load_breast_cancer(return_X_y=True)
     score = ((inputs - inputs.mean(axis=0)) / inputs.std(axis=0)).mean(axis=1, keepdims=True)
-    sample = Labelled(score, labels[:, None].astype(float), np.full(len(labels), 1 / len(labels)))
+    sample = Labelled(
+        score, labels[:, None].astype(float), np.full(len(labels), 1 / len(labels)), len(labels)
+    )
     scale, intercept = heads(score, sample)
     spread = score.std()
     other = LogisticRegression(C=1 / (1e-4 * len(labels)), tol=1e-10).fit(score / spread, labels)
@@ -179,7 +181,7 @@ def test_descent_lowers_the_loss_and_ends_where_its_best_candidate_does_not(rows
     generator = np.random.default_rng(0)
     inputs, classes = generator.normal(size=(60, 8)), generator.integers(0, max(rows, 2), 60)
     targets = np.eye(max(rows, 2))[classes]
-    sample = Labelled(inputs, targets[:, -rows:], np.full(60, 1 / 60))
+    sample = Labelled(inputs, targets[:, -rows:], np.full(60, 1 / 60), 60)
     start = generator.choice(np.array([-1, 1], np.int8), (rows, 8))
 
     def loss(codes):
