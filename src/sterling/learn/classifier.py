@@ -19,6 +19,7 @@ from sterling.learn import squared
 from sterling.learn.annealing import improved
 from sterling.learn.card import MOST_POINTS, Card
 from sterling.learn.card import fit as fit_card
+from sterling.learn.certainty import margins, probability
 from sterling.learn.export import BITS, Exported, Packed, classifier_header
 from sterling.learn.files import DECIDED, Saved
 from sterling.learn.training import (
@@ -94,9 +95,10 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
     scale_, intercept_ : float64 array (rows,)
         Terms of the logits scale·(x·w) + intercept.
     bit_probability_ : float64 array (rows, n)
-        Estimated probability that another sample of the same size gives the same code: the share of
-        bootstraps that do, (count + ½)/(n_bootstraps + 1). Only with ``bits="bootstrap"``; with fewer than
-        19 bootstraps it never reaches .975.
+        Estimated probability that the code is right: that on the whole population the loss would rise if the
+        weight left it for the next best level. The rise has a mean and a standard deviation over the
+        bootstraps. Their ratios, for all weights together, give the prior (adaptive shrinkage). Only with
+        ``bits="bootstrap"``.
     undecided_ : bool array (rows, n)
         Where `bit_probability_` is below .975. Only with ``bits="bootstrap"``.
     loss_ : float
@@ -116,7 +118,7 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
     References
     ----------
     Straight-through estimator and its time average: Jeong, Xin & Yin, arXiv 2505.18113. Adam: Kingma & Ba,
-    arXiv 1412.6980.
+    arXiv 1412.6980. Adaptive shrinkage: Stephens, Biostatistics 18 (2017) 275.
 
     Examples
     --------
@@ -224,8 +226,8 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         self.scale_, self.intercept_ = heads(scores, data)
         self.loss_ = loss_of(scores * self.scale_ + self.intercept_, data)
         if self.bits == "bootstrap":
-            same = self._same(train, held, found, generator)
-            self.bit_probability_ = np.where(varies, _spread(same, varies), 1 / self._levels)
+            sure = _spread(self._sure(train, held, found, generator), varies)
+            self.bit_probability_ = np.where(varies, sure, 1 / self._levels)
             self.undecided_ = self.bit_probability_ < DECIDED
         return self
 
@@ -317,7 +319,7 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         flag(self.warm_start, "warm_start")
         integer(self.n_init, "n_init", 1)
         integer(self.max_iter, "max_iter", 2)
-        integer(self.n_bootstraps, "n_bootstraps", 1)
+        integer(self.n_bootstraps, "n_bootstraps", 2)
         flag(self.early_stopping, "early_stopping")
         real(self.validation_fraction, "validation_fraction", above=0, below=1)
         integer(self.n_iter_no_change, "n_iter_no_change", 1)
@@ -408,13 +410,13 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
                 best = loss, codes, run
         return best[1:]
 
-    def _same(self, data: Labelled, held: Labelled | None, codes: np.ndarray, generator) -> np.ndarray:
-        """Return the smoothed share of bootstraps of the whole training that give each code."""
-        same, samples = np.zeros(codes.shape), len(data.shares)
+    def _sure(self, data: Labelled, held: Labelled | None, codes: np.ndarray, generator) -> np.ndarray:
+        """Return the probability that each code is right, from bootstraps of the whole training."""
+        drawn, samples = [], len(data.shares)
         for _ in range(self.n_bootstraps):
             again = data._replace(shares=generator.multinomial(samples, data.shares) / samples)
-            same += self._trained(again, held, generator)[0] == codes
-        return (same + 0.5) / (self.n_bootstraps + 1)
+            drawn.append(margins(again, self._trained(again, held, generator)[0], codes, self.levels))
+        return probability(np.stack(drawn))
 
     def _checked(self, X) -> np.ndarray:
         check_is_fitted(self)

@@ -181,6 +181,17 @@ def outcome(data: Labelled, codes: np.ndarray, judge: Labelled) -> tuple[np.ndar
     return losses_of(logits, judge), (found != judge.targets).any(axis=1).astype(float)
 
 
+def expansion(
+    data: Labelled, codes: np.ndarray, levels: int, logits: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Return by how much the loss changes as each code takes each level, to second order, (levels, R, n)."""
+    share, weight = probabilities(logits), data.shares[:, None]
+    slope = ((share - data.targets) * weight * scale).T @ data.inputs
+    bend = (share * (1 - share) * weight * scale**2).T @ data.inputs**2
+    moves = np.array(level_values(levels), np.float64)[:, None, None] - codes
+    return moves * slope + 0.5 * moves**2 * bend
+
+
 def descended(
     data: Labelled,
     codes: np.ndarray,
@@ -197,16 +208,11 @@ def descended(
     """
 
     values = np.array(level_values(levels), np.float64)
-    squares, weight, often = data.inputs**2, data.shares[:, None], max(8, codes.size // 64)
-    scores, changes = data.inputs @ codes.T.astype(np.float64), 0
+    often, scores, changes = max(8, codes.size // 64), data.inputs @ codes.T.astype(np.float64), 0
     scale, intercept = heads(scores, data, shared)
     loss = loss_of(scores * scale + intercept, data)
     while True:
-        share = probabilities(scores * scale + intercept)
-        slope = ((share - data.targets) * weight * scale).T @ data.inputs
-        bend = (share * (1 - share) * weight * scale**2).T @ squares
-        moves = values[:, None, None] - codes
-        expected = moves * slope + 0.5 * moves**2 * bend
+        expected = expansion(data, codes, levels, scores * scale + intercept, scale)
         if signs is not None:
             expected = np.where(values[:, None, None] * signs < 0, np.inf, expected)
         level, row, k = np.unravel_index(np.argmin(expected), expected.shape)

@@ -1,0 +1,44 @@
+"""How sure the codes are: what bootstraps say about each code, shrunk by what they say about all."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from sterling.learn.training import Labelled, expansion, heads
+from sterling.model.levels import level_values
+
+_SCALES = np.array([0.0, *2.0 ** np.arange(-2, 5.5, 0.5)])  # of true margins, in standard errors
+_ROUNDS, _MOST = 200, 30.0  # rounds of expectation and maximisation; larger ratios are as good as this one
+
+
+def margins(data: Labelled, found: np.ndarray, codes: np.ndarray, levels: int) -> np.ndarray:
+    """Return by how much the loss rises as each code is left for the next best level, (R, n).
+
+    The other codes are those of ``found``. A margin is negative where the data prefer another level.
+    """
+    scores = data.inputs @ found.T.astype(np.float64)
+    scale, intercept = heads(scores, data)
+    changes = expansion(data, found, levels, scores * scale + intercept, scale)
+    own = np.searchsorted(level_values(levels), codes)[None]
+    kept = np.take_along_axis(changes, own, axis=0)[0]
+    np.put_along_axis(changes, own, np.inf, axis=0)
+    return changes.min(axis=0) - kept
+
+
+def probability(drawn: np.ndarray) -> np.ndarray:
+    """Return the probability that each true margin is above zero, from margins of bootstraps (B, R, n).
+
+    A margin's mean over its standard deviation is normal around the truth. The truths of all codes have one
+    prior, a mixture of normals around zero, with weights of most likelihood.
+    """
+    spread = np.maximum(drawn.std(axis=0, ddof=1), 1e-300)
+    ratio = norm.isf(student.sf(drawn.mean(axis=0) / spread, len(drawn) - 1)).ravel()
+    ratio = np.clip(ratio, -_MOST, _MOST)[:, None]
+    total = np.sqrt(1 + _SCALES**2)
+    likely, weights = norm.pdf(ratio, scale=total), np.full(len(_SCALES), 1 / len(_SCALES))
+    for _ in range(_ROUNDS):
+        share = weights * likely / (likely @ weights)[:, None]
+        weights = share.mean(axis=0)
+    return (share * norm.cdf(ratio * _SCALES / total)).sum(axis=1).reshape(drawn.shape[1:])
