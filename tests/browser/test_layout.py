@@ -84,27 +84,10 @@ def pages(tmp_path_factory):
         "results": results.write(missing=[("P4", "Sample size decides")]),
         "explorable": write_explorable(folder / "explore.html"),
         "run": run,
-        "audit": audited(folder / "audit.html"),
     }
 
 
-def audited(path):
-    torch = pytest.importorskip("torch")
-    import sterling.torch as stt
-
-    class Net(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a_rather_long_name_of_a_layer = torch.nn.Linear(16, 8)
-
-        def forward(self, x):
-            weight = self.a_rather_long_name_of_a_layer.weight
-            return torch.nn.functional.linear(x, (weight.sign() - weight).detach() + weight)
-
-    return stt.audit(Net(), torch.ones(4, 16)).save(path, "sterling audit models:net")
-
-
-@pytest.fixture(params=["results", "explorable", "run", "audit"])
+@pytest.fixture(params=["results", "explorable", "run"])
 def page(request, driver, pages):
     look(driver, "light", 1280)
     driver.get("about:blank")

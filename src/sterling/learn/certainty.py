@@ -9,8 +9,8 @@ from scipy.stats import t as student
 from sterling.learn.training import Labelled, expansion, heads
 from sterling.model.levels import level_values
 
-_SCALES = np.array([0.0, *2.0 ** np.arange(-2, 5.5, 0.5)])  # of true margins, in standard errors
-_ROUNDS, _MOST = 200, 30.0  # rounds of expectation and maximisation; larger ratios are as good as this one
+_TRUTHS = np.arange(0, 8.25, 0.25)  # true margins above zero, in standard errors
+_ROUNDS = 20  # many more would fit the prior to chance
 
 
 def margins(data: Labelled, found: np.ndarray, codes: np.ndarray, levels: int) -> np.ndarray:
@@ -31,14 +31,14 @@ def probability(drawn: np.ndarray) -> np.ndarray:
     """Return the probability that each true margin is above zero, from margins of bootstraps (B, R, n).
 
     A margin's mean over its standard deviation is normal around the truth. The truths of all codes have one
-    prior, a mixture of normals around zero, with weights of most likelihood.
+    prior, symmetric around zero, that expectation and maximisation fits from a flat one in few rounds.
     """
     spread = np.maximum(drawn.std(axis=0, ddof=1), 1e-300)
     ratio = norm.isf(student.sf(drawn.mean(axis=0) / spread, len(drawn) - 1)).ravel()
-    ratio = np.clip(ratio, -_MOST, _MOST)[:, None]
-    total = np.sqrt(1 + _SCALES**2)
-    likely, weights = norm.pdf(ratio, scale=total), np.full(len(_SCALES), 1 / len(_SCALES))
+    ratio = np.clip(ratio, -_TRUTHS[-1], _TRUTHS[-1])[:, None]
+    above, below = norm.pdf(ratio - _TRUTHS), norm.pdf(ratio + _TRUTHS)
+    likely, prior = above + below, np.full(len(_TRUTHS), 1 / len(_TRUTHS))
     for _ in range(_ROUNDS):
-        share = weights * likely / (likely @ weights)[:, None]
-        weights = share.mean(axis=0)
-    return (share * norm.cdf(ratio * _SCALES / total)).sum(axis=1).reshape(drawn.shape[1:])
+        share = prior * likely / (likely @ prior)[:, None]
+        prior = share.mean(axis=0)
+    return (share * above / likely).sum(axis=1).reshape(drawn.shape[1:])

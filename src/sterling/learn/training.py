@@ -150,11 +150,9 @@ def straight_through(
     return Run(best, codes, latent, step)
 
 
-def heads(scores: np.ndarray, data: Labelled, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scales and intercepts (R,) of least loss for the scores x·q, (N, R); one scale if shared."""
+def heads(scores: np.ndarray, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scales and intercepts (R,) of least loss for the scores x·q, (N, R)."""
     spread = np.sqrt(data.shares @ (scores - data.shares @ scores) ** 2)
-    if shared:
-        spread = np.full_like(spread, np.sqrt((spread**2).mean()))
     spread = np.where(spread > 0, spread, 1.0)
     unit, rows = scores / spread, data.rows
 
@@ -164,8 +162,6 @@ def heads(scores: np.ndarray, data: Labelled, shared: bool = False) -> tuple[np.
         residual = (probabilities(logits) - data.targets) * data.shares[:, None]
         loss = loss_of(logits, data) + 0.5 * _RIDGE * (scale @ scale)
         slope = (residual * unit).sum(axis=0) + _RIDGE * scale
-        if shared:
-            slope = np.full_like(slope, slope.mean())  # scales that start equal stay equal
         slope = np.concatenate([slope, residual.sum(axis=0)])
         return float(loss), slope
 
@@ -197,7 +193,6 @@ def descended(
     codes: np.ndarray,
     levels: int,
     signs: np.ndarray | None = None,
-    shared: bool = False,
     held: Labelled | None = None,
 ) -> np.ndarray:
     """Change single codes, the best first, while a change lowers the loss, and the held-out loss if given.
@@ -206,10 +201,9 @@ def descended(
     second-order expansion of the loss; the loss itself decides. Heads are fitted anew after each R·n/64
     changes.
     """
-
     values = np.array(level_values(levels), np.float64)
     often, scores, changes = max(8, codes.size // 64), data.inputs @ codes.T.astype(np.float64), 0
-    scale, intercept = heads(scores, data, shared)
+    scale, intercept = heads(scores, data)
     loss = loss_of(scores * scale + intercept, data)
     while True:
         expected = expansion(data, codes, levels, scores * scale + intercept, scale)
@@ -229,5 +223,5 @@ def descended(
         codes, scores, loss = changed, moved, new
         changes += 1
         if changes % often == 0:
-            scale, intercept = heads(scores, data, shared)
+            scale, intercept = heads(scores, data)
             loss = loss_of(scores * scale + intercept, data)

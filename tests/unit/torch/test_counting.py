@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
 
 from sterling.torch import counting, packed  # noqa: E402
-from sterling.torch.counting import BINS, CodeTracker  # noqa: E402
+from sterling.torch.counting import CodeTracker  # noqa: E402
 from sterling.torch.packed import Moments  # noqa: E402
 from tests.unit.torch.byhand import Record, nearest  # noqa: E402
 
@@ -34,7 +34,7 @@ def feed(tally, records, start=0, stop=None):
         changes = []
         for index, record in enumerate(records):
             where, new = tally.changed(index, torch.tensor(record.rows[t], dtype=tally.now.dtype))
-            changes.append((where, new, torch.zeros(len(new), dtype=torch.bool)))
+            changes.append((where, new))
         groups = range(max(tally.groups) + 1)
         rates = [records[tally.groups.index(group)].rates[t - 1] for group in groups]
         tally.take(rates, changes)
@@ -85,18 +85,6 @@ def test_averages_are_weighted_by_the_step_sizes(seen):
             # In 16 bits each flip rounds by half a unit, and what was rounded fades.
             tolerance = 30 * unit if horizon <= packed.SHORT else 1e-5 * float(tally.top[index])
             np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=tolerance)
-
-
-def test_times_fall_into_the_bins_of_the_list(seen):
-    tally, records = seen
-    for index, record in enumerate(records):
-        if len(record.levels) == 5:
-            continue  # of a grid with gaps the nearest level is one of the grid
-        stays, absences = record.times(HORIZONS[-1])
-        assert tally.counts["stays"][index].tolist() == record.bins(stays, BINS)
-        assert tally.counts["absences"][index].tolist() == record.bins(absences, BINS)
-        assert sum(stays)
-        assert sum(absences)
 
 
 def test_the_oscillation_metric_is_the_recursion_of_nagel(seen):

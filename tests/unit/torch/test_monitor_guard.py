@@ -96,7 +96,7 @@ def test_statistics_follow_to_another_device():
             yield from tensors(one)
 
     found = list(tensors(tracker))
-    assert len(found) > 20
+    assert len(found) > 15
     assert {one.device.type for one in found} == {"meta"}
 
 
@@ -183,7 +183,7 @@ def test_quantisation_that_starts_late_is_counted_from_its_first_step(how):
             state = monitor.state_dict()
             monitor.load_state_dict(state)
             with pytest.raises(InputError, match="no monitored tensor"):
-                monitor.times("weight")
+                monitor.average("weight", 64)
             for way in ("last", "mean", "mode"):
                 with pytest.raises(InputError, match="no quantised weight yet"):
                     stt.decode(layer, monitor, how=way)

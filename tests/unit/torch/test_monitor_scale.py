@@ -44,7 +44,7 @@ def test_the_monitor_of_two_horizons_takes_six_bytes():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert stt.OrbitMonitor(model, optimizer, horizons=(16, 64)).bytes_per_weight == 6
     monitor = stt.OrbitMonitor(model, optimizer, horizons=(16, 64), details=True)
-    assert 15 < monitor.bytes_per_weight < 15.01
+    assert monitor.bytes_per_weight == 15
     assert stt.OrbitMonitor(model, optimizer, horizons=(16, math.inf)).details
     with pytest.raises(InputError, match="127"):
         stt.OrbitMonitor(model, optimizer, horizons=(16, 64), within=128, details=False)
@@ -68,14 +68,6 @@ def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch)
             expected = [record.average(k, 400, horizon) for k in range(record.weights)]
             unit = 1 / float(tally.averages.units(tally.top[index]))
             np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=8 * unit)
-        if record.levels == (-1, 1):  # of a grid with gaps the nearest level is one of the grid
-            stays, absences = (
-                np.add.reduceat(record.bins(times, counting.BINS), range(8))
-                for times in record.times(LEAN[-1])
-            )
-            counts = tally.counts
-            assert counts["stays"][index, :8].tolist() == stays.tolist()
-            assert counts["absences"][index, :8].tolist() == absences.tolist()
 
 
 def test_averages_of_twelve_bits_have_no_drift():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
@@ -12,7 +10,6 @@ import sterling as st  # noqa: E402
 import sterling.torch as stt  # noqa: E402
 from sterling.torch.grids import Grid  # noqa: E402
 from sterling.torch.rounding import CodeReader  # noqa: E402
-from sterling.torch.scales import LastScale  # noqa: E402
 from tests.unit.torch import frameworks as fw  # noqa: E402
 
 nn = torch.nn
@@ -68,19 +65,6 @@ def test_a_level_that_no_weight_uses_has_no_value():
     assert torch.equal(grid.dequantise(codes.flip(1), values), values.flip(1))
     with pytest.raises(st.InputError, match="each level"):
         grid.dequantise(torch.full_like(codes, 3), values)
-
-
-def test_groups_with_equal_scales_may_differ_later():
-    latent = torch.full((4, 64), 0.6)
-    scale = torch.ones(4, 64)
-    weight = SimpleNamespace(latent=latent, scale=lambda: scale)
-    last = LastScale(weight, torch.tensor([-1.0, 1.0, 1.0]))
-    scale = scale.clone()
-    scale[:, 32:] = 2.0  # groups of 32
-    where, before = torch.tensor([0, 40]), torch.tensor([1, 1])
-    assert last.caused(where, before).tolist() == [True, True]
-    assert last.caused(where, before).tolist() == [True, False]  # under the scales that were kept
-    assert last.kept.tolist() == [1, 2] * 4
 
 
 class Counting(nn.Linear):
