@@ -371,7 +371,8 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         """Return the probability that each code is right, from bootstraps of the whole training."""
         drawn, samples = [], len(data.shares)
         for _ in range(self.n_bootstraps):
-            again = data._replace(shares=generator.multinomial(samples, data.shares) / samples)
+            rows = np.repeat(np.arange(samples), generator.multinomial(samples, data.shares))
+            again = Labelled(data.inputs[rows], data.targets[rows], np.full(samples, 1 / samples), samples)
             drawn.append(margins(again, self._trained(again, held, generator)[0], codes, self.levels))
         return probability(np.stack(drawn))
 

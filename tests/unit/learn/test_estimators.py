@@ -230,7 +230,7 @@ def test_annealed_codes_need_fewer_errors_beyond_chance():
 def test_early_stopping_ends_where_held_out_samples_gain_nothing(data):
     inputs, labels = data.inputs[:, 0], np.random.default_rng(0).permutation(data.labels)
     noise = StraightThroughClassifier(early_stopping=True, n_iter_no_change=2, polish=False, random_state=0)
-    assert noise.fit(inputs, labels).n_iter_ < 1_500
+    assert noise.set_params(max_iter=1_500).fit(inputs, labels).n_iter_ < 1_000
     assert noise.n_iter_ % 100 == 0
     assert noise.fit(inputs, data.labels).score(inputs, data.labels) > 0.95
     with pytest.raises(st.InputError, match="too few"):
@@ -287,26 +287,21 @@ def test_it_is_close_to_the_best_of_the_simple_ways():
 
 
 def test_bits_of_a_teacher_are_right_where_they_are_decided():
-    """Fixed seeds. Of two data sets with 16 bits most are decided, and at most 5 % of those are wrong."""
-    decided, wrong = 0, 0
-    for seed in range(2):
-        drawn = st.Problem(n=16, samples=200, noise=0.5).draw(seed=seed)
-        labels = drawn.labels > 0.5
-        found = StraightThroughClassifier(
-            bits="bootstrap", n_bootstraps=20, max_iter=200, normalize=None, random_state=seed
-        ).fit(drawn.inputs[:, 0], labels)
-        sure = ~found.undecided_[0]
-        decided += sure.sum()
-        wrong += (found.coef_[0] != drawn.teacher)[sure].sum()
-    assert decided > 8
-    assert wrong <= 0.05 * decided
+    """Fixed seed. Of 16 bits most are decided, and those are right."""
+    drawn = st.Problem(n=16, samples=200, noise=0.5).draw(seed=1)
+    found = StraightThroughClassifier(
+        bits="bootstrap", n_bootstraps=10, max_iter=200, normalize=None, random_state=1
+    )
+    sure = ~found.fit(drawn.inputs[:, 0], drawn.labels > 0.5).undecided_[0]
+    assert sure.sum() > 8
+    np.testing.assert_array_equal(found.coef_[0, sure], drawn.teacher[sure])
 
 
 def test_of_pure_noise_few_bits_are_decided():
     """Fixed seeds; 8 of 30 bits are too many with probability .001 if the share is 7 %."""
     generator = np.random.default_rng(0)
     inputs, labels = generator.normal(size=(200, 30)), generator.integers(0, 2, 200)
-    found = StraightThroughClassifier(bits="bootstrap", n_bootstraps=20, max_iter=200, random_state=0)
+    found = StraightThroughClassifier(bits="bootstrap", n_bootstraps=10, max_iter=200, random_state=0)
     assert (~found.fit(inputs, labels).undecided_).sum() < 8
 
 
