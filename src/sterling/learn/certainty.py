@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from sterling.learn.training import Labelled, expansion, heads
+from sterling.learn.training import Labelled, heads, probabilities
 from sterling.model.levels import level_values
 
 _TRUTHS = np.arange(0, 8.25, 0.25)  # true margins above zero, in standard errors
@@ -14,17 +14,24 @@ _ROUNDS = 20  # many more would fit the prior to chance
 
 
 def margins(data: Labelled, found: np.ndarray, codes: np.ndarray, levels: int) -> np.ndarray:
-    """Return by how much the loss rises as each code is left for the next best level, (R, n).
+    """Return by how much nearer each weight is to its code than to the next best level, in squares (R, n).
 
-    The other codes are those of ``found``. A margin is negative where the data prefer another level.
+    The weights are real numbers: those of a row after a Newton step from the codes of ``found``, with the
+    ridge 1/N. A margin is negative where the data prefer another level.
     """
     scores = data.inputs @ found.T.astype(np.float64)
     scale, intercept = heads(scores, data)
-    changes = expansion(data, found, levels, scores * scale + intercept, scale)
+    share = probabilities(scores * scale + intercept)
+    inputs = np.column_stack([data.inputs, np.ones(len(scores))])
+    free = scale[:, None] * found
+    for row, (one, target) in enumerate(zip(share.T, data.targets.T, strict=True)):
+        bend = (inputs.T * (data.shares * one * (1 - one))) @ inputs + np.eye(inputs.shape[1]) / data.total
+        free[row] -= np.linalg.solve(bend, inputs.T @ (data.shares * (one - target)))[:-1]
+    away = (free - np.array(level_values(levels))[:, None, None] * scale[:, None]) ** 2
     own = np.searchsorted(level_values(levels), codes)[None]
-    kept = np.take_along_axis(changes, own, axis=0)[0]
-    np.put_along_axis(changes, own, np.inf, axis=0)
-    return changes.min(axis=0) - kept
+    kept = np.take_along_axis(away, own, axis=0)[0]
+    np.put_along_axis(away, own, np.inf, axis=0)
+    return away.min(axis=0) - kept
 
 
 def probability(drawn: np.ndarray) -> np.ndarray:
@@ -39,6 +46,5 @@ def probability(drawn: np.ndarray) -> np.ndarray:
     above, below = norm.pdf(ratio - _TRUTHS), norm.pdf(ratio + _TRUTHS)
     likely, prior = above + below, np.full(len(_TRUTHS), 1 / len(_TRUTHS))
     for _ in range(_ROUNDS):
-        share = prior * likely / (likely @ prior)[:, None]
-        prior = share.mean(axis=0)
-    return (share * above / likely).sum(axis=1).reshape(drawn.shape[1:])
+        prior = prior * (likely / (likely @ prior)[:, None]).mean(axis=0)
+    return (above @ prior / (likely @ prior)).reshape(drawn.shape[1:])

@@ -93,10 +93,10 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
     scale_, intercept_ : float64 array (rows,)
         Terms of the logits scale·(x·w) + intercept.
     bit_probability_ : float64 array (rows, n)
-        Estimated probability that the code is right: that on the whole population the loss would rise if the
-        weight left it for the next best level. The rise has a mean and a standard deviation over the
-        bootstraps. Their ratios, for all weights together, give the prior (adaptive shrinkage). Only with
-        ``bits="bootstrap"``.
+        Estimated probability that the code is right: that on the whole population, with the other weights of
+        its row free to be real numbers, the weight of least loss is nearer to this level than to any other.
+        Bootstraps give the mean and the standard deviation of the difference of the squared distances. The
+        ratios of all weights together give the prior (adaptive shrinkage). Only with ``bits="bootstrap"``.
     undecided_ : bool array (rows, n)
         Where `bit_probability_` is below .975. Only with ``bits="bootstrap"``.
     loss_ : float

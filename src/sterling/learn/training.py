@@ -27,7 +27,7 @@ class Labelled(NamedTuple):
     inputs: np.ndarray  # float64 (N, n)
     targets: np.ndarray  # float64 (N, R), one where a sample belongs to the class of a row
     shares: np.ndarray  # float64 (N,), weights of the samples, with sum one
-    count: float  # number of samples that they stand for
+    total: float  # number of samples that they stand for
 
     @property
     def rows(self) -> int:
@@ -37,13 +37,13 @@ class Labelled(NamedTuple):
     def part(self, rows: np.ndarray) -> Labelled:
         """Return some of the samples, a mask (N,)."""
         shares, part = self.shares[rows], self.shares[rows].sum()
-        return Labelled(self.inputs[rows], self.targets[rows], shares / part, self.count * part)
+        return Labelled(self.inputs[rows], self.targets[rows], shares / part, self.total * part)
 
     def lower(self, after: np.ndarray, before: np.ndarray, errors: float = 1.0) -> bool:
         """Say whether the mean of values (N,) has become lower by more than some standard errors."""
         apart = before - after
         mean = self.shares @ apart
-        return bool(mean > errors * np.sqrt(self.shares @ (apart - mean) ** 2 / self.count))
+        return bool(mean > errors * np.sqrt(self.shares @ (apart - mean) ** 2 / self.total))
 
 
 class Run(NamedTuple):
@@ -114,7 +114,7 @@ def straight_through(
     trained = latent, log_scale, intercept
     moments = [(np.zeros_like(one), np.zeros_like(one)) for one in trained]
     total, middle = np.zeros_like(latent), np.zeros_like(latent)  # sums of the codes
-    sums, best, least, checks = [total.copy()], latent, np.inf, 0
+    sums, step, best, least, checks = [total.copy()], 0, latent, np.inf, 0
     for step in range(1, steps + 1):
         drawn = np.searchsorted(ends, generator.random(_BATCH) * ends[-1], side="right")
         inputs, scale = data.inputs[drawn], np.exp(log_scale)
@@ -142,7 +142,7 @@ def straight_through(
         sums.append(total.copy())
         loss, checks = held.shares @ outcome(data, nearest(mean, levels), held)[0], checks + 1
         if loss < least:
-            best, least, checks = mean, loss, 0
+            step, best, least, checks = 0, mean, loss, 0
         if checks == patience:
             break
     if least == np.inf:
@@ -177,17 +177,6 @@ def outcome(data: Labelled, codes: np.ndarray, judge: Labelled) -> tuple[np.ndar
     return losses_of(logits, judge), (found != judge.targets).any(axis=1).astype(float)
 
 
-def expansion(
-    data: Labelled, codes: np.ndarray, levels: int, logits: np.ndarray, scale: np.ndarray
-) -> np.ndarray:
-    """Return by how much the loss changes as each code takes each level, to second order, (levels, R, n)."""
-    share, weight = probabilities(logits), data.shares[:, None]
-    slope = ((share - data.targets) * weight * scale).T @ data.inputs
-    bend = (share * (1 - share) * weight * scale**2).T @ data.inputs**2
-    moves = np.array(level_values(levels), np.float64)[:, None, None] - codes
-    return moves * slope + 0.5 * moves**2 * bend
-
-
 def descended(
     data: Labelled,
     codes: np.ndarray,
@@ -202,11 +191,16 @@ def descended(
     changes.
     """
     values = np.array(level_values(levels), np.float64)
-    often, scores, changes = max(8, codes.size // 64), data.inputs @ codes.T.astype(np.float64), 0
+    squares, weight, often = data.inputs**2, data.shares[:, None], max(8, codes.size // 64)
+    scores, changes = data.inputs @ codes.T.astype(np.float64), 0
     scale, intercept = heads(scores, data)
     loss = loss_of(scores * scale + intercept, data)
     while True:
-        expected = expansion(data, codes, levels, scores * scale + intercept, scale)
+        share = probabilities(scores * scale + intercept)
+        slope = ((share - data.targets) * weight * scale).T @ data.inputs
+        bend = (share * (1 - share) * weight * scale**2).T @ squares
+        moves = values[:, None, None] - codes
+        expected = moves * slope + 0.5 * moves**2 * bend
         if signs is not None:
             expected = np.where(values[:, None, None] * signs < 0, np.inf, expected)
         level, row, k = np.unravel_index(np.argmin(expected), expected.shape)

@@ -239,21 +239,17 @@ def test_early_stopping_ends_where_held_out_samples_gain_nothing(data):
         noise.set_params(loss="squared").fit(inputs, labels)
 
 
-def test_margins_are_differences_of_the_loss():
+def test_margins_say_on_which_side_a_logistic_regression_is():
     generator = np.random.default_rng(0)
-    inputs, codes = generator.normal(size=(300, 5)), np.array([[1, 1, 1, -1, 1]], np.int8)
-    labels = (inputs @ codes.T + 3 * generator.normal(size=(300, 1)) > 0) * 1.0
-    sample = Labelled(inputs, labels, np.full(300, 1 / 300), 300)
-    scores = inputs @ codes.T.astype(float)
-    scale, intercept = heads(scores, sample)
-    flipped = [
-        loss_of((scores - 2 * codes[0, k] * inputs[:, [k]]) * scale + intercept, sample) for k in range(5)
-    ]
-    found = margins(sample, codes, codes, 2)[0]
-    np.testing.assert_allclose(
-        found, flipped - np.float64(loss_of(scores * scale + intercept, sample)), rtol=0.2
-    )
-    np.testing.assert_allclose(margins(sample, codes, -codes, 2)[0], -found)
+    inputs, codes = generator.normal(size=(500, 5)), np.array([[1, 1, 1, -1, 1]], np.int8)
+    labels = (inputs @ codes.T + 3 * generator.normal(size=(500, 1)) > 0) * 1.0
+    sample = Labelled(inputs, labels, np.full(500, 1 / 500), 500)
+    scale = heads(inputs @ codes.T.astype(float), sample)[0]
+    free = LogisticRegression(tol=1e-8).fit(inputs, labels[:, 0]).coef_
+    np.testing.assert_allclose(margins(sample, codes, codes, 2), 4 * scale * free * codes, rtol=0.02)
+    np.testing.assert_allclose(margins(sample, codes, -codes, 2), -margins(sample, codes, codes, 2))
+    ternary = margins(sample, codes, codes, 3)
+    np.testing.assert_allclose(ternary, 2 * scale * (free * codes - scale / 2), rtol=0.05)
 
 
 def test_the_probability_of_a_code_is_right_as_often_as_it_says():
