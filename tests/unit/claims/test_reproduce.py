@@ -66,7 +66,7 @@ TINY = {
         crossed=4,
         crossed_steps=1_000,
     ),
-    "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2),
+    "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), instances=2),
     "constants": constants.ConstantsBudget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
     "online": fresh_data.FreshDataBudget(n=4, samples=20, instances=2, steps=1_500),
     "levels": levels.LevelsBudget(n=12, samples=36, instances=2, steps=200),
