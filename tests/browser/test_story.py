@@ -228,7 +228,7 @@ def test_the_text_gives_the_bound_that_is_proved(driver, address):
     bound = text(driver, "#proved-occupancy")
     assert re.fullmatch(r"at least [\d.]+ %", bound)
     assert text(driver, "#bound") == f": it is there {bound} of the time"
-    assert bound in text(driver, "#proof")
+    assert bound in text(driver, "#bound-says")
 
 
 def test_a_changed_step_keeps_its_number(page):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 import sterling as st
 from sterling.plot import visits as plots
-from sterling.theory import occupancy, wrong_share
+from sterling.theory import wrong_share
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,6 @@ def test_shares_without_a_prediction(ax, orbit):
     assert len(ax.get_legend().get_texts()) == 1
     ax.figure.draw_without_rendering()
     assert all(tick == int(tick) for tick in ax.get_xticks())
-
-
-def test_occupancy_over_samples(ax, instance, found):
-    here = occupancy(instance)
-    text = plots.occupancy_law(ax, found, instance, "relu", here)
-    assert f": {found.long_run.text} (" in text
-    assert f"predicted for this data set {here:.3g}" in text
-    assert text.endswith("(mean-field).")
-    assert np.all(np.diff(ax.lines[0].get_ydata()) > 0)
-    measured = ax.lines[-1].get_data()
-    assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
 
 
 def test_growth(ax, orbit, found):

@@ -36,7 +36,7 @@ def noisy():
 def test_a_recurrent_run(noisy):
     orbit = st.train(noisy, 20_000)
     text = run_page(orbit, noisy, "sterling train --n 8 & <x>")
-    assert len(drawings(text)) == 11
+    assert len(drawings(text)) == 10
     assert f"{orbit.visits:,}" in text
     assert f"in the long run {orbit.recurrence().long_run.text} (" in text
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text

@@ -2,7 +2,8 @@
 
 const NAMES = ["ink", "quiet", "line", "surface", "shade", "blue", "vermillion", "amber", "purple", "grey", "band"];
 const FONT = 0.8125;  // of the page's size of type
-let colours = null;
+const FAMILY = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+let colours = null, font = "";
 
 /** Colours of the style sheet by name; they change with the scheme. */
 export function palette() {
@@ -19,6 +20,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 const sizes = new WeakMap();
 const watcher = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) sizes.set(target, [contentRect.width, contentRect.height]);
+  font = "";
   for (const tell of listeners) tell();
 });
 const listeners = [];
@@ -40,7 +42,8 @@ export function cleared(canvas) {
   }
   context.setTransform(sharp, 0, 0, sharp, 0, 0);
   context.clearRect(0, 0, width, height);
-  context.font = `${FONT * parseFloat(getComputedStyle(document.documentElement).fontSize)}px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif`;
+  font ||= `${FONT * parseFloat(getComputedStyle(document.documentElement).fontSize)}px ${FAMILY}`;
+  context.font = font;
   return { context, width, height };
 }
 
@@ -53,11 +56,30 @@ export function stroke(context, ink, wide, ...points) {
   context.stroke();
 }
 
+/** An arrow whose head is a triangle. */
+export function arrow(context, ink, wide, [x, y], [toX, toY], head) {
+  const turn = Math.atan2(toY - y, toX - x), [cos, sin] = [head * Math.cos(turn), head * Math.sin(turn)];
+  stroke(context, ink, wide, [x, y], [toX - cos, toY - sin]);
+  context.fillStyle = ink;
+  context.beginPath();
+  context.moveTo(toX, toY);
+  for (const side of [-0.8, 0.8]) context.lineTo(toX - cos + side * sin, toY - sin - side * cos);
+  context.fill();
+}
+
 export function disc(context, x, y, radius) {
   context.beginPath();
   context.arc(x, y, radius, 0, 7);
   context.fill();
 }
+
+/** Whether a picture of nothing but `content` is drawn already, in its present size and colours. */
+export function isDrawn(canvas, ...content) {
+  const before = drawn.get(canvas), now = [...content, sizes.get(canvas), palette()];
+  drawn.set(canvas, now);
+  return before !== undefined && now.every((one, i) => one === before[i]);
+}
+const drawn = new WeakMap();
 
 /** Whether a canvas needs drawing: it is on the screen, or nearly, or its size or content is another than last time. */
 export function needsDrawing(canvas, content) {

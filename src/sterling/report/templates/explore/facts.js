@@ -3,7 +3,7 @@
 import { $, describe, put } from "./dom.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { besideOf, pythonLine, shellLine } from "./settings.js";
-import { landscapeWords, lawWords, proofWords, provedWords, runWords, verdictWords } from "./words.js";
+import { landscapeWords, lawWords, provedWords, runWords, verdictWords } from "./words.js";
 
 /** `other` is the run beside it, or null; `comesBack` as in `verdictWords`. */
 export function writeRun(run, other, settings, comesBack) {
@@ -29,9 +29,9 @@ export function writeLaw(law, proof, land, settings) {
 }
 
 /** What the landscape and its proof say; the panel keeps its height. */
-export function writeProof(law, proof, land, settings) {
+export function writeProof(law, land, settings) {
   $("land").hidden = settings.n > MOST_WEIGHTS;
-  $("proof").innerHTML = landscapeWords(land, law) + proofWords(proof, land, settings) || "<p class='quiet'>Checking all states …</p>";
+  $("proof").innerHTML = landscapeWords(land, law) || "<p class='quiet'>Checking all states …</p>";
 }
 
 /** The lines that make the same run. */

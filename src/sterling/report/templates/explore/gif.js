@@ -7,19 +7,14 @@ const short = (number) => [number & 255, number >> 8];
 
 /** A function of red, green and blue: the index of the nearest one of at most 256 colours [[red, green, blue], …]. */
 export function nearestIn(colours) {
-  const known = new Int16Array(1 << 18).fill(-1);
-  return (red, green, blue) => {
-    const key = (red >> 2) << 12 | (green >> 2) << 6 | blue >> 2;
-    let index = known[key];
-    if (index < 0) {
-      let least = Infinity;
-      colours.forEach(([r, g, b], i) => {
-        const distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2;
-        if (distance < least) [least, index] = [distance, i];
-      });
-      known[key] = index;
+  const known = new Map();
+  return (...own) => {
+    const key = own.reduce((sum, x) => sum << 6 | x >> 2, 0);
+    if (!known.has(key)) {
+      const far = colours.map((one) => one.reduce((sum, x, i) => sum + (x - own[i]) ** 2, 0));
+      known.set(key, far.indexOf(Math.min(...far)));
     }
-    return index;
+    return known.get(key);
   };
 }
 

@@ -1,7 +1,7 @@
 // One rail a weight: a bead at its latent weight, an arrow along its next step, and behind it the time average of
 // its bit. The reader drags beads.
 
-import { cleared, disc, palette, stroke } from "./canvas.js";
+import { arrow, cleared, disc, palette, stroke } from "./canvas.js";
 import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
 
 /** Averages within ± this are shown as undecided. */
@@ -110,18 +110,10 @@ function drawRest(pen, y, x, goal, ink) {
   context.fill();
 }
 
-function drawArrow(pen, y, x, push, ink) {
-  const { context, width, row, reach } = pen, way = Math.sign(push), bead = beadSize(row);
-  const tip = Math.min(width - 1, Math.max(1, x + way * (bead + Math.min(LONGEST, FULL * Math.abs(push)) * reach)));
-  const head = Math.min(0.2 * row, Math.abs(tip - x) - bead);
-  if (head < 1) return;
-  stroke(context, ink, 2, [x, y], [tip - way * head, y]);
-  context.fillStyle = ink;
-  context.beginPath();
-  context.moveTo(tip, y);
-  context.lineTo(tip - way * head, y - 0.8 * head);
-  context.lineTo(tip - way * head, y + 0.8 * head);
-  context.fill();
+function drawArrow({ context, width, row, reach }, y, x, push, ink) {
+  const way = Math.sign(push), bead = beadSize(row), far = bead + Math.min(LONGEST, FULL * Math.abs(push)) * reach;
+  const tip = Math.min(width - 1, Math.max(1, x + way * far)), head = Math.min(0.2 * row, Math.abs(tip - x) - bead);
+  if (head >= 1) arrow(context, ink, 2, [x, y], [tip, y], head);
 }
 
 const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));

@@ -19,6 +19,19 @@ const TRAIL = 24;  // states whose order is remembered
 /** Arrays that change while a run goes on. */
 const KEPT = ["force", "latent", "signs", "since", "wrongSteps", "sinceMass", "balance", "epochBalance", "flips", "stays", "trail"];
 
+/** The first whole number in (after, limit] from which on `holds`, or limit + 1; found fast where `guess` is near it. */
+function firstWhere(holds, guess, after, limit) {
+  let below = after, above = limit + 1, at = guess;
+  for (let stride = 1; above - below > 1; stride *= 2) {
+    at = Math.min(above - 1, Math.max(below + 1, at));
+    if (holds(at)) above = at;
+    else below = at;
+    if (above > limit) at = below + stride;
+    else at = below === after ? above - stride : below + Math.floor((above - below) / 2);
+  }
+  return above;
+}
+
 export class Run {
   /**
    * data: from `draw`; options: {surrogate, schedule, restart: null or {every, scale}, damping, init: a seed or
@@ -131,41 +144,11 @@ export class Run {
         return;
       }
     }
-    const reach = travels.firstReach(anchor, target, until);
-    let above = Math.min(reach, until), below, stride = 1;
-    let travel = travels.between(anchor, above);
-    if (this.flipsAt(travel)) {
-      below = above - 1;
-      while (below > anchor) {
-        const less = travels.between(anchor, below);
-        if (!this.flipsAt(less)) break;
-        above = below;
-        travel = less;
-        stride *= 2;
-        below = Math.max(above - stride, anchor);
-      }
-    } else {
-      below = above;
-      for (;;) {
-        if (below >= until) return;
-        above = Math.min(below + stride, until);
-        travel = travels.between(anchor, above);
-        if (this.flipsAt(travel)) break;
-        below = above;
-        stride *= 2;
-      }
-    }
-    while (above - below > 1) {
-      const middle = below + Math.floor((above - below) / 2), less = travels.between(anchor, middle);
-      if (this.flipsAt(less)) {
-        above = middle;
-        travel = less;
-      } else {
-        below = middle;
-      }
-    }
-    this.nextStep = epoch + above;
-    this.nextTravel = travel;
+    const flips = (step) => this.flipsAt(travels.between(anchor, step));
+    const step = firstWhere(flips, travels.guess(anchor, target), anchor, until);
+    if (step > until) return;
+    this.nextStep = epoch + step;
+    this.nextTravel = travels.between(anchor, step);
   }
 
   /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
@@ -211,10 +194,10 @@ export class Run {
   }
 
   spend(mass) {
-    const part = mass + this.carry, sum = this.total + part;
-    this.carry = part - (sum - this.total);
-    this.total = sum;
-    return sum;
+    const part = mass + this.carry, before = this.total;
+    this.total = before + part;
+    this.carry = part - (this.total - before);
+    return this.total;
   }
 
   flip(k, step, total) {
@@ -242,39 +225,44 @@ export class Run {
     return sign > 0 ? 0 : -Number.MIN_VALUE;
   }
 
-  flipNow() {
-    const step = this.nextStep, travel = this.nextTravel, { latent, n, epoch } = this;
-    const mass = this.relaxation === null ? travel : this.masses.between(this.anchor - epoch, step - epoch);
+  /** Go on to `step`, over a span of `mass`, where latent k is put to `place(k, total)`; `total` is the mass up to there. */
+  arrive(step, mass, place) {
+    const { latent, signs, n } = this, before = this.distance;
     this.close(step);
-    const total = this.spend(mass), before = this.distance;
+    const total = this.spend(mass);
     for (let k = 0; k < n; k++) {
-      latent[k] = this.moved(k, travel);
-      if ((latent[k] >= 0) !== (this.signs[k] > 0)) this.flip(k, step, total);
+      latent[k] = place(k, total);
+      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step, total);
     }
-    if (!this.masses.table) this.pace = mass / (step - this.anchor);
     this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
     this.anchor = step;
+  }
+
+  flipNow() {
+    const { nextStep, nextTravel, anchor } = this;
+    const mass = this.relaxation === null ? nextTravel : this.massTo(nextStep);
+    this.arrive(nextStep, mass, (k) => this.moved(k, nextTravel));
+    if (!this.masses.table) this.pace = mass / (nextStep - anchor);
     this.look();
   }
 
   /** Ergodic restart: the latents go back to the time average since the last one, the schedule begins anew. */
   restartNow() {
-    const { n, latent, signs, restart, epoch } = this, step = epoch + restart.every;
-    const mass = this.masses.between(this.anchor - epoch, step - epoch);
-    this.close(step);
-    const total = this.spend(mass), before = this.distance, moved = total > this.epochMass;
-    const unit = restart.scale * this.data.m / Math.sqrt(n);
-    for (let k = 0; k < n; k++) {
-      const balance = this.balance[k] + signs[k] * (total - this.sinceMass[k]);
-      if (moved) latent[k] = unit * (balance - this.epochBalance[k]);
+    const { n, restart, epochMass } = this, step = this.limit + 1, unit = restart.scale * this.data.m / Math.sqrt(n);
+    this.arrive(step, this.massTo(step), (k, total) => {
+      const balance = this.balance[k] + this.signs[k] * (total - this.sinceMass[k]), part = balance - this.epochBalance[k];
       this.epochBalance[k] = balance;
-      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step, total);
-    }
-    this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
-    this.anchor = this.epoch = step;
-    this.epochMass = total;
+      return total > epochMass ? unit * part : this.latent[k];
+    });
+    this.epoch = step;
+    this.epochMass = this.total;
     this.pace = 0;
     this.look();
+  }
+
+  /** The mass from the anchor to a step. */
+  massTo(step) {
+    return this.masses.between(this.anchor - this.epoch, step - this.epoch);
   }
 
   /** The step of the first arrival at the teacher; earlier ones are no returns. Infinity before it. */
@@ -305,14 +293,12 @@ export class Run {
   }
 
   /** Time average of each sign, weighted by step size, −1 to 1. */
-  average(out = new Float64Array(this.n)) {
-    const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch);
-    const total = this.total + (mass + this.carry);
-    for (let k = 0; k < this.n; k++) {
-      const sum = this.balance[k] + this.signs[k] * (total - this.sinceMass[k]);
-      out[k] = total > 0 ? Math.min(1, Math.max(-1, sum / total)) : this.signs[k];
-    }
-    return out;
+  average() {
+    const total = this.total + (this.massTo(this.step) + this.carry);
+    return Float64Array.from(this.signs, (sign, k) => {
+      const sum = this.balance[k] + sign * (total - this.sinceMass[k]);
+      return total > 0 ? Math.min(1, Math.max(-1, sum / total)) : sign;
+    });
   }
 
   /** Share of the iterates 0 … T − 1 in which weight k is wrong. */

@@ -27,23 +27,16 @@ function stage(most) {
 
 function begin() {
   const { width, height } = stage(WIDEST), canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true }), colours = shades(context);
+  const context = canvas.getContext("2d", { willReadFrequently: true }), colours = shades();
   film = { canvas, context, colours, nearest: nearestIn(colours), pictures: [], last: -Infinity };
 }
 
 /** The page's colours, mixed with its ground: what smooth edges have. */
-function shades(context) {
-  const { surface, ...others } = palette();
-  return Object.values(others).flatMap((colour) => [...Array(SHADES).keys()].map((i) => {
-    context.globalAlpha = 1;
-    context.fillStyle = surface;
-    context.fillRect(0, 0, 1, 1);
-    context.globalAlpha = i / (SHADES - 1);
-    context.fillStyle = colour;
-    context.fillRect(0, 0, 1, 1);
-    context.globalAlpha = 1;
-    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
-  }));
+function shades() {
+  const bytes = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const { surface, ...others } = palette(), ground = bytes(surface);
+  return Object.values(others).flatMap((colour) => [...Array(SHADES).keys()].map((i) =>
+    bytes(colour).map((x, c) => Math.round(ground[c] + (x - ground[c]) * i / (SHADES - 1)))));
 }
 
 /** Take a picture of the stage if it is recorded; the page calls this after it has painted. A run that stands ends the film. */
