@@ -3,7 +3,7 @@
 const NAMES = ["ink", "quiet", "line", "surface", "shade", "blue", "vermillion", "amber", "purple", "grey", "band"];
 const FONT = 0.8125;  // of the page's size of type
 const FAMILY = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
-let colours = null, font = "";
+let colours = null;
 
 /** Colours of the style sheet by name; they change with the scheme. */
 export function palette() {
@@ -17,10 +17,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   colours = null;
 });
 
-const sizes = new WeakMap();
+const sizes = new WeakMap(), fitted = new WeakMap();
 const watcher = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) sizes.set(target, [contentRect.width, contentRect.height]);
-  font = "";
   for (const tell of listeners) tell();
 });
 const listeners = [];
@@ -33,18 +32,19 @@ export function cleared(canvas) {
     sizes.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
     watcher.observe(canvas);
   }
-  const [width, height] = sizes.get(canvas), sharp = devicePixelRatio || 1;
-  const wide = Math.round(width * sharp), high = Math.round(height * sharp);
-  const context = canvas.getContext("2d");
-  if (canvas.width !== wide || canvas.height !== high) {
-    canvas.width = wide;
-    canvas.height = high;
-  }
-  context.setTransform(sharp, 0, 0, sharp, 0, 0);
+  const size = sizes.get(canvas), [width, height] = size, context = canvas.getContext("2d");
+  if (fitted.get(canvas) !== size) fit(canvas, context, size);
   context.clearRect(0, 0, width, height);
-  font ||= `${FONT * parseFloat(getComputedStyle(document.documentElement).fontSize)}px ${FAMILY}`;
-  context.font = font;
   return { context, width, height };
+}
+
+/** Give a canvas as many pixels as the screen has, and the font, which is slow to set. */
+function fit(canvas, context, size) {
+  const sharp = devicePixelRatio || 1, root = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  [canvas.width, canvas.height] = size.map((side) => Math.round(side * sharp));
+  context.setTransform(sharp, 0, 0, sharp, 0, 0);
+  context.font = `${FONT * root}px ${FAMILY}`;
+  fitted.set(canvas, size);
 }
 
 /** A line through points. */

@@ -18,14 +18,14 @@ export function writeRun(run, other, settings, comesBack) {
 }
 
 export function writeLaw(law, proof, land, settings) {
-  $("restart-key").hidden = !settings.restart;
   $("law-key").hidden = law.absorbs || settings.view === "last" || Boolean(settings.restart) || settings.damping > 0;
-  for (const [column, { note, table }] of [
-    ["law", lawWords(law, settings)], ["proved", provedWords(law, proof, land, settings)],
-  ]) {
-    $(`${column}-note`).innerHTML = note;
-    for (const [id, text] of Object.entries(table)) put(id, text);
-  }
+  tell("law", lawWords(law, settings));
+  tell("proved", provedWords(law, proof, land, settings));
+}
+
+function tell(column, { note = "", ...words }) {
+  $(`${column}-note`).innerHTML = note;
+  for (const [row, text] of Object.entries(words)) put(`${column}-${row}`, text);
 }
 
 /** What the landscape and its proof say; the panel keeps its height. */

@@ -3,7 +3,6 @@
 
 const DIRECT = 64;  // below this step terms are added one by one
 const NARROW = 1 / 256;  // spans narrower than this share of their centre take two moments and one power
-export const NARROW_FROM = 4096, NARROW_SPAN = 16;
 const RATIO = 9 / 7;
 const PIECE_TERMS = 12;
 const ROOT_HALF = 0.7071067811865476;
@@ -53,7 +52,7 @@ export function powNeg(x, p) {
 }
 
 /** d times the mean of x^−p over d points one apart around `centre`; times the rate, the mass of d steps. */
-export function narrow(p, d, centre) {
+function narrow(p, d, centre) {
   const scale = p === 0.5 ? 1 / Math.sqrt(centre) : powNeg(centre, p);
   const inverse = 1 / (centre * centre);
   const second = p * (p + 1) * (1 / 24) * ((d * d - 1) * inverse);

@@ -134,9 +134,10 @@ function frame(now) {
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW), still = mode() === "still";
   if (!stale && !glowing && still) return;
-  paint({ run, tape, settings, law, land, averages, flashed, now });
+  const all = still || goal !== null || now - written > WORDS;
+  paint({ run, tape, settings, law, land, averages, flashed, now }, all);
   record(now, still);
-  if (now - written > WORDS || still) {
+  if (all) {
     tellRun();
     written = now;
   }

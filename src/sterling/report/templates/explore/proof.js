@@ -111,20 +111,11 @@ function load(name, { loads: [left, right], words }, full) {
   words.forEach((pair, i) => { $(`${name}-words`).children[i].textContent = pair.join("\n"); });
 }
 
-/** Mark the share of a run above a slider. */
-function mark(id, covered, share) {
-  $(id).hidden = !covered;
-  $(id).style.left = `${100 * share}%`;
-}
-
 /** Draw what the run changes. */
 export function paintProof(run) {
   if (!known || run.data !== known.data || !needsDrawing($("sums"), known.sums)) return;
   known.run = run;
-  const covered = run.step > 0 && !run.restart;
   put("certificate-note", run.restart ? "This run has restarts. The proof is about runs without them." : "");
-  mark("wrong-run", covered, wrongOf(run, Number($("weight").value)));
-  mark("there-run", covered, thereOf(run));
   drawSums($("sums"), known.sums, run.data, known.land, run.stays, run.step);
 }
 

@@ -7,17 +7,14 @@
 import { Gradients } from "./gradient.js";
 import { History } from "./history.js";
 import { MOST_WEIGHTS } from "./landscape.js";
-import { Masses, NARROW_FROM, NARROW_SPAN, narrow } from "./mass.js";
+import { Masses } from "./mass.js";
 import { signal } from "./laws.js";
 import { initialLatent } from "./problem.js";
 import { Relaxation } from "./relax.js";
 
-const UNSURE = 1e-12;  // a flip time this close to a step boundary is decided by the definition itself
 const FARTHEST = 1e12;  // steps
 const LARGE = 1 << 17;  // input entries above which a single flip may take milliseconds
 const TRAIL = 24;  // states whose order is remembered
-/** Arrays that change while a run goes on. */
-const KEPT = ["force", "latent", "signs", "since", "wrongSteps", "sinceMass", "balance", "epochBalance", "flips", "stays", "trail"];
 
 /** The first whole number in (after, limit] from which on `holds`, or limit + 1; found fast where `guess` is near it. */
 function firstWhere(holds, guess, after, limit) {
@@ -55,7 +52,6 @@ export class Run {
     this.step = 0;  // T: iterates 0 … T − 1 are accounted for, and w_T is known
     this.anchor = 0;  // since when the weights rest
     this.epoch = 0;  // step of the last restart
-    this.pace = 0;
     this.since = new Float64Array(n);  // step of each weight's last flip
     this.wrongSteps = new Float64Array(n);
     this.sinceMass = new Float64Array(n);
@@ -83,7 +79,7 @@ export class Run {
   /** The same run at the same step, to go on with. It shares the gradients, so the other may not go on before `resume`. */
   copy() {
     const other = Object.assign(Object.create(Run.prototype), this);
-    for (const name of KEPT) other[name] = this[name]?.slice() ?? null;
+    for (const [name, value] of Object.entries(this)) if (value?.slice) other[name] = value.slice();
     other.key = { words: this.key.words.slice(), hash: this.key.hash };
     other.history = this.history.copy();
     return other;
@@ -116,7 +112,6 @@ export class Run {
     this.limit = this.restart ? this.epoch + this.restart.every - 1 : FARTHEST;
     this.nextStep = Infinity;
     if (!this.absorbed) this.findFlip(ratio);
-    if (this.nextStep > this.limit) this.nextStep = Infinity;
   }
 
   flipsAt(travel) {
@@ -132,23 +127,14 @@ export class Run {
 
   /** Set `nextStep`, the first step after the anchor with a flip, and `nextTravel`, the travel up to it. */
   findFlip(ratio) {
-    const { masses, travels, epoch, pace } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
-    const target = 1 / ratio;
-    if (pace > 0 && this.relaxation === null && anchor >= NARROW_FROM && ratio * pace * (NARROW_SPAN - 1) > 1) {
-      const span = Math.floor(1 / (ratio * pace)) + 1, step = anchor + span;
-      const mass = masses.rate * narrow(masses.exponent, span, anchor + 0.5 * (span + 1));
-      const lastRate = 1 - Math.abs(masses.exponent) * span / (anchor + 1);  // at least, as a share of the mean
-      if (step <= until && mass > target * (1 + UNSURE) && mass * (span - lastRate) < target * span * (1 - UNSURE)) {
-        this.nextStep = epoch + step;
-        this.nextTravel = mass;
-        return;
-      }
-    }
-    const flips = (step) => this.flipsAt(travels.between(anchor, step));
-    const step = firstWhere(flips, travels.guess(anchor, target), anchor, until);
-    if (step > until) return;
-    this.nextStep = epoch + step;
-    this.nextTravel = travels.between(anchor, step);
+    const { travels, epoch } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
+    const flips = (step) => {
+      const travel = travels.between(anchor, step), found = this.flipsAt(travel);
+      if (found) this.nextTravel = travel;  // in the end that of the first such step
+      return found;
+    };
+    const step = firstWhere(flips, travels.guess(anchor, 1 / ratio), anchor, until);
+    if (step <= until) this.nextStep = epoch + step;
   }
 
   /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
@@ -175,9 +161,11 @@ export class Run {
     return Math.min(this.nextStep, this.restart ? this.limit + 1 : Infinity);
   }
 
-  /** Account for the interval from the anchor to `step`, in which no weight flipped. */
-  close(step) {
-    const anchor = this.anchor;
+  /** Account for the interval from the anchor to `step`, of `mass`, in which no weight flipped. */
+  close(step, mass) {
+    const { anchor, total } = this, part = mass + this.carry;
+    this.total = total + part;
+    this.carry = part - (this.total - total);
     if (this.stays !== null) this.stays[this.key.words[0]] += step - anchor;
     if (this.distance === 0) {
       if (this.arrived < 0) {
@@ -193,15 +181,9 @@ export class Run {
     }
   }
 
-  spend(mass) {
-    const part = mass + this.carry, before = this.total;
-    this.total = before + part;
-    this.carry = part - (this.total - before);
-    return this.total;
-  }
-
-  flip(k, step, total) {
-    const { signs, data } = this, sign = signs[k], wrong = sign !== data.teacher[k];
+  /** Turn weight k at `step`, up to which the mass is accounted for. */
+  flip(k, step) {
+    const { signs, data, total } = this, sign = signs[k], wrong = sign !== data.teacher[k];
     if (wrong) {
       this.wrongSteps[k] += step - this.since[k];
       this.distance--;
@@ -225,38 +207,36 @@ export class Run {
     return sign > 0 ? 0 : -Number.MIN_VALUE;
   }
 
-  /** Go on to `step`, over a span of `mass`, where latent k is put to `place(k, total)`; `total` is the mass up to there. */
-  arrive(step, mass, place) {
-    const { latent, signs, n } = this, before = this.distance;
-    this.close(step);
-    const total = this.spend(mass);
-    for (let k = 0; k < n; k++) {
-      latent[k] = place(k, total);
-      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step, total);
-    }
-    this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
-    this.anchor = step;
-  }
-
   flipNow() {
-    const { nextStep, nextTravel, anchor } = this;
-    const mass = this.relaxation === null ? nextTravel : this.massTo(nextStep);
-    this.arrive(nextStep, mass, (k) => this.moved(k, nextTravel));
-    if (!this.masses.table) this.pace = mass / (nextStep - anchor);
-    this.look();
+    const { nextStep, nextTravel, latent, signs, n, distance } = this;
+    this.close(nextStep, this.relaxation === null ? nextTravel : this.massTo(nextStep));
+    for (let k = 0; k < n; k++) {
+      latent[k] = this.moved(k, nextTravel);
+      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, nextStep);
+    }
+    this.rest(nextStep, distance);
   }
 
   /** Ergodic restart: the latents go back to the time average since the last one, the schedule begins anew. */
   restartNow() {
-    const { n, restart, epochMass } = this, step = this.limit + 1, unit = restart.scale * this.data.m / Math.sqrt(n);
-    this.arrive(step, this.massTo(step), (k, total) => {
-      const balance = this.balance[k] + this.signs[k] * (total - this.sinceMass[k]), part = balance - this.epochBalance[k];
+    const { n, latent, signs, restart, distance } = this, step = this.limit + 1;
+    this.close(step, this.massTo(step));
+    const unit = restart.scale * this.data.m / Math.sqrt(n), moved = this.total > this.epochMass;
+    for (let k = 0; k < n; k++) {
+      const balance = this.balance[k] + signs[k] * (this.total - this.sinceMass[k]);
+      if (moved) latent[k] = unit * (balance - this.epochBalance[k]);
       this.epochBalance[k] = balance;
-      return total > epochMass ? unit * part : this.latent[k];
-    });
+      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step);
+    }
     this.epoch = step;
     this.epochMass = this.total;
-    this.pace = 0;
+    this.rest(step, distance);
+  }
+
+  /** Stand at `step`, after `before` weights were wrong, and look ahead. */
+  rest(step, before) {
+    this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
+    this.anchor = step;
     this.look();
   }
 

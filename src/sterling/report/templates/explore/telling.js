@@ -24,6 +24,7 @@ export function buildStory() {
   $("telling").innerHTML = parts.join("");
   $("story").innerHTML = PLACES.map(({ title }, i) =>
     `<li><a href="${addressOf(i + 1)}" title="${title}">${i + 1 < OWN_PLACE ? i + 1 : "✎"}<span class="out-of-sight">: ${title}</span></a></li>`).join("");
+  document.documentElement.classList.add("built");
 }
 
 /** Show where the reader is, and say of its settings what holds. */

@@ -29,20 +29,19 @@ const SIZES = {
 
 /** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
 export function ownWords(settings, law, back) {
-  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
-  const said = [`There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
-  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
-  if (m > 1) said.push(`The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`);
-  if (surrogate !== USUAL.surrogate) said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
-  if (schedule !== "damped" && schedule !== USUAL.schedule) {
-    const sizes = readSchedule(schedule);
-    said.push(`The step sizes are ${SIZES[sizes.kind](sizes)}.`);
-  }
-  if (damping > 0) said.push(`Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`);
-  if (restart) said.push(`Every ${restart.every} steps the run restarts from its average.`);
-  if (latent) said.push("The run starts from latent weights that you have set.");
-  const other = besideOf(settings);
-  if (other) said.push(`Hollow beads show a second run on the same data: ${other.words}.`);
+  const { n, samples, m, noise, surrogate, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
+  const sizes = ["damped", USUAL.schedule].includes(settings.schedule) ? null : readSchedule(settings.schedule), other = besideOf(settings);
+  const said = [
+    `There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`,
+    noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.",
+    m > 1 && `The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`,
+    surrogate !== USUAL.surrogate && `The surrogate is ${SURROGATES[surrogate]}.`,
+    sizes && `The step sizes are ${SIZES[sizes.kind](sizes)}.`,
+    damping > 0 && `Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`,
+    restart && `Every ${restart.every} steps the run restarts from its average.`,
+    latent && "The run starts from latent weights that you have set.",
+    other && `Hollow beads show a second run on the same data: ${other.words}.`,
+  ].filter((part) => part);
   const stays = law && `<p><strong>${law.absorbs ? "A run that is at the teacher stays there." : "A run that is at the teacher leaves it again."}</strong> The gradient at the teacher proves it for these data.</p>`;
   const home = back ? `<a href="#story=${back}">Back to step ${back}</a>` : TRY;
   return `<p>${said.join(" ")}</p>${stays || ""}<p>${home}</p>`;
@@ -91,19 +90,18 @@ export function runWords(run, view) {
 const LAW = "A bit is wrong for <i>p</i>/(<i>p</i> + <i>q</i>), with the push <i>p</i> at the teacher and <i>p</i> + <i>q</i> = S. So each bit is treated by itself.";
 const NOTHING = { occupancy: "–", wrong: "–", worst: "–", last: "–", average: "–", returns: "–" };
 
-/** What the law says of a long run: a note as HTML, and texts by the ids of their cells. */
+/** What the law says of a long run: a note as HTML, and texts by the rows of the table. */
 export function lawWords({ shares, occupancy, absorbs }, { n, restart, damping }) {
-  if (damping > 0) return { note: "The law is about runs without damping.", table: placed("law", NOTHING) };
-  if (absorbs || restart) return { note: "", table: placed("law", NOTHING) };  // with restarts it was not compared with runs
-  const table = {
-    ...NOTHING,
+  if (damping > 0) return { ...NOTHING, note: "The law is about runs without damping." };
+  if (absorbs || restart) return NOTHING;  // with restarts it was not compared with runs
+  return {
+    ...NOTHING, note: LAW,
     occupancy: percent(occupancy),
     wrong: average(total(shares)),
     worst: `${percent(Math.max(...shares))} of the steps`,
     last: "a matter of luck",
     average: `${shares.filter((share) => share > 0.5).length} of ${n}`,
   };
-  return { note: LAW, table: placed("law", table) };
 }
 
 /** What is proved of the data, in the same form: from the gradient at the teacher, and from the proof once it is found. */
@@ -119,7 +117,7 @@ export function provedWords(law, proof, land, { n, restart, damping }) {
     if (worst < 1) words.worst = `${atMost(100 * worst, 1)} % of the time`;
   }
   if (known && proof.wrong.every((share) => share < 0.5)) words.average = "none, from some step on";
-  return { note: provedNote(law, n, restart, damping), table: placed("proved", words) };
+  return { ...words, note: provedNote(law, n, restart, damping) };
 }
 
 function provedNote({ absorbs }, n, restart, damping) {
@@ -130,8 +128,6 @@ function provedNote({ absorbs }, n, restart, damping) {
   if (restart) return "The proof holds for runs without restarts.";
   return absorbs ? "" : "The proved shares weight each step by its step size.";
 }
-
-const placed = (column, words) => Object.fromEntries(Object.entries(words).map(([row, text]) => [`${column}-${row}`, text]));
 
 /** Whether it is proved that runs from every start leave the teacher and return without end. */
 export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
