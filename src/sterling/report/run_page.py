@@ -19,7 +19,6 @@ from sterling.dynamics.learned import (
     outcome,
     problem_line,
     weights_table,
-    where_it_holds,
 )
 from sterling.errors import InputError
 from sterling.optimizers.adam import Adam
@@ -87,42 +86,42 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    notes = []
-    if instance.teacher is None:
-        notes.append(
+    known = instance.teacher is not None
+    stays = "the teacher absorbs: a run that reaches it never leaves"
+    lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
+    notes = (
+        (
+            not known,
             "The labels come from elsewhere, so no weights are known to be right. Distances refer to the "
             f"best state seen, that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. The "
-            "labels that are right were used in training: new data decide."
-        )
-    else:
-        notes.append(
+            "labels that are right were used in training: new data decide.",
+        ),
+        (
+            known,
             "The teacher is known: the weights that produced the labels. Distances and visits refer to it, "
-            "and a weight is wrong if it differs from the teacher’s."
-        )
-    if _noise(instance) == 0:
-        stays = "the teacher absorbs: a run that reaches it never leaves"
-        lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
-        notes.append(f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.")
-    if orbit.optimizer.damping > 0:
-        notes.append(
+            "and a weight is wrong if it differs from the teacher’s.",
+        ),
+        (
+            _noise(instance) == 0,
+            f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.",
+        ),
+        (
+            orbit.optimizer.damping > 0,
             f"The run is damped (θ = {orbit.optimizer.damping:g}): a state absorbs where no weight is pushed "
-            "by more than θS. What st.certify proves is about undamped runs, θ = 0."
-        )
-    if orbit.verdict.absorbed and not orbit.certified:
-        notes.append(
+            "by more than θS. What st.certify proves is about undamped runs, θ = 0.",
+        ),
+        (
+            orbit.verdict.absorbed and not orbit.certified,
             f"Since step {orbit.last_flip:,} the run rests where the gradient turns no weight. That is not "
-            "proved to last: what the optimizer remembers may still turn one."
-        )
-    elif orbit.certified:
-        notes.append(
-            f"No weight flips after step {orbit.last_flip:,}{where_it_holds(orbit)}, so there is no further "
-            "recurrence."
-        )
-    if orbit.interrupted:
-        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
-    if found is None and instance.teacher is not None:
-        notes.append("This run did not record its visits, so times and distances of absences are unknown.")
-    return notes
+            "proved to last: what the optimizer remembers may still turn one.",
+        ),
+        (orbit.interrupted, f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}."),
+        (
+            found is None and known,
+            "This run did not record its visits, so times and distances of absences are unknown.",
+        ),
+    )
+    return [text for holds, text in notes if holds]
 
 
 def _main(orbit: Orbit, instance: Instance) -> Drawing | None:
@@ -149,7 +148,6 @@ def _over_time(orbit: Orbit) -> _Part:
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
     drawings = (
-        _draw("Distance over time", errors_over_time, orbit=orbit),
         _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES),
         _draw("Time average of the weights", ergodic_mean, orbit=orbit),
     )
@@ -199,10 +197,12 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     """Return the prediction of theory for this data set, or None and the reason."""
     from sterling.theory import balance, drift
 
-    if not _keeps_mean(orbit):
+    optimizer = orbit.optimizer
+    follows = isinstance(optimizer, SGD | Adam)  # the mean gradient (docs/science, 16)
+    if not follows or optimizer.damping or optimizer.decay or optimizer.band:
         return None, (
             "There is no prediction: the law of the balance is about optimizers that take steps by the mean "
-            f"gradient, without damping, decay or a band, and not about {orbit.optimizer}."
+            f"gradient, without damping, decay or a band, and not about {optimizer}."
         )
     given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
@@ -215,14 +215,6 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     return predicted, ""
-
-
-def _keeps_mean(orbit: Orbit) -> bool:
-    """Whether the law of the balance holds for the optimiser of a run (docs/science, 16)."""
-    optimizer = orbit.optimizer
-    if not isinstance(optimizer, SGD | Adam):
-        return False
-    return not (optimizer.damping or optimizer.decay or optimizer.band)
 
 
 def _noise(instance: Instance) -> float | None:

@@ -8,8 +8,12 @@ let colours = null;
 /** Colours of the style sheet by name; they change with the scheme. */
 export function palette() {
   if (!colours) {
-    const style = getComputedStyle(document.documentElement);
-    colours = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    const probe = document.body.appendChild(document.createElement("i"));
+    colours = Object.fromEntries(NAMES.map((name) => {
+      probe.style.color = `var(--${name})`;
+      return [name, getComputedStyle(probe).color];
+    }));
+    probe.remove();
   }
   return colours;
 }
@@ -72,14 +76,6 @@ export function disc(context, x, y, radius) {
   context.arc(x, y, radius, 0, 7);
   context.fill();
 }
-
-/** Whether a picture of nothing but `content` is drawn already, in its present size and colours. */
-export function isDrawn(canvas, ...content) {
-  const before = drawn.get(canvas), now = [...content, sizes.get(canvas), palette()];
-  drawn.set(canvas, now);
-  return before !== undefined && now.every((one, i) => one === before[i]);
-}
-const drawn = new WeakMap();
 
 /** Whether a canvas needs drawing: it is on the screen, or nearly, or its size or content is another than last time. */
 export function needsDrawing(canvas, content) {

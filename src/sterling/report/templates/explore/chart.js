@@ -48,21 +48,22 @@ function triangle(context, x, y, size) {
 
 /** The last steps: a line in stairs, thin for the second run (or null), and a triangle for each return. */
 export function drawRecent(canvas, run, other, restarts) {
-  const last = Math.max(run.step, WINDOW), first = last - WINDOW;
-  const [changes, beside] = [run, other].map((one) => one?.history.since(first) ?? []);
-  const pen = frame(canvas, first, last, [...changes, ...beside].map(([, value]) => value));
+  const last = Math.max(run.step, WINDOW), start = last - WINDOW;
+  const [changes, beside] = [run, other].map((one) => one?.history.since(start) ?? []);
+  const pen = frame(canvas, start, last, [...changes, ...beside].map(([, value]) => value));
   const { context, across, up, colour } = pen, end = across(run.step), now = up(changes.at(-1)[1]);
   drawRestarts(pen, run, restarts);
   if (hovered() >= 0) drawWrong(pen, run, hovered());
   const stairs = (all) => all.flatMap(([step, value], i) => {
-    const x = across(Math.max(first, step));
+    const x = across(Math.max(start, step));
     return [[x, up(all[Math.max(0, i - 1)][1])], [x, up(value)]];
   });
   if (other) stroke(context, colour.ink, 1, ...stairs(beside), [end, up(beside.at(-1)[1])]);
   stroke(context, colour.blue, 2, ...stairs(changes), [end, now]);
+  const first = run.firstHit < 0 ? run.anchor : run.firstHit;  // the first arrival is no return
   context.fillStyle = colour.purple;
   changes.forEach(([step, value], i) => {
-    if (i > 0 && value === 0 && changes[i - 1][1] > 0 && step > run.firstStay) triangle(context, across(step), 6, 7);
+    if (i > 0 && value === 0 && changes[i - 1][1] > 0 && step > first) triangle(context, across(step), 6, 7);
   });
   context.fillStyle = colour.blue;
   disc(context, end, now, 4);

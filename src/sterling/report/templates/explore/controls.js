@@ -1,4 +1,4 @@
-// The form and the switch beside the bits: they show the settings and report changes.
+// The form, the switch beside the bits, the numbers of the text and the keys: they show the settings and report changes.
 
 import { brief } from "./chart.js";
 import { $, put } from "./dom.js";
@@ -101,4 +101,22 @@ export function listenToControls(settings, change) {
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("last").addEventListener("click", () => change("view", "last"));
   $("average").addEventListener("click", () => change("view", "average"));
+}
+
+/** Call what belongs to a key of the page: {play, move(by), flip(by), turn(place), present(on)}. */
+export function listenToKeys({ play, move, flip, turn, present }) {
+  addEventListener("keydown", (event) => {
+    const { key, target } = event, on = (fields) => target.closest?.(fields);
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (on("input:not([type=range]), select, textarea")) return;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    if (key === " " && !on("button, a, summary")) {
+      if (!event.repeat) play();
+    } else if (by && !on("input, [role=slider], [role=listbox]")) (event.shiftKey ? flip : move)(by);
+    else if (/^[1-9]$/.test(key)) turn(Number(key));
+    else if (key === "f" || key === "F") present();
+    else if (key === "Escape") present(false);
+    else return;
+    event.preventDefault();
+  });
 }

@@ -2,14 +2,11 @@
 
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { WINDOW } from "./chart.js";
-import { listenToControls, listenToDials, showControls } from "./controls.js";
+import { listenToControls, listenToDials, listenToKeys, showControls } from "./controls.js";
 import { $, put } from "./dom.js";
-import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
 import { listenToHands, tellHands } from "./hands.js";
 import { compressed, gif } from "./gif.js";
 import { hover, hovered, whenHovered } from "./hover.js";
-import { listenToKeys } from "./keys.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { expectation, signal } from "./laws.js";
 import { listenToMap, markOnMap } from "./map.js";
@@ -23,7 +20,7 @@ import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, US
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
 import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
-import { atLeast, recurs } from "./words.js";
+import { atLeast, recurs, writeCode, writeLaw, writeProof, writeRun } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for the background task
@@ -360,7 +357,6 @@ const again = () => { stale = true; };
 function listen() {
   const paintCharts = (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases);
   listenToSaving(() => { if (mode() === "still") play(); }, paintCharts);
-  put("window-name", `the last ${WINDOW} steps`);
   addEventListener("hashchange", () => {
     enter(location.hash);
     scrollTo(place());
@@ -404,7 +400,6 @@ function listen() {
     },
     drawn: () => change("latent", null),
   })) $(id).addEventListener("click", press);
-  listenToCopies(() => put("said", "The browser does not let this page copy."));
   listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
   listenToHands(() => ready && { run, tape }, { start: startFrom, drop: letGo, scrub });
   whenHovered(again);

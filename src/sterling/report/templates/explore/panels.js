@@ -1,10 +1,9 @@
 // Draws the pictures of the page, as they are at one moment.
 
 import { drawBits } from "./bits.js";
-import { isDrawn } from "./canvas.js";
 import { drawRecent, drawWhole } from "./chart.js";
 import { $, describe, put } from "./dom.js";
-import { drawField } from "./field.js";
+import { drawField } from "./states.js";
 import { hovered } from "./hover.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { signal } from "./laws.js";
@@ -19,15 +18,15 @@ const HINT = "Drag a bead or click a bit of the student: a new run begins there.
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
- * `flashed` says when each weight flipped last; `law` and `land` are null before they are known. Not `all` leaves out the
- * whole run, which changes slowly.
+ * `flashed` says when each weight flipped last; `law` and `land` are null before they are known. Without `all`
+ * the pictures that change slowly are left as they are.
  */
 export function paint({ run, tape, settings, law, land, averages, flashed, now }, all) {
   const { n, data, data: { teacher } } = run, mean = run.average(), average = settings.view === "average";
   const shown = average ? mean.map((x) => (x >= 0 ? 1 : -1)) : run.signs;
   const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
   const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
-  if (!isDrawn($("teacher-bits"), teacher, hovered())) drawBits($("teacher-bits"), teacher, teacher, () => 0);
+  if (all) drawBits($("teacher-bits"), teacher, teacher, () => 0);
   drawBits($("student-bits"), shown, teacher, average ? () => 0 : glow);
   paintTime({ run, tape, settings, averages }, $("recent"), all && $("whole"));
   if (n === 2) describe($("plane"), drawPlane($("plane"), run));
@@ -38,9 +37,7 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
   });
   put("clock", run.step.toLocaleString("en"));  // after the pictures: letters on a canvas make the page find its styles anew
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
-  if (land && n <= MOST_WEIGHTS) {
-    describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
-  }
+  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), run, land));
   paintProof(run);
 }
 

@@ -2,7 +2,7 @@
 // their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
 
 import { arrow, cleared, disc, palette, stroke } from "./canvas.js";
-import { dragOn, pointerOn } from "./hover.js";
+import { dragOn } from "./hover.js";
 import { INPUT_BITS } from "./problem.js";
 
 const REACH = 2.4;  // from the centre to the nearer edge
@@ -118,7 +118,4 @@ export function listenToPlane(canvas, view, start, drop) {
     const { clientWidth: width, clientHeight: height } = canvas, { unit } = space();
     start([(Math.min(width, Math.max(0, x)) - width / 2) / unit, (height / 2 - Math.min(height, Math.max(0, y))) / unit]);
   }, drop);
-  canvas.addEventListener("pointermove", (event) => {
-    canvas.style.cursor = isNear(...pointerOn(canvas, event)) ? "grab" : "";
-  });
 }

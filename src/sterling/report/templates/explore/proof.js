@@ -3,7 +3,6 @@
 
 import { needsDrawing } from "./canvas.js";
 import { $, describe, put } from "./dom.js";
-import { hover, hovered, whenHovered } from "./hover.js";
 import { numberOf } from "./landscape.js";
 import { boundWords, noProofWords, sumWords, weightWords } from "./proof_words.js";
 import { drawSums, leastShare, summing } from "./sums.js";
@@ -44,8 +43,6 @@ export function showProof(run, land, proof) {
   $("lambda").replaceChildren(...bits.map((_, k) => {
     const label = document.createElement("label");
     label.innerHTML = `<input type="range" aria-label="Factor of bit ${k + 1}"><span>${k + 1}</span>`;
-    label.addEventListener("pointerenter", () => hover(k));
-    label.addEventListener("pointerleave", () => hover(-1));
     return label;
   }));
   $("lambda-best").disabled = !(proof.occupancy > 0);
@@ -121,7 +118,6 @@ export function paintProof(run) {
 
 /** `again` asks for a new picture. */
 export function listenToProof(again) {
-  whenHovered(() => [...$("lambda").children].forEach((label, k) => label.classList.toggle("hovered", k === hovered())));
   const on = (id, event, tell) => $(id).addEventListener(event, () => { tell(); again(); });
   on("weight", "change", openWeight);
   on("wrong", "input", tellWeight);

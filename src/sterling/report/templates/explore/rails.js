@@ -2,7 +2,7 @@
 // its bit. The reader drags beads.
 
 import { arrow, cleared, disc, palette, stroke } from "./canvas.js";
-import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
+import { dragOn, hover, hoverOn, hovered } from "./hover.js";
 
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
@@ -47,7 +47,13 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
   const wrong = (k) => run.signs[k] !== teacher[k];
   for (const k of [...run.signs.keys()].sort((a, b) => wrong(a) - wrong(b))) {  // what is wrong lies on top
     const ink = (sign) => (sign === teacher[k] ? colour.blue : colour.vermillion), x = across(shareOf(latents[k], most));
-    if (!pen.fine) drawFlash(pen, y(k), glow(k));
+    const fresh = pen.fine ? 0 : glow(k);
+    if (fresh > 0) {  // where the bead crosses zero
+      context.globalAlpha = fresh;
+      context.fillStyle = colour.blue;
+      disc(context, middle, y(k), 0.3 * row + 6 * (1 - fresh));
+      context.globalAlpha = 1;
+    }
     if (rest && !pen.fine) drawRest(pen, y(k), x, across(shareOf(rest[k], most)), ink(rest[k] >= 0 ? 1 : -1));
     if (!pen.fine) drawArrow(pen, y(k), x, -forces[k] / pull, ink(run.signs[k]));
     if (beside) drawBead(pen, y(k), across(shareOf(beside[k], most)), ink(other.signs[k]), false);
@@ -88,15 +94,6 @@ function drawGround({ context, colour, row, middle, reach, fine, y, across }, k,
     context.fillStyle = colour.ink;
     context.fillRect(across((1 - 2 * share) * side) - 1, y(k) - 0.4 * row, 2, 0.8 * row);
   }
-}
-
-/** A flip, where the bead crosses zero. */
-function drawFlash({ context, colour, row, middle }, y, glow) {
-  if (!(glow > 0)) return;
-  context.globalAlpha = glow;
-  context.fillStyle = colour.blue;
-  disc(context, middle, y, 0.3 * row + 6 * (1 - glow));
-  context.globalAlpha = 1;
 }
 
 /** The point to which damping takes the bead while no bit flips. */
@@ -159,9 +156,6 @@ export function listenToRails(canvas, view, move, drop) {
     move(held, latentAt(Math.max(-1, Math.min(1, (x - middle) / reach)), shown.most));
   }, drop);
   canvas.addEventListener("lostpointercapture", () => { held = -1; });
-  canvas.addEventListener("pointermove", (event) => {
-    canvas.style.cursor = held >= 0 ? "grabbing" : beadAt(...pointerOn(canvas, event)) >= 0 ? "grab" : "";
-  });
   canvas.addEventListener("keydown", (event) => {
     const shown = view(), across = { ArrowLeft: -1, ArrowRight: 1 }[event.key], down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!shown || event.ctrlKey || event.altKey || event.metaKey || !(across || down || event.key === "Enter")) return;

@@ -14,7 +14,6 @@ import { Relaxation } from "./relax.js";
 
 const FARTHEST = 1e12;  // steps
 const LARGE = 1 << 17;  // input entries above which a single flip may take milliseconds
-const TRAIL = 24;  // states whose order is remembered
 
 /** The first whole number in (after, limit] from which on `holds`, or limit + 1; found fast where `guess` is near it. */
 function firstWhere(holds, guess, after, limit) {
@@ -72,7 +71,6 @@ export class Run {
     this.flips = log ? [] : null;
     this.onFlip = null;
     this.stays = n <= MOST_WEIGHTS ? new Float64Array(2 ** n) : null;  // steps at each state, by its number
-    this.trail = [];  // the last states
     this.look();
   }
 
@@ -94,10 +92,6 @@ export class Run {
   /** Look up the gradient at the anchor, and when the next flip comes. */
   look() {
     const { latent, signs, n } = this;
-    if (this.stays !== null) {
-      if (this.trail.length === TRAIL) this.trail.shift();
-      this.trail.push(this.key.words[0]);
-    }
     this.at = this.gradients.at(signs, this.key);
     const G = this.gradients.values, { at, force } = this, hold = this.relaxation?.hold ?? 0;
     let ratio = -1;
@@ -140,13 +134,10 @@ export class Run {
   /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
   advance(until, pause = null) {
     const often = this.data.rows.length > LARGE ? 1 : 16;  // flips between two questions
-    let count = 0;
-    for (;;) {
-      if (this.absorbed) break;
+    for (let count = 1; this.nextEvent <= until; count++) {
       if (this.nextStep <= until) this.flipNow();
-      else if (this.limit + 1 <= until) this.restartNow();
-      else break;
-      if (pause !== null && ++count % often === 0 && pause()) {
+      else this.restartNow();
+      if (pause !== null && count % often === 0 && pause()) {
         this.step = Math.max(this.step, this.anchor);
         return false;
       }
@@ -157,8 +148,7 @@ export class Run {
 
   /** The next step at which something happens; Infinity if never. */
   get nextEvent() {
-    if (this.absorbed) return Infinity;
-    return Math.min(this.nextStep, this.restart ? this.limit + 1 : Infinity);
+    return this.absorbed || !this.restart ? this.nextStep : Math.min(this.nextStep, this.limit + 1);
   }
 
   /** Account for the interval from the anchor to `step`, of `mass`, in which no weight flipped. */
@@ -243,12 +233,6 @@ export class Run {
   /** The mass from the anchor to a step. */
   massTo(step) {
     return this.masses.between(this.anchor - this.epoch, step - this.epoch);
-  }
-
-  /** The step of the first arrival at the teacher; earlier ones are no returns. Infinity before it. */
-  get firstStay() {
-    if (this.firstHit >= 0) return this.firstHit;
-    return this.distance === 0 ? this.anchor : Infinity;
   }
 
   // ---- At step T

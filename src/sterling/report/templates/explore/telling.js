@@ -30,8 +30,7 @@ export function buildStory() {
 /** Show where the reader is, and say of its settings what holds. */
 export function tellStory(place, settings, law) {
   [...$("story").querySelectorAll("a")].forEach((link, i) => {
-    if (i + 1 === place) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
+    link.ariaCurrent = i + 1 === place ? "step" : null;
     link.toggleAttribute("data-left", i + 1 === place && place < OWN_PLACE && !isToldOf(place, settings));
   });
   PLACES.forEach(({ title }, i) => {

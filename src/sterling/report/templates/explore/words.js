@@ -1,9 +1,11 @@
-// The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof.
+// The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof. They are
+// written into the page here.
 
 import { brief, WINDOW } from "./chart.js";
+import { $, describe, put } from "./dom.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { UNDECIDED } from "./rails.js";
-import { besideOf, readRestart, readSchedule, USUAL } from "./settings.js";
+import { besideOf, pythonLine, readRestart, readSchedule, shellLine, USUAL } from "./settings.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
@@ -48,7 +50,7 @@ export function ownWords(settings, law, back) {
 }
 
 /** The verdict on a run as [class, words]; `comesBack` says whether endless returns are proved, null while this is computed. */
-export function verdictWords(run, comesBack) {
+function verdictWords(run, comesBack) {
   const name = run.verdict();
   if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it stays, with every label right"];
   if (name === "RECURRENT" && comesBack === null) return ["recurrent", "RECURRENT, seen so far; proving that it has no end …"];
@@ -57,7 +59,7 @@ export function verdictWords(run, comesBack) {
 }
 
 /** The state of a run: texts of the table by the ids of their cells, and labels of the pictures for screen readers. */
-export function runWords(run, view) {
+function runWords(run, view) {
   const { n, data } = run, mean = run.average(), { returns, occupied } = run.visited(), some = run.step > 0;
   let wrong = 0, undecided = 0, worst = 0, sum = 0;
   for (let k = 0; k < n; k++) {
@@ -91,7 +93,7 @@ const LAW = "A bit is wrong for <i>p</i>/(<i>p</i> + <i>q</i>), with the push <i
 const NOTHING = { occupancy: "–", wrong: "–", worst: "–", last: "–", average: "–", returns: "–" };
 
 /** What the law says of a long run: a note as HTML, and texts by the rows of the table. */
-export function lawWords({ shares, occupancy, absorbs }, { n, restart, damping }) {
+function lawWords({ shares, occupancy, absorbs }, { n, restart, damping }) {
   if (damping > 0) return { ...NOTHING, note: "The law is about runs without damping." };
   if (absorbs || restart) return NOTHING;  // with restarts it was not compared with runs
   return {
@@ -105,7 +107,7 @@ export function lawWords({ shares, occupancy, absorbs }, { n, restart, damping }
 }
 
 /** What is proved of the data, in the same form: from the gradient at the teacher, and from the proof once it is found. */
-export function provedWords(law, proof, land, { n, restart, damping }) {
+function provedWords(law, proof, land, { n, restart, damping }) {
   const words = { ...NOTHING }, known = proof && !restart && !trapped(proof, land);
   if (law.absorbs) {
     const end = known && proof.occupancy > 0.999 ? "from some step on" : "if it gets there";
@@ -136,7 +138,7 @@ export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && 
 export const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
 /** What a sweep through all states found, as HTML; "" before it ends. */
-export function landscapeWords(land, law) {
+function landscapeWords(land, law) {
   if (!land) return "";
   const others = land.absorbing.length - (law.absorbs ? 1 : 0);
   const traps = `${others === 1 ? "One other state is a trap" : `${others} other states are traps`}, ringed in the picture.`;
@@ -144,4 +146,44 @@ export function landscapeWords(land, law) {
     law.absorbs ? "The teacher is a resting point: no run can leave it."
       : "The teacher is not a resting point: runs leave it."} ${
     others ? traps : "No run can get stuck anywhere else, from any start and with any step sizes."}</p>`;
+}
+
+// ---- Into the page
+
+/** `other` is the run beside it, or null; `comesBack` as in `verdictWords`. */
+export function writeRun(run, other, settings, comesBack) {
+  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, comesBack);
+  put("verdict", words);
+  $("verdict").className = `verdict ${look}`;
+  for (const [id, text] of Object.entries(table)) put(id, text);
+  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  const beside = other && besideOf(settings);  // null while data for new settings are drawn
+  $("beside-verdict").hidden = !beside;
+  if (beside) put("beside-verdict", `beside it, ${beside.words}: ${verdictWords(other, false)[1].split(":")[0]}`);
+}
+
+export function writeLaw(law, proof, land, settings) {
+  $("law-key").hidden = law.absorbs || settings.view === "last" || Boolean(settings.restart) || settings.damping > 0;
+  tell("law", lawWords(law, settings));
+  tell("proved", provedWords(law, proof, land, settings));
+}
+
+function tell(column, { note = "", ...words }) {
+  $(`${column}-note`).innerHTML = note;
+  for (const [row, text] of Object.entries(words)) put(`${column}-${row}`, text);
+}
+
+/** What the landscape and its proof say; the panel keeps its height. */
+export function writeProof(law, land, settings) {
+  $("land").hidden = settings.n > MOST_WEIGHTS;
+  $("proof").innerHTML = landscapeWords(land, law) || "<p class='quiet'>Checking all states …</p>";
+}
+
+/** The lines that make the same run. */
+export function writeCode(settings, steps) {
+  put("python", pythonLine(settings, steps));
+  const shell = shellLine(settings, steps);
+  $("shell").parentElement.hidden = !shell;
+  $("no-shell").hidden = Boolean(shell);
+  put("shell", shell ?? "");
 }
