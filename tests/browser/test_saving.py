@@ -95,7 +95,7 @@ def test_the_charts_are_saved_with_the_numbers_of_the_run(page, saved):
     (dot,) = [one for one in lately.findall(f"{SVG}path") if "A4 4" in one.get("d")]
     unit = (rows[0] - rows[max(rows)]) / max(rows)
     height = float(re.match(r"M\S+ ([\d.]+)", dot.get("d"))[1])
-    assert (rows[0] - height) / unit == pytest.approx(distance, abs=0.1)
+    assert (rows[0] - 4 - height) / unit == pytest.approx(distance, abs=0.1)
     assert {"M", "L"} <= set("".join(one.get("d") for one in always.findall(f"{SVG}path")))
 
 

@@ -23,14 +23,12 @@ function frame(canvas, first, last, values) {
   const rise = RISES.find((one) => Math.ceil(most / one) * APART <= bottom - TOP) ?? most;
   const top = Math.ceil(most / rise) * rise, up = (value) => bottom - value / top * (bottom - TOP);
   context.fillStyle = colour.quiet;
-  context.textBaseline = "middle";
   context.textAlign = "right";
   for (let value = 0; value <= top; value += rise) {
     const y = Math.round(up(value)) + 0.5;
     stroke(context, colour.line, 1, [LEFT, y], [right, y]);
-    context.fillText(value, LEFT - 7, y);
+    context.fillText(value, LEFT - 7, y + 4);
   }
-  context.textBaseline = "alphabetic";
   context.textAlign = "left";
   context.fillText(brief(Math.max(0, first)), LEFT + 10, height - 5);
   context.textAlign = "right";

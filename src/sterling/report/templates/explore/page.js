@@ -1,18 +1,20 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
+import { bitAt } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
 import { listenToControls, listenToDials, listenToKeys, showControls } from "./controls.js";
 import { $, put } from "./dom.js";
-import { listenToHands, tellHands } from "./hands.js";
 import { compressed, gif } from "./gif.js";
-import { hover, hovered, whenHovered } from "./hover.js";
+import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
 import { expectation, signal } from "./laws.js";
 import { listenToMap, markOnMap } from "./map.js";
 import { GLOW, paint, paintTime } from "./panels.js";
+import { listenToPlane } from "./plane.js";
 import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
+import { farthestOf, listenToRails, railsValues } from "./rails.js";
 import { Run } from "./run.js";
 import { Tape } from "./scrub.js";
 import { listenToSaving, record } from "./saving.js";
@@ -247,8 +249,18 @@ function noteAverage() {
 function tellRun() {
   const coming = task && run.n <= MOST_WEIGHTS && law && !law.absorbs && !settings.damping && !proof;
   writeRun(run, tape.other, settings, !settings.restart && (coming ? null : proof && recurs(proof, land)));
-  tellHands(run, tape, goal?.step ?? run.step);
+  tellHands();
   if (mode() === "playing") tellCode();
+}
+
+/** Show where the sliders in the pictures stand, the one through the run where it goes. */
+function tellHands() {
+  const step = goal?.step ?? run.step;
+  Object.assign($("at"), { max: Math.max(tape.end.step, 20), value: step });
+  $("at").setAttribute("aria-valuetext", `step ${step.toLocaleString("en")}`);
+  for (const [name, value] of Object.entries(railsValues(run, farthestOf(tape)))) {
+    $("rails").setAttribute(`aria-value${name}`, value);
+  }
 }
 
 const tellLaw = () => writeLaw(law, proof, land, settings);
@@ -352,9 +364,29 @@ function addressOf(to) {
 
 const turnTo = (to) => visit(addressOf(to), to);
 
-const again = () => { stale = true; };
+// ---- Listening
+
+/** Let the reader take hold of what is in the pictures: beads, bits and the whole run. */
+function listenToHands() {
+  const move = (k, u) => startFrom([...run.latents()].map((old, l) => (l === k ? u : old)));
+  listenToRails($("rails"), () => ready && { run, most: farthestOf(tape) }, move, letGo);
+  listenToPlane($("plane"), () => ready && run, startFrom, letGo);
+  for (const [event, done] of [["input", false], ["change", true]]) {
+    $("at").addEventListener(event, () => scrub(Math.round($("at").value), done));
+  }
+  const at = (id) => (x, y) => (ready ? bitAt($(id), run.n, x, y) : -1);
+  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), at(id));
+  // A click puts the latent weight on the other side of zero, as far from it as a start usually is.
+  $("student-bits").addEventListener("click", (event) => {
+    const k = at("student-bits")(...pointerOn(event.target, event));
+    if (k < 0) return;
+    move(k, -run.signs[k] / Math.sqrt(run.n));
+    letGo();
+  });
+}
 
 function listen() {
+  const again = () => { stale = true; };
   const paintCharts = (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases);
   listenToSaving(() => { if (mode() === "still") play(); }, paintCharts);
   addEventListener("hashchange", () => {
@@ -401,7 +433,7 @@ function listen() {
     drawn: () => change("latent", null),
   })) $(id).addEventListener("click", press);
   listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
-  listenToHands(() => ready && { run, tape }, { start: startFrom, drop: letGo, scrub });
+  listenToHands();
   whenHovered(again);
   whenResized(again);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);

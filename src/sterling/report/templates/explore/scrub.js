@@ -22,14 +22,9 @@ export class Tape {
     if (run.step >= this.end.step) [this.end, this.otherEnd] = [run, other];
     if (marks.length && run.step < marks[marks.length - 1].run.step + this.gap) return true;
     marks.push({ run: run.copy(), other: other?.copy() ?? null });
-    while (this.marks.length > MARKS) {
+    if (marks.length > MARKS) {
       this.gap *= 2;
-      let last = -Infinity;
-      this.marks = this.marks.filter(({ run: { step } }) => {
-        if (step < last + this.gap) return false;
-        last = step;
-        return true;
-      });
+      this.marks = marks.filter((_, i) => i % 2 === 0);
     }
     return true;
   }
