@@ -190,6 +190,30 @@ def stepping(options: Options) -> list[Row]:
     ]
 
 
+def landscape(options: Options) -> list[Row]:
+    """Time the visit to all states of 20 weights."""
+    n = 14 if options.quick else 20
+    st.landscape(st.Problem(n=4, samples=20).draw(0))  # warms the kernels
+    problem = st.Problem(n=n, samples=400)
+    instance = problem.draw(0)
+    times = [
+        _clock(lambda: st.landscape(instance, threads=options.threads))[0] for _ in range(options.repeat)
+    ]
+    best = min(times)
+    return [
+        Row(
+            title=f"landscape: {_describe(problem)}",
+            measured=best,
+            unit="s",
+            bar=5,
+            aim=None,
+            more_is_better=False,
+            runs={"landscape": times},
+            note=f"{1e9 * best / 2**n:.0f} ns a state",
+        )
+    ]
+
+
 def _clock(function: Callable[..., Result], *arguments) -> tuple[float, Result]:
     begun = time.perf_counter()
     result = function(*arguments)
@@ -229,6 +253,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     ),
     "noiseless": noiseless,
     "stepping": stepping,
+    "landscape": landscape,
     "memory": processes.memory,
     "import": processes.imports,
     "command": processes.command,

@@ -1,14 +1,12 @@
-"""How studies do against their bars: `python -m benchmarks.study [overhead] [million] [shared] [adaptive]`.
+"""How studies do against their bars: `python -m benchmarks.study [overhead] [million] [shared]`.
 
 overhead   trials a second through a study, against a bare loop over `st.train` on two threads
 million    `status` and `fit` on a store of 10⁶ trials: seconds and memory
 shared     what three processes on one folder do twice
-adaptive   trials that an interval of α of a given width takes, against uniform grids, on a known law
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -20,8 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sterling.schedules import parse_schedule
-from sterling.study import FitError, Store, Study, fit_exponent, run
-from sterling.study.place import Placement
+from sterling.study import Store, Study, run
 from sterling.study.seeds import trial_seeds
 from sterling.study.store import encode, frame_of
 from sterling.study.trial import Batch, run_batch
@@ -155,56 +152,6 @@ def shared(processes: int = 3) -> None:
     )
 
 
-def adaptive(widths: tuple[float, ...] = (0.16, 0.1), repeats: int = 7) -> None:
-    """Median trials over repeats, on the law N₅₀ = 2·n^1.3 with slopes as measured without noise."""
-    dimensions = (16, 32, 64, 128)
-    # What one would take without knowing the thresholds: a rectangle, and multiples of n^1.5.
-    rectangle = [(n, round(2 ** (j / 2))) for n in dimensions for j in range(8, 24)]
-    scaled = [(n, round(c * n**1.5)) for n in dimensions for c in np.geomspace(0.1, 10, 14)]
-    for width in widths:
-        counts: dict[str, list[int]] = {"adaptive": [], "rectangle": [], "scaled": []}
-        for seed in range(repeats):
-            rng = np.random.default_rng(seed)
-            counts["adaptive"].append(_play(Placement(dimensions, width), rng))
-            counts["rectangle"].append(_uniform(rectangle, width, rng))
-            counts["scaled"].append(_uniform(scaled, width, rng))
-        middle = {name: float(np.median(values)) for name, values in counts.items()}
-        best = min(middle["rectangle"], middle["scaled"])
-        print(
-            f"adaptive: width {width}: {middle['adaptive']:.0f} trials; uniform rectangle "
-            f"{middle['rectangle']:.0f}, uniform in c·n^1.5 {middle['scaled']:.0f}; share of the better "
-            f"grid {middle['adaptive'] / best:.2f} (bar 0.5)"
-        )
-
-
-def _share(n, size):
-    return 1 / (1 + (2.0 * n**1.3 / size) ** (3 * (n / 16) ** 0.4))
-
-
-def _play(placement: Placement, rng) -> int:
-    tallies: dict = {}
-    while wish := placement.propose(tallies):
-        for point, count in wish.items():
-            trials, successes = tallies.get(point, (0, 0))
-            more = max(0, count - trials)
-            tallies[point] = trials + more, successes + int(rng.binomial(more, _share(*point)))
-    return sum(trials for trials, _ in tallies.values())
-
-
-def _uniform(places, width: float, rng) -> int:
-    """Grow all cells alike, by an eighth at a time, until the interval is as narrow."""
-    n, size = np.array(places, float).T
-    trials = np.full(len(n), 8)
-    won = rng.binomial(trials, _share(n, size))
-    while True:
-        with contextlib.suppress(FitError):
-            if fit_exponent(n, size, trials, won, thresholds=False).width <= width:
-                return int(trials.sum())
-        more = np.maximum(1, trials // 8)
-        won = won + rng.binomial(more, _share(n, size))
-        trials = trials + more
-
-
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("overhead", "million", "shared", "adaptive"):
-        {"overhead": overhead, "million": million, "shared": shared, "adaptive": adaptive}[name]()
+    for name in sys.argv[1:] or ("overhead", "million", "shared"):
+        {"overhead": overhead, "million": million, "shared": shared}[name]()

@@ -4,6 +4,7 @@ rates      pilot: the best rate for the last iterate of a cosine run
 strengths  pilot: the best strength of each remedy
 runs       constant rates and cosines, and all nets of these runs
 remedies   a constant rate with each remedy, and Bop and PARQ
+people-pilots, people, people-summary   the quantisers that people use, see `benchmarks.qat.people`
 damping-pilots, damping-runs, damping-summary   the study of damping, see `benchmarks.qat.plan`
 summary    tables and figures of `runs` and `remedies`, in the folder of `--results`
 
@@ -15,12 +16,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.qat import judged, plan, summary
+from benchmarks.qat import advised, judged, people, plan, summary
 from benchmarks.qat.evidence import collect
 
 PARTS = (
     "rates",
     "strengths",
+    "people-pilots",
+    "people",
+    "people-summary",
     "damping-pilots",
     "damping-runs",
     "damping-summary",
@@ -44,11 +48,15 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"{min(unknown)!r} is no part: take {', '.join(PARTS)}")
-    for part in asked.parts or PARTS[5:]:
+    for part in asked.parts or PARTS[-3:]:
         if part == "summary":
             summary.write(asked.out, asked.results or asked.out)
         elif part == "damping-summary":
             judged.write(asked.out, asked.results or asked.out)
+        elif part == "people-summary":
+            advised.write(asked.out, asked.results or asked.out)
+        elif part.startswith("people"):
+            people.collect(part, asked.out)
         elif part.startswith("damping"):
             plan.collect(part.removeprefix("damping-"), asked.out)
         else:

@@ -1,4 +1,4 @@
-"""The straight-through surrogates: formula, derivative, source, and exact integer thresholds.
+"""The straight-through surrogates: derivative, source, and exact integer thresholds.
 
 In the backward pass μ′ replaces H′, the derivative of the step function H. The argument x is a pre-activation
 z·w with w = signs/√n. Smooth surrogates are functions of an array and its namespace (NumPy, PyTorch).
@@ -26,9 +26,9 @@ STEEPEST = 8.0
 SWISH_BETA = 5.0
 _FLAT = 800.0  # exp(−800) is 0 in float64
 
-_TEXTS = ("formula", "derivative_formula", "source")
+_TEXTS = ("derivative_formula", "source")
 
-#: μ or μ′ of an array, given with its namespace: numpy, torch, or another with exp, abs, clip, tanh, where.
+#: μ′ of an array, given with its namespace: numpy, torch, or another with exp, abs, clip, tanh, where.
 ArrayFunction = Callable[[Any, Any], Any]
 
 
@@ -50,10 +50,8 @@ class Surrogate(Described):
     slope : function of (x, xp), optional
         μ′ of a float array x in the array namespace xp, finite and at most 8 in absolute value. If you write
         it with the functions of xp, it works with NumPy and PyTorch.
-    function : function of (x, xp), optional
-        μ itself, for pictures.
-    formula, derivative_formula : str
-        μ(x) and μ′(x) in LaTeX.
+    derivative_formula : str
+        μ′(x) in LaTeX.
     source : str
         Publication that proposed or analysed it.
 
@@ -79,8 +77,6 @@ class Surrogate(Described):
     window: tuple[float, float] | None = None
     closed: bool = False
     slope: ArrayFunction | None = None
-    function: ArrayFunction | None = None
-    formula: str = ""
     derivative_formula: str = ""
     source: str = ""
 
@@ -107,33 +103,6 @@ class Surrogate(Described):
         """Whether μ′ has only the values 0 and 1, as the event engine needs."""
         return self.window is not None
 
-    def value(self, x: Any, xp: Any = None) -> Any:
-        """Return μ(x), the antiderivative of μ′ that `formula` states.
-
-        Parameters
-        ----------
-        x : array_like
-            Without a namespace it is converted to float64.
-        xp : module, optional
-            The array namespace of x, such as ``torch``.
-
-        Returns
-        -------
-        array
-            The values, in the shape of x.
-
-        Raises
-        ------
-        InputError
-            If the surrogate has a slope but no function μ.
-        """
-        if self.window is not None:
-            low, high = self.window
-            return _evaluate(lambda x, xp: xp.clip(x, low, high), x, xp)
-        if self.function is None:
-            raise InputError(f"surrogate {self.name!r} has a slope only: give its function as well")
-        return _evaluate(self.function, x, xp)
-
     def derivative(self, x: Any, xp: Any = None) -> Any:
         """Return μ′(x).
 
@@ -142,8 +111,10 @@ class Surrogate(Described):
 
         Parameters
         ----------
-        x, xp
-            As in `value`.
+        x : array_like
+            Without a namespace it is converted to float64.
+        xp : module, optional
+            The array namespace of x, such as ``torch``.
 
         Returns
         -------
@@ -237,29 +208,13 @@ def _last_inside(bound: float, closed: bool, square: Fraction) -> int:
     return max(-UNBOUNDED, min(last, UNBOUNDED))
 
 
-def _logistic(x: Any, xp: Any) -> Any:
-    e = xp.exp(-xp.clip(xp.abs(x), 0.0, _FLAT))
-    return xp.where(x < 0.0, e, 1.0) / (1.0 + e)
-
-
 def _logistic_derivative(x: Any, xp: Any) -> Any:
     e = xp.exp(-xp.clip(xp.abs(x), 0.0, _FLAT))
     return e / (1.0 + e) ** 2
 
 
-def _approx_sign(x: Any, xp: Any) -> Any:
-    x = xp.clip(x, -1.0, 1.0)
-    return x * (2.0 - xp.abs(x))
-
-
 def _approx_sign_derivative(x: Any, xp: Any) -> Any:
     return 2.0 - 2.0 * xp.clip(xp.abs(x), 0.0, 1.0)
-
-
-def _swish_sign(x: Any, xp: Any) -> Any:
-    # 2σ(y)(1 + y(1 − σ(y))) − 1 in a form that does not cancel near 0: 2σ − 1 = tanh(y/2).
-    y = SWISH_BETA * xp.clip(x, -_FLAT / SWISH_BETA, _FLAT / SWISH_BETA)
-    return xp.tanh(0.5 * y) + 2.0 * y * _logistic_derivative(y, xp)
 
 
 def _swish_sign_derivative(x: Any, xp: Any) -> Any:
@@ -274,28 +229,24 @@ _BENGIO = "Bengio, Léonard & Courville 2013, arXiv 1308.3432"
 _ALL = (
     Surrogate(
         name="relu",
-        formula=r"\max(x, 0)",
         derivative_formula=r"1\{x > 0\}",
         source=f"{_YIN}; Jeong, Xin & Yin, arXiv 2505.18113",
         window=(0.0, math.inf),
     ),
     Surrogate(
         name="identity",
-        formula="x",
         derivative_formula="1",
         source=f"Hinton 2012, Neural Networks for Machine Learning (lectures); {_BENGIO}",
         window=(-math.inf, math.inf),
     ),
     Surrogate(
         name="clipped_relu",
-        formula=r"\min(\max(x, 0), 1)",
         derivative_formula=r"1\{0 < x < 1\}",
         source=f"Cai et al. 2017, arXiv 1702.00953; {_YIN}",
         window=(0.0, 1.0),
     ),
     Surrogate(
         name="hard_tanh",
-        formula=r"\min(\max(x, -1), 1)",
         derivative_formula=r"1\{|x| \le 1\}",
         source="Hubara et al. 2016, arXiv 1602.02830; ste_sign in larq",
         window=(-1.0, 1.0),
@@ -303,26 +254,20 @@ _ALL = (
     ),
     Surrogate(
         name="sigmoid",
-        formula=r"\sigma(x) = 1 / (1 + e^{-x})",
         derivative_formula=r"\sigma(x) (1 - \sigma(x))",
         source=f"{_BENGIO} (the variant with the sigmoid's derivative)",
-        function=_logistic,
         slope=_logistic_derivative,
     ),
     Surrogate(
         name="approx_sign",
-        formula=r"2x - x|x| \text{ for } |x| \le 1, \text{ else } \mathrm{sign}(x)",
         derivative_formula=r"2 - 2|x| \text{ for } |x| \le 1, \text{ else } 0",
         source="Liu et al. 2018, Bi-Real Net, arXiv 1808.00278; approx_sign in larq",
-        function=_approx_sign,
         slope=_approx_sign_derivative,
     ),
     Surrogate(
         name="swish_sign",
-        formula=r"2 \sigma(\beta x) (1 + \beta x (1 - \sigma(\beta x))) - 1, \ \beta = 5",
         derivative_formula=r"\beta (2 - \beta x \tanh(\beta x / 2)) / (1 + \cosh(\beta x)), \ \beta = 5",
         source="Darabi et al. 2018, BNN+, arXiv 1812.11800; swish_sign in larq",
-        function=_swish_sign,
         slope=_swish_sign_derivative,
     ),
 )

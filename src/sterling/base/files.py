@@ -117,6 +117,8 @@ def read_json(path: Any, make: Callable[[Any], T], fault: str, most: int) -> T:
         if len(data) > most:
             raise ValueError(f"it has more than {most:,} bytes")
         return make(json.loads(data))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise StoreError(f"{printable(file)} {fault}: it is not JSON") from None
     except KeyError as problem:
         raise StoreError(f"{printable(file)} {fault}: it has no entry {problem}") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as problem:

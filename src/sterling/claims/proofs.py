@@ -33,6 +33,8 @@ class ProofsBudget:
 
     Proofs are judged at the last place, which has the largest n. Runs have ``starts`` random starts and one
     with every weight wrong. Their schedules are bounded and of infinite sum, as the proofs require.
+
+    Power: with 16 data sets and proofs for 95 % of all, one in 1,000 calls cannot tell this from one half.
     """
 
     places: tuple[tuple[int, int], ...]

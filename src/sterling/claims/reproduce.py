@@ -60,10 +60,10 @@ def reproduce(
     """Measure the claims of the paper, or ``only`` some of them, named by their keys.
 
     Rows are stored in the subfolder ``data`` and used again, so a second call is short, and a call after an
-    interrupt continues. An effort is "quick" (a minute or two), "default" (a quarter of an hour) or "full"
-    (hours); ``budgets`` replace the budgets of claims, by key. Results are the same for any value of
-    ``threads``. If ``progress`` is a function, it gets a `Progress` in units of claims; ``on_finding`` gets
-    the reproduction after each claim.
+    interrupt continues. An effort is "quick" (a minute or two) or "default" (a quarter of an hour).
+    ``budgets`` replace the budgets of claims, by key, for example for longer runs. Results are the same for
+    any value of ``threads``. If ``progress`` is a function, it gets a `Progress` in units of claims;
+    ``on_finding`` gets the reproduction after each claim.
 
     After Ctrl-C the finished rows are written; then KeyboardInterrupt is raised, with the findings as its
     ``reproduction``. InputError is raised for a wrong argument, StoreError if rows cannot be written.

@@ -22,6 +22,8 @@ class ScalingBudget:
     """An adaptive study of N₅₀ against n, until the 95 % interval of the exponent is at most ``width``.
 
     Each number of steps has its own fit and at most ``max_trials`` trials; the last one is the main fit.
+
+    Power: an exponent that is above the proved one by ``width`` would be seen.
     """
 
     n: tuple[int, ...]
@@ -35,13 +37,7 @@ class ScalingBudget:
 NOISELESS = {
     "quick": ScalingBudget(n=(8, 16, 32, 64), width=0.25, steps=(1_000, 10_000), max_trials=20_000),
     "default": ScalingBudget(
-        n=(8, 16, 32, 64, 128), width=0.06, steps=(1_000, 10_000, 100_000), max_trials=50_000
-    ),
-    "full": ScalingBudget(
-        n=(8, 16, 32, 64, 128, 256),
-        width=0.03,
-        steps=(10_000, 100_000, 1_000_000),
-        max_trials=300_000,
+        n=(8, 16, 32, 64, 128), width=0.08, steps=(1_000, 10_000, 100_000), max_trials=50_000
     ),
 }
 
@@ -160,11 +156,6 @@ def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     if fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
     notes = [*main.notes]
-    if main.left_out is not None:
-        notes.append(
-            f"without the {fit.undecided:,} undecided of {fit.trials:,} trials the exponent is "
-            f"{_with_interval(main.left_out)}"
-        )
     if len(series) > 1:
         parts = [f"{_with_interval(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
         notes.append(f"the exponent at each step budget is {'; '.join(parts)}")

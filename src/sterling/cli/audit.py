@@ -1,17 +1,13 @@
 """`sterling audit`: what the quantisers of a PyTorch model do, and what is wrong with them."""
 
-import shlex
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sterling.base.files import printable
 from sterling.cli import options
 from sterling.cli.build import Build, built
-from sterling.cli.options import FILE, PAGES, check_targets, output
-from sterling.cli.render import FAILED, console, note, print_json
+from sterling.cli.render import FAILED, console, print_json
 
 if TYPE_CHECKING:
     from sterling.torch.audit_report import Audit
@@ -31,18 +27,15 @@ def audit(
         FailOn,
         typer.Option(help="Exit with 1 if a finding has this grade or a worse one.", show_default=True),
     ] = FailOn.none,
-    report: Annotated[Path | None, output(help="Write a page with the findings: .html.", **FILE)] = None,
     json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
-    """Report what each quantiser of a PyTorch model does: levels, stopped gradients, zeros, ties, surrogate.
+    """Report what each quantiser of a PyTorch model does: levels, stopped gradients, zeros, surrogate.
 
     Python imports MODULE from this folder and calls FUNCTION: that runs code, so name only code that you
     trust. The first line of the result says what is wrong. With an example input, sterling finds the
     quantised weights of any framework, and quantised activations; without one, the weights of binarize,
     torchao, Brevitas and transformers' BitNet. For CI: --fail-on defect.
     """
-    check_targets(None, (report, "--report", *PAGES))
     found = _examined(source)
     if json:
         print_json(found.to_dict())
@@ -50,10 +43,6 @@ def audit(
         (first, *_), table, notes = found.parts()
         typer.echo(first)
         console().print(table, *notes, sep="\n", markup=False)
-    if report is not None:
-        found.save(report, f"sterling audit {shlex.quote(source)} --report {shlex.quote(str(report))}")
-        if not quiet:
-            note(f"page written: {printable(report)}")
     if found.grade is not None and fail_on.value in (found.grade, "note"):
         raise typer.Exit(FAILED)
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 _MULTIPLES = str.maketrans({"k": "e3", "M": "e6", "G": "e9"})
-_BYTES = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1024, "MI": 1024**2, "GI": 1024**3}
 
 
 def count(text: str) -> int:
@@ -36,14 +35,6 @@ def count(text: str) -> int:
     except ValueError:
         pass
     raise typer.BadParameter(f"{text!r} is not a whole number such as 1000000, 1_000_000 or 1e6")
-
-
-def size(text: str) -> int:
-    """Read a size in bytes: 512MB, 1.5GiB or plain bytes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?I?)B?", text.strip().upper())
-    if found is None or found[2] not in _BYTES:
-        raise typer.BadParameter(f"{text!r} is not a size such as 512MB or 2GiB")
-    return int(float(found[1]) * _BYTES[found[2]])
 
 
 def readout(text: str) -> str | tuple[float, ...]:

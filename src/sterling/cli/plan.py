@@ -24,9 +24,6 @@ def plan(
     noise: options.Noise = None,
     readout: options.Readout = None,
     surrogate: Annotated[str, problem_option(**SURROGATE)] = "relu",
-    samples: Annotated[
-        int | None, _goal(help="Also predict the results for this number of samples.", **COUNT)
-    ] = None,
     occupancy: Annotated[
         float, _goal(help="Target share of the steps in which the last iterate is right.", metavar="SHARE")
     ] = 0.5,
@@ -68,7 +65,7 @@ def plan(
     given = {"m": m, "noise": noise, "readout": readout}
     problem = Problem(
         n=N if n is None else n,
-        samples=1 if samples is None else samples,
+        samples=1,
         **{name: value for name, value in given.items() if value is not None},
     )
     say("solving the laws: a few seconds …")
@@ -85,14 +82,14 @@ def plan(
         progress=not quiet,
     )
     if json:
-        print_json({**found.to_dict(), **({} if samples else {"expected": None})})
+        print_json(found.to_dict())
     else:
-        _print(found, samples is not None)
+        _print(found)
         if not check:
             say("--check 50 measures the rows that are not theorems")
 
 
-def _print(found: "Plan", expected: bool) -> None:
+def _print(found: "Plan") -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -131,8 +128,6 @@ def _print(found: "Plan", expected: bool) -> None:
         )
     if found.advice:
         out.print(found.advice)
-    if expected:
-        out.print(_expected(found))
 
 
 def _measured(need: "Need") -> str:
@@ -149,16 +144,3 @@ def _measured(need: "Need") -> str:
     if need.promise is not None and not check.low <= need.promise <= check.high:
         text += ": more than estimated" if check.low > need.promise else ": fewer than estimated"
     return text
-
-
-def _expected(found: "Plan") -> str:
-    expected = found.expected
-    given = f"With {expected.samples:,} samples"
-    if not expected.reaches:
-        return f"{given} a run may not find w* at all, even without label noise (mean-field)."
-    if found.problem.noise > 0:
-        return (
-            f"{given} expect w* for {percent(expected.occupancy, 2)} of the steps, and "
-            f"{percent(expected.wrong_share, 2)} of the weights wrong at a time (mean-field)."
-        )
-    return f"{given} expect runs to end at w* (mean-field)."

@@ -14,6 +14,8 @@ from sterling.cli.render import note, write_table
 from sterling.cli.score import need_learn
 from sterling.errors import SterlingWarning
 
+_PARTS = 10_000  # that a probability is a whole number of
+
 
 def predict(
     model: Annotated[
@@ -27,11 +29,13 @@ def predict(
 ) -> None:
     """Predict the class of each row of a CSV file.
 
-    Columns are found by their names; others are ignored. The result has a line for each row: the class, and
-    its probability. Reading a model runs no code.
+    Columns are found by their names; others are ignored. The result has a line for each row: the predicted
+    class and the probability of that class, rounded down to four digits and always below 1. Reading a model
+    runs no code.
     """
     need_learn("predict")
     check_targets(data, (out, "--out", ".csv"))
+    import numpy as np
     import polars as pl
 
     from sterling.cli.samples import about, read
@@ -42,9 +46,10 @@ def predict(
         inputs, notes = found.inputs(read(data))
     for text in notes:
         warnings.warn(text, SterlingWarning, stacklevel=1)
-    probability = found.classifier.predict_proba(inputs).max(axis=1)
     classes = found.classifier.predict(inputs).tolist()
-    table = pl.DataFrame({"prediction": classes, "probability": probability})
+    parts = np.floor(found.classifier.predict_proba(inputs).max(axis=1) * _PARTS)
+    probability = np.minimum(parts, _PARTS - 1) / _PARTS  # no model is sure
+    table = pl.DataFrame({"prediction": classes, "probability_of_prediction": probability})
     if out is None:
         sys.stdout.write(table.write_csv())
     else:

@@ -9,7 +9,6 @@ import typer
 from sterling.cli import options
 from sterling.cli.options import SEED, check_targets, make_folder, output, run_option
 from sterling.cli.render import console, print_json, speaker
-from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from sterling.claims.reproduce import Reproduction
@@ -21,7 +20,6 @@ ROOT = 2026  # seed
 
 def reproduce(
     quick: Annotated[bool, run_option("--quick", help="Measure few trials, which takes minutes.")] = False,
-    full: Annotated[bool, run_option("--full", help="Measure many trials, which takes hours.")] = False,
     only: Annotated[
         list[str] | None,
         run_option(help="Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
@@ -43,9 +41,7 @@ def reproduce(
     from sterling.claims.reproduce import chosen
     from sterling.report.page import PAGE, Page
 
-    if quick and full:
-        raise InputError("--quick and --full exclude each other: give one of them")
-    effort = "quick" if quick else "full" if full else "default"
+    effort = "quick" if quick else "default"
     asked = only and [key for text in only for key in text.split(",") if key.strip()]
     keys = chosen(asked, "--only")
     make_folder(out, "--out")

@@ -83,11 +83,9 @@ def compare(
         scored(coarse, new @ codes.T * scale + intercept),
         Score("majority class", truth == classes[counts.argmax()], (0.5, math.nan, math.nan)),
     ]
-    if card is not None:  # its points decide, not their probabilities
-        sums = scored(
-            f"card of points, {counted(len(card.items), 'column')}", card.scale * card.totals(held[0])
-        )
-        found.append(sums._replace(right=card.predict(held[0]) == truth))
+    if card is not None:
+        name = f"card of points, {counted(len(card.items), 'column')}"
+        found.append(scored(name, card.decision_function(held[0])))
     return found
 
 

@@ -52,9 +52,9 @@ def score(
 ) -> None:
     """Train a classifier with 1-bit or ternary weights on a CSV file, and score it on held-out samples.
 
-    Classes are texts or whole numbers. A text column becomes an input 0 or 1 for each of its texts. The model
-    that is written is the one that was scored, so it has not seen the held-out samples; `sterling predict`
-    uses it.
+    Classes are texts or whole numbers. A text column becomes an input 0 or 1 for each of its texts.
+    -o writes the model that was scored, which has not seen the held-out samples. Then
+    `sterling predict MODEL NEW.csv` predicts new rows. --card writes a page with a card of points.
     """
     need_learn("score")
     check_targets(data, (out, "--out", ".json"), (card, "--card", *PAGES))
@@ -86,7 +86,7 @@ def score(
         note(f"training on {counted(len(kept), 'sample')} with {counted(inputs.width, 'input')} …")
     classifier = StraightThroughClassifier(levels, random_state=seed).fit(inputs[kept], classes[kept])
     model = TableModel(classifier, name, columns, means)
-    points = None if card is None else classifier.card()
+    points = classifier.card() if card is not None and len(classifier.classes_) == 2 else None
     scores = compare(classifier, points, (inputs[kept], classes[kept]), (inputs[held], classes[held]))
     first, second = _answer(scores)
     facts = (
@@ -113,7 +113,7 @@ def score(
     finally:  # a full stdout must not cost the files
         if out is not None:
             model.save(out)
-        if card is not None and points is not None:
+        if card is not None:
             command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["score"] else ""
             write_atomically(
                 card, _page(model, points, scores, (first, second, facts), notes, command).encode()
@@ -177,7 +177,7 @@ def _table(scores: "list[Score]") -> Any:
 
 def _page(
     model: "TableModel",
-    points: "Card",
+    points: "Card | None",
     scores: "list[Score]",
     words: tuple[str, str, str],
     notes: list[str],
@@ -193,9 +193,10 @@ def _page(
     names = np.array([name for one in model.columns for name in one.inputs])
     labels = classifier.classes_.tolist()
     effects = classifier.coef_ * np.sign(classifier.scale_)[:, None]
+    heads = zip(np.abs(classifier.scale_).tolist(), classifier.intercept_.tolist(), strict=True)
     rows = [
-        (label, [names[effect == sign].tolist() for sign in (1, -1, 0)])
-        for label, effect in zip(labels[len(labels) == 2 :], effects, strict=True)
+        (label, [names[effect == sign].tolist() for sign in (1, -1, 0)], *head)
+        for label, effect, head in zip(labels[len(labels) == 2 :], effects, heads, strict=True)
     ]
     return page(
         "score.html",
@@ -207,6 +208,6 @@ def _page(
         scores=scores,
         notes=notes,
         rows=rows,
-        card=Markup(points.html()),
+        card=None if points is None else Markup(points.html()),
         command=command,
     )

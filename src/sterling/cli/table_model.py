@@ -39,7 +39,7 @@ class TableModel(NamedTuple):
 
 def load(path: Path) -> TableModel:
     """Return the model of a file, all of which is checked."""
-    return files.read(path, _model)
+    return files.read(path, _model, "is not a model that `sterling score DATA.csv -o MODEL.json` wrote")
 
 
 def filled(values: np.ndarray, columns: list[Column], means: np.ndarray) -> pl.DataFrame:

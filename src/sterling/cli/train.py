@@ -23,7 +23,6 @@ from sterling.cli.options import (
     load,
     output,
     run_option,
-    size,
     start,
 )
 from sterling.cli.render import note, print_json, print_verdict, speaker, write_table
@@ -94,10 +93,6 @@ def train(
         ),
     ] = "auto",
     threads: options.Threads = None,
-    cache: Annotated[
-        int | None,
-        run_option(help="Memory for visited states, such as 512MB. \\[1GiB]", metavar="SIZE", parser=size),
-    ] = None,
     plot: Annotated[
         Path | None, output(help="Draw the run in this file: .png, .svg or .pdf.", **FILE)
     ] = None,
@@ -167,7 +162,6 @@ def train(
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),
         progress=not quiet,
         threads=threads,  # type: ignore[arg-type]
-        cache_bytes=cache,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )

@@ -39,9 +39,9 @@ from sterling.landscapes.sweep import balances
 from sterling.model.instance import Instance
 from sterling.model.levels import require_two
 from sterling.schedules import Schedule
-from sterling.surrogates import Surrogate, get_surrogate
+from sterling.surrogates import Surrogate
 
-FORMAT, VERSION = "sterling-certificate", 2
+FORMAT, VERSION = "sterling-certificate", 3
 
 _CLAIMED = 4.0  # factor on rounding errors in claims: a check with sums in another order then cannot fail
 _SHOWN = 10_000  # bounds are shown in units of 1/10,000
@@ -415,18 +415,14 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
     if (facts["format"], facts["version"]) != (FORMAT, VERSION):
         raise ValueError(f"its format is {facts['format']} {facts['version']}")
     n = len(facts["reference"])
-    if "window" in facts:
-        surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
-    else:  # as earlier versions wrote it
-        surrogate = get_surrogate(facts["surrogate"])
+    surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
     wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
     if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
         raise ValueError("a share of mass is not between 0 and 1")
     cases = np.array(facts["cases"], np.int8).reshape(-1, n)
     if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
         raise ValueError("its cases are too many, or not 1, 0 and -1")
-    ends = facts.get("absence", [None, None])  # earlier versions proved no bound on absences
-    away = np.array([math.inf if end is None else end for end in ends], np.float64).reshape(2)
+    away = np.array([math.inf if end is None else end for end in facts["absence"]], np.float64).reshape(2)
     if not (away >= 0).all():
         raise ValueError("the bound of an absence is negative or not a number")
     return Certificate(
@@ -443,5 +439,5 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
         window=surrogate.window,  # type: ignore[arg-type]
         closed=surrogate.closed,
         absence=away,
-        absence_dual=np.array(facts.get("absence_dual", [[0.0] * n] * 2), np.float64).reshape(2, n),
+        absence_dual=np.array(facts["absence_dual"], np.float64).reshape(2, n),
     )

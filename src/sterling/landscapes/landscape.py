@@ -12,41 +12,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base import checks
 from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
 from sterling.base.drawn import Drawn
 from sterling.base.progress import ProgressCallback
-from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
-from sterling.landscapes.basins import Basins, basins_of
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
 from sterling.model.instance import Instance
 from sterling.model.levels import require_two
 from sterling.model.signal import signal_of
 from sterling.optimizers.sgd import SGD
-from sterling.schedules import Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
 from sterling.theory.population import profile
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
-    from sterling.dynamics.orbit import Orbit
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
-#: Steps of a run if no state absorbs, at most: such a run never ends by itself.
-ENDLESS_STEPS = 10_000
-
-_ROW_BYTES = 14  # of a state in a table
-_COPIES = 3  # of a table at once, while a file is written
 _LISTED = 8  # distances listed one by one
-_CACHE_BYTES = 1 << 26  # of a run in `basins`
 
 
 class Landscape(Result, Drawn):
@@ -187,68 +176,6 @@ class Landscape(Result, Drawn):
         """
         return signs_of(np.array([integer(state, "state", 0, len(self.loss) - 1)]), self.n)[0]
 
-    def basins(
-        self,
-        starts: int = 200,
-        *,
-        schedule: Schedule | None = None,
-        seed: int | np.random.SeedSequence | np.random.Generator = 0,
-        steps: int = 1_000_000,
-        threads: int | None = None,
-        progress: bool | ProgressCallback = False,
-    ) -> Basins:
-        """Run the dynamics from many starts, with the damping of the landscape, and count the end states.
-
-        Parameters
-        ----------
-        starts : int
-            Number of runs. Each starts from latents drawn from N(0, 1/n).
-        schedule : Schedule, optional
-            As in `train`.
-        seed : int, SeedSequence or Generator
-            Random seed of the starts.
-        steps : int
-            Largest number of steps of a run; a run ends when it is absorbed. If no state absorbs, a run takes
-            at most 10,000 steps.
-        threads : int, optional
-            Number of runs at a time, all cores by default; results are the same for any value.
-        progress : bool or callable
-            True shows a display; a callable gets a `Progress` several times a second.
-
-        Returns
-        -------
-        Basins
-            The end states, most frequent first.
-
-        Raises
-        ------
-        InputError
-            If an argument cannot be used.
-        KeyboardInterrupt
-            Within half a second of Ctrl-C.
-
-        Examples
-        --------
-        >>> import sterling as st
-        >>> found = st.landscape(st.Problem(n=6, samples=12).draw(seed=1))
-        >>> found.basins(50, steps=10_000)
-        Basins(50 starts, 7 end states, 0 not absorbed)
-        """
-        starts, steps, root = integer(starts, "starts", 1), integer(steps, "steps", 1), checks.seed(seed)
-        if not self.absorbing_states.size:
-            steps = min(steps, ENDLESS_STEPS)
-
-        def run(start: np.random.SeedSequence, look: ProgressCallback) -> Orbit:
-            from sterling.dynamics.train import train
-
-            options = {"record": (), "progress": look, "threads": 1, "cache_bytes": _CACHE_BYTES}
-            optimizer = SGD(damping=self.damping)
-            return train(
-                self.instance, steps, schedule, self._surrogate, start, optimizer=optimizer, **options
-            )
-
-        return basins_of(run, root, starts, steps, self.reference, threads, progress)
-
     def sentence(self) -> str:
         """Return whether runs on these data can get stuck, in words.
 
@@ -328,34 +255,6 @@ class Landscape(Result, Drawn):
         estimate = self.estimated_deviation
         beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
         return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
-
-    def table(self) -> pl.DataFrame:
-        """Return a table with one row for each state.
-
-        Returns
-        -------
-        DataFrame
-            ``state`` Int32 (bit k is set where sign k is +1), ``loss`` Float64, ``distance`` UInt8 (Hamming,
-            to the reference), ``absorbing`` Boolean.
-
-        Raises
-        ------
-        CapacityError
-            If the table would not fit into memory.
-        """
-        import polars as pl
-
-        count = len(self.loss)
-        require_memory(_COPIES * _ROW_BYTES * count, f"a table of {count:,} states")
-        absorbing = np.zeros(count, bool)
-        absorbing[self.absorbing_states] = True
-        columns = {
-            "state": np.arange(count, dtype=np.int32),
-            "loss": self.loss,
-            "distance": self.distance,
-            "absorbing": absorbing,
-        }
-        return pl.DataFrame(columns)
 
     def to_dict(self) -> dict:
         return {

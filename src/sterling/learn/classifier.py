@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sterling.base.arrays import check_signs
-from sterling.base.checks import choice, flag, integer, shown
+from sterling.base.checks import choice, flag, integer
 from sterling.errors import InputError, SterlingWarning
 from sterling.learn import squared
-from sterling.learn.card import MOST_POINTS, Card
-from sterling.learn.card import fit as fit_card
+from sterling.learn.card import Card
 from sterling.learn.export import BITS, Exported, Packed, classifier_header
 from sterling.learn.files import DECIDED, Saved
+from sterling.learn.points import fitted_card
 from sterling.learn.training import (
     Labelled,
     descended,
@@ -206,81 +204,40 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
             self.undecided_ = self.bit_probability_ < DECIDED
         return self
 
-    def decision_function(self, X) -> np.ndarray:
-        """Return the logits.
+    def card(self, *, max_features=10, max_groups=4, max_points=5, monotone=None) -> Card:
+        """Fit a scoring card to the training data: a smaller model, with points that a person can add up.
+
+        The card is a model of its own, so compare both on data that neither has seen. It needs two classes.
 
         Parameters
         ----------
-        X : array or frame (N, n)
-            The inputs.
-
-        Returns
-        -------
-        float64 array (N,) or (N, classes)
-            With two classes, the log-odds of the second.
-        """
-        logits = self._logits(X)
-        return logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def card(
-        self, X: Any = None, y: Any = None, *, max_features=10, max_groups=4, max_points=5, monotone=None
-    ) -> Card:
-        """Fit a scoring card: a smaller model, with whole points that a person can add up.
-
-        The card is a model of its own. It is fitted to the training data, not to this classifier, so compare
-        their scores on data that neither has seen.
-
-        Parameters
-        ----------
-        X, y : arrays (N, n) and (N,), optional
-            Data to fit the card to; by default what `fit` saw. A loaded classifier has no data.
         max_features : int
             Most features that the card uses.
         max_groups : int
             Most groups into which the values of a feature fall.
         max_points : int
-            Most points by which neighbouring groups differ.
+            Most points by which neighbouring groups differ, at most 60.
         monotone : array (n,) or dict of names, optional
             1 for features whose points must not fall as their values rise, −1 for the opposite, 0 for no
-            condition. For two classes; points speak for the second.
+            condition. Points speak for the second class.
 
         Returns
         -------
         Card
-            The card. Few thresholds are chosen while they pay by the Bayesian information criterion.
+            The card.
 
         Raises
         ------
         InputError
-            If there are no data, or an argument cannot be used.
+            If there are more than two classes, if the classifier was loaded and so has no training data, or
+            if an argument cannot be used.
         """
         check_is_fitted(self)
-        integer(max_features, "max_features", 1)
-        integer(max_groups, "max_groups", 2)
-        integer(max_points, "max_points", 1, MOST_POINTS)
-        n = len(self._factor)
-        names = [str(one) for one in getattr(self, "feature_names_in_", [f"feature {k}" for k in range(n)])]
-        if isinstance(monotone, Mapping):
-            unknown = set(monotone) - set(names)
-            if unknown:
-                raise InputError(f"monotone names {shown(unknown.pop())}, which is not a feature")
-            monotone = [monotone.get(name, 0) for name in names]
-        direction = check_signs([0] * n if monotone is None else monotone, n, "monotone", (-1, 0, 1))
-        if direction.any() and len(self.classes_) > 2:
-            raise InputError("monotone points need two classes: leave monotone out")
-        if X is None and self._seen is None:
-            raise InputError("a loaded classifier has no data: give X and y to card")
-        seen = self._seen
-        if X is not None:
-            found: Any = validate_data(self, X, y, dtype=np.float64, reset=False)
-            if not np.isin(found[1], self.classes_).all():
-                raise InputError("y has labels that the classifier has not seen: give labels of classes_")
-            codes = np.searchsorted(self.classes_, found[1:])[0]
-            weights = self._of_classes(self.classes_, codes, np.ones(len(codes)))
-            seen = _labelled(found[0], codes, weights, len(self.classes_))
-            if (seen.inputs == seen.inputs[0]).all():
-                raise InputError("every feature of X has one value in all samples: give samples that differ")
-        return fit_card(seen, self.classes_, names, max_features, max_groups, max_points, direction)
+        if self._seen is None:
+            raise InputError("a loaded classifier has no training data: fit it again for a card")
+        names = getattr(self, "feature_names_in_", [f"feature {k}" for k in range(len(self._factor))])
+        limits = max_features, max_groups, max_points
+        return fitted_card(self._seen, self.classes_, [str(one) for one in names], *limits, monotone)
 
     def __getstate__(self):
         state: Any = super().__getstate__()

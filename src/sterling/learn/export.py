@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
 from sklearn.utils.validation import check_is_fitted
 
 from sterling.base.files import write_atomically
@@ -23,56 +24,24 @@ class Exported:
     """What classifiers and cards have in common: predictions from logits, and a C header."""
 
     def predict(self: Any, X) -> np.ndarray:
-        """Return the most probable class of each sample.
-
-        Parameters
-        ----------
-        X : array or frame (N, n)
-            The inputs.
-
-        Returns
-        -------
-        array (N,)
-            Labels from ``classes_``.
-        """
+        """Return the most probable class of each sample, from ``classes_``."""
         return self._labels(self._logits(X))
 
     def predict_proba(self: Any, X) -> np.ndarray:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array or frame (N, n)
-            The inputs.
-
-        Returns
-        -------
-        float64 array (N, classes)
-            Each row sums to one.
-        """
+        """Return the probability of each class, float64 (N, classes)."""
         found = probabilities(self._logits(X))
         return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
 
+    def decision_function(self: Any, X) -> np.ndarray:
+        """Return the logits (N, classes), float64; of two classes the log-odds of the second, (N,)."""
+        logits = self._logits(X)
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
     def to_c(self: Any, path=None) -> str:
-        """Return a C header that predicts with integers only, and write it to a path if one is given.
+        """Return a C99 header that predicts with integers only, and write it to a path if one is given.
 
         Its function takes the row of `to_fixed` of a sample and returns the number of its label in
         ``classes_``. The header states how far its rounding can go. No sum overflows, for any int32 inputs.
-
-        Parameters
-        ----------
-        path : str or path, optional
-            The file.
-
-        Returns
-        -------
-        str
-            The header, C99.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written.
         """
         text = self._header()
         if path is not None:
@@ -80,17 +49,9 @@ class Exported:
         return text
 
     def to_fixed(self: Any, X) -> np.ndarray:
-        """Return inputs as the C function takes them: x·2^shift rounded down, within int32.
+        """Return inputs as the C function takes them, int32 (N, n): x·2^shift rounded down.
 
-        Parameters
-        ----------
-        X : array or frame (N, n)
-            The inputs.
-
-        Returns
-        -------
-        int32 array (N, n)
-            The numbers. The header states the shift of each feature.
+        The header states the shift of each feature.
         """
         limits = np.iinfo(np.int32)
         inputs = np.floor(np.ldexp(self._checked(X), self._shifts))
@@ -105,14 +66,10 @@ class Packed:
     """The codes of `StraightThroughClassifier` as bits."""
 
     def to_bits(self: Any) -> np.ndarray:
-        """Return the codes as bits. Prediction also needs the normalisation, the scales and the intercepts.
+        """Return the codes as bits, uint8 (rows of ``coef_``, bytes); `nbytes` counts what else is needed.
 
-        Returns
-        -------
-        uint8 array (rows, bytes)
-            A row for each row of ``coef_``: one plane of bits for each level but the lowest, that says where
-            the code is at that level or above it. A plane has ⌈n/8⌉ bytes, the first code in the highest bit
-            of the first. With two levels a constant feature, whose code is zero, has the bit 0.
+        A row has one plane of ⌈n/8⌉ bytes for each level but the lowest: its bits say which codes are at that
+        level or above, the first code in the highest bit. With two levels a constant feature has the bit 0.
         """
         check_is_fitted(self)
         return _planes(self.coef_, self._levels)
@@ -133,23 +90,9 @@ class Packed:
     def predict_packed(self: Any, packed) -> np.ndarray:
         """Return the most probable classes of inputs of one bit each, by population counts.
 
-        The labels equal those of `predict`. The training inputs must have had two values in all, such as −1
-        and +1, or 0 and 1 for binned features, and ``normalize=None``.
-
-        Parameters
-        ----------
-        packed : uint8 array (N, ⌈n/8⌉)
-            ``np.packbits(X == high, axis=1)``, where ``high`` is the larger of the two values.
-
-        Returns
-        -------
-        array (N,)
-            Labels from ``classes_``.
-
-        Raises
-        ------
-        InputError
-            If the inputs had other values or are normalised, or if the packed array has another shape.
+        The inputs are ``np.packbits(X == high, axis=1)``, uint8 (N, ⌈n/8⌉). The labels equal those of
+        `predict`. The training inputs must have had two values in all, of which ``high`` is the larger, such
+        as −1 and +1, or 0 and 1 for binned features, and ``normalize=None``.
         """
         check_is_fitted(self)
         if self._values is None or not self._plain:
@@ -174,27 +117,11 @@ def _planes(codes: np.ndarray, levels: int) -> np.ndarray:
     return np.concatenate([np.packbits(codes >= one, axis=1) for one in level_values(levels)[1:]], axis=1)
 
 
-def card_header(card: Any) -> str:
-    """Return the C header of a scoring card."""
-    rows = len(card.start)
-    lines = [f"    int64_t total[{rows}] = {_braced(card.start)};"]
-    for k, item in enumerate(card.items):
-        cuts = np.ceil(np.ldexp(item.edges, card._shifts[item.feature])).astype(np.int64)
-        group = " + ".join(f"(x[{item.feature}] >= {cut})" for cut in cuts)
-        lines += [
-            f"    static const int32_t points{k}[][{rows}] = {_braced(item.points)};",
-            f"    for (int r = 0; r < {rows}; r++)",
-            f"        total[r] += points{k}[{group}][r];",
-        ]
-    names = {item.feature: item.name for item in card.items}
-    return _header(card, "scoring card", "Its totals are exact.", names, [], lines)
-
-
 def classifier_header(model: Any) -> str:
     """Return the C header of a classifier."""
     levels, turned = level_values(model._levels), np.where(model.scale_ < 0, -1, 1)
     codes, scale = model.coef_ * turned[:, None], np.abs(model.scale_)  # no scale is negative in C
-    rows, n = codes.shape
+    n = codes.shape[1]
     steps = [Fraction(f) / Fraction(2) ** int(s) for f, s in zip(model._factor, model._shifts, strict=True)]
     centres = [Fraction(m) * Fraction(f) for m, f in zip(model._mean, model._factor, strict=True)]
     most = levels[-1] * sum(2**31 * step + abs(centre) for step, centre in zip(steps, centres, strict=True))
@@ -203,76 +130,46 @@ def classifier_header(model: Any) -> str:
     power = min(31 - math.frexp(scale.max())[1], 93 - math.frexp(largest)[1])
     weights = [round(Fraction(one) * Fraction(2) ** power) for one in scale]
     added = [round(Fraction(one) * unit * Fraction(2) ** (power - 32)) for one in model.intercept_]
-    offsets = [one - (weight << 29) for one, weight in zip(added, weights, strict=True)]
-    planes = _planes(codes, model._levels)
-    tables = [
-        f"static const int64_t sterling_step[{n}] = {_braced([round(one * unit) for one in steps])};",
-        f"static const int64_t sterling_centre[{n}] = {_braced([round(one * unit) for one in centres])};",
-        f"static const uint8_t sterling_bits[{rows}][{planes.shape[1]}] = {_braced(planes)};",
-        f"static const uint32_t sterling_weight[{rows}] = {_braced(weights)};",
-        f"static const int64_t sterling_offset[{rows}] = {_braced(offsets)};",
-        "",
-    ]
-    lines = f"""\
-    int64_t total[{rows}] = {{0}};
-    for (int j = 0; j < {n}; j++) {{
-        int64_t z = x[j] * sterling_step[j] - sterling_centre[j];
-        for (int r = 0; r < {rows}; r++) {{
-            int code = {levels[0]};
-            for (int p = 0; p < {len(levels) - 1}; p++) {{
-                int byte = sterling_bits[r][p * {-(-n // 8)} + j / 8];
-                code += {levels[1] - levels[0]} * (byte >> (7 - j % 8) & 1);
-            }}
-            total[r] += code * z;
-        }}
-    }}
-    for (int r = 0; r < {rows}; r++) {{
-        uint64_t sum = (uint64_t)(total[r] + (INT64_C(1) << 61)), weight = sterling_weight[r];
-        total[r] = (int64_t)(weight * (sum >> 32) + (weight * (sum & 0xffffffff) >> 32));
-        total[r] += sterling_offset[r];
-    }}"""
     error = levels[-1] * (n * 2**BITS / unit * Fraction(scale.max()) + most / Fraction(2) ** power)
     remark = f"Rounding changes its logits by at most {float(error):.0e}, in the range of the training data."
-    names = dict(enumerate(getattr(model, "feature_names_in_", [f"feature {j}" for j in range(n)])))
-    return _header(model, "linear classifier", remark, names, tables, [lines])
+    return c_header(
+        model,
+        dict(enumerate(getattr(model, "feature_names_in_", [f"feature {j}" for j in range(n)]))),
+        "classifier.h",
+        what="linear classifier",
+        remark=remark,
+        levels=levels,
+        steps=[round(one * unit) for one in steps],
+        centres=[round(one * unit) for one in centres],
+        planes=_planes(codes, model._levels),
+        weights=weights,
+        offsets=[one - (weight << 29) for one, weight in zip(added, weights, strict=True)],
+    )
 
 
-def _header(model: Any, what: str, remark: str, names: dict, tables: list[str], lines: list[str]) -> str:
-    """Return a header whose lines compute a total for each row."""
-    best = """\
-    int best = 0;
-    for (int r = 1; r < {rows}; r++)
-        if (total[r] > total[best])
-            best = r;
-    return best;"""
-    labels = list(model.classes_)
-    text = [
-        f"/* A {what}, written by sterling. C99, integers only. {remark}",
-        "   Each input is its value times 2 to the power of its shift, rounded down, within int32:",
-        *(f"     x[{j}]: shift {model._shifts[j]}, {_remark(name)}" for j, name in names.items()),
-        "   The result is the number of a label:",
-        *(f"     {k}: {_remark(label)}" for k, label in enumerate(labels)),
-        "*/",
-        "#include <stdint.h>",
-        "",
-        *tables,
-        "static inline int sterling_predict(const int32_t *x)",
-        "{",
-        *lines,
-        "    return total[0] > 0;" if len(labels) == 2 else best.format(rows=len(labels)),
-        "}",
-        "",
-    ]
-    return "\n".join(text)
+def c_header(model: Any, names: dict[int, str], template: str, **values: Any) -> str:
+    """Return a C header from a template; names are those of the inputs that it reads."""
+    inputs = [(number, model._shifts[number], name) for number, name in names.items()]
+    return rendered(template, inputs=inputs, labels=model.classes_.tolist(), **values)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Return a template of this room with values, which are escaped in HTML."""
+    environment = Environment(
+        loader=PackageLoader("sterling.learn"),
+        autoescape=select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(braced=_braced, harmless=_harmless)
+    return environment.get_template(template).render(values)
 
 
 def _braced(values: Any) -> str:
     """Return numbers as the initialiser of a C array."""
-    if np.ndim(values) > 1:
-        return "{" + ", ".join(_braced(row) for row in values) + "}"
-    return "{" + ", ".join(str(int(value)) for value in values) + "}"
+    return str(np.asarray(values).tolist()).replace("[", "{").replace("]", "}")
 
 
-def _remark(text: Any) -> str:
+def _harmless(text: Any) -> str:
     """Return a text that cannot end a C comment."""
     return "".join(c if c.isprintable() else "?" for c in str(text)).replace("*/", "* /").replace("/*", "/ *")

@@ -119,11 +119,9 @@ def straight_through(
     return Run(total / (steps - half), codes, latent)
 
 
-def heads(scores: np.ndarray, data: Labelled, shared: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scales and intercepts (R,) of least loss for the scores x·q, (N, R); one scale if shared."""
+def heads(scores: np.ndarray, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scales and intercepts (R,) of least loss for the scores x·q, (N, R)."""
     spread = np.sqrt(data.shares @ (scores - data.shares @ scores) ** 2)
-    if shared:
-        spread = np.full_like(spread, np.sqrt((spread**2).mean()))
     spread = np.where(spread > 0, spread, 1.0)
     unit, rows = scores / spread, data.rows
 
@@ -133,8 +131,6 @@ def heads(scores: np.ndarray, data: Labelled, shared: bool = False) -> tuple[np.
         residual = (probabilities(logits) - data.targets) * data.shares[:, None]
         loss = loss_of(logits, data) + 0.5 * _RIDGE * (scale @ scale)
         slope = (residual * unit).sum(axis=0) + _RIDGE * scale
-        if shared:
-            slope = np.full_like(slope, slope.mean())  # scales that start equal stay equal
         slope = np.concatenate([slope, residual.sum(axis=0)])
         return float(loss), slope
 
@@ -142,9 +138,7 @@ def heads(scores: np.ndarray, data: Labelled, shared: bool = False) -> tuple[np.
     return found[:rows] / spread, found[rows:]
 
 
-def descended(
-    data: Labelled, codes: np.ndarray, levels: int, signs: np.ndarray | None = None, shared: bool = False
-) -> np.ndarray:
+def descended(data: Labelled, codes: np.ndarray, levels: int, signs: np.ndarray | None = None) -> np.ndarray:
     """Change single codes, the best first, while a change lowers the loss.
 
     No code gets the sign opposite to ``signs`` (n,), if they are given. Candidates come from the
@@ -154,7 +148,7 @@ def descended(
     codes, values = codes.copy(), np.array(level_values(levels), np.float64)
     squares, weight, often = data.inputs**2, data.shares[:, None], max(8, codes.size // 64)
     scores, changes = data.inputs @ codes.T.astype(np.float64), 0
-    scale, intercept = heads(scores, data, shared)
+    scale, intercept = heads(scores, data)
     loss = loss_of(scores * scale + intercept, data)
     while True:
         share = probabilities(scores * scale + intercept)
@@ -173,5 +167,5 @@ def descended(
         codes[row, k], scores, loss = values[level], moved, new
         changes += 1
         if changes % often == 0:
-            scale, intercept = heads(scores, data, shared)
+            scale, intercept = heads(scores, data)
             loss = loss_of(scores * scale + intercept, data)

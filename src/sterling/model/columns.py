@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sterling.base.text import shortened
 from sterling.errors import InputError, SterlingWarning
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def _is_row_number(series: pl.Series, index: int) -> bool:
 
 def label_column(names: list[str], labels, option: str = "labels=") -> int:
     """Return the index of the column with the labels; messages name the ``option`` that chooses it."""
+    usual = [name for name in LABEL_NAMES if name in names]
+    usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
     if labels is None:
-        usual = [name for name in LABEL_NAMES if name in names]
-        usual = usual or [name for name in names if name.lower() in LABEL_NAMES]
         if len(usual) > 1:
             raise InputError(f"it has columns {usual[0]!r} and {usual[1]!r}: give {option}, the name of one")
         return names.index(usual[0]) if usual else len(names) - 1
@@ -99,7 +100,9 @@ def label_column(names: list[str], labels, option: str = "labels=") -> int:
     if number is not None:
         return column_index(number, len(names))
     near = difflib.get_close_matches(str(labels), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, names[:8]))}"
+    likely = usual or names[-1:]
+    likely_first = [*map(repr, likely), *(repr(name) for name in names if name not in likely)]
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {shortened(likely_first)}"
     raise InputError(f"it has no column {labels!r}: {hint}")
 
 

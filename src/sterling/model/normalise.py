@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sterling.base.arrays import read_only, real_array, real_inputs
-from sterling.base.checks import choice, instance_of, shown
+from sterling.base.checks import choice, shown
 from sterling.base.text import Described, counted
 from sterling.errors import InputError, InputTypeError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
@@ -24,34 +24,34 @@ _LIMIT = 32767
 _SHOWN = 16  # numbers of a fitted normaliser that its repr holds
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Normalizer(Described):
-    """A map of the inputs that is fitted to data and can be applied to other data.
+    """A map of the inputs that is fitted to data and can be applied to other data: standardise or whiten.
 
-    A subclass has ``fit``, ``apply`` and ``to_dict``. It works on floats, so its results may depend on the
-    machine; those of sterling's normalisers do not. Each row, that is each unit of each sample, counts as a
-    draw of the features.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> class Halve(st.Normalizer):
-    ...     name, fitted = "halve", True
-    ...
-    ...     def apply(self, inputs):
-    ...         return inputs / 2
-    ...
-    ...     def to_dict(self):
-    ...         return {"name": self.name}
-    >>> st.Problem(n=4, samples=20, inputs="rademacher", normalize=Halve()).draw(seed=0).inputs.max()
-    np.float64(0.5)
+    Each row, that is each unit of each sample, counts as a draw of the features. A fitted normaliser cannot
+    be changed.
     """
 
+    mean: Any = None
     name: ClassVar[str] = ""
+    _axes: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        if all(value is None for value in given.values()):
+            return
+        n = np.size(self.mean)
+        if not n:
+            raise InputError(f"mean of {type(self).__name__} is empty: give a number for each feature")
+        for (name, value), axes in zip(given.items(), self._axes, strict=True):
+            named, shape = ("feature", "feature")[:axes], (n,) * axes
+            array = real_array(value, f"{name} of {type(self).__name__}", named, shape, f"n={n}")
+            object.__setattr__(self, name, read_only(array))
 
     @property
     def fitted(self) -> bool:
         """Whether it can be applied."""
-        raise NotImplementedError
+        return self.mean is not None
 
     def fit(self, inputs: Any) -> Normalizer:
         """Return a normaliser that is fitted to inputs.
@@ -72,7 +72,11 @@ class Normalizer(Described):
             If a feature has no variance, if there are too few rows, or, for whitening, if features are
             linearly dependent.
         """
-        raise NotImplementedError
+        values = real_inputs(inputs)
+        if not values.size:
+            raise InputError(f"inputs have shape {values.shape}: there is nothing to fit to")
+        grid = quantise_inputs(values.reshape(-1, values.shape[-1]), "int32", together=False)
+        return self._fit(_Codes(grid))
 
     def apply(self, inputs: Any) -> np.ndarray:
         """Return normalised inputs.
@@ -92,51 +96,11 @@ class Normalizer(Described):
         InputError
             If it is not fitted, or was fitted to another number of features.
         """
-        raise NotImplementedError
-
-    def _on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
-        """Return the normalised inputs on a grid, and the fitted normaliser."""
-        values = grid.values()
-        ready = self if self.fitted else self.fit(values)
-        instance_of(ready, Normalizer, "the result of fit", "a fitted Normalizer")
-        return quantise_inputs(ready._again(values)), ready
-
-    def _again(self, values: np.ndarray) -> np.ndarray:
-        """Return normalised inputs (rows, n), checked, as `_on_grid` has them before rounding."""
-        what, axes = f"the result of {type(self).__name__}.apply", ("row", "feature")
-        return real_array(self.apply(values), what, axes, values.shape, "these inputs")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Affine(Normalizer):
-    """Subtracts a mean, then scales or mixes; its arrays cannot be changed."""
-
-    mean: Any = None
-
-    def __post_init__(self) -> None:
-        given = {one.name: getattr(self, one.name) for one in fields(self)}
-        if all(value is None for value in given.values()):
-            return
-        n = np.size(self.mean)
-        if not n:
-            raise InputError(f"mean of {type(self).__name__} is empty: give a number for each feature")
-        for (name, value), axes in zip(given.items(), self._axes, strict=True):
-            named, shape = ("feature", "feature")[:axes], (n,) * axes
-            array = real_array(value, f"{name} of {type(self).__name__}", named, shape, f"n={n}")
-            object.__setattr__(self, name, read_only(array))
-
-    _axes: ClassVar[tuple[int, ...]] = ()
-
-    @property
-    def fitted(self) -> bool:
-        return self.mean is not None
-
-    def fit(self, inputs: Any) -> _Affine:
-        values = real_inputs(inputs)
-        if not values.size:
-            raise InputError(f"inputs have shape {values.shape}: there is nothing to fit to")
-        grid = quantise_inputs(values.reshape(-1, values.shape[-1]), "int32", together=False)
-        return self._fit(_Codes(grid))
+        if not self.fitted:
+            raise InputError(f"{self!r} is not fitted: take what its fit(inputs) returns")
+        values = real_array(inputs, "inputs")
+        self._check_width(values.shape[-1] if values.ndim else 0)
+        return self._scaled(values - self.mean)
 
     def _on_grid(self, grid: InputGrid) -> tuple[InputGrid, Normalizer]:
         codes = _Codes(grid)
@@ -165,12 +129,9 @@ class _Affine(Normalizer):
     def _key(self) -> tuple:
         return self.name, *(np.asarray(getattr(self, one.name)).tobytes() for one in fields(self))
 
-    def _centred(self, inputs: Any) -> np.ndarray:
-        if not self.fitted:
-            raise InputError(f"{self!r} is not fitted: take what its fit(inputs) returns")
-        values = real_array(inputs, "inputs")
-        self._check_width(values.shape[-1] if values.ndim else 0)
-        return values - self.mean
+    def _again(self, values: np.ndarray) -> np.ndarray:
+        """Return normalised inputs (rows, n) as `_on_grid` has them before rounding."""
+        return self.apply(values)
 
     def _check_width(self, features: int) -> None:
         if features != len(self.mean):
@@ -178,7 +139,10 @@ class _Affine(Normalizer):
                 f"inputs have {features} features; the normaliser was fitted to {len(self.mean)}"
             )
 
-    def _fit(self, codes: _Codes) -> _Affine:
+    def _fit(self, codes: _Codes) -> Normalizer:
+        raise NotImplementedError
+
+    def _scaled(self, centred: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
     def _move(self, codes: _Codes) -> InputGrid:
@@ -186,7 +150,7 @@ class _Affine(Normalizer):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Standardize(_Affine):
+class Standardize(Normalizer):
     """Subtract each feature's mean and divide by its standard deviation: z = factor·(x − mean).
 
     Parameters
@@ -208,8 +172,8 @@ class Standardize(_Affine):
     name: ClassVar[str] = "standard"
     _axes: ClassVar[tuple[int, ...]] = (1, 1)
 
-    def apply(self, inputs: Any) -> np.ndarray:
-        return self._centred(inputs) * self.factor
+    def _scaled(self, centred: np.ndarray) -> np.ndarray:
+        return centred * self.factor
 
     def _fit(self, codes: _Codes) -> Standardize:
         means, variances = codes.moments(2, "standardise", full=False)
@@ -229,7 +193,7 @@ class Standardize(_Affine):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Whiten(_Affine):
+class Whiten(Normalizer):
     """Remove the means and all correlations: z = matrix (x − mean), with covariance one.
 
     The matrix is the inverse Cholesky factor of the covariance, so feature 0 is only scaled, feature 1 loses
@@ -254,8 +218,8 @@ class Whiten(_Affine):
     name: ClassVar[str] = "whiten"
     _axes: ClassVar[tuple[int, ...]] = (1, 2)
 
-    def apply(self, inputs: Any) -> np.ndarray:
-        return self._centred(inputs) @ self.matrix.T
+    def _scaled(self, centred: np.ndarray) -> np.ndarray:
+        return centred @ self.matrix.T
 
     def _again(self, values: np.ndarray) -> np.ndarray:
         return self.apply(values).astype(np.float32).astype(np.float64)  # as `_move` stores them
@@ -285,7 +249,7 @@ class Whiten(_Affine):
 
 
 #: The normalisers of sterling by their names in texts, unfitted.
-NORMALIZERS: dict[str, _Affine] = {one.name: one for one in (Standardize(), Whiten())}
+NORMALIZERS: dict[str, Normalizer] = {one.name: one for one in (Standardize(), Whiten())}
 
 
 def check_normalize(given: Any) -> str | Normalizer | None:

@@ -41,7 +41,6 @@ _IN_FLOATS = 2048  # samples turned to float64 at a time
 # each code in the blocks of the threads and in the blocks that are normalised, and for the sampling tables.
 _CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
 _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
-_OWN_BYTES = 24  # for each code, with a user's normaliser, which works on floats
 _UNCHECKED = (
     1 << 19
 )  # inputs up to which the memory is not checked: the check would take longer than the draw
@@ -206,7 +205,7 @@ class Problem(Described):
         rows, width = self.samples * self.m, padded_width(self.n)
         block = min(rows, _BLOCK * self.m)
         kind = self.normalize.name if isinstance(self.normalize, Normalizer) else self.normalize
-        whole = (_CODE_BYTES.get(kind, _OWN_BYTES) * width + _ROW_BYTES) * rows
+        whole = (_CODE_BYTES[kind] * width + _ROW_BYTES) * rows
         if self.normalize is not None:
             whole += _MOMENT_BYTES * width * min(rows, 2 * _BLOCK)
         return whole + _BLOCK_BYTES * width * block * thread_count(threads) + _TABLE_BYTES

@@ -1,4 +1,4 @@
-"""What a plan says: a row for each goal, what trials measured of it, and what to expect of given samples."""
+"""What a plan says: a row for each goal, and what trials measured of it."""
 
 from __future__ import annotations
 
@@ -93,46 +93,29 @@ class Need(Described):
 
 
 @dataclass(frozen=True)
-class Expectation(Described):
-    """What to expect of a long run with a given number of samples (mean-field).
-
-    If runs with these samples would not find w* without label noise, ``reaches`` is False, and runs do not
-    reach the state that the two shares describe.
-    """
-
-    samples: int
-    occupancy: float  # share of the steps at w* in a typical data set
-    wrong_share: float  # share of the weights that are wrong at a time, on average over runs
-    reaches: bool
-
-
-@dataclass(frozen=True)
 class Plan(Result):
-    """How many samples are needed, and what to expect of the samples of a problem; `plan` makes one.
+    """How many samples are needed; `plan` makes one.
 
     Parameters
     ----------
     problem : Problem
-        The problem; ``expected`` refers to its sample size.
+        The problem; its sample size plays no part.
     surrogate : str
         Name of the surrogate.
     needs : tuple of Need
         One row for each goal.
-    expected : Expectation
-        Predictions for a long run with the sample size of the problem.
 
     Examples
     --------
     >>> import sterling as st
     >>> found = st.plan(st.Problem(n=64, samples=4096, noise=0.5))
-    >>> len(found.needs), found.expected.samples
-    (4, 4096)
+    >>> len(found.needs)
+    4
     """
 
     problem: Problem
     surrogate: str
     needs: tuple[Need, ...]
-    expected: Expectation
 
     def to_dict(self) -> dict[str, Any]:
         about = self.problem
@@ -143,7 +126,6 @@ class Plan(Result):
             "readout_norm2": about.readout_norm2,
             "surrogate": self.surrogate,
             "needs": [need.to_dict() for need in self.needs],
-            "expected": self.expected.to_dict(),
             "advice": self.advice,
         }
 

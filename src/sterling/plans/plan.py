@@ -1,4 +1,4 @@
-"""How many samples are needed in dimension n, and what to expect of a given number: theory, trials on demand.
+"""How many samples are needed in dimension n: theory, and trials on demand.
 
 Numbers come from `sterling.theory` and carry its labels; `check.py` measures how good they are.
 """
@@ -19,14 +19,14 @@ from sterling.base.text import percent
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import check_needs
-from sterling.plans.needs import Expectation, Need, Plan
+from sterling.plans.needs import Need, Plan
 from sterling.schedules import MAX_STEPS, Power, Schedule
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.chatter import PATHS
 from sterling.theory.laws import MOST_SAMPLES, BeyondError
 from sterling.theory.threshold import MOST_PATH_WEIGHTS
 
-#: Number of steps of a row unless it is given: that at which its law was checked (`benchmarks/plan.py`).
+#: Number of steps of a row unless it is given: that at which its law was checked (`papers/plan.py`).
 LAW_STEPS, OCCUPANCY_STEPS, RESTART_STEPS, DAMPED_STEPS = 10_000, 1_000_000, 12_600, 1000
 _MOST_ITERATE_STEPS = 100_000  # of the runs with which the law of the last iterate was compared
 
@@ -54,7 +54,7 @@ def plan(
     threads: int | None = None,
     progress: bool | ProgressCallback = False,
 ) -> Plan:
-    """Estimate how many samples a problem needs, and what its own sample size achieves.
+    """Estimate how many samples a problem needs.
 
     Parameters
     ----------
@@ -116,12 +116,11 @@ def plan(
     occupancy = real(occupancy, "occupancy", above=0, below=1)
     confidence = real(confidence, "confidence", above=0, below=1)
     root = integer(seed, "seed", 0)
-    rows = _Rows(problem, chosen, steps, schedule)
-    needs = rows.all(occupancy, confidence)
+    needs = _Rows(problem, chosen, steps, schedule).all(occupancy, confidence)
     if trials:
         settings = {"schedule": schedule, "surrogate": chosen.name}
         needs = check_needs(needs, problem, settings, trials, root, threads, progress)
-    return Plan(problem, chosen.name, tuple(needs), rows.expected())
+    return Plan(problem, chosen.name, tuple(needs))
 
 
 class _Rows:
@@ -181,7 +180,7 @@ class _Rows:
     def average(self, confidence: float) -> Need:
         problem, law = self.problem, theory.samples_for_average
         n, m, noise = problem.n, problem.m, problem.noise
-        if noise > 0.5:  # the largest n of runs that it was compared with (`benchmarks/plan.py`)
+        if noise > 0.5:  # the largest n of runs that it was compared with (`benchmarks/papers/plan.py`)
             largest = 256
         else:
             largest = 512 if m == 1 or noise == 0.5 else 128
@@ -262,24 +261,6 @@ class _Rows:
     def samples_for_iterate(self, steps: int) -> float:
         return theory.samples_for_iterate(
             self.quiet, steps=steps, schedule=self.schedule, surrogate=self.surrogate
-        )
-
-    def expected(self) -> Expectation:
-        problem, surrogate = self.problem, self.surrogate
-        if problem.n == 1:
-            least = 1.0
-        elif problem.noise == 0 and self.known_path:
-            try:
-                least = self.samples_for_iterate(self.steps or LAW_STEPS)
-            except BeyondError:
-                least = MOST_SAMPLES
-        else:
-            least = theory.samples_for_average(self.quiet, surrogate=surrogate)
-        return Expectation(
-            problem.samples,
-            theory.expected_occupancy(problem, surrogate=surrogate),
-            theory.expected_wrong(problem, surrogate=surrogate) / problem.n,
-            problem.samples >= least,
         )
 
 

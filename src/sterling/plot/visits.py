@@ -19,7 +19,6 @@ from sterling.plot.style import (
     GREY,
     VERMILLION,
     legend_above,
-    named_bars,
     note,
     tidy,
     whole_ticks,
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from sterling.returns.recurrence import Recurrence
 
 _PREDICTED: dict[str, Any] = {"ls": "", "marker": "D", "mfc": "none", "mec": VERMILLION, "mew": 1.3}
-_BARS = 14  # largest number of weights with a bar
 
 
 def survival(ax: Axes, found: Recurrence) -> str:
@@ -138,43 +136,3 @@ def batches(ax: Axes, found: Recurrence) -> str:
         return f"Drift is not tested{reason}."
     verdict = "no drift of the batches is seen" if found.drift >= DRIFT_LEVEL else "the batches drift"
     return f"After {found.left_out} {verdict} (Geweke's test, p = {found.drift:.2g})."
-
-
-def leavers(ax: Axes, found: Recurrence) -> str:
-    """Draw the share of the departures in which each weight flips."""
-    ranked = found.leavers()
-    if not ranked:
-        note(ax, f"the {home(found)} was never left")
-        return f"The {home(found)} was never left."
-    shown = ranked[:_BARS]
-    names, shares = [found.name(k) for k, _ in shown], [share for _, share in shown]
-    named_bars(ax, names, shares, "share of the departures")
-    ax.set_ylabel("weight")
-    k, share = ranked[0]
-    more = f"; the {len(shown)} most frequent are shown" if len(shown) < len(ranked) else ""
-    return (
-        f"{len(ranked)} of {len(found.first)} weights start an absence; weight {found.name(k)} takes part in "
-        f"{percent(share)} of the departures{more}."
-    )
-
-
-def distances(ax: Axes, found: Recurrence) -> str:
-    """Draw the share of absences by their largest number of wrong weights."""
-    total = int(found.reached.sum())
-    if not total:
-        note(ax, "no completed absence")
-        return "There is no completed absence."
-    farthest = int(np.flatnonzero(found.reached)[-1])
-    x = np.arange(1, farthest + 1)
-    ax.bar(x, np.maximum(found.reached[1 : farthest + 1] / total, 1e-300), color=BLUE, width=0.7)
-    tidy(
-        ax,
-        yscale="log",
-        xlabel="largest number of wrong weights in an absence",
-        ylabel="share of the absences",
-        xlim=(0.4, max(farthest, 4) + 0.6),
-        ylim=(0.5 / total, 1.5),
-    )
-    whole_ticks(ax.xaxis)
-    common = int(np.argmax(found.reached))
-    return f"Absences reach {counted(common, 'wrong weight')} most often and {farthest} at most."

@@ -163,8 +163,6 @@ def _returns(found: Recurrence | None, orbit: Orbit) -> _Part:
     drawings = (
         _draw("How long absences and stays last", visits.survival, found=found),
         _draw("Visits over time", visits.growth, found=found),
-        _draw("How far absences go", visits.distances, found=found),
-        _draw("Which weights leave first", visits.leavers, found=found),
         _draw("Occupancy over the run", visits.batches, found=found),
     )
     if orbit.optimizer != SGD():

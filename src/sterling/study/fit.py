@@ -25,9 +25,6 @@ from sterling.study.likelihood import (
     settled,
 )
 
-#: How undecided trials can be treated.
-TREATMENTS = ("failure", "left out")
-
 #: p-values of the test of curvature below which no power law fits, and below which one is doubtful.
 POOR, DOUBTFUL = 0.01, 0.05
 
@@ -78,8 +75,6 @@ class ExponentFit(Result):
         two dimensions. A small value means that no power law fits.
     thresholds : tuple of Threshold
         N₅₀ of each dimension fitted alone, where the data allow it.
-    treatment : str
-        Treatment of undecided trials: "failure" or "left out".
     trials, undecided, cells : int
         Numbers of trials and cells.
     level : float
@@ -103,7 +98,6 @@ class ExponentFit(Result):
     slope_at: dict[int, float]
     p_value: float
     thresholds: tuple[Threshold, ...]
-    treatment: str
     trials: int
     undecided: int
     cells: int
@@ -179,7 +173,6 @@ def fit_exponent(
     successes,
     undecided=None,
     *,
-    treatment: str = "failure",
     level: float = 0.95,
     thresholds: bool = True,
 ) -> ExponentFit:
@@ -188,9 +181,7 @@ def fit_exponent(
     Parameters
     ----------
     n, samples, trials, successes, undecided : sequences
-        One entry for each cell. Trials include undecided ones; successes do not.
-    treatment : "failure" or "left out"
-        Whether undecided trials count as failures or are left out.
+        One entry for each cell. Trials include undecided ones, which count as failures.
     level : float
         Confidence level of the intervals.
     thresholds : bool
@@ -206,7 +197,7 @@ def fit_exponent(
     FitError
         If the data do not allow the fit.
     InputError
-        If counts are impossible, or the treatment is unknown.
+        If counts are impossible.
 
     Examples
     --------
@@ -219,12 +210,9 @@ def fit_exponent(
     >>> round(fit.exponent, 2)
     1.0
     """
-    checks.choice(treatment, "treatment", TREATMENTS)
     checks.real(level, "level", above=0, below=1)
     given = _columns(n, samples, trials, successes, undecided)
     open_ones = given.pop("undecided")
-    if treatment == "left out":
-        given["trials"] = given["trials"] - open_ones
     counts = Counts.of(*given.values())
     _require_information(counts)
     centre = float(np.average(np.log(counts.n), weights=counts.trials))
@@ -261,12 +249,11 @@ def fit_exponent(
         slope_at={int(one): float(slopes[counts.n == one][0]) for one in np.unique(counts.n)},
         p_value=p_value,
         thresholds=tuple(_thresholds(counts, level)) if thresholds else (),
-        treatment=treatment,
         trials=int(counts.trials.sum()),
         undecided=int(open_ones.sum()),
         cells=len(counts.trials),
         level=level,
-        notes=tuple(_notes(p_value, (low, high), treatment, open_ones.sum())),
+        notes=tuple(_notes(p_value, (low, high), open_ones.sum())),
     )
 
 
@@ -296,7 +283,7 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _notes(p_value: float, ends: tuple[float, float], treatment: str, undecided: float):
+def _notes(p_value: float, ends: tuple[float, float], undecided: float):
     if settled(p_value) < POOR:
         yield f"no power law fits (curvature: p = {p_value:.1g}), so the exponent depends on the range of n"
     elif settled(p_value) < DOUBTFUL:
@@ -304,8 +291,7 @@ def _notes(p_value: float, ends: tuple[float, float], treatment: str, undecided:
     if not all(map(math.isfinite, ends)):
         yield "the interval of the exponent has no end on one side: more trials are needed"
     if undecided:
-        how = "count as failures" if treatment == "failure" else "are left out"
-        yield f"{undecided:.0f} undecided trials (budget spent) {how}"
+        yield f"{undecided:.0f} undecided trials (budget spent) count as failures"
 
 
 @np.errstate(over="ignore")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -114,8 +113,6 @@ class SeriesFit(Result, Drawn):
         The definition of success: its name, and its meaning in words.
     fit : ExponentFit or None
         The fit in which undecided trials count as failures; None if there is none.
-    left_out : ExponentFit or None
-        The fit without undecided trials; None if there are no undecided trials, or no fit.
     refusal : str
         Why there is no fit, empty if there is one.
     cells : Polars frame
@@ -141,7 +138,6 @@ class SeriesFit(Result, Drawn):
     criterion: str
     meaning: str
     fit: ExponentFit | None
-    left_out: ExponentFit | None
     refusal: str
     cells: pl.DataFrame
     expected: tuple[Expected, ...]
@@ -187,7 +183,6 @@ class SeriesFit(Result, Drawn):
             "meaning": self.meaning,
             "refusal": self.refusal,
             "fit": None if self.fit is None else self.fit.to_dict(),
-            "undecided_left_out": None if self.left_out is None else self.left_out.to_dict(),
             "expected": [asdict(one) for one in self.expected],
             "notes": list(self.notes),
             "cells": self.cells.to_dicts(),
@@ -214,8 +209,6 @@ class SeriesFit(Result, Drawn):
             seen = "doubtful" if self.fit.p_value < DOUBTFUL else "no bend is seen"
             seen = "no power law fits" if self.fit.curved else seen
             rows.append(("test of curvature", f"{seen} (p = {self.fit.p_value:.2g})"))
-        if self.left_out is not None:
-            rows.append(("undecided left out", f"α = {self.left_out._interval}"))
         return [*rows, *(("note", note) for note in self.notes)]
 
 
@@ -260,17 +253,14 @@ def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame) -> list[Seri
         series = {name: cell.content[name] for name in names}
         table = cells.select("n", "samples", "trials", "successes", "undecided")
         columns = table.to_numpy().T.astype(np.float64)
-        fit, left_out, refusal = None, None, ""
+        fit, refusal = None, ""
         try:
             fit = fit_exponent(*columns)
         except FitError as problem:
             refusal = str(problem)
-        if columns[-1].any():
-            with contextlib.suppress(FitError):
-                left_out = fit_exponent(*columns, treatment="left out")
         theory = expected(cell, criterion, cells["n"].unique().to_list())
         rest = with_shares(cells), theory, store.study.adaptive
-        found.append(SeriesFit(series, str(criterion), criterion.meaning, fit, left_out, refusal, *rest))
+        found.append(SeriesFit(series, str(criterion), criterion.meaning, fit, refusal, *rest))
     return found
 
 

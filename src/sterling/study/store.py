@@ -330,16 +330,14 @@ class Store(Drawn):
         write_atomically(self._shards / name, data)
         return name
 
-    def export(self, path: str | os.PathLike, kind: str | None = None) -> Path:
+    def export(self, path: str | os.PathLike) -> Path:
         """Write all trials to one CSV, Parquet or JSON file.
 
         Parameters
         ----------
         path : path
-            Path of the file.
-        kind : "csv", "parquet" or "json", optional
-            Format of the file; by default given by the suffix of the path. CSV files hold lists as text, and
-            a string that a spreadsheet would evaluate gets a leading quotation mark.
+            Path of the file; its suffix gives the format. CSV files hold lists as text, and a string that a
+            spreadsheet would evaluate gets a leading quotation mark.
 
         Returns
         -------
@@ -359,8 +357,7 @@ class Store(Drawn):
             "parquet": lambda frame, stream: frame.write_parquet(stream),
             "json": lambda frame, stream: frame.write_json(stream),
         }
-        suffix = path.suffix.lstrip(".").lower()
-        write = writers[checks.choice(suffix if kind is None else kind, "the kind of export", tuple(writers))]
+        write = writers[checks.choice(path.suffix.lstrip(".").lower(), "the suffix", tuple(writers))]
         frame = self.trials().sort("cell", "trial")
         return write_atomically(path, lambda stream: write(frame, stream))
 

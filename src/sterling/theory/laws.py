@@ -28,7 +28,7 @@ UNTRAPPED, UNTRAPPED_LOG, UNTRAPPED_UNITS = 1.8, 0.28, 0.8
 _MEAN_FIELD = "sterling.theory.laws; to leading order docs/science, 7"
 _OCCUPANCY_CHECKED = (
     "n = 16 to 128, m = 1 to 8, σ = 0.1 to 2, occupancies of 0.05 to 0.95, 10⁵ steps, N of 10 n or more "
-    "(`benchmarks/papers/prediction.py`, `benchmarks/plan.py`)"
+    "(`benchmarks/papers/prediction.py`, `benchmarks/papers/plan.py`)"
 )
 
 _MOST = 1 - 1e-12  # upper bound of a share

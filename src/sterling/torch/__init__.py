@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sterling.torch.clamps import ClampGradient as ClampGradient
     from sterling.torch.damping import Damping as Damping
     from sterling.torch.decoding import decode as decode
-    from sterling.torch.export import to_onnx as to_onnx
     from sterling.torch.functions import heaviside as heaviside
     from sterling.torch.functions import round_to as round_to
     from sterling.torch.functions import sign as sign

@@ -1,16 +1,11 @@
-"""The result of `audit`: sentences, a table and a page."""
+"""The result of `audit`: sentences and a table."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from sterling.base.files import write_atomically
 from sterling.base.text import counted, number
 from sterling.torch.tables import Report, TensorTable
 
@@ -51,7 +46,6 @@ class TensorAudit:
     why: dict[str, float] = field(default_factory=dict)
     other_clamp: float | None = None
     at_zero: int | None = None
-    ties: str | None = None
     surrogate: str = "not known"
     window: tuple[float, float] | None = None
     empty: tuple[int, ...] = ()
@@ -131,10 +125,9 @@ class Audit(Report):
             ``no_gradient``, the share of weights with a latent that gets no gradient (activations: that pass
             none to the quantiser's input), and ``why``;
             ``other_clamp``, that share under the other gradient of `torch.clamp` at its bounds (0 since
-            PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``ties``, the level that
-            latents half-way between two levels take; ``surrogate``, by probing, and its window in steps;
-            ``empty``, codes that no weight has; ``findings``, sentences; ``grade``, the worst of theirs:
-            "defect", "note", or null without findings.
+            PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``surrogate``, by probing,
+            and its window in steps; ``empty``, codes that no weight has; ``findings``, sentences; ``grade``,
+            the worst of theirs: "defect", "note", or null without findings.
         """
         import polars as pl
 
@@ -152,23 +145,11 @@ class Audit(Report):
         lists = {"window": pl.List(pl.Float64), "empty": pl.List(pl.Int64), "findings": pl.List(pl.String)}
         optional = {
             "at_zero": pl.Int64,
-            "ties": pl.String,
             "grade": pl.String,
             "no_gradient": pl.Float64,
             "other_clamp": pl.Float64,
         }
         return pl.DataFrame(rows, schema_overrides={**lists, **optional})
-
-    def table(self) -> list[tuple[str, ...]]:
-        """Return the table that pages and terminals show.
-
-        Returns
-        -------
-        list of tuples of str
-            The titles, then a row for each tensor.
-        """
-        titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")
-        return [titles, *(_cells(row) for row in self.rows)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values.
@@ -181,57 +162,10 @@ class Audit(Report):
         first = {"headline": self.headline(), "grade": self.grade, "findings": self.findings}
         return {**first, "tensors": self.frame().to_dicts()}
 
-    def to_html(self, command: str = "") -> str:
-        """Return the result as a page.
-
-        Parameters
-        ----------
-        command : str
-            The command that makes this page again; left out if empty.
-
-        Returns
-        -------
-        str
-            HTML that loads no other file.
-        """
-        from sterling.report.html import page
-
-        titles, *rows = self.table()
-        return page(
-            "audit.html",
-            headline=self.headline(),
-            titles=titles,
-            rows=rows,
-            findings=self.findings,
-            about=f"PyTorch {torch.__version__}",
-            command=command,
-        )
-
-    def save(self, path: str | os.PathLike, command: str = "") -> Path:
-        """Write the page to a file.
-
-        Parameters
-        ----------
-        path : path
-            The HTML file.
-        command : str
-            The command that makes this page again; left out if empty.
-
-        Returns
-        -------
-        Path
-            The file.
-
-        Raises
-        ------
-        StoreError
-            If the file cannot be written; no partial file is left behind.
-        """
-        return write_atomically(path, self.to_html(command).encode())
-
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
-        titles, *rows = self.table()
-        return [self.headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
+        titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")
+        table = TensorTable(titles, list(map(_cells, self.rows)))
+        return [self.headline()], table, [f"• {one}" for one in self.findings]
 
     def __repr__(self) -> str:
         return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"

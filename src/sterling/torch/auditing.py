@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.base.checks import integer, shown
+from sterling.base.checks import shown
 from sterling.base.text import number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
@@ -56,11 +56,10 @@ def audit(
     example: Any = None,
     codes: Codes | None = None,
     optimizer: torch.optim.Optimizer | None = None,
-    bits: int | None = None,
 ) -> Audit:
     """Report what the quantisers of a model do to weights and activations, and what is wrong with them.
 
-    `audit` tests each quantiser of weights on the present latents, on a ramp, on zeros and on ties. With an
+    `audit` tests each quantiser of weights on the present latents, on a ramp and on zeros. With an
     example it also tests those of activations, on the example. It does not change the model. Findings are
     defects or notes: frozen weights, and tails of at most 2 % that a grid clips by design, are notes.
 
@@ -68,8 +67,7 @@ def audit(
     ----------
     model : Module or callable
         A model with quantised weights of any framework, or a single quantiser: a function or module from a
-        tensor of latents to one of weights, or to a tuple that begins with it. For a quantiser of PARQ give
-        `bits` too.
+        tensor of latents to one of weights, or to a tuple that begins with it.
     example : Tensor, tuple or dict, optional
         Arguments for the model, to find activations, and weights of unknown quantisers. For a single
         quantiser: latents; by default Gaussian ones of standard deviation 0.1.
@@ -78,8 +76,6 @@ def audit(
     optimizer : Optimizer, optional
         The optimiser; the audit checks that it moves the latents. Needed for PARQ, whose optimiser holds the
         quantiser.
-    bits : int, optional
-        Number of bits of a PARQ quantiser; 0 means ternary.
 
     Returns
     -------
@@ -112,10 +108,6 @@ def audit(
     >>> report.frame()["why"].to_list()
     ['clamp at its bound']
     """
-    if hasattr(model, "get_quant_size"):
-        return Audit([_of_parq(model, integer(2 if bits is None else bits, "bits", 0, 8), example)])
-    if bits is not None:
-        raise InputError("bits is for a quantiser of PARQ: leave it out")
     if not callable(model):
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
     # A module without a matrix of parameters is a quantiser, not a model.
@@ -173,20 +165,6 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     return on_grid(reader, latent, "callable", name=name)
 
 
-def _of_parq(quantiser: Any, bits: int, example: Any) -> TensorAudit:
-    def quantise(latent: torch.Tensor) -> torch.Tensor:
-        quantised, _ = quantiser.quantize(latent.detach().clone(), bits)
-        # PARQ takes gradients at the levels, and moves the latents by them.
-        return latent + (quantised - latent).detach()
-
-    weight = _handle(quantise, example)
-    weight.name = type(quantiser).__name__
-    weight.framework, weight.levels = "parq", int(quantiser.get_quant_size(bits))
-    row = _examined(weight)
-    _compare_paths(row, quantiser, weight, bits)
-    return row
-
-
 def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bits: int) -> None:
     """Compare ties: PARQ uses its quantiser on some steps, and the nearest target on the others."""
     latent = weight.latent.detach().clone()
@@ -203,7 +181,6 @@ def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bi
             "latents that are not exactly 0, or set quant_period=1"
         )
         row.findings.append(AuditFinding("ties differ between PARQ's two paths", words, True))
-        row.ties = "differ"
 
 
 def _examined(weight: QuantisedWeight) -> TensorAudit:
@@ -229,7 +206,7 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
             other = probes.slopes(weight)
     row.no_gradient, row.other_clamp = _none(slope), _none(other)
     row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
-    row.at_zero, row.ties = probes.code_at_zero(weight), probes.ties(weight)
+    row.at_zero = probes.code_at_zero(weight)
     used = set(codes.unique().tolist())
     possible = used | seen
     nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels

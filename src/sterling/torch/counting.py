@@ -21,15 +21,10 @@ from sterling.torch.packed import Averages, Moments
 #: Steps after which all weights are updated, so that the table of masses has a fixed length; without details
 #: fewer, because one byte holds the step of the last flip.
 EPOCH, LEAN_EPOCH = 1024, 120
-#: Number of bins of return and sojourn times: [1, 2), [2, 4), … steps.
-BINS = 40
 GROUPS = 32  # parts of a sample, whose counts say how far to trust it
 WORD = 8  # bytes
 #: Tables of counts: a row for each tensor, and the number of columns.
-COUNTS = {
-    **dict.fromkeys(("flips", "undone", "by_scale", "moved"), GROUPS),
-    **dict.fromkeys(("stays", "absences"), BINS),
-}
+COUNTS = dict.fromkeys(("flips", "undone", "moved"), GROUPS)
 _ENDS = np.cumsum([0, *COUNTS.values()]).tolist()
 #: Columns of `CodeTracker.totals`: of these tables, of the summed oscillation metric, and of the codes read.
 COLUMNS = {name: slice(*ends) for name, ends in zip(COUNTS, pairwise(_ENDS), strict=True)}
@@ -176,42 +171,33 @@ class CodeTracker:
     def take(
         self,
         rates: Sequence[float],
-        changes: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = (),
+        changes: Iterable[tuple[torch.Tensor, torch.Tensor]] = (),
     ) -> None:
-        """Take one step: for each tensor the changed indices, their codes, and which the scale changed."""
-        moved = [(where + start, *rest) for start, (where, *rest) in zip(self.starts, changes, strict=False)]
+        """Take one step: for each tensor the changed indices, and their codes."""
+        moved = [(where + start, new) for start, (where, new) in zip(self.starts, changes, strict=False)]
         self.clock.tick(rates)  # after the changes are read, which may fail
         if moved:
-            where, new, scale = (torch.cat(one) for one in zip(*moved, strict=True))
+            where, new = (torch.cat(one) for one in zip(*moved, strict=True))
             shares = self._shares() if len(where) else None
             for first in range(0, len(where), _PIECE):
                 piece = slice(first, first + _PIECE)
-                self._flip(where[piece], new[piece], scale[piece], shares)
+                self._flip(where[piece], new[piece], shares)
         if self.clock.step - self.clock.epoch == self.clock.length:  # its table is full
             self.settle()
 
-    def _flip(self, at: torch.Tensor, new: torch.Tensor, by_scale: torch.Tensor, shares: Any) -> None:
+    def _flip(self, at: torch.Tensor, new: torch.Tensor, shares: Any) -> None:
         step = self.clock.step
         tensor = torch.bucketize(at, self._ends, right=True)
         old, before, since = self.now[at], self.before[at], self.moved_at[at]
         moved, stay = since > 0, step - since
         undone = moved & (new == before) & (stay <= self.within)
         self._learn(tensor, new)
+        self._update(at, old, tensor, self._share_of(since, tensor, shares))
 
-        average = self._update(at, old, tensor, self._share_of(since, tensor, shares))
-        usual = self.nearest(average, self.grid[tensor])
-        length = stay.double().frexp().exponent.long() - 1  # the bin, exactly: float64 holds all times
-        left, back = moved & (old == usual), moved & (new == usual) & (new == before)
         group = at % GROUPS
         self._count("flips", tensor, group)
-        for name, which, column in (
-            ("undone", undone, group),
-            ("by_scale", by_scale, group),
-            ("moved", ~moved, group),
-            ("stays", left, length),
-            ("absences", back, length),
-        ):
-            self._count(name, tensor[which], column[which])
+        self._count("undone", tensor[undone], group[undone])
+        self._count("moved", tensor[~moved], group[~moved])
 
         again = moved & (torch.sign(new.int() - old) == torch.sign(before.int() - old))
         self.swings *= (1 - self.momentum) ** (step - self._swung)
@@ -225,8 +211,8 @@ class CodeTracker:
 
     def _update(
         self, at: torch.Tensor, code: torch.Tensor, tensor: torch.Tensor, share: torch.Tensor
-    ) -> torch.Tensor:
-        """Add the codes until now to the averages; return the average of the longest horizon."""
+    ) -> None:
+        """Add the codes until now to the averages."""
         average = self.averages.read(at, self.top[tensor])
         average += share * (code.float()[:, None] - average)
         self.averages.write(at, average, self.top[tensor], self.clock.step)
@@ -238,7 +224,6 @@ class CodeTracker:
             lead = self.lead[ballot].float() * (1 - weight) + torch.where(elected == current, weight, -weight)
             self.elected[ballot] = torch.where(lead < 0, current, elected)
             self.lead[ballot] = lead.abs_().half()
-        return average[:, -1]
 
     def _pieces(self, index: int) -> Iterator[torch.Tensor]:
         """Yield the indices of the weights of a tensor, some at a time."""
@@ -425,13 +410,3 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
     if seen <= set(range(-top, top + 1, spacing)):
         return -top, top, spacing
     return min(seen), max(seen), 1
-
-
-def median(bins: list[int]) -> int | None:
-    """Return the median of binned times, to a factor of two: the start of its bin."""
-    total, seen = sum(bins), 0
-    for index, count in enumerate(bins):
-        seen += count
-        if 2 * seen >= total > 0:
-            return 1 << index
-    return None

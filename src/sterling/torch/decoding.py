@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sterling.base.checks import choice, instance_of, is_number, shown
-from sterling.base.text import html_table, number, percent, sentence
+from sterling.base.text import number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import CodeTracker
 from sterling.torch.handle import QuantisedWeight
@@ -49,9 +49,8 @@ class Changes:
     chosen_by : str
         "given", "validation" or "the steps so far".
     tensors : list of dict
-        A row for each tensor: tensor, weights, changed (codes that differ from the last ones), scale_ratio
-        (mean of the new scale over the old one, None if the scale is the old one), kept_as ("latents",
-        "fixed range", "codes" or "constants", see `decode`).
+        A row for each tensor: tensor, weights, changed (codes that differ from the last ones), kept_as
+        ("latents", "fixed range", "codes" or "constants", see `decode`).
     before, after : dict
         Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
         validation. If batch-norm statistics were recomputed, both scores use recomputed ones.
@@ -79,7 +78,7 @@ class Changes:
         """
         import polars as pl
 
-        return pl.DataFrame(self.tensors, schema_overrides={"scale_ratio": pl.Float64})
+        return pl.DataFrame(self.tensors)
 
     @property
     def share(self) -> float:
@@ -98,13 +97,6 @@ class Changes:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        share = percent(self.share, 2)
-        rows = [("how", self.how), ("horizon", number(self.horizon)), ("codes changed", share)]
-        for name, value in self.after.items():
-            rows.append((name, f"{number(self.before[name])} → {number(value)}"))
-        return html_table(rows)
-
 
 def decode(
     model: nn.Module,
@@ -113,7 +105,6 @@ def decode(
     horizon: str | float = "auto",
     bn: Iterable[Any] | None = None,
     validate: Iterable[Any] | Callable[[nn.Module], float] | None = None,
-    scale: str = "kept",
     averages: Mapping[float, nn.Module] | None = None,
 ) -> nn.Module:
     """Return a copy of a model in training, with quantised weights taken from the run as a whole.
@@ -142,9 +133,6 @@ def decode(
         Validation data: tuples (inputs, targets), or dicts of named arguments with the targets under
         "labels". If the model returns a loss, that is taken; else cross-entropy if targets are integers, and
         the mean squared error if not. A function returns a loss.
-    scale : str
-        Scale of layers of `binarize`. "kept": that of the present latents. "fitted": the one with the least
-        squared distance to the averaged quantised weight, which is smaller.
     averages : dict of horizon to AveragedModel, optional
         Averages of the parameters for "latents", such as `parameter_averages` keeps.
 
@@ -198,7 +186,7 @@ def decode(
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
-    how, fit = choice(how, "how", HOW), choice(scale, "scale", ("kept", "fitted")) == "fitted"
+    how = choice(how, "how", HOW)
     if unwrapped(model) is not monitor.model:
         raise InputError("the monitor belongs to another model: give the model that it watches")
     if not monitor.weights:
@@ -223,7 +211,7 @@ def decode(
     before, tried, left_out = {}, {}, {}
 
     def built(how: str, horizon: float) -> tuple[nn.Module, list[dict[str, Any]]]:
-        return _built(monitor, how, horizon, bn, fit, averages.get(horizon))
+        return _built(monitor, how, horizon, bn, averages.get(horizon))
 
     if score is not None:
         before = score(built("last", 0.0)[0])
@@ -259,14 +247,6 @@ def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -
             tracker.oscillations(index) > FREEZE * tracker.momentum, codes, tracker.now[tracker.part(index)]
         )
     return codes.view(shape)
-
-
-def refit(scale: torch.Tensor, codes: torch.Tensor, average: torch.Tensor) -> torch.Tensor:
-    """Return the scale s′ of least Σ (s′·code − s·average)², for each entry of the scale s."""
-    codes = codes.to(scale.dtype)
-    cross = (codes * average * scale).sum_to_size(scale.shape)
-    square = (codes * codes).sum_to_size(scale.shape)
-    return torch.where(square > 0, cross / square.clamp_min(1e-30), scale)
 
 
 def _averages(how: str, averages: Any, monitor: OrbitMonitor) -> dict[float, nn.Module]:
@@ -306,7 +286,6 @@ def _built(
     how: str,
     horizon: float,
     bn: Iterable[Any] | None,
-    fit: bool,
     average: nn.Module | None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     result, tensors = copy.deepcopy(monitor.model), []
@@ -318,17 +297,10 @@ def _built(
     if average is not None or any(map(_foreign, monitor.weights)):
         copies = {one.name: one for one in find(result, monitor.example, monitor.codes)}
     for index, weight in enumerate(monitor.weights):
-        now, scale, mine = weight.codes(), weight.scale(), copies.get(weight.name, weight)
+        now, mine, kept = weight.codes(), copies.get(weight.name, weight), "constants"
         codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
-        fitted, kept, ratio = mine.scale(), "constants", None
-        if fit and weight.framework == "binarize" and how in ("mean", "mode", "frozen"):
-            fitted = refit(scale, codes, monitor.average(weight.name, horizon))
-        if average is not None or how == "last":
-            values = mine.values()
-        else:
-            values = weight.dequantise(codes) if _foreign(weight) else fitted * codes
-        if average is not None or not _foreign(weight):
-            ratio = float((fitted / scale).mean())
+        present = average is not None or how == "last"
+        values = mine.values() if present else weight.dequantise(codes)
         if not _foreign(weight):
             make_plain(result, weight, values)
         elif average is not None:
@@ -340,7 +312,6 @@ def _built(
                 "tensor": weight.name,
                 "weights": codes.numel(),
                 "changed": int((codes != now).sum()),
-                "scale_ratio": ratio,
                 "kept_as": kept,
             }
         )

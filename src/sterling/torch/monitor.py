@@ -15,7 +15,6 @@ from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.counting import COLUMNS
 from sterling.torch.hooks import innermost
 from sterling.torch.horizons import HORIZONS, checked, settled
 from sterling.torch.packed import SHORT
@@ -38,8 +37,8 @@ class OrbitMonitor(Watcher, Drawn):
     gradient accumulation, steps that a `GradScaler` skips (with fused optimisers too) and PARQ's projection
     after the step. A fault of the monitor never ends the training: it warns once and detaches, and its
     statistics stay. With the default horizons the monitor keeps 20 bytes for each weight with two levels and
-    23 for each weight with more, and also the last value of each scale. With two horizons of at most 1,024
-    steps it keeps 6 bytes, or 8 if codes lie beyond ±127; see `details`.
+    23 for each weight with more. With two horizons of at most 1,024 steps it keeps 6 bytes, or 8 if codes lie
+    beyond ±127; see `details`.
 
     Parameters
     ----------
@@ -69,9 +68,9 @@ class OrbitMonitor(Watcher, Drawn):
     include, exclude : sequence of str
         Layers or tensors to monitor, and not to monitor: names, or patterns such as "blocks.*.head".
     details : bool, optional
-        Whether to keep the churn, the flips by the scale, the oscillation and the most frequent code of each
-        weight, and times longer than 128 steps. By default the monitor leaves them out if it has at most two
-        horizons, none longer than 1,024 steps, and k is below 128. Averages then have 12 bits.
+        Whether to keep the churn, the oscillation and the most frequent code of each weight. By default the
+        monitor leaves them out if it has at most two horizons, none longer than 1,024 steps, and k is below
+        128. Averages then have 12 bits.
     late : bool
         Whether quantisation may start later. Until the monitor finds quantised weights, it looks again before
         each step, and runs the `example` each time. It counts from the first step with quantised weights.
@@ -187,12 +186,11 @@ class OrbitMonitor(Watcher, Drawn):
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes in memory for each weight, including its part of the last scale."""
+        """Bytes in memory for each weight."""
         if self._tracker is None:
             return 0.0
-        scales = sum(one.kept.nbytes for one in self._scales if one is not None)
         samples = sum(one.chosen.nbytes for one in self._readers if one.chosen is not None)
-        return (self._tracker.bytes + scales + samples) / sum(one.shape.numel() for one in self._readers)
+        return (self._tracker.bytes + samples) / sum(one.shape.numel() for one in self._readers)
 
     @property
     def sharded(self) -> bool:
@@ -244,51 +242,6 @@ class OrbitMonitor(Watcher, Drawn):
         index = self._index(name)
         return self._shaped(index, self._tracker.average(index, self._horizon(horizon)))
 
-    def margin(self, name: str, horizon: float | None = None) -> torch.Tensor:
-        """Return the distance of each average from the next threshold: 1 on a level, 0 on a threshold.
-
-        Parameters
-        ----------
-        name : str
-            Name of the tensor, as in `frame`.
-        horizon : float, optional
-            One of the monitor's horizons; `settled_horizon` by default.
-
-        Returns
-        -------
-        Tensor
-            float32, in the shape of `average`. With two levels it is the absolute average.
-
-        Raises
-        ------
-        InputError
-            If the monitor has no such tensor or horizon.
-        """
-        index = self._index(name)
-        at = self._horizon(self.settled_horizon() if horizon is None else horizon)
-        return self._shaped(index, self._tracker.margin(index, at))
-
-    def times(self, name: str) -> tuple[list[int], list[int]]:
-        """Count the stays and absences of a tensor's weights that lasted [1, 2), [2, 4), [4, 8), … steps.
-
-        The usual code of a weight is the level nearest to its average at the longest horizon. A stay is an
-        interval at the usual code; an absence leads from it to another level and back. Stays that began
-        before the monitor are not counted, and neither are absences over several levels.
-
-        Parameters
-        ----------
-        name : str
-            Name of the tensor, as in `frame`.
-
-        Returns
-        -------
-        stays, absences : list of int
-            One count for each bin.
-        """
-        index = self._index(name)
-        row = self._rows()[index]
-        return row[COLUMNS["stays"]].long().tolist(), row[COLUMNS["absences"]].long().tolist()
-
     def settled_horizon(self) -> float:
         """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
 
@@ -314,11 +267,9 @@ class OrbitMonitor(Watcher, Drawn):
         -------
         polars.DataFrame
             tensor, framework, weights, levels; steps counted; flips; undone: flips back to the code
-            before, within k steps; by_scale: flips that the scale alone caused (null if the quantiser does
-            not round latent/scale, without details, and for shards); undecided: share of weights with a
-            margin below ½; margin: its mean; never_moved: weights without a flip; churn: share of weights
-            with another code than k steps before (null in the first k steps, and without details);
-            oscillation: mean of Nagel's metric; stay and absence: median times, to a factor of two; horizon;
+            before, within k steps; undecided: share of weights with a margin below ½; margin: its mean;
+            never_moved: weights without a flip; churn: share of weights with another code than k steps before
+            (null in the first k steps, and without details); oscillation: mean of Nagel's metric; horizon;
             read: number of weights that are read; flips_error and others: half of the 95 % interval of these
             counts, 0 without a sample.
         """
@@ -362,7 +313,7 @@ class OrbitMonitor(Watcher, Drawn):
 
     def _write(self, writer: Any) -> None:
         for row in self.frame().iter_rows(named=True):
-            for name in ("flips", "undone", "by_scale", "undecided", "never_moved", "churn", "oscillation"):
+            for name in ("flips", "undone", "undecided", "never_moved", "churn", "oscillation"):
                 if row[name] is not None:
                     writer.add_scalar(f"sterling/{name}/{row['tensor']}", row[name], self.steps)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sterling.base.text import counted, number, percent, sentence
 from sterling.torch.counting import COLUMNS as TABLES
-from sterling.torch.counting import OSCILLATION, READ, median
+from sterling.torch.counting import OSCILLATION, READ
 from sterling.torch.parts import half_width
 from sterling.torch.tables import Report, TensorTable
 
@@ -28,8 +28,6 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "undecided": lambda row: "–" if row["undecided"] is None else percent(row["undecided"], 1),
     "never moved": lambda row: percent(row["never_moved"] / row["weights"], 1),
     "churn": lambda row: "–" if row["churn"] is None else percent(row["churn"], 1),
-    "median stay": lambda row: "–" if row["stay"] is None else f"{row['stay']:,}",
-    "median absence": lambda row: "–" if row["absence"] is None else f"{row['absence']:,}",
 }
 
 
@@ -41,12 +39,10 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
     tables = monitor._rows() if monitor.weights else ()
     for index, (weight, counts) in enumerate(zip(monitor.weights, tables, strict=True)):
         margin, size = tracker.margin(index, at), weight.shape.numel()
-        parts = {name: counts[TABLES[name]] for name in ("flips", "undone", "by_scale", "moved")}
+        parts = {name: counts[TABLES[name]] for name in ("flips", "undone", "moved")}
         total = {name: round(float(one.sum())) for name, one in parts.items()}
         error = {name: half_width(one, size, int(counts[READ])) for name, one in parts.items()}
-        by_scale = weight.levels == 2 or monitor._scales[index] is not None
         churn = monitor.history[-1]["churn"][index] if monitor.history else None
-        stay, absence = (median(counts[TABLES[name]].round().tolist()) for name in ("stays", "absences"))
         rows.append(
             {
                 "tensor": weight.name,
@@ -56,26 +52,21 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
                 "steps": monitor.steps,
                 "flips": total["flips"],
                 "undone": total["undone"],
-                "by_scale": total["by_scale"] if by_scale else None,
                 "undecided": float((margin < DECIDED).float().mean()) if len(margin) else None,
                 "margin": float(margin.mean()) if len(margin) else None,
                 "never_moved": size - total["moved"],
                 "churn": None if churn is None else churn / size,
                 "oscillation": float(counts[OSCILLATION]) / size,
-                "stay": stay,
-                "absence": absence,
                 "horizon": monitor.horizons[at],
                 "read": int(counts[READ]),
                 "flips_error": error["flips"],
                 "undone_error": error["undone"],
-                "by_scale_error": error["by_scale"] if by_scale else None,
                 "never_moved_error": error["moved"],
             }
         )
     whole = dict.fromkeys(("weights", "steps", "flips", "undone", "never_moved", "read"), pl.Int64)
-    perhaps = dict.fromkeys(("by_scale", "stay", "absence"), pl.Int64)
-    shares = dict.fromkeys(("churn", "undecided", "margin", "by_scale_error"), pl.Float64)
-    return pl.DataFrame(rows, schema_overrides={**whole, **perhaps, **shares})
+    shares = dict.fromkeys(("churn", "undecided", "margin"), pl.Float64)
+    return pl.DataFrame(rows, schema_overrides={**whole, **shares})
 
 
 def flip_ratio(ax: Axes, monitor: Any) -> str:
@@ -155,9 +146,6 @@ class MonitorReport(Report):
         if flips:
             share = percent(sum(columns["undone"]) / flips)
             lines.append(sentence(f"{share} of the flips were undone within {counted(self.within, 'step')}"))
-        by_scale = sum(one or 0 for one in columns["by_scale"])
-        if by_scale and flips:
-            lines.append(sentence(f"the scale alone caused {percent(by_scale / flips)} of the flips"))
         for names, what in (
             (self.left_out, "not monitored, because the optimiser did not hold them at the start"),
             (self.diverged, "the run has diverged, latents are no longer finite"),

@@ -9,7 +9,7 @@ from sterling.base.checks import shown
 from sterling.errors import InputError, SterlingError
 from sterling.torch.taps import in_one_sentence
 
-_FORMAT = 2
+_FORMAT = 3
 #: Options that a monitor must share with the one whose state it takes.
 _OPTIONS = ("horizons", "within", "momentum", "every", "sample", "seed", "details")
 
@@ -26,7 +26,6 @@ def saved(monitor: Any) -> dict[str, Any]:
         "history": [dict(row) for row in monitor.history],
         "flips_before": list(monitor._flips_before),
         "totals": monitor._totals.clone(),
-        "scales": [None if one is None else one.kept.clone() for one in monitor._scales],
         "tally": monitor._tracker.state(),
     }
 
@@ -66,9 +65,6 @@ def _load(monitor: Any, state: dict[str, Any]) -> None:
     monitor.history = [{key: row[key] for key in ("step", "flips", "churn")} for row in state["history"]]
     monitor._flips_before = [int(one) for one in state["flips_before"]]
     monitor._totals = state["totals"].to(monitor._totals)
-    for scale, kept in zip(monitor._scales, state["scales"], strict=True):
-        if scale is not None and kept is not None:
-            scale.restore(kept)
 
 
 def _tensors(monitor: Any) -> list[list[Any]]:

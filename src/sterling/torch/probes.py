@@ -1,4 +1,4 @@
-"""Probes of a quantiser: slopes and where they vanish, zero, ties, surrogate.
+"""Probes of a quantiser: slopes and where they vanish, zero, surrogate.
 
 Each probe takes a handle. It may write into the latents, and restores them. `auditing` draws the conclusions.
 """
@@ -25,7 +25,6 @@ _DEVIATIONS = 5.0  # slopes below this number of standard errors count as 0
 _MOST = 0.95  # share of the cut weights of a level that lie at one end of it
 _WHOLE = 0.999  # share of a level's weights without gradient that counts as all
 _SAME = 0.02  # relative difference of slopes of one height
-_BESIDE = 1e-3  # relative distance of the latents on both sides of a tie
 _POINTS = 2000  # points of a ramp
 _STRAY = 0.03  # share of the slopes in a window that may be 0 by rounding at its ends
 _UNEQUAL = 0.97  # ratio of two ends that are no tie of a zero point
@@ -247,32 +246,3 @@ def code_at_zero(weight: QuantisedWeight) -> int | None:
         data.put_(indices, data.new_zeros(len(indices)))
         found = set(weight.codes().flatten()[indices].tolist())
     return int(found.pop()) if len(found) == 1 else None
-
-
-#: Names of the codes of ties at +½ and −½ steps.
-TIES = {(1, 0): "up", (0, -1): "down", (0, 0): "to zero", (1, -1): "away from zero"}
-
-
-def ties(weight: QuantisedWeight) -> str | None:
-    """Return the rounding of latents half-way between code 0 and its neighbours.
-
-    None if there is no code 0, or if the scale moves with each latent, so that no tie can be made.
-    """
-    with kept(weight) as data:
-        codes, values = weight.codes().flatten(), weight.values().flatten()
-        ones = torch.nonzero(codes == 1).flatten()
-        if not bool((codes == 0).any()) or ones.numel() < 2:
-            return None
-        index, found = ones[0], []
-        half = float(values[index]) / 2
-        for tie in (half, -half):
-            around = []
-            for latent in (tie * (1 - _BESIDE), tie, tie * (1 + _BESIDE)):
-                data.put_(index, data.new_tensor(latent))
-                if not torch.equal(weight.values().flatten()[ones[1:]], values[ones[1:]]):
-                    return None  # the scale has moved
-                around.append(int(weight.codes().flatten()[index]))
-            if around[0] != 0 or around[2] != (1 if tie > 0 else -1):
-                return None
-            found.append(around[1])
-    return TIES.get((found[0], found[1]))

@@ -14,7 +14,6 @@ from sterling.torch.hooks import after_each_step, guarded, skipped
 from sterling.torch.horizons import nearest
 from sterling.torch.monitor_state import load
 from sterling.torch.parts import Reader, Shards, chosen, found_in, sample_sizes
-from sterling.torch.scales import LastScale, rounds
 from sterling.torch.weights import NothingFound
 
 _VOTE = 64.0  # the majority vote has the horizon nearest to this
@@ -89,11 +88,6 @@ class Watcher:
             self.momentum,
             self.details,
         )
-        whole = self.details and not any(one.mesh for one in readers)
-        self._scales = [
-            LastScale(weight, grid) if whole and rounds(weight, weight.codes(), grid) else None
-            for weight, grid in zip(weights, tracker.grid, strict=True)
-        ]
         self._shards = Shards(readers)
         self._ratios = torch.tensor([one.shape.numel() / max(one.size, 1) for one in readers]).double()
         self._readers, self.weights, self.left_out = readers, weights, left_out
@@ -117,9 +111,6 @@ class Watcher:
         device = self.weights[0].latent.device
         if device != self._tracker.now.device:
             self._tracker.to(device)
-            for scale, grid in zip(self._scales, self._tracker.grid, strict=True):
-                if scale is not None:
-                    scale.kept, scale.grid = scale.kept.to(device), grid
             for reader in self._readers:
                 reader.chosen = None if reader.chosen is None else reader.chosen.to(device)
         # The tracker's first group is of weights that no optimiser holds. Some groups may be gone.
@@ -128,7 +119,8 @@ class Watcher:
         rates = (rates + [0.0] * self._tracker.clock.groups)[: self._tracker.clock.groups]
         looks, failed = (self.steps + 1) % self.every == 0, True
         try:
-            self._tracker.take(rates, map(self._changes, range(len(self.weights))) if looks else ())
+            read = (self._tracker.changed(index, one.codes()) for index, one in enumerate(self._readers))
+            self._tracker.take(rates, read if looks else ())
             failed = False
         finally:
             if looks and self._shards.groups:  # each process takes part, so that none waits for another one
@@ -164,11 +156,3 @@ class Watcher:
     def _detach(self, cause: str) -> str:
         self.detached = f"detached at step {self._at}: {cause}"
         return f"the OrbitMonitor detached at step {self._at}"
-
-    def _changes(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        tracker, scale, reader = self._tracker, self._scales[index], self._readers[index]
-        where, new = tracker.changed(index, reader.codes())
-        if scale is None:
-            return where, new, torch.zeros_like(new, dtype=torch.bool)
-        place = where if reader.chosen is None else reader.chosen[where].long()
-        return where, new, scale.caused(place, tracker.now[tracker.part(index)][where])

@@ -20,13 +20,11 @@ from sterling.claims.experiments import (
     constants,
     fresh_data,
     input_distributions,
-    learning_rates,
     levels,
     optimisers,
     restart,
     returns,
     step_sizes,
-    surrogate_choice,
     threshold,
     visits,
 )
@@ -83,11 +81,7 @@ TINY = {
         steps=500,
         methods=("SGD, full batch", "Adam, batch 32", "sign, full batch"),
     ),
-    "rates": learning_rates.RateBudget(n=8, factor=4.0, trials=6, steps=10**5, failing_steps=1_000),
     "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
-    "surrogates": surrogate_choice.SurrogateBudget(
-        n=8, samples=200, instances=3, steps=500, surrogates=("relu", "identity")
-    ),
     "threshold": threshold.ThresholdBudget(
         n=16,
         instances=2,
@@ -164,7 +158,7 @@ def same(one: Finding, other: Finding):
         assert_frame_equal(left, right, check_row_order="trial" not in table.columns)
 
 
-@pytest.mark.parametrize("key", ["P3", "P4", "concentration", "surrogates"])
+@pytest.mark.parametrize("key", ["P3", "P4", "concentration"])
 def test_threads_change_no_number(done, key, tmp_path):
     _, result, _ = done
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=2, only=[key])[key])
@@ -208,7 +202,7 @@ def test_ctrl_c_keeps_what_there_is_and_the_next_call_goes_on(done, key, tmp_pat
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt) as stop:
-        reproduce(tmp_path, budgets=TINY, threads=1, only=["rates", key], progress=press)
+        reproduce(tmp_path, budgets=TINY, threads=1, only=["restart", key], progress=press)
     assert len(stop.value.reproduction.findings) < 2
     assert seen[0].total == 2
     same(result[key], reproduce(tmp_path, budgets=TINY, threads=1, only=[key])[key])
@@ -229,7 +223,7 @@ def test_damaged_rows_are_computed_again(done, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"effort": "fast"}, "quick, default, full"),
+        ({"effort": "fast"}, "quick, default"),
         ({"only": ["P7"]}, "only is 'P7'; it must be one of P1"),
         ({"only": []}, "only names no claim"),
         ({"threads": 0}, "threads"),

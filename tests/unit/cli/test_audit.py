@@ -82,12 +82,11 @@ def test_the_first_line_says_what_is_wrong(run, function, package, wrong):
     assert wrong in first
 
 
-def test_json_and_page(run, tmp_path):
-    done = run("audited_models:detached", "--json", "--report", "page.html", "--quiet")
+def test_json(run):
+    done = run("audited_models:detached", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["tensors"][0]["levels"] == 3
-    assert "sterling audit audited_models:detached" in (tmp_path / "page.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -79,14 +79,14 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
     [
         (("--quick",), {"effort": "quick", "only": KEYS}, "sterling reproduce --quick"),
         (
-            ("--full", "--only", "p3,P1", "--seed", "1e3", "--threads", "2"),
-            {"effort": "full", "only": ["P1", "P3"], "seed": 1000, "threads": 2},
-            "sterling reproduce --full --only P1,P3 --seed 1000",
+            ("--quick", "--only", "p3,P1", "--seed", "1e3", "--threads", "2"),
+            {"effort": "quick", "only": ["P1", "P3"], "seed": 1000, "threads": 2},
+            "sterling reproduce --quick --only P1,P3 --seed 1000",
         ),
         (
-            ("--only", "P1", "--only", "rates"),
-            {"only": ["P1", "rates"]},
-            "sterling reproduce --only P1,rates",
+            ("--only", "P1", "--only", "restart"),
+            {"only": ["P1", "restart"]},
+            "sterling reproduce --only P1,restart",
         ),
     ],
 )
@@ -112,23 +112,22 @@ def test_an_interrupted_run_leaves_a_page_of_what_there_is(fake, tmp_path, finis
 
 def test_a_real_run_can_be_broken_off(tmp_path):
     out = tmp_path / "out"
-    with start("reproduce", "--full", "--only", "P1", "-o", out) as process:
+    with start("reproduce", "--only", "P1", "-o", out) as process:
         wait_until(lambda: any(out.rglob("study.toml")), process)
         process.send_signal(signal.SIGINT)
         said, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
     assert "interrupted; missing: P1." in err
     assert "Traceback" not in err
-    assert "0 claims, effort full" in said
+    assert "0 claims, effort default" in said
     assert "0 of 1 claims" in (out / "index.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (("--quick", "--full"), "exclude each other"),
         (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
-        (("--only", "surogates"), "did you mean 'surrogates'?"),
+        (("--only", "restrat"), "did you mean 'restart'?"),
         (("-o", "{file}/inside"), "Not a directory"),
     ],
 )

@@ -46,7 +46,7 @@ def test_json_is_what_python_gives():
         (["--schedule", "table:0.5,0.1"], {"schedule": st.Table([0.5, 0.1])}),
         (["--surrogate", "identity", "--engine", "dense"], {"surrogate": "identity", "engine": "dense"}),
         (["--surrogate", "sigmoid"], {"surrogate": "sigmoid"}),
-        (["--init", "5", "--threads", "1", "--cache", "64MB"], {"init": 5}),
+        (["--init", "5", "--threads", "1"], {"init": 5}),
         (
             ["--init", "-0.1,0.2,0.1,0.1,-0.3,0.1,0.2,0.1"],
             {"init": np.array([-1, 2, 1, 1, -3, 1, 2, 1]) / 10},
@@ -249,7 +249,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--nonsense"], ["--steps", "1.5"], ["--noise", "x"], ["--cache", "lots"], ["--init", "x"]],
+    [["--nonsense"], ["--steps", "1.5"], ["--noise", "x"], ["--init", "x"]],
 )
 def test_wrong_usage_is_exit_code_2_and_names_the_option(arguments):
     result = call("train", *arguments, code=2)

@@ -83,11 +83,6 @@ def test_what_is_not_a_count(text):
         options.count(text)
 
 
-@pytest.mark.parametrize("text, value", [("100", 100), ("512MB", 512 * 10**6), ("1.5 GiB", 3 * 2**29)])
-def test_sizes(text, value):
-    assert options.size(text) == value
-
-
 def test_readouts_and_starts():
     assert options.readout("signs") == "signs"
     assert options.readout("-1,0.5") == (-1.0, 0.5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from scipy.optimize import linprog
@@ -142,18 +140,6 @@ def test_schedules_without_a_bound_are_refused():
         certificate.longest_absence("constant:0.1")
     # From a late step on, even this finite sum exceeds the mass that an absence may take.
     assert certificate.longest_absence(st.Power(1, 2), after=1000) >= certificate.longest_absence()
-
-
-def test_files_of_earlier_versions_prove_no_bound(tmp_path):
-    instance = draw()
-    facts = st.certify(instance).to_dict()
-    del facts["absence"], facts["absence_dual"]
-    (tmp_path / "proof.json").write_text(json.dumps(facts))
-    again = st.Certificate.load(tmp_path / "proof.json")
-    assert again.longest_absence() is None
-    assert again.verify(instance)
-    again.save(tmp_path / "again.json")  # infinite numbers are null in JSON
-    assert st.Certificate.load(tmp_path / "again.json").to_dict() == again.to_dict()
 
 
 def test_a_reference_that_absorbs_has_no_absences():

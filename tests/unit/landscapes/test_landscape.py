@@ -1,4 +1,4 @@
-"""The landscape as users see it: arguments, refusals, agreement with runs, basins."""
+"""The landscape as users see it: arguments, refusals, agreement with runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 import sterling as st
 from sterling.base import resources
-from sterling.base.progress import Progress
-from sterling.landscapes.landscape import landscape, number_of, signs_of
+from sterling.landscapes.landscape import landscape, number_of
 
 
 @pytest.fixture(scope="module")
@@ -137,42 +136,12 @@ def test_runs_end_where_the_landscape_says(surrogate):
             assert number_of(orbit.signs) not in states
 
 
-def test_basins():
-    instance = st.Problem(n=9, samples=14).draw(1)
-    found = landscape(instance)
-    basins = found.basins(60, seed=4, steps=20_000)
-    assert basins.counts.sum() + basins.unabsorbed == 60 == sum(basins.verdicts.values())
-    assert set(basins.states) <= set(found.absorbing_states)
-    assert np.all(np.diff(basins.counts) <= 0)
-    np.testing.assert_array_equal(basins.absorbing, signs_of(basins.states, 9))
-    np.testing.assert_array_equal(basins.distance, (basins.absorbing != instance.teacher).sum(axis=1))
-    np.testing.assert_array_equal(basins.shares, basins.counts / 60)
-    again = found.basins(60, schedule=st.Power(0.5, 0.5), seed=4, steps=20_000, threads=1)
-    assert again.to_dict() == basins.to_dict()
-    assert json.loads(json.dumps(basins.to_dict())) == basins.to_dict()
-    for name, bad in (("starts", 0), ("starts", 2.5), ("steps", "x"), ("seed", -1), ("progress", 1)):
-        with pytest.raises(st.InputError, match=name):
-            found.basins(**{name: bad})
-    assert repr(basins).startswith("Basins(60 starts, ")
-    assert f"state {basins.states[0]}" in basins._repr_html_()
-
-
 def test_a_surrogate_of_the_users_own_needs_no_name():
     """The visit took it, and then the words did not find it by its name."""
     wide = st.Surrogate("never_registered", window=(-1, 3))
     found = landscape(st.Problem(n=6, samples=12, noise=0.3).draw(1), wide)
     assert found.surrogate == "never_registered"
     assert found.estimated_deviation == st.theory.expected_deviation(found.instance, surrogate=wide)
-
-
-def test_basins_where_no_state_absorbs():
-    """No run can end, so none is run for a million steps, and that is said."""
-    found = landscape(st.Problem(n=8, samples=300, noise=0.8).draw(0))
-    assert not found.absorbing_states.size
-    basins = found.basins(5)
-    assert basins.unabsorbed == 5
-    assert basins.steps == basins.to_dict()["steps"] == 10_000
-    assert found.basins(5, steps=300).steps == 300
 
 
 def test_below_the_pull_no_trap_can_exist():
@@ -191,36 +160,23 @@ def test_below_the_pull_no_trap_can_exist():
     assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 
 
-def test_basins_report_their_progress():
-    found = landscape(st.Problem(n=12, samples=60, noise=2.0).draw(0))
-    seen = []
-    found.basins(7, steps=200, threads=1, progress=seen.append)
-    assert seen[-1] == Progress(7, 7)
-
-
-def test_a_table_that_does_not_fit_is_refused(monkeypatch):
-    found = landscape(st.Problem(n=10, samples=20).draw(0))
-    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
-    with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
-        found.table()
-
-
 def test_losses_cannot_be_changed():
     found = st.landscape(st.Problem(n=4, samples=20).draw(0))
     with pytest.raises(ValueError, match="read-only"):
         found.loss[0] = 0
 
 
-def test_basins_run_with_the_damping_of_the_landscape():
+def test_damped_runs_end_in_the_absorbing_states_of_the_damped_landscape():
     """Every run of this damped landscape ends in an absorbing state; plain runs never do."""
     instance = st.Problem(n=8, samples=200, noise=0.5).draw(seed=0)
     found = st.landscape(instance, damping=0.8)
     assert found.damping == found.to_dict()["damping"] == 0.8
     assert found.absorbing_states.size
     assert found.sentence().startswith("At damping 0.8: ")
-    basins = found.basins(30, steps=20_000)
-    assert set(basins.states) <= set(found.absorbing_states)
-    assert basins.unabsorbed == 0
+    for seed in range(10):
+        orbit = st.train(instance, 20_000, optimizer=st.SGD(damping=0.8), init=seed)
+        assert orbit.verdict.absorbed
+        assert number_of(orbit.signs) in found.absorbing_states
     assert not st.landscape(instance).absorbing_states.size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.model_selection import train_test_split
 
 from sterling.learn import StraightThroughClassifier
-from sterling.learn.card import _short
+from sterling.learn.points import _short
 
 SHORT = {"max_iter": 50, "random_state": 0}
 
@@ -31,49 +32,67 @@ def fitted(cancer):
     return StraightThroughClassifier(**SHORT).fit(*cancer)
 
 
+@pytest.fixture(scope="module")
+def card(fitted):
+    return fitted.card()
+
+
 def by_hand(card, frame, row):
     """Add up the points of one sample, as the frame of the card states them."""
-    names = [name for name in card.frame().columns if name.startswith("points")]
-    totals = [0] * len(names)
+    total = 0
     for line in card.frame().iter_rows(named=True):
         value = frame[line["feature"]].iloc[row]
         if (line["low"] is None or value >= line["low"]) and (line["high"] is None or value < line["high"]):
-            totals = [total + line[name] for total, name in zip(totals, names, strict=True)]
-    return totals
+            total += line["points"]
+    return total
 
 
-def test_two_classes_are_predicted_by_adding_up_the_points(cancer, fitted):
+def test_a_class_is_predicted_by_adding_up_the_points(cancer, card):
     frame, labels = cancer
-    card = fitted.card()
-    predicted, shares = card.predict(frame), card.predict_proba(frame)
+    predicted, shares, odds = card.predict(frame), card.predict_proba(frame), card.decision_function(frame)
     for row in range(len(frame)):
-        (total,) = by_hand(card, frame, row)
+        total = by_hand(card, frame, row)
         assert predicted[row] == ("malignant" if total >= card.least else "benign")
-        assert shares[row, 1] == pytest.approx(
-            1 / (1 + math.exp(-card.scale * (total + card.start[0]) - card.intercept)), abs=1e-12
-        )
-        assert (shares[row, 1] > 0.5) == (total >= card.least)
+        assert odds[row] == pytest.approx(card.scale * total + card.intercept)
+        assert shares[row, 1] == pytest.approx(1 / (1 + math.exp(-odds[row])), abs=1e-12)
     assert f"malignant from a total of {card.least}, otherwise benign" in card.text
     assert (predicted == labels).mean() > 0.95
     with pytest.raises(st.InputError, match="shape"):
         card.predict(frame.iloc[:, 1:])
 
 
-def test_many_classes_are_predicted_by_the_highest_total():
-    data = load_wine(as_frame=True)
-    card = StraightThroughClassifier(**SHORT).fit(data.data, data.target).card(max_features=4)
-    predicted = card.predict(data.data)
-    for row in range(len(data.data)):
-        totals = np.array(by_hand(card, data.data, row)) + card.start
-        assert predicted[row] == card.classes_[totals.argmax()]
-    np.testing.assert_array_equal(card.predict_proba(data.data).sum(axis=1).round(12), 1)
-    assert (predicted == data.target).mean() > 0.9
-    assert all(f" {label}" in card.text for label in card.classes_)
+def test_probabilities_in_words_cover_all_totals_and_claim_no_more_than_the_data(card):
+    """Ranges follow each other; none is nearer to 0 or 1 than one sample; one half is where labels change."""
+    following = 0
+    for total, share in card._risks():
+        low, high = (int(one) for one in (total.split(" to ") * 2)[:2])
+        assert low == following
+        following = high + 1
+        for end, word in zip((low, high), (share.split(" to ") * 2)[:2], strict=True):
+            number = float(re.search(r"[\d.]+", word)[0]) / 100
+            assert 0.9 / card.samples < number < 1 - 0.9 / card.samples
+            assert (number > 0.5) == (end >= card.least)
+    assert following == 1 + sum(item.points.max() for item in card.items)
+    assert "below 0.2\N{NO-BREAK SPACE}%" in card.html()
+    assert "above 99.8\N{NO-BREAK SPACE}%" in card.html()
 
 
-def test_the_logistic_of_the_points_has_the_least_loss(cancer, fitted):
-    card, positive = fitted.card(max_features=4), cancer[1] == "malignant"
-    totals = card.totals(cancer[0])[:, 0]
+def test_noise_gets_no_long_card(cancer):
+    """Fixed seed. Cross-validation keeps at most three of the ten features that AIC alone would take."""
+    labels = np.random.default_rng(5).permutation(cancer[1])
+    assert len(StraightThroughClassifier(**SHORT).fit(cancer[0], labels).card().items) <= 3
+
+
+def test_several_classes_and_loaded_models_have_no_card(fitted):
+    with pytest.raises(st.InputError, match="two classes"):
+        StraightThroughClassifier(**SHORT).fit(*load_wine(return_X_y=True)).card()
+    with pytest.raises(st.InputError, match="no training data"):
+        StraightThroughClassifier.from_dict(fitted.to_dict()).card()
+
+
+def test_the_logistic_of_the_points_has_the_least_loss(cancer, card):
+    positive = cancer[1] == "malignant"
+    totals = np.array([by_hand(card, cancer[0], row) for row in range(len(positive))])
 
     def loss(scale, intercept):
         each = np.logaddexp(0, -np.where(positive, 1, -1) * (scale * totals + intercept))
@@ -90,19 +109,24 @@ def test_limits_are_kept(cancer, fitted):
         assert 1 <= len(card.items) <= features
         for item in card.items:
             assert 2 <= len(item.points) <= groups
-            assert 1 <= np.abs(np.diff(item.points, axis=0)).max() <= points
+            assert (
+                1
+                <= np.abs(
+                    np.diff(
+                        item.points,
+                    )
+                ).max()
+                <= points
+            )
             assert item.points.min() == 0
 
 
-def test_points_are_monotone_where_that_is_asked(cancer, fitted):
-    frame = cancer[0]
-    free = fitted.card(max_features=12, max_groups=6)
-    up = fitted.card(max_features=12, max_groups=6, monotone=np.ones(30, int))
-    down = fitted.card(max_features=12, max_groups=6, monotone=dict.fromkeys(frame.columns, -1))
-    assert all((np.diff(item.points, axis=0) >= 0).all() for item in up.items)
-    assert all((np.diff(item.points, axis=0) <= 0).all() for item in down.items)
-    assert up.items
-    assert len(free.items) >= len(up.items)
+def test_points_are_monotone_where_that_is_asked(cancer, fitted, card):
+    up = fitted.card(monotone=np.ones(30, int))
+    down = fitted.card(monotone=dict.fromkeys(cancer[0].columns, -1))
+    assert any((np.diff(item.points) > 0).any() for item in card.items)
+    assert all((np.diff(item.points) > 0).all() for item in up.items)
+    assert all((np.diff(item.points) < 0).all() for item in down.items)
 
 
 def test_a_card_holds_on_data_that_it_has_not_seen():
@@ -119,18 +143,6 @@ def test_thresholds_are_as_short_as_the_data_allow():
     assert _short(-0.2, 0.4) == 0.1 or _short(-0.2, 0.4) == 0.0
     assert _short(-1.0, 1.0) == 1.0 or -1 < _short(-1.0, 1.0) <= 1
     assert 1.0 < _short(1.0, math.nextafter(1.0, 2)) <= math.nextafter(1.0, 2)
-
-
-def test_other_data_and_loaded_models(cancer, fitted):
-    frame, labels = cancer
-    again = StraightThroughClassifier.from_dict(fitted.to_dict())
-    with pytest.raises(st.InputError, match="no data"):
-        again.card()
-    assert again.card(frame, labels).text == fitted.card().text
-    with pytest.raises(st.InputError, match="not seen"):
-        again.card(frame, np.where(labels == "benign", "good", labels))
-    with pytest.raises(st.InputError, match="one value in all samples"):
-        again.card(0 * frame, labels)
 
 
 def test_texts_of_users_are_escaped(cancer):

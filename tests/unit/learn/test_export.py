@@ -29,14 +29,14 @@ def drawn(inputs: np.ndarray, rows: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def models():
-    """Classifiers of three and of two classes, of which one has a constant feature, and their cards."""
+    """Classifiers of three and of two classes, of which one has a constant feature, and its card."""
     wine, cancer = load_wine(return_X_y=True), load_breast_cancer(return_X_y=True)
     cancer = np.insert(cancer[0][:, :9], 4, 7.0, axis=1), cancer[1]
     found = [(wine[0], StraightThroughClassifier(3, **SHORT).fit(*wine))]
     found.append((wine[0], StraightThroughClassifier(2, normalize="standard", **SHORT).fit(*wine)))
     found.append((wine[0], StraightThroughClassifier(4, normalize=None, **SHORT).fit(*wine)))
     found.append((cancer[0], StraightThroughClassifier(**SHORT).fit(*cancer)))
-    return found + [(inputs, model.card(max_features=5)) for inputs, model in (found[0], found[3])]
+    return [*found, (cancer[0], found[3][1].card(max_features=5))]
 
 
 @needs_cc

@@ -60,7 +60,7 @@ def saved():
     "change, cause",
     [
         ({"format": "other"}, "no saved classifier"),
-        ({"version": 1}, "version"),
+        ({"version": 2}, "version"),
         ({"settings": {"levels": 2, "code": "import os"}}, "code"),
         ({"settings": {"levels": 99}}, "levels"),
         ({"classes": [0, 0, 1]}, "classes"),
@@ -76,8 +76,7 @@ def saved():
         ({"scale_": [float("nan"), 1, 1]}, "scale_"),
         ({"intercept_": [1, 1]}, "intercept_"),
         ({"bit_probability_": [[0.5]]}, "bit_probability_"),
-        ({"loss_": "low"}, "loss_"),
-        ({"steps": -1}, "steps"),
+        ({"values": [0]}, "values"),
     ],
 )
 def test_a_file_with_a_wrong_entry_is_refused(tmp_path, saved, change, cause):

@@ -12,7 +12,7 @@ import sterling as st
 from sterling.errors import InputError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
 from sterling.model import normalise as module
-from sterling.model.normalise import NORMALIZERS, Normalizer, Whiten, check_normalize
+from sterling.model.normalise import NORMALIZERS, Whiten, check_normalize
 from sterling.model.normalise import normalise as normalise_grid
 
 STEP = 2.0**-12  # the finest grid of normalised inputs
@@ -181,51 +181,11 @@ def test_a_fitted_normaliser_survives_its_dictionary(name):
     assert replace(problem, normalize=NORMALIZERS[name]).normalize == name
 
 
-class Halve(Normalizer):
-    """Nothing to fit."""
-
-    name = "halve"
-    fitted = True
-
-    def apply(self, inputs):
-        return np.asarray(inputs) / 2
-
-    def to_dict(self):
-        return {"name": self.name}
-
-
-RETURNS = {
-    "rows": lambda x: x[: len(x) // 2],
-    "columns": lambda x: x[:, :2],
-    "text": lambda x: x.astype(str),
-    "NaN": lambda x: np.where(x > 1, np.nan, x),
-    "infinity": lambda x: np.where(x > 1, np.inf, x),
-}
-
-
-@pytest.mark.parametrize("name", RETURNS)
-def test_what_a_normaliser_of_ones_own_returns_is_checked(name):
-    """An instance believed any number of rows, and kernels read beyond the array (W1)."""
-    own = Halve()
-    object.__setattr__(own, "apply", RETURNS[name])
-    with pytest.raises(InputError, match=r"result of Halve\.apply"):
-        st.Instance(skewed(100), np.arange(100) % 2, normalize=own)
-    with pytest.raises(InputError, match=r"result of Halve\.apply"):
-        st.Problem(n=5, samples=100, normalize=own).draw(0)
-
-
 def test_the_fitted_means_are_those_of_the_data():
     """Codes that were cut off instead of rounded moved all means down (W13)."""
     values = np.random.default_rng(0).normal(size=(20_000, 3)) + 1
     for kind in NORMALIZERS.values():
         np.testing.assert_allclose(kind.fit(values).mean, values.mean(axis=0), rtol=0, atol=2e-6)
-
-
-def test_a_normaliser_of_ones_own():
-    problem = st.Problem(n=4, samples=100, inputs="uniform")
-    halved = replace(problem, normalize=Halve())
-    np.testing.assert_array_equal(halved.draw(2).inputs, problem.draw(2).inputs / 2)
-    assert halved.to_dict()["normalize"] == {"name": "halve"}
 
 
 @pytest.mark.parametrize(

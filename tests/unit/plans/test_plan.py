@@ -98,15 +98,6 @@ def test_advice(noiseless, noisy):
     assert not noiseless.advice
 
 
-def test_what_to_expect_of_given_samples(noisy):
-    made = noisy
-    assert made.expected.occupancy == theory.expected_occupancy(made.problem)
-    assert made.expected.wrong_share == theory.expected_wrong(made.problem) / 16
-    assert made.expected.reaches
-    few = st.plan(st.Problem(16, samples=5, noise=0.5)).expected
-    assert not few.reaches
-
-
 def test_sample_sizes_are_rounded_up_to_what_their_law_gives(noiseless):
     for need in noiseless.needs:
         if need.kind != "theorem":
@@ -163,7 +154,6 @@ def test_it_is_plain_values():
     made = st.plan(st.Problem(8, samples=50, noise=0.5), check=2, steps=100, threads=1)
     values = json.loads(json.dumps(made.to_dict()))
     assert values["needs"][0]["check"]["trials"] == 2
-    assert values["expected"]["samples"] == 50
     assert "mean-field" in repr(made)
 
 
@@ -212,4 +202,3 @@ def test_one_weight():
     """With noise the last iterate has a law with damping only."""
     made = st.plan(st.Problem(1, samples=20, noise=0.5))
     assert set(by_criterion(made)) == {"ergodic", "occupancy>=0.5", "optimal"}
-    assert made.expected.reaches

@@ -66,7 +66,7 @@ def test_eight_dimensions_have_different_marks(ax):
     rows = [(n, n, 10, 5, 0.5, 0.3, 0.7) for n in range(1, 9)]
     names = ["n", "samples", "trials", "successes", "share", "share_low", "share_high"]
     cells = pl.DataFrame(rows, names, orient="row")
-    success_curves(ax, SeriesFit({}, "optimal", "absorbed", None, None, "too little", cells, ()))
+    success_curves(ax, SeriesFit({}, "optimal", "absorbed", None, "too little", cells, ()))
     lines = [container.lines[0] for container in ax.containers]
     assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 8
     assert {line.get_alpha() for line in lines} == {None}

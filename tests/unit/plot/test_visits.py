@@ -64,21 +64,17 @@ def test_growth(ax, orbit, found):
     assert np.all(np.diff(ax.lines[0].get_ydata()) >= 0)
 
 
-def test_batches_leavers_distances(ax, orbit, found):
+def test_batches(ax, orbit, found):
     text = plots.batches(ax, found)
     assert f"p = {found.drift:.2g}" in text
     shown = np.concatenate([line.get_ydata() for line in ax.lines[:2]])
     np.testing.assert_array_equal(shown, found.batch_occupancy)
-    text = plots.leavers(Figure().subplots(), found)
-    assert f"weight {np.argmax(found.first)} takes part" in text
-    text = plots.distances(Figure().subplots(), found)
-    assert f"{np.flatnonzero(found.reached)[-1]} at most" in text
 
 
 def test_a_run_without_recurrence():
     """Every picture says so in words."""
     none = st.train(st.Problem(n=40, samples=100, noise=0.5).draw(0), 300).recurrence()
-    for draw in (plots.survival, plots.growth, plots.leavers, plots.distances, plots.batches):
+    for draw in (plots.survival, plots.growth, plots.batches):
         ax = Figure().subplots()
         assert draw(ax, none).endswith(".")
     over = st.train(st.Problem(n=6, samples=300).draw(0), 1000).recurrence()

@@ -11,12 +11,10 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from matplotlib.figure import Figure
 
 import sterling as st
 from sterling.base.text import percent
 from sterling.dynamics.visits import counts_of
-from sterling.plot.visits import leavers
 from sterling.returns import counts
 from sterling.returns.recurrence import growth, recurrence
 
@@ -262,4 +260,3 @@ def test_weights_go_by_their_names():
     found = orbit.recurrence()
     k, share = found.leavers()[0]
     assert f"absence: {frame.columns[k]} ({percent(share)})" in dict(found._rows())["weights that leave"]
-    assert f"weight {frame.columns[k]} takes part" in leavers(Figure().subplots(), found)

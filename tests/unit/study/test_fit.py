@@ -137,17 +137,6 @@ def test_one_size_with_successes_and_failures_bounds_no_threshold_alone():
     assert 32 < between.thresholds[1].low < 64 < between.thresholds[1].high < 128
 
 
-def test_undecided_trials_fail_or_are_left_out():
-    n, samples, trials, won = drawn(seed=5)
-    undecided = np.minimum(20, trials - won)
-    as_failures = fit_exponent(n, samples, trials, won, undecided)
-    assert as_failures.trials == trials.sum()
-    assert any("count as failures" in note for note in as_failures.notes)
-    left_out = fit_exponent(n, samples, trials, won, undecided, treatment="left out")
-    assert left_out.trials == trials.sum() - undecided.sum()
-    assert left_out.samples_at(16) < as_failures.samples_at(16)
-
-
 @pytest.mark.parametrize(
     "rows, words",
     [
@@ -182,7 +171,6 @@ GOOD = {"n": [8, 8, 16, 16], "samples": [8, 32, 16, 64], "trials": [20] * 4, "su
         {"n": [8, 8, 16, 0]},
         {"n": [[8, 8], [16, 16]]},
         {"level": 2},
-        {"treatment": "ignored"},
     ],
 )
 def test_impossible_counts_are_refused(change):

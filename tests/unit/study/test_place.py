@@ -152,7 +152,6 @@ def test_status_and_fit_of_an_adaptive_study(done):
     assert series.placed
     assert series.budget == "within 1,500 steps"
     assert any("1,500 steps" in note for note in series.notes)
-    assert (series.left_out is not None) == (series.fit.undecided > 0)
     (other,) = fit_store(done, "certified")
     assert other.criterion == "certified"
 

@@ -1,7 +1,5 @@
 """What a monitor counts, by hand: all codes of one tensor in a list, and statistics in plain Python."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 
@@ -65,19 +63,6 @@ class Record:
             held[self.rows[s - 1][k]] += weight / total
         return held
 
-    def times(self, horizon):
-        """Return the lengths of completed stays at the usual code, and of direct absences from it."""
-        stays, absences = [], []
-        for k in range(self.weights):
-            mine = self.of(k)
-            for (left, old, _), (t, here, new) in pairwise(mine):
-                usual = nearest(self.average(k, t, horizon), self.levels)
-                if here == usual:
-                    stays.append(t - left)
-                if new == usual and new == old:
-                    absences.append(t - left)
-        return stays, absences
-
     def oscillation(self, k, momentum):
         """Return f after all steps, by Nagel's recursion."""
         f, before = 0.0, 0
@@ -91,10 +76,3 @@ class Record:
 
     def never_moved(self):
         return sum(len(set(self.column(k))) == 1 for k in range(self.weights))
-
-    def bins(self, times, size):
-        """Return how many times lie in [1, 2), [2, 4), …"""
-        table = [0] * size
-        for t in times:
-            table[int(t).bit_length() - 1] += 1
-        return table

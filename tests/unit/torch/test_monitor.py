@@ -1,7 +1,5 @@
 """What a monitor counts in real training loops, against codes that the loop itself wrote down."""
 
-from __future__ import annotations
-
 import copy
 import io
 import math
@@ -9,13 +7,12 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, InputTypeError  # noqa: E402
-from sterling.torch.horizons import settled  # noqa: E402
-from tests.unit.torch.loops import HORIZONS, Task  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, InputTypeError
+from sterling.torch.horizons import settled
+from tests.unit.torch.loops import HORIZONS, Task
 
 
 @pytest.mark.parametrize("levels", [2, 3])
@@ -108,42 +105,6 @@ def test_a_resumed_monitor_is_an_uninterrupted_one(stop):
         for horizon in HORIZONS:
             one, other = whole.monitor.average(name, horizon), second.monitor.average(name, horizon)
             assert torch.equal(one, other)
-
-
-def test_changes_that_the_scale_alone_makes_are_told_apart():
-    layer = torch.nn.Linear(4, 1, bias=False)
-    model = stt.binarize(torch.nn.Sequential(layer), levels=3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    latent = optimizer.param_groups[0]["params"][0]
-    with torch.no_grad():
-        latent.copy_(torch.tensor([[1.0, 0.55, 0.1, -1.0]]))  # absmean 0.66: codes 1 1 0 −1
-    monitor = stt.OrbitMonitor(model, optimizer)
-    latent.grad = torch.tensor([[-2.0, 0.0, 0.0, 0.0]])  # absmean 1.16: 0.55 is below half of it
-    optimizer.step()
-    assert stt.find(model)[0].codes().tolist() == [[1, 0, 0, -1]]
-    latent.grad = torch.tensor([[0.0, 0.0, -3.0, 0.0]])  # moves by itself
-    optimizer.step()
-    frame = monitor.frame()
-    # At absmean 1.91 the last one, −1, is still above half; the third has gone from 0 to 1 by its own step.
-    assert (frame["flips"][0], frame["by_scale"][0]) == (2, 1)
-
-
-def test_codes_of_ones_own_may_show_new_levels_later():
-    layer = torch.nn.Linear(3, 1, bias=False)
-    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[0.2, 1.1, -0.3]]))
-    monitor = stt.OrbitMonitor(
-        layer,
-        optimizer,
-        codes=lambda name, p: p.round() if name == "weight" else None,
-        horizons=(4, math.inf),
-    )
-    for change in ([-4.0, 0, 0], [4.0, 0, 0], [-4.0, 0, 0]):
-        layer.weight.grad = torch.tensor([change])
-        optimizer.step()
-    assert monitor.frame()["flips"].to_list() == [3]
-    assert monitor.average("weight", math.inf).tolist() == [[pytest.approx(4 / 3), 1, 0]]
 
 
 class Skipping(torch.optim.Optimizer):
@@ -276,20 +237,12 @@ def test_the_frame_has_a_row_a_tensor(ran):
     assert frame["weights"].to_list() == [42, 14]
     assert frame["levels"].to_list() == [3, 3]
     assert frame["horizon"].to_list() == [8.0, 8.0]
-    margin = ran.monitor.margin("0.weight", 8)
-    assert frame["undecided"][0] == pytest.approx(float((margin < 0.5).float().mean()))
-    stays, absences = ran.monitor.times("0.weight")
-    assert sum(absences) > 0
-    assert sum(stays) > 0
+    average = ran.monitor.average("0.weight", 8)  # of three levels
+    assert frame["undecided"][0] == pytest.approx(
+        float(((average - average.round()).abs() > 0.25).float().mean())
+    )
     last = [a != b for a, b in zip(ran.rows[-1][0], ran.rows[-6][0], strict=True)]
     assert frame["churn"][0] == pytest.approx(sum(last) / 42)
-
-
-def test_the_frame_sums_the_counts_once(ran, monkeypatch):
-    sums, real = [], stt.OrbitMonitor._sum
-    monkeypatch.setattr(stt.OrbitMonitor, "_sum", lambda self, *given: sums.append(1) or real(self, *given))
-    assert len(ran.monitor.frame()) == 2
-    assert sums == [1]
 
 
 def test_history_adds_up(ran):
@@ -374,7 +327,6 @@ def test_a_state_of_another_monitor(make, cause):
         (("format",), None),
         (("tensors",), [["0.weight"]] * 2),
         (("history",), [{"step": 5}]),
-        (("scales",), [torch.zeros(7, 9), None]),
         (("tally",), None),
         (("tally", "now"), torch.zeros(3)),
         (("tally", "clock"), {}),

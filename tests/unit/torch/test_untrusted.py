@@ -1,17 +1,14 @@
 """Artefacts that nobody should trust: small files that would take all time or memory, and open files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.artefacts import opened  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.artefacts import opened
+from tests.unit.torch import frameworks as fw
 
 
 def net():

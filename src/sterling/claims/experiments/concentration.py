@@ -144,8 +144,5 @@ CLAIM = Claim(
     {
         "quick": ConcentrationBudget((8, 10, 12), (100, 400, 1600, 6400), instances=8),
         "default": ConcentrationBudget((8, 10, 12, 14), (100, 400, 1600, 6400, 25_600), instances=16),
-        "full": ConcentrationBudget(
-            (8, 10, 12, 14, 16, 18), (100, 400, 1600, 6400, 25_600, 102_400), instances=24
-        ),
     },
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from scipy.special import erfc
 
 from sterling.base.registry import register
 from sterling.base.text import number
@@ -26,6 +27,7 @@ from sterling.returns.recurrence import growth
 from sterling.schedules import Schedule, parse_schedule
 from sterling.study.columns import COUNT, REAL, SHARE
 from sterling.study.kind import Cell, Kind, Look, Seeds
+from sterling.study.seeds import trial_seeds
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
 
@@ -56,20 +58,21 @@ RULE = Rule(
             lambda fixed, fresh, away: fixed[1] < BETWEEN or fresh[0] > BETWEEN or away[0] > 1,
         ),
     ),
-    "The claim is about these T: first visits and slow starts end long before them.",
+    "The rule tells the two paces apart at these T. It does not test the law, whose exponent with fresh data "
+    "stands beside the measured one.",
 )
 
 
 @dataclass(frozen=True)
 class FreshDataBudget:
-    """Runs on fixed and on fresh data from the same starts; the first schedule, constant steps, is judged."""
+    """Runs with constant steps on fixed and on fresh data, from the same starts."""
 
     n: int
     samples: int
     instances: int
     steps: int
     noise: float = 0.5
-    schedules: tuple[str, ...] = ("constant:0.5", "power:0.5,0.5")
+    schedule: str = "constant:0.5"
 
 
 # -- fresh samples at each step ------------------------------------------------------------------------------
@@ -176,12 +179,12 @@ register(KIND)
 
 def measure(context: Context, budget: FreshDataBudget) -> Finding:
     """Compare the growth of visits, and the time away from w*, with fixed and with fresh data."""
-    names = ("trial", "schedule", "visits", "occupancy", "growth", "mark_steps", "mark_visits")
+    names = ("trial", "visits", "occupancy", "growth", "mark_steps", "mark_visits")
     asked = {
         "n": budget.n,
         "samples": budget.samples,
         "noise": budget.noise,
-        "schedule": budget.schedules,
+        "schedule": budget.schedule,
         "steps": budget.steps,
         "trials": budget.instances,
     }
@@ -192,22 +195,26 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         ),
     }
     runs = pl.concat([one.with_columns(arm=pl.lit(arm)) for arm, one in arms.items()], how="diagonal")
-    runs = runs.sort("schedule", "arm", "trial")
-    judged = runs.filter(pl.col("schedule") == runs["schedule"].min())  # "constant" comes before "power"
-    marks = judged.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
+    runs = runs.sort("arm", "trial")
+    marks = runs.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
     fixed, fresh = (
-        mean(f"exponent of visits over T, {words}", judged.filter(arm=arm)["growth"].drop_nulls())
+        mean(f"exponent of visits over T, {words}", runs.filter(arm=arm)["growth"].drop_nulls())
         for arm, words in _ARMS.items()
     )
-    walks = judged.filter(arm="fresh")
+    walks = runs.filter(arm="fresh")
     known = walks.filter(pl.col("away_first") > 0)
     away = mean(
         "steps away from w* with fresh samples, last half over first half",
         known["away_last"] / known["away_first"],
     )
-    schedules = [schedule_words(parse_schedule(one)) for one in budget.schedules]
     wrong, predicted = "share of weights wrong with fresh samples", predicted_wrong(budget)
     walk = ("mean-field", "a random walk reflected at zero")
+    laws = [
+        Reference(
+            f"at these T, from these starts (½ as T grows), {_ARMS['fresh']}", value, *walk, beside=True
+        )
+        for value in predicted_growth(budget, context.seed)
+    ]
     return CLAIM.found(
         RULE,
         [(fixed.ends, fresh.ends, away.ends)],
@@ -215,11 +222,12 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
             f"{len(runs)} runs of {budget.steps:,} steps with σ = {budget.noise:g}, n = {budget.n}, m = 1, "
             f"from {budget.instances} draws of w* and of the start: once with one data set of N = "
             f"{budget.samples}, once with {budget.samples} fresh samples at each step; step sizes "
-            f"{' and '.join(schedules)}."
+            f"{schedule_words(parse_schedule(budget.schedule))}."
         ),
         reason=(
             f"With the same samples at every step visits grow like T^{said(fixed)}, with fresh ones like "
-            f"T^{said(fresh)}. With fresh samples the run leaves w* less and less often: the number of steps "
+            f"T^{said(fresh, laws)}{''.join(f'; the law has {number(one.value, 2)} here' for one in laws)}. "
+            "With fresh samples the run leaves w* less and less often: the number of steps "
             f"away from w* in the last half is {said(away)} times that in the first. Recurrence at a "
             "constant pace comes from the errors of one data set, which push the same weights at every step."
         ),
@@ -229,16 +237,12 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
             away,
             mean(wrong, walks["wrong"]),
             *(
-                mean(
-                    f"occupancy of w*, {words}, {schedule_words(parse_schedule(schedule))}",
-                    runs.filter(arm=arm, schedule=schedule)["occupancy"],
-                )
+                mean(f"occupancy of w*, {words}", runs.filter(arm=arm)["occupancy"])
                 for arm, words in _ARMS.items()
-                for schedule in runs["schedule"].unique().sort()
             ),
         ),
         references=(
-            Reference("exponent of visits, fresh samples", 0.5, *walk, beside=True),
+            *laws,
             Reference("exponent of visits, fixed samples", 1.0, "mean-field", f"{SCIENCE}, 7"),
             Reference(wrong, predicted, *walk),
         ),
@@ -247,13 +251,39 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         notes=(
             "At w* the gradient of fresh samples is zero on average (exact), so each latent walks at random, "
             "and is pulled back while its weight is wrong. Such a walk moves away from zero like √T, so its "
-            "weight flips less and less often. Visits grow like √T, and the share of time away falls like "
-            "1/√T (mean-field). One fixed data set pushes some latents towards zero at every step.",
-            "The schedule of decaying steps, if any, is shown for comparison and decides nothing.",
-            f"The predicted share of wrong weights, {number(predicted)}, is for constant steps; it uses "
-            "neither data nor start.",
+            "weight flips less and less often. As T grows, visits grow like √T, and the share of time away "
+            "falls like 1/√T (mean-field). One data set pushes some latents towards zero at every step.",
+            "A latent that starts at some distance from zero comes there late, so the exponent of the law is "
+            "above ½ at these T. This correction was derived after the first data of the claim were seen.",
+            f"The predicted share of wrong weights, {number(predicted)}, uses neither data nor start.",
         ),
     )
+
+
+def predicted_growth(budget: FreshDataBudget, seed: int) -> list[float]:
+    """Return the exponent of visits that the law gives for constant steps η and the starts of the runs.
+
+    It is in a list, which is empty where too few visits are expected. Each latent is the random walk of
+    `predicted_wrong`. One that starts at distance d on the right side is pushed back by E|d + B| − d within T
+    steps, where the variance of the normal B is V. One on the wrong side is soon at zero, so its d is 0. A
+    visit takes about one push, ηS.
+    """
+    settings = {"schedule": budget.schedule, "steps": budget.steps}
+    problem = Problem(budget.n, budget.samples, noise=budget.noise)
+    cell = Cell(KIND.name, problem, settings)
+    rate = float(parse_schedule(budget.schedule).at(0))
+    marks = mark_steps()
+    marks = marks[marks <= budget.steps]
+    spread = rate * np.sqrt(marks * budget.noise**2 / (2 * budget.samples))[:, None]
+    found = []
+    for trial in range(budget.instances):
+        start = trial_seeds(seed, cell, trial).data
+        apart = np.maximum(initial_latent(problem.n, start) * problem.draw(start, threads=1).teacher, 0.0)
+        away = apart / spread
+        pushes = spread * (math.sqrt(2 / math.pi) * np.exp(-(away**2) / 2) - away * erfc(away / math.sqrt(2)))
+        found.append(growth(marks, pushes.sum(axis=1) / (rate * signal(problem))))
+    known = [one for one in found if one is not None]
+    return [float(np.mean(known))] if known else []
 
 
 def predicted_wrong(budget: FreshDataBudget) -> float:
@@ -274,7 +304,7 @@ def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
     slope_triangles(ax, {"½": 0.5, "1": 1.0})
     return (
         "Each line is one run. With one data set visits keep coming at the same pace (slope one). With fresh "
-        "samples the pace falls, and the number of visits grows about like √T (slope one half)."
+        "samples the pace falls, and the slope comes near one half."
     )
 
 
@@ -282,13 +312,12 @@ CLAIM = Claim(
     "online",
     "Recurrence needs fixed data",
     "On one data set with label noise the run visits w* at a constant pace. With fresh samples at each step "
-    "the pace falls about like 1/√T, and the share of time at w* tends to one.",
+    "the pace falls, like 1/√T as T grows, and the share of time at w* tends to one.",
     "mean-field",
     f"{SCIENCE}, 7 and 13; a random walk reflected at zero",
     measure,
     {
-        "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000, schedules=("constant:0.5",)),
+        "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000),
         "default": FreshDataBudget(n=8, samples=100, instances=16, steps=100_000),
-        "full": FreshDataBudget(n=16, samples=400, instances=40, steps=1_000_000),
     },
 )

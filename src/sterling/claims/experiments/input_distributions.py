@@ -52,6 +52,8 @@ class InputBudget:
     """Runs on each input family and normalisation, at sample sizes ``factors`` in units of n·ln n.
 
     The second part crosses shapes, means and surrogates at the largest of these sizes.
+
+    Power: with 50 trials a measured share of at least 0.66, or at most 0.34, is told from one half.
     """
 
     n: int
@@ -341,15 +343,6 @@ CLAIM = Claim(
     measure,
     {
         "quick": InputBudget(n=24, factors=(4.0, 16.0), trials=30, steps=10_000, crossed=24),
-        "default": InputBudget(n=32, factors=(4.0, 16.0, 64.0), trials=100, steps=20_000, crossed=60),
-        "full": InputBudget(
-            n=64,
-            factors=(4.0, 16.0, 64.0, 256.0),
-            trials=500,
-            steps=200_000,
-            means=(0.0, 0.5, 1.0),
-            surrogates=("relu", "clipped_relu", "identity", "hard_tanh"),
-            crossed=200,
-        ),
+        "default": InputBudget(n=32, factors=(4.0, 16.0, 64.0), trials=50, steps=20_000, crossed=60),
     },
 )

@@ -165,6 +165,5 @@ CLAIM = Claim(
     {
         "quick": LevelsBudget(n=96, samples=288, instances=3, steps=5_000),
         "default": LevelsBudget(n=96, samples=288, instances=12, steps=10_000),
-        "full": LevelsBudget(n=192, samples=576, instances=40, steps=20_000),
     },
 )

@@ -217,6 +217,5 @@ CLAIM = Claim(
     {
         "quick": OptimisersBudget(n=48, samples=1500, instances=4, steps=100_000),
         "default": OptimisersBudget(n=48, samples=1500, instances=20, steps=300_000),
-        "full": OptimisersBudget(n=96, samples=4000, instances=60, steps=2_000_000),
     },
 )

@@ -196,6 +196,5 @@ CLAIM = Claim(
     {
         "quick": RestartBudget(n=(64, 128, 256), trials=24, plain=8),
         "default": RestartBudget(n=(64, 128, 256, 512), trials=24, plain=8),
-        "full": RestartBudget(n=(64, 128, 256, 512, 1024), trials=400, plain=60),
     },
 )

@@ -246,18 +246,7 @@ CLAIM = Claim(
             steps=10_000_000,
             instances=12,
             proofs=proofs.ProofsBudget(
-                places=((8, 400), (12, 1600), (16, 400), (16, 1600)), instances=20, starts=2, steps=300_000
-            ),
-        ),
-        "full": ReturnsBudget(
-            places=((16, 400), (16, 1600), (32, 6400), (32, 12_800), (64, 50_000)),
-            steps=100_000_000,
-            instances=20,
-            proofs=proofs.ProofsBudget(
-                places=((8, 400), (12, 1600), (16, 400), (16, 1600), (20, 6400)),
-                instances=40,
-                starts=19,
-                steps=1_000_000,
+                places=((8, 400), (12, 1600), (16, 400), (16, 1600)), instances=16, starts=2, steps=300_000
             ),
         ),
     },

@@ -104,17 +104,7 @@ CLAIM = Claim(
         "default": VisitsBudget(
             NOISELESS["default"],
             ScalingBudget(
-                n=(8, 12, 16, 24, 32, 48, 64), width=0.25, steps=(50_000,), max_trials=20_000, noise=0.5
-            ),
-        ),
-        "full": VisitsBudget(
-            NOISELESS["full"],
-            ScalingBudget(
-                n=(8, 12, 16, 24, 32, 48, 64),
-                width=0.1,
-                steps=(50_000, 500_000),
-                max_trials=50_000,
-                noise=0.5,
+                n=(8, 12, 16, 24, 32, 48), width=0.25, steps=(50_000,), max_trials=20_000, noise=0.5
             ),
         ),
     },

@@ -1,6 +1,6 @@
 """Certificates of recurrence: how many data sets have one, how long it takes, and whether runs agree.
 
-    python -m benchmarks.certificates [--quick | --part {absences,optimizers}]
+    python -m benchmarks.papers.certificates [--quick | --part {absences,optimizers}]
 
 For each (n, N) with σ = 0.5 a row shows the number of data sets with proved recurrence and decoding, the
 seconds of a proof (two cores, kernels warm) and of its check by the definition. Then runs from 20 starts
@@ -194,7 +194,7 @@ def slack(optimizer: st.SGD, start: np.ndarray, largest: float) -> np.ndarray:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.certificates", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.papers.certificates", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two small sizes, no runs: a smoke test")
     parser.add_argument("--part", choices=("absences", "optimizers"), help="this part only")
     asked = parser.parse_args()

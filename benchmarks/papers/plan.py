@@ -1,4 +1,4 @@
-"""What `plan` recommends, measured: `python -m benchmarks.plan [--quick]`.
+"""What `plan` recommends, measured: `python -m benchmarks.papers.plan [--quick]`.
 
 The grid has n = 16 to 512, m = 1 and 4, σ = 0, 0.1, 0.5 and 1. A row of a plan that is not a theorem proposes
 N and a budget for success on half of the data sets; new trials with both measure the share. A row is *near*
@@ -7,7 +7,7 @@ checked rows with 100 trials or more are near.
 
 Cheap rows come first. A row ends after 100 trials or at its limit of processor time. With fewer than 10
 trials it says nothing, and should not be marked as checked. Seeds are fixed, so a row of 100 trials is the
-same on every machine. `papers/plan.txt` has the last run.
+same on every machine. `plan.txt` beside this file has the last run.
 
 Found with fresh seeds once the marks stood (`--seed 20261128 --seconds 40 --trials 60`, an hour): of 102 rows
 34 are marked, and 63 of the 67 others that came to ten trials were near. Far were
@@ -76,7 +76,7 @@ def measure(problem, need, trials: int, seconds: float, seed: int):
 def main() -> None:
     """Print a line for each row, and the sums."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.plan",
+        prog="python -m benchmarks.papers.plan",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
