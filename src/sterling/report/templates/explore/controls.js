@@ -1,4 +1,5 @@
-// The form, the switch beside the bits, the numbers of the text and the keys: they show the settings and report changes.
+// The form, the switch beside the bits, the numbers of the text and the keys: they show the settings and report
+// changes.
 
 import { brief } from "./chart.js";
 import { $, put } from "./dom.js";
@@ -24,7 +25,8 @@ export function showDials(text, settings) {
   for (const dial of text.querySelectorAll("[data-dial]")) {
     const name = dial.dataset.dial, [values, words] = SLIDERS[name];
     dial.textContent = dial.ariaValueText = words(settings[name]);
-    Object.assign(dial, { ariaValueMin: 0, ariaValueMax: values.length - 1, ariaValueNow: nearest(values, settings[name]) });
+    Object.assign(dial, { ariaValueMin: 0, ariaValueMax: values.length - 1 });
+    dial.ariaValueNow = nearest(values, settings[name]);
   }
 }
 
@@ -64,7 +66,9 @@ export function showControls(settings) {
   }
   for (const name of FIELDS) {
     const field = $(name), value = String(settings[name]);
-    if (field.options && ![...field.options].some((option) => option.value === value)) field.add(new Option(value));  // from an address
+    field.value = value;
+    if (field.value === value) continue;
+    field.add(new Option(value));  // from an address
     field.value = value;
   }
   $("restart").disabled = damping > 0;

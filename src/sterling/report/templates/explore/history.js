@@ -75,7 +75,8 @@ export class History {
 
   halve() {
     const sum = (a, b) => a + b, { area, low, high, arrivals } = this;
-    for (const [bins, join, none] of [[area, sum, 0], [low, Math.min, 65535], [high, Math.max, 0], [arrivals, sum, 0]]) {
+    const all = [[area, sum, 0], [low, Math.min, 65535], [high, Math.max, 0], [arrivals, sum, 0]];
+    for (const [bins, join, none] of all) {
       for (let bin = 0; bin < BINS / 2; bin++) bins[bin] = join(bins[2 * bin], bins[2 * bin + 1]);
       bins.fill(none, BINS / 2);
     }

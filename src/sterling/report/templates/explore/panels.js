@@ -35,7 +35,8 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
     run, other: tape.other, most: farthestOf(tape), pull: signal(n, data.m, run.surrogate),
     average: run.step > 0 ? mean : null, shares: foretold ? law.shares : null, glow,
   });
-  put("clock", run.step.toLocaleString("en"));  // after the pictures: letters on a canvas make the page find its styles anew
+  // Words come after the pictures: letters on a canvas make the page find its styles first if words have changed.
+  put("clock", run.step.toLocaleString("en"));
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), run, land));
   paintProof(run);

@@ -32,7 +32,8 @@ function placed(width, height) {
 export function drawPlane(canvas, run) {
   const { context, width, height } = cleared(canvas), colour = palette(), { data, signs } = run, { teacher } = data;
   const { unit, across, up } = placed(width, height), far = (width + height) / unit;
-  const at = ([x, y]) => [across(x), up(y)], line = (ink, wide, ...points) => stroke(context, ink, wide, ...points.map(at));
+  const at = ([x, y]) => [across(x), up(y)];
+  const line = (ink, wide, ...points) => stroke(context, ink, wide, ...points.map(at));
   const border = ([a, b]) => [[far * b, -far * a], [-far * b, far * a]], [a, b] = signs;
   context.fillStyle = colour.band;
   context.globalAlpha = 0.6;
@@ -50,12 +51,14 @@ export function drawPlane(canvas, run) {
     const where = at(state.map((sign) => sign * CORNER)), room = width / 2 - CORNER * unit;
     drawState(context, where, state, same(state, signs), same(state, teacher), colour, room);
   }
-  const places = pathOf(run), [x, y] = places.at(-1), dot = at([x, y]), [right, down] = run.forces().map((g) => -ARROW * unit * g);
-  const length = Math.hypot(right, down), reach = 1 + DOT / length;  // from the rim of the dot on
+  const places = pathOf(run), [x, y] = places.at(-1), dot = at([x, y]);
+  const [right, rise] = run.forces().map((g) => -ARROW * unit * g), length = Math.hypot(right, rise);
+  const reach = 1 + DOT / length;  // from the rim of the dot on
   context.globalAlpha = 0.6;
   line(colour.ink, 1.5, ...places);
   context.globalAlpha = 1;
-  if (length >= 2) arrow(context, colour.ink, 2.5, dot, [dot[0] + reach * right, dot[1] - reach * down], Math.min(8, length));
+  const tip = [dot[0] + reach * right, dot[1] - reach * rise];
+  if (length >= 2) arrow(context, colour.ink, 2.5, dot, tip, Math.min(8, length));
   context.fillStyle = colour.ink;
   context.strokeStyle = colour.surface;
   context.lineWidth = 2;

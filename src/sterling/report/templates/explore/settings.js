@@ -168,7 +168,8 @@ const CALLS = {
 };
 
 function trainCall(settings, steps) {
-  const { surrogate, init, latent, damping } = settings, schedule = scheduleOf(settings), restart = readRestart(settings.restart);
+  const { surrogate, init, latent, damping } = settings;
+  const schedule = scheduleOf(settings), restart = readRestart(settings.restart);
   const options = given(
     `steps=${grouped(steps)}`,
     settings.schedule !== "damped" && `schedule=${CALLS[schedule.kind](schedule)}`,

@@ -53,7 +53,8 @@ export function drawField(canvas, { data, stays, step, key }, land) {
   }
   if (most === least) most = least + 1;
   const height = (s) => (land.loss(s) - least) / (most - least);
-  const { context, colour, across, up, level } = drawStates(canvas, data, land, { height, marked: () => false, stays, steps: step });
+  const drawn = drawStates(canvas, data, land, { height, marked: () => false, stays, steps: step });
+  const { context, colour, across, up, level } = drawn;
   context.fillStyle = colour.quiet;
   context.textAlign = "right";
   for (const share of [0, 0.5, 1]) context.fillText((least + share * (most - least)).toFixed(2), LEFT - 6, level(share) + 4);

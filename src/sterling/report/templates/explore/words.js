@@ -31,8 +31,9 @@ const SIZES = {
 
 /** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
 export function ownWords(settings, law, back) {
-  const { n, samples, m, noise, surrogate, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
-  const sizes = ["damped", USUAL.schedule].includes(settings.schedule) ? null : readSchedule(settings.schedule), other = besideOf(settings);
+  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n;
+  const sizes = ["damped", USUAL.schedule].includes(schedule) ? null : readSchedule(schedule);
+  const restart = readRestart(settings.restart), other = besideOf(settings);
   const said = [
     `There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`,
     noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.",
