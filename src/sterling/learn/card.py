@@ -17,6 +17,7 @@ from sterling.learn.export import Exported, c_header, rendered
 from sterling.learn.training import probabilities
 
 _BITS = 30  # of the largest edge in C, for inputs of 32 bits
+_FINEST = 0.001  # probability in words
 _SHOWN = 16  # rows of probabilities between the first and the last
 
 
@@ -49,7 +50,7 @@ class Card(Exported):
         The fitted logistic: the second class has the log-odds scale·total + intercept; the scale is positive.
     samples : int
         Samples that the card was fitted to. Texts and tables show no probability nearer to 0 or 1 than
-        1/samples.
+        1/samples or 0.1 %.
     n_features_in_ : int
         Features of the data, most of which the card does not use.
 
@@ -170,7 +171,7 @@ class Card(Exported):
 
     def _risks(self) -> list[tuple[str, str]]:
         """Return ranges of totals and their probabilities of the second class, in words."""
-        totals, finest = self._totals(), 1 / self.samples
+        totals, finest = self._totals(), max(1 / self.samples, _FINEST)
         shares = probabilities(self._log_odds(totals)[:, None])[:, 0]
         # Rounding must not move a share across one half.
         words = [percent(max(one, 0.501) if one > 0.5 else min(one, 0.499), 1) for one in shares]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import sterling as st
 from sterling.claims.finding import Judgement
-from sterling.claims.scaling import ends, exponent, growth_rule, growth_words, notes_on, top_exponent
+from sterling.claims.scaling import ends, growth_rule, top_exponent
 from sterling.study.fit import fit_exponent
 from sterling.study.kind import Cell
 from sterling.study.report import SeriesFit, expected
@@ -58,17 +56,6 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
     one = series(growth, bend)
     assert bool(top_exponent(one, "top")) == (bend > 0)
     assert growth_rule("the exponent", 2.0).judge(ends(one)) is judgement
-
-
-def test_growth_in_words():
-    straight, bent = series(1.2), series(1.2, 0.3)
-    assert growth_words("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)"
-    shrinking = replace(straight.fit, exponent=-0.12, exponent_low=-0.2, exponent_high=-0.04)
-    assert "n^−0.12 (−0.20 to −0.04)" in growth_words("of x", replace(straight, fit=shrinking))
-    assert "from n = 32 to 64" in growth_words("of x", bent)
-    assert any("curvature" in note for note in notes_on([bent], "X"))
-    assert any("outside the measured interval" in note for note in notes_on([straight], "X"))
-    assert exponent(bent, "x").name == "x, T = 1,000 steps"
 
 
 def test_theory_stands_beside_the_series_it_speaks_of():

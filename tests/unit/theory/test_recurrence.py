@@ -119,18 +119,6 @@ def test_an_iteration_that_does_not_converge_is_refused():
         theory.balance(instance)
 
 
-def test_balance_agrees_with_its_parts():
-    instance = make()
-    found = theory.balance(instance)
-    assert theory.occupancy(instance) == found.occupancy
-    np.testing.assert_array_equal(theory.wrong_share(instance), found.wrong_share)
-    again = theory.balance(instance)
-    assert again.occupancy == found.occupancy  # its draws are seeded
-    plain = theory.balance(instance, states=0)
-    assert plain.occupancy == pytest.approx(found.occupancy, rel=0.05)
-    assert plain.occupancy != found.occupancy
-
-
 def test_a_single_weight():
     """One weight has nobody to wait for: its share balances its own two gradients."""
     for seed in range(20):

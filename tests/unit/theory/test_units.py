@@ -43,7 +43,7 @@ def test_one_unit_is_the_box(name):
 
 
 def test_too_few_samples():
-    assert units.fit_units(0.3, 0.0, get_surrogate("identity"), 2) is None
+    assert units.fit_units(0.3, 0.5, get_surrogate("relu"), 3) is None
 
 
 def test_the_reaction_asks_for_more_samples_with_several_units():
