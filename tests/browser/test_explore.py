@@ -18,16 +18,6 @@ STORY = range(1, 9)
 ROWS = ("occupancy", "wrong", "worst", "last", "average", "returns")  # of the table
 
 
-@pytest.fixture
-def page(driver, address):
-    """The page, freshly opened, 1280 pixels wide and light; at the end the console must be empty."""
-    look(driver, "light", 1280)
-    driver.get_log("browser")
-    visit(driver, address)
-    yield driver
-    assert driver.get_log("browser") == []
-
-
 def shown_share(share):
     return "below 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
