@@ -108,6 +108,7 @@ def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, addres
 
 
 def test_the_link_to_the_certificate_shows_it(page):
+    look(page, "light", 1024)  # on a wide page what scrolls past the story may turn to the next steps
     page.find_element(By.CSS_SELECTOR, "#story li:nth-child(5) a").click()
     settled(page)
     page.find_element(By.LINK_TEXT, "Try it on the scales").click()
