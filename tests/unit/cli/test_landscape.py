@@ -35,23 +35,6 @@ def test_options_reach_the_visit():
     assert values["lowest_loss"] == expected.loss.min()
 
 
-def test_damping_reaches_the_visit():
-    shown = call(*SMALL, "--noise", "0.5", "--damping", "0.6").stdout
-    assert "surrogate relu · damping 0.6" in shown
-    assert "At damping 0.6: " in shown
-    values = json.loads(call(*SMALL, "--noise", "0.5", "--damping", "0.6", "--json").stdout)
-    assert values["damping"] == 0.6
-
-
-def test_the_table_says_it_in_words():
-    found = small()
-    assert not found.trap_free
-    said = " ".join(call(*SMALL).stdout.split())
-    for words in ("has traps", f"absorbing states {len(found.absorbing)}", f"{found.deviation:.3g}"):
-        assert words in said
-    assert "trap free" in call("landscape", "--n", "4", "--samples", "4000", "-q").stdout
-
-
 def test_a_file_without_a_teacher(tmp_path):
     instance = st.Problem(n=6, samples=40).draw(0)
     path = tmp_path / "d.npz"

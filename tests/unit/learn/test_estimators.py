@@ -21,7 +21,7 @@ from sterling.learn.training import Labelled, descended, heads, loss_of
 SHORT = 200  # steps that do for what is no matter of quality
 
 
-@parametrize_with_checks([StraightThroughClassifier(max_iter=400)])
+@parametrize_with_checks([StraightThroughClassifier(max_iter=100)])
 def test_the_contract_of_scikit_learn(estimator, check):
     check(estimator)
 
@@ -204,9 +204,7 @@ def test_it_is_close_to_the_best_of_the_simple_ways():
         inputs, labels = load(return_X_y=True)
         scores, rivals = [], []
         for train, test in StratifiedShuffleSplit(2, test_size=0.3, random_state=0).split(inputs, labels):
-            found = StraightThroughClassifier(max_iter=1_000, random_state=0).fit(
-                inputs[train], labels[train]
-            )
+            found = StraightThroughClassifier(max_iter=300, random_state=0).fit(inputs[train], labels[train])
             scores.append(found.score(inputs[test], labels[test]))
             unit = (inputs - inputs[train].mean(axis=0)) / inputs[train].std(axis=0)
             signs = np.sign(LogisticRegression(max_iter=1000).fit(unit[train], labels[train]).coef_)
