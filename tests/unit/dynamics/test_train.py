@@ -75,12 +75,6 @@ def test_wrong_values_are_refused(noisy, name, values):
             st.train(noisy, **{"steps": 10, name: value})
 
 
-@pytest.mark.parametrize("instance", (None, "data.npz", np.ones((3, 3)), st.Problem(n=3, samples=3)))
-def test_what_is_no_instance(instance):
-    with pytest.raises(st.InputError, match=f"instance is of the type {type(instance).__name__}"):
-        st.train(instance, 10)
-
-
 @pytest.mark.parametrize(
     "init, message",
     [

@@ -142,9 +142,7 @@ def altered(data, how):
     middle = len(data) // 2
     return {
         "empty": b"",
-        "truncated": data[:middle],
         "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
-        "zeros": bytes(len(data)),
     }[how]
 
 
@@ -152,7 +150,7 @@ def files():
     return sorted(jit.cache_folder().rglob("*.nb[ci]"))
 
 
-@pytest.mark.parametrize("how", ["empty", "truncated", "flipped", "zeros"])
+@pytest.mark.parametrize("how", ["empty", "flipped"])
 def test_a_damaged_kernel_is_compiled_again_and_said_once(folder, how):
     start()
     start(2.5)

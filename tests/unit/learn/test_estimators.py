@@ -271,7 +271,9 @@ def test_it_is_close_to_the_best_of_the_simple_ways():
         inputs, labels = load(return_X_y=True)
         scores, rivals = [], []
         for train, test in StratifiedShuffleSplit(2, test_size=0.3, random_state=0).split(inputs, labels):
-            found = StraightThroughClassifier(max_iter=300, random_state=0).fit(inputs[train], labels[train])
+            found = StraightThroughClassifier(max_iter=1_000, random_state=0).fit(
+                inputs[train], labels[train]
+            )
             scores.append(found.score(inputs[test], labels[test]))
             unit = (inputs - inputs[train].mean(axis=0)) / inputs[train].std(axis=0)
             signs = np.sign(LogisticRegression(max_iter=1000).fit(unit[train], labels[train]).coef_)

@@ -50,7 +50,6 @@ def test_average_is_where_half_of_the_data_sets_decode():
     assert (1 - misread) ** 512 == pytest.approx(0.5, rel=1e-3)
     assert theory.samples_for_average(base, confidence=0.9) > samples
     assert theory.samples_for_average(problem(n=512, noise=0.5)) > samples
-    assert theory.samples_for_average(problem(n=512, m=4)) < samples
 
 
 def test_the_average_is_right_too_where_the_run_has_ended():
