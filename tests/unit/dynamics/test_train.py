@@ -79,15 +79,11 @@ def test_wrong_values_are_refused(noisy, name, values):
     "init, message",
     [
         (np.zeros(7), r"init must have shape \(8,\) for n=8, not \(7,\)"),
-        (np.zeros((1, 8)), r"init must have shape .* not \(1, 8\)"),
         (0.5, r"init must have shape .* not \(\)"),
         ([0.1] * 7 + [np.nan], "init must be finite; NaN is at weight 7"),
-        ([0.1, -np.inf] + [0.1] * 6, "infinity is at weight 1"),
         (True, "init is True"),
-        ("0", "init is '0'"),
         (np.ma.masked_less(np.linspace(-1, 1, 8), 0), "init must have no masked values"),
         ([1j] * 8, "init is"),
-        (-1, "-1"),
     ],
 )
 def test_bad_starts(noisy, init, message):

@@ -10,6 +10,7 @@ import pickle
 import stat
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from sterling.exact import jit
 FOLDER = Path(sterling.__file__).parent
 
 
+@cache
 def imports_of(file):
     """Return the files of the package that one of its files imports at its top level."""
     found = set()
