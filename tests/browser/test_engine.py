@@ -7,8 +7,6 @@ import pytest
 
 import sterling as st
 from sterling.schedules import schedule_from_dict
-from sterling.surrogates import get_surrogate
-from sterling.theory.box import fit
 from tests.browsing import look, visit
 from tests.support import PIECEWISE
 
@@ -245,44 +243,6 @@ def test_the_laws_are_those_of_the_theory(engine, surrogate):
         expected = st.theory.wrong_share(instance, method="signal", surrogate=surrogate)
         np.testing.assert_allclose(shares, expected, rtol=1e-12, atol=1e-13)
         assert occupancy == pytest.approx(st.theory.occupancy(instance, method="signal", surrogate=surrogate))
-
-
-BALANCE = """
-    const work = sterling.balancing(sterling.draw(arguments[0]), arguments[1]);
-    for (let step = work.next(); ; step = work.next()) {
-        if (step.done) return step.value && [[...step.value.shares], step.value.occupancy];
-    }
-"""
-
-
-@pytest.mark.parametrize("number", range(8))
-def test_the_balance_is_that_of_the_theory(engine, number):
-    """On problems drawn at random from the range of the controls."""
-    rng = np.random.default_rng([20261128, number])
-    surrogate, seed = PIECEWISE[number % 4], int(rng.integers(10**9))
-    problem = {
-        "n": int(rng.integers(1, 65)) if number < 2 else int(rng.integers(1, 30)),
-        "samples": round(50 * 512 ** rng.random()),
-        "m": int(rng.integers(1, 5)),
-        "noise": round(0.05 * 40 ** rng.random(), 2),
-    }
-    found = engine.execute_script(BALANCE, {**problem, "seed": seed}, surrogate)
-    expected = st.theory.balance(st.Problem(**problem).draw(seed), surrogate=surrogate)
-    np.testing.assert_allclose(found[0], expected.wrong_share, rtol=0, atol=1e-9)
-    assert found[1] == pytest.approx(expected.occupancy, abs=1e-9)
-
-
-@pytest.mark.parametrize("surrogate", ["relu", "identity"])
-def test_the_chatter_is_the_fit_without_reaction(engine, surrogate):
-    for n, ratio in ((128, 2), (192, 3), (256, 4)):
-        problem = {"n": n, "samples": ratio * n * (2 if surrogate == "relu" else 1), "m": 1, "noise": 0}
-        share = engine.execute_script(
-            "return sterling.chatterShare(arguments[0], arguments[1])", problem, surrogate
-        )
-        expected = fit(problem["samples"] / n, 0.0, get_surrogate(surrogate), reacts=False)
-        assert share == pytest.approx((1 - expected.mean) / 2, rel=1e-6)
-        closer = st.theory.chatter(st.Problem(n=n, samples=problem["samples"]), surrogate=surrogate).share
-        assert 1 < share / closer < 1.04
 
 
 @pytest.mark.parametrize(

@@ -18,32 +18,17 @@ STORY = range(1, 9)
 ROWS = ("occupancy", "wrong", "worst", "last", "average", "returns")  # of the table
 
 
-@pytest.fixture
-def page(driver, address):
-    """The page, freshly opened, 1280 pixels wide and light; at the end the console must be empty."""
-    look(driver, "light", 1280)
-    driver.get_log("browser")
-    visit(driver, address)
-    yield driver
-    assert driver.get_log("browser") == []
-
-
 def shown_share(share):
     return "below 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def test_the_laws_on_the_page_are_those_of_python(driver, address):
-    """The balance; each bit by itself for many weights, and where the balance has no solution."""
     look(driver, "light", 1280)
-    for n, samples, noise, method in (
-        (96, 6400, 0.5, "signal"),
-        (16, 10, 1.0, "signal"),
-        (8, 800, 0.5, "balance"),
-    ):
+    for n, samples, noise in ((96, 6400, 0.5), (16, 10, 1.0)):
         turn(driver, f"{address}#seed=0&n={n}&samples={samples}&noise={noise}")
         instance = st.Problem(n=n, samples=samples, noise=noise).draw(0)
-        shares = st.theory.wrong_share(instance, method=method)
-        assert text(driver, "#law-occupancy") == shown_share(st.theory.occupancy(instance, method=method))
+        shares = st.theory.wrong_share(instance, method="signal")
+        assert text(driver, "#law-occupancy") == shown_share(st.theory.occupancy(instance, method="signal"))
         assert text(driver, "#law-worst") == f"{shown_share(shares.max())} of the steps"
         assert text(driver, "#law-wrong") == f"{shares.sum():.2f}"
 
@@ -108,16 +93,17 @@ def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, addres
                 clicked = true;
             }
             if (!clicked || page().tasks > 0) requestAnimationFrame(watch);
-            else done([page().mode, document.getElementById("law-occupancy").textContent]);
+            else done([page().mode, document.getElementById("proved-returns").textContent]);
         })();
     """
     mode, shown = driver.execute_async_script(script)
     assert mode == "playing"
-    assert shown == shown_share(st.theory.balance(st.Problem(n=8, samples=400, noise=0.5).draw(5)).occupancy)
+    assert shown == "without end"
     driver.find_element(By.ID, "play").click()
 
 
 def test_the_link_to_the_certificate_shows_it(page):
+    look(page, "light", 1024)  # on a wide page what scrolls past the story may turn to the next steps
     page.find_element(By.CSS_SELECTOR, "#story li:nth-child(5) a").click()
     settled(page)
     page.find_element(By.LINK_TEXT, "Try it on the scales").click()
@@ -291,8 +277,8 @@ def test_letters_stand_out(page, scheme):
     look(page, scheme, 1280)
     card = colour(page, "section.card", "backgroundColor")
     inside = ".key|.facing td|.facing caption|.quiet|label|.more summary|.more p|#proof p|#proof .kind|output"
-    for selector in (*inside.split("|"), ".code pre"):
-        back = colour(page, ".code pre", "backgroundColor") if selector == ".code pre" else card
+    for selector in (*inside.split("|"), ".code"):
+        back = colour(page, ".code", "backgroundColor") if selector == ".code" else card
         assert contrast(colour(page, selector, "color"), back) >= 4.5, selector
     ground = colour(page, "body", "backgroundColor")
     for selector in (".step p", ".dial", ".steps li:nth-child(2) a", ".three p", ".lead"):
@@ -301,9 +287,9 @@ def test_letters_stand_out(page, scheme):
         own = colour(page, selector, "backgroundColor")
         assert contrast(colour(page, selector, "color"), own) >= 4.5, selector
     # What is drawn: 3 is the bar for shapes (WCAG 2.2, 1.4.11).
-    script = "return getComputedStyle(document.documentElement).getPropertyValue(arguments[0]).trim()"
     for name in ("--blue", "--vermillion", "--amber", "--purple", "--grey", "--ink"):
-        assert contrast(page.execute_script(script, name), card) >= 3, name
+        page.execute_script("document.getElementById('said').style.color = `var(${arguments[0]})`", name)
+        assert contrast(colour(page, "#said", "color"), card) >= 3, name
 
 
 @pytest.mark.parametrize("width", [390, 1280])

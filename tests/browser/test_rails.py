@@ -12,26 +12,17 @@ import sterling as st
 from tests.browsing import drawn, look, settled, text, turn, until, visit
 
 NOISY = "n=12&samples=400&noise=0.5&seed=5&init=5&speed=100"
+OPENED = (f"#{NOISY}&at=300", 1366, 844)
 
 #: Where a bead is, from the middle of its canvas, in CSS pixels.
 BEAD = """
     const k = arguments[0], canvas = document.getElementById("rails");
+    canvas.scrollIntoView({block: "center"});
     const { height, width } = canvas.getBoundingClientRect();
     const { run } = sterling.page, most = 6 / Math.sqrt(run.n), row = Math.min(40, (height - 24) / run.n);
     const u = run.latents()[k], share = Math.sign(u) * Math.min(1, Math.sqrt(Math.abs(u) / most));
     return [share * (width / 2 - 34), 4 + (k + 0.5) * row - height / 2, width].map(Math.round);
 """
-
-
-@pytest.fixture
-def page(driver, address):
-    """The page at a noisy run that was taken to step 300; at the end the console must be empty."""
-    look(driver, "light", 1366)
-    driver.get_log("browser")
-    visit(driver, f"{address}#{NOISY}&at=300", drawn)
-    driver.execute_script("document.getElementById('rails').scrollIntoView({block: 'center'})")
-    yield driver
-    assert driver.get_log("browser") == []
 
 
 def latents(driver):
@@ -99,6 +90,7 @@ def test_a_bead_is_moved_by_keys(page):
 def test_a_click_on_a_bit_turns_it(page):
     before, bits = latents(page), page.find_element("id", "student-bits")
     across, cell = page.execute_script(
+        "arguments[0].scrollIntoView({block: 'center'});"
         "const { width, height } = arguments[0].getBoundingClientRect();"
         "return [width / 2, Math.min(width / 4, height / 3)]",
         bits,
@@ -129,11 +121,12 @@ def test_the_whole_run_is_gone_through_by_hand(driver, address):
     assert f"at={step}" in driver.current_url
     orbit = same_as_python(driver)
     assert text(driver, "#is-returns") == f"{len(orbit.return_times):,}"
-    whole.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    slider = driver.find_element("id", "at")
+    slider.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
     drawn(driver)
     assert driver.execute_script("return sterling.page.run.step") == step - 400
     same_as_python(driver)
-    whole.send_keys(Keys.END)
+    slider.send_keys(Keys.END)
     drawn(driver)
     assert driver.execute_script("return sterling.page.run.step") == 20000
     assert same_as_python(driver).steps == 20000

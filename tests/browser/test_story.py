@@ -9,8 +9,9 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browsing import GO, drawn, look, settled, text, turn, until, visit
+from tests.browsing import GO, drawn, look, settled, text, turn, until
 
+OPENED = ("", 1366, 768)
 CHOICES = {
     "n": [1, 2, 5, 8, 12, 16],
     "samples": [50, 200, 512, 1600],
@@ -38,15 +39,6 @@ STATE = """
         shown: values.map((name) => [name, document.getElementById(`${name}-shown`).innerText]),
     };
 """
-
-
-@pytest.fixture
-def page(driver, address):
-    look(driver, "light", 1366, height=768)
-    driver.get_log("browser")
-    visit(driver, address)
-    yield driver
-    assert driver.get_log("browser") == []
 
 
 def written(name, value):
@@ -210,4 +202,4 @@ def test_the_text_gives_the_bound_that_is_proved(driver, address):
     bound = text(driver, "#proved-occupancy")
     assert re.fullmatch(r"at least [\d.]+ %", bound)
     assert text(driver, "#bound") == f": it is there {bound} of the time"
-    assert bound in text(driver, "#proof")
+    assert bound in text(driver, "#bound-says")

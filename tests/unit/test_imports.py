@@ -68,12 +68,6 @@ def test_an_unknown_name():
         st.trian  # noqa: B018
 
 
-def test_star_import():
-    namespace = {}
-    exec("from sterling import *", namespace)
-    assert namespace["train"] is st.train
-
-
 def test_errors_are_one_family():
     """A caller can catch all of them at once, or as the built-in kinds that they are."""
     for error, kind in (

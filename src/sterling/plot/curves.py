@@ -17,6 +17,7 @@ from sterling.plot.style import (
     VERMILLION,
     legend_above,
     tidy,
+    whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ def shares(ax: Axes, cells: pl.DataFrame, index: int, count: int, **given: Any) 
     given = {"lw": 1.3, "ms": 5, **style(index), **given}
     drawn = ax.errorbar(cells["samples"].to_numpy(), share, bars, **given)
     set_aside(ax, drawn.get_children(), index, count)
+
+
+def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **given: Any) -> None:
+    """Draw the shares of each named group of cells against N; ``axis`` is the label of the y axis."""
+    for index, (label, cells) in enumerate(groups.items()):
+        shares(ax, cells, index, len(groups), label=label)
+    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **given)
+    whole_numbers(ax)
 
 
 def intervals(table: pl.DataFrame, column: str) -> np.ndarray:

@@ -30,7 +30,7 @@ from sterling.claims.reproduce import reproduce
 from sterling.claims.scaling import ScalingBudget
 from sterling.report.figures import identifier
 
-QUIET = ScalingBudget(n=(4, 8), width=2.0, steps=(300,), max_trials=300)
+QUIET = ScalingBudget(n=(4, 8), width=3.0, steps=(300,), max_trials=300)
 TINY = {
     "P1": QUIET,
     "P2": visits.VisitsBudget(

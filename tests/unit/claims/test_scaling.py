@@ -59,20 +59,21 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
 
 
 def test_theory_stands_beside_the_series_it_speaks_of():
-    proved, law = expected(cell(), "optimal", DIMENSIONS)
+    dimensions = [32, 64]
+    proved, law = expected(cell(), "optimal", dimensions)
     assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
     assert law.kind == "mean-field"
     assert law.samples[32] == pytest.approx(2.88 * 32, rel=0.02)
-    longer = expected(cell(steps=10**5), "optimal", DIMENSIONS)[1]
+    longer = expected(cell(steps=10**5), "optimal", dimensions)[1]
     assert longer.samples[64] < law.samples[64]
-    assert expected(cell(restart="300,0.05"), "optimal", DIMENSIONS) == (proved,)
-    (proved, law) = expected(cell(noise=0.5), "ergodic", DIMENSIONS)
+    assert expected(cell(restart="300,0.05"), "optimal", dimensions) == (proved,)
+    (proved, law) = expected(cell(noise=0.5), "ergodic", dimensions)
     assert proved.exponent == pytest.approx(2)
     assert "without label noise" in proved.source
     assert 1 < law.exponent < 2
-    (_, law) = expected(cell(noise=0.5), "occupancy>=0.5", DIMENSIONS)
+    (_, law) = expected(cell(noise=0.5), "occupancy>=0.5", dimensions)
     assert 2.5 < law.exponent < 3
-    assert expected(cell(inputs="uniform"), "optimal", DIMENSIONS) == ()
+    assert expected(cell(inputs="uniform"), "optimal", dimensions) == ()
     assert expected(cell(), "optimal", [8]) == ()
-    assert [one.kind for one in expected(cell(), "visit", DIMENSIONS)] == ["theorem"]
-    assert expected(cell(), "certified", DIMENSIONS) == ()
+    assert [one.kind for one in expected(cell(), "visit", dimensions)] == ["theorem"]
+    assert expected(cell(), "certified", dimensions) == ()

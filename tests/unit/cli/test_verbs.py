@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shlex
 import subprocess
@@ -102,24 +101,19 @@ def test_a_full_output_is_one_line_and_does_not_cost_the_files(tmp_path):
     assert st.Orbit.load(tmp_path / "run").steps == 10
 
 
-def test_a_closed_stderr_spoils_no_result():
-    command = f"{shlex.join([*STERLING, *SMALL, '--json'])} 2>&-"
-    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
-    assert json.loads(done.stdout)["steps"] == 10
-
-
 def test_without_unicode_no_letter_is_fatal():
-    """A result and a help, in one process."""
-    code = (
-        "import sys\n"
-        "from sterling.cli import main\n"
-        "for words in ('certify --n 3 --samples 30 --noise 0.5', 'train --help'):\n"
-        "    sys.argv[1:] = words.split()\n"
-        "    try:\n        main()\n    except SystemExit as end:\n        assert not end.code\n"
+    """Nor does a closed stderr spoil the result."""
+    words = ["certify", "--n", "3", "--samples", "30", "--noise", "0.5"]
+    settings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        f"{shlex.join([*STERLING, *words])} 2>&-",
+        shell=True,
+        stdout=subprocess.PIPE,
+        env=settings,
+        timeout=120,
+        check=True,
     )
-    command, settings = [sys.executable, "-c", code], {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, capture_output=True, env=settings, timeout=120, check=True)
-    assert b"Traceback" not in done.stderr
+    assert b"proved" in done.stdout
 
 
 def test_help_and_version_load_nothing_heavy():

@@ -18,7 +18,7 @@ from sterling.exact.grid import (
     vector_codes,
 )
 
-fixed = settings(derandomize=True, deadline=None, database=None, max_examples=150)
+fixed = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 
 
 def columns(*parts):

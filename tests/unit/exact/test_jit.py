@@ -10,6 +10,7 @@ import pickle
 import stat
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from sterling.exact import jit
 FOLDER = Path(sterling.__file__).parent
 
 
+@cache
 def imports_of(file):
     """Return the files of the package that one of its files imports at its top level."""
     found = set()
@@ -142,9 +144,7 @@ def altered(data, how):
     middle = len(data) // 2
     return {
         "empty": b"",
-        "truncated": data[:middle],
         "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
-        "zeros": bytes(len(data)),
     }[how]
 
 
@@ -152,7 +152,7 @@ def files():
     return sorted(jit.cache_folder().rglob("*.nb[ci]"))
 
 
-@pytest.mark.parametrize("how", ["empty", "truncated", "flipped", "zeros"])
+@pytest.mark.parametrize("how", ["empty", "flipped"])
 def test_a_damaged_kernel_is_compiled_again_and_said_once(folder, how):
     start()
     start(2.5)

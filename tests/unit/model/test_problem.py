@@ -49,19 +49,6 @@ def test_bad_seeds(seed):
         st.Problem(n=4, samples=10).draw(seed)
 
 
-def test_problems_are_values():
-    """Equal parameters, equal problems; and a problem cannot change under a study."""
-    one, other = (
-        st.Problem(n=np.int64(4), samples=10, noise=np.float32(0.5), readout=[1, 2], m=2) for _ in "ab"
-    )
-    assert one == other
-    assert hash(one) == hash(other)
-    assert type(one.n) is int
-    assert one.readout == (1.0, 2.0)
-    with pytest.raises(AttributeError):
-        one.n = 5
-
-
 @pytest.mark.parametrize(
     "spec, text", [("uniform+0.5", "uniform+0.5"), ("student_t:4.123456+-1", "student_t:4.123456+-1.0")]
 )

@@ -151,12 +151,11 @@ def test_other_suffixes_and_missing_folders_are_refused(tmp_path):
 
 def test_dollars_in_names_are_no_formulas():
     """Matplotlib would parse them, and fail where they do not parse."""
-    data = noisy()
-    for name in ("US$_{2020$", "\\$x$"):
-        instance = st.Instance(data.inputs, data.labels, origin={"file": name})
-        figure = plot.figure(st.train(instance, 50))
-        figure.draw_without_rendering()
-        assert any(text.get_text().replace(r"\$", "$").startswith(f"{name} · n =") for text in figure.texts)
+    data, name = noisy(), "US$_{2020$"
+    instance = st.Instance(data.inputs, data.labels, origin={"file": name})
+    figure = plot.figure(st.train(instance, 50))
+    figure.draw_without_rendering()
+    assert any(text.get_text().replace(r"\$", "$").startswith(f"{name} · n =") for text in figure.texts)
 
 
 @pytest.mark.filterwarnings("error")

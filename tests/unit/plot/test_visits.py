@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 import sterling as st
 from sterling.plot import visits as plots
-from sterling.theory import occupancy, wrong_share
+from sterling.theory import wrong_share
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +47,6 @@ def test_shares(ax, instance, orbit):
     assert "mean-field" in ax.get_legend().get_texts()[-1].get_text()
     assert f"off by {np.abs(orbit.wrong_share - predicted).max():.2g} at most" in text
     assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights are ever wrong, the worst for" in text
-
-
-def test_occupancy_over_samples(ax, instance, found):
-    here = occupancy(instance)
-    text = plots.occupancy_law(ax, found, instance, "relu", here)
-    assert f": {found.long_run.text} (" in text
-    assert f"predicted for this data set {here:.3g}" in text
-    assert text.endswith("(mean-field).")
-    assert np.all(np.diff(ax.lines[0].get_ydata()) > 0)
-    measured = ax.lines[-1].get_data()
-    assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
 
 
 def test_a_run_without_recurrence():

@@ -39,7 +39,7 @@ def sketched(monkeypatch):
 def test_a_recurrent_run(noisy):
     orbit = st.train(noisy, 20_000)
     text = run_page(orbit, noisy, "sterling train --n 8 & <x>")
-    assert len(drawings(text)) == 9
+    assert len(drawings(text)) == 7
     assert f"{orbit.visits:,}" in text
     assert f"in the long run {orbit.recurrence().long_run.text} (" in text
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text
@@ -54,8 +54,8 @@ def test_what_cannot_be_drawn_is_left_out(noisy, monkeypatch):
     """Without noise, teacher, known noise, records, or a solution of the equations."""
     clean = st.Problem(n=8, samples=400).draw(0)
     unknown = st.Instance(noisy.inputs, noisy.labels, teacher=noisy.teacher)
-    assert len(drawings(run_page(st.train(clean, 5000), clean))) == 5
-    assert len(drawings(run_page(st.train(unknown, 20_000), unknown))) == 8
+    assert len(drawings(run_page(st.train(clean, 5000), clean))) == 4
+    assert len(drawings(run_page(st.train(unknown, 20_000), unknown))) == 7
     assert len(drawings(run_page(st.train(noisy, 500, record=()), noisy))) == 1
     monkeypatch.setattr("sterling.theory.balance", lambda *_, **__: Balance(np.full(8, np.nan), np.nan))
     text = run_page(st.train(noisy, 2), noisy)
@@ -68,7 +68,7 @@ def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label
     own = st.Instance(noisy.inputs, labels)
     orbit = st.train(own, 20_000)
     text = run_page(orbit, own)
-    assert len(drawings(text)) == 4
+    assert len(drawings(text)) == 3
     right = int((own.predict(orbit.ergodic_signs) == labels).sum())
     most = max(int(labels.sum()), int((1 - labels).sum()))
     assert f'<th scope="row">labels right, time average</th><td>{right} of 150</td>' in text

@@ -116,8 +116,6 @@ def test_a_trial_is_given_up_on_request(kind, settings):
         ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
         ({"kind": "landscape", "steps": 100}, "have no steps"),
         ({"kind": "landscape", "criteria": "optimal"}, "criterion is 'optimal'"),
-        ({"kind": 5}, "kind of trial"),
-        ({"settings": 5}, "settings"),
         ({"criteria": "trap_free"}, "criterion is 'trap_free'"),
         ({"stpes": 100}, "did you mean 'steps'"),
     ],
@@ -183,13 +181,9 @@ def test_surrogates_of_the_users_own_are_a_part_of_the_cell(registries, tmp_path
     [
         (("Own", mean_label, {}), "lower-case"),
         (("own", mean_label, {"n": REAL}), "another name"),
-        (("own", mean_label, {"a": REAL}, 1, {"a": 3}), "twice"),
         (("own", mean_label, {"a": "Decimal"}), "Float64"),
         (("own", mean_label, {"a": REAL}, 0), "version"),
-        (("own", mean_label, 5), "columns"),
-        (("own", mean_label, {"a": 5}), "'a'"),
         (("own", 5, {"a": REAL}), "run"),
-        (("own", mean_label, {"a": REAL}, 1, 5), "settings"),
         (("own", mean_label, {"a": REAL}, 1, {}, {"a": 5}), "criterion"),
     ],
 )

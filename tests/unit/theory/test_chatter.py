@@ -50,7 +50,6 @@ def test_average_is_where_half_of_the_data_sets_decode():
     assert (1 - misread) ** 512 == pytest.approx(0.5, rel=1e-3)
     assert theory.samples_for_average(base, confidence=0.9) > samples
     assert theory.samples_for_average(problem(n=512, noise=0.5)) > samples
-    assert theory.samples_for_average(problem(n=512, m=4)) < samples
 
 
 def test_the_average_is_right_too_where_the_run_has_ended():
@@ -72,7 +71,7 @@ def test_the_average_is_right_too_where_the_run_has_ended():
 def test_samples_so_many_that_no_weight_is_ever_wrong():
     """The variance of the pushes is zero there; a plan of four weights divided by it."""
     few = st.Problem(4, samples=1, m=4)
-    assert 4 < theory.samples_for_average(few, confidence=0.99, surrogate="identity") < 1000
+    assert 4 < theory.samples_for_average(few, confidence=0.99, surrogate="sigmoid") < 1000
 
 
 def test_average_grows_a_little_faster_than_n():

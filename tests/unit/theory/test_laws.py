@@ -57,12 +57,12 @@ def test_leading_orders(surrogate, share):
 
 def test_leading_order_of_the_ergodic_law():
     """All p_k < 1/2 in half of the data sets: the largest of n normals, about √(2 ln n), decides."""
-    n, noise, norm2 = 256, 30.0, 2.0
+    n, noise, norm2 = 256, 30.0, 1.0
     largest = NormalDist().inv_cdf(0.5 ** (1 / n))
     expected = 2 * math.pi * n * noise**2 * largest**2 / norm2
-    identity = theory.samples_for_average(problem(n, m=2, noise=noise), surrogate="identity")
+    identity = theory.samples_for_average(problem(n, noise=noise), surrogate="identity")
     assert identity == pytest.approx(expected, rel=0.02)
-    relu = theory.samples_for_average(problem(n, m=2, noise=noise))
+    relu = theory.samples_for_average(problem(n, noise=noise))
     assert 1.2 * identity < relu <= 2 * identity  # 2 but for the wrong weights, which decorrelate its rows
 
 

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.unit.torch import frameworks
 from tests.unit.torch.frameworks import needs
 from tests.unit.torch.stored import Stored
 
@@ -404,11 +403,6 @@ def adapted():
     return peft.get_peft_model(model, config), codes
 
 
-def bitnet():
-    layer = frameworks.bitnet()
-    return net(layer), lambda: (layer.weight / layer.weight.abs().mean()).round().clamp(-1, 1)
-
-
 def half(builder):
     """Return a builder of the same net in bfloat16."""
 
@@ -459,7 +453,6 @@ ROWS = {
     "ModelOpt INT8": lambda: modelopt("INT8_DEFAULT_CFG"),
     "ModelOpt INT4": lambda: modelopt("INT4_BLOCKWISE_WEIGHT_ONLY_CFG"),
     "ModelOpt W4A8": lambda: modelopt("W4A8_AWQ_BETA_CFG"),
-    "BitNet of transformers": bitnet,
     "LoRA, merged": merged,
     "LoRA on a frozen base": adapted,
     "LSQ depthwise": depthwise,

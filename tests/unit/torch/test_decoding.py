@@ -207,21 +207,27 @@ def weight(model):
 CASES = {
     "brevitas ternary": (lambda: fw.brevitas("ternary"), lambda w: sign(w) * (w.abs() > 0.05)),
     "bitnet": (fw.bitnet, ternary),
+    "turned": (fw.Product, ternary),
     "by hand, found by listening": (lambda: fw.Quantised(fw.detached), ternary),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_decoded_codes_are_what_the_framework_makes_of_the_copy(case):
+def test_flips_and_decoded_codes_are_those_of_the_framework(case):
+    """By its own formula, of the latents and of those in the copy."""
     make, formula = CASES[case]
     model = make()
     latent = weight(model)
     optimizer = torch.optim.SGD([latent], lr=0.05)
     monitor = stt.OrbitMonitor(model, optimizer, example=fw.X, horizons=(4, math.inf))
-    random = torch.Generator().manual_seed(3)
+    random, flips = torch.Generator().manual_seed(3), 0
     for _ in range(9):
+        before = formula(latent.detach())
         latent.grad = torch.randn(latent.shape, generator=random)
         optimizer.step()
+        flips += int((formula(latent.detach()) != before).sum())
+    assert monitor.frame()["flips"].to_list() == [flips]
+    assert flips > 100
     better = stt.decode(model, monitor, horizon=math.inf)
     average = monitor.average(monitor.weights[0].name, math.inf)
     decoded = (average + 0.5).floor()
