@@ -37,7 +37,8 @@ RIVALS = {
     3: ("its coefficients cut", "its coefficients cut, descent"),
 }
 CUT = 0.7  # ternary rival: a coefficient below this times the mean size of its row becomes zero
-PROPOSALS, HOT = 20_000, 0.01  # of annealing: proposed flips, and the first temperature, in nats of mean loss
+PROPOSALS, HOT = 20_000, 0.01  # of annealing: least proposed flips; first temperature, in nats of mean loss
+EACH = 10  # least proposed flips of a code
 Sample = tuple[np.ndarray, np.ndarray]
 
 
@@ -101,15 +102,16 @@ def annealed(sample: Labelled, codes: np.ndarray, seed: int) -> np.ndarray:
     generator, codes = np.random.default_rng(seed), codes.copy()
     scores = sample.inputs @ codes.T.astype(float)
     scale, intercept, loss = np.empty(0), np.empty(0), 0.0
-    for step in range(PROPOSALS):
-        if step % (PROPOSALS // 10) == 0:
+    proposals = max(PROPOSALS, EACH * codes.size)
+    for step in range(proposals):
+        if step % (proposals // 10) == 0:
             scale, intercept = heads(scores, sample)
             loss = loss_of(scores * scale + intercept, sample)
         row, k = (int(generator.integers(size)) for size in codes.shape)
         moved = scores.copy()
         moved[:, row] -= 2.0 * codes[row, k] * sample.inputs[:, k]
         new = loss_of(moved * scale + intercept, sample)
-        if new <= loss or generator.random() < np.exp((loss - new) / (HOT * (1 - step / PROPOSALS))):
+        if new <= loss or generator.random() < np.exp((loss - new) / (HOT * (1 - step / proposals))):
             codes[row, k], scores, loss = -codes[row, k], moved, new
     return codes
 
@@ -121,7 +123,7 @@ def rivals(
     classes, index = np.unique(labels, return_inverse=True)
     targets = np.eye(len(classes))[index]
     targets = targets[:, 1:] if len(classes) == 2 else targets
-    sample = Labelled(inputs, targets, np.full(len(labels), 1 / len(labels)))
+    sample = Labelled(inputs, targets, np.full(len(labels), 1 / len(labels)), len(labels))
     full = LogisticRegression(max_iter=1000).fit(inputs, labels)
     apart = np.stack([inputs[one > 0].mean(axis=0) - inputs[one == 0].mean(axis=0) for one in targets.T])
     size = np.abs(full.coef_)

@@ -2,9 +2,8 @@
 
 It runs headless Chromium, which draws without a graphics card. It measures the steps a second of the page's
 engine at n = 32, N = 1600, σ = 0.5 from an empty table of gradients, the frames a second while the page
-plays, its longest task at 100,000 steps a second (the median of five plays; the browser reports tasks above
-50 ms), and how long the balance of mean gradients blocks the page. The latent weights at the end must equal
-those of `train`, and the shares those of `theory.balance`.
+plays, and its longest task at 100,000 steps a second (the median of five plays; the browser reports tasks
+above 50 ms). The latent weights at the end must equal those of `train`.
 """
 
 from __future__ import annotations
@@ -32,12 +31,7 @@ FRAMES_FOR = 5000  # milliseconds
 STEPS_BAR, FRAMES_BAR = 1e6, 50
 SMOOTH, SMOOTH_PLAYS = 100_000, 5  # steps a second, plays
 SMOOTH_BAR, TASK_BAR = 59, 50  # frames a second of a display with 60; milliseconds
-SLICE_BAR = 33  # milliseconds, two frames
 _WIDTH = 130  # columns, unless the output is a terminal
-
-#: Data sets for the balance; the last has the most entries that the page takes.
-BALANCED = {"n": (12, 32, 64, 64), "samples": (1600, 1600, 1600, 25_600), "m": (1, 1, 1, 4)}
-_CLOSE = 1e-9  # largest difference of its shares from Python's
 
 #: Addresses of the page whose frames are counted.
 PLAYS = {
@@ -53,14 +47,6 @@ _RUN = """
     const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 0}), begun = performance.now();
     run.advance(steps);
     return [(performance.now() - begun) / 1000, [...run.latents()]];
-"""
-_BALANCE = """
-    const work = sterling.balancing(sterling.draw(arguments[0]), "relu"), slices = [];
-    for (;;) {
-        const begun = performance.now(), step = work.next();
-        slices.push(performance.now() - begun);
-        if (step.done) return [slices, [...step.value.shares]];
-    }
 """
 _FRAMES = """
     const [length, done] = arguments, step = sterling.page.run.step;
@@ -181,40 +167,7 @@ def _play(driver, address: str, length: int) -> tuple[float, float, float]:
     return rate, pace, longest
 
 
-def balance(driver, address: str, options: Options) -> Row:
-    """Return the longest slice of the balance, the best of its repetitions, over several data sets."""
-    visit(driver, f"{address}#story=1")
-    longest: dict[str, list[float]] = {}
-    notes, failure = [], ""
-    cases = list(zip(*BALANCED.values(), strict=True))
-    for n, samples, m in cases[: 2 if options.quick else None]:
-        problem = {"n": n, "samples": samples, "m": m, "noise": NOISE}
-        name = f"n={n} N={samples} m={m}"
-        expected = st.theory.balance(st.Problem(**problem).draw(SEED)).wrong_share
-        totals = []
-        longest[name] = []
-        for _ in range(options.repeat):
-            slices, shares = driver.execute_script(_BALANCE, {**problem, "seed": SEED})
-            longest[name].append(max(slices))
-            totals.append(sum(slices))
-            if np.abs(np.array(shares) - expected).max() > _CLOSE:
-                failure = "shares differ from those of theory.balance"
-        notes.append(f"{name}: {min(totals):,.0f} ms in all, {min(longest[name]):.0f} ms at a time")
-    return Row(
-        title=f"the balance, σ={NOISE}, the longest time that the page waits for it",
-        measured=max(map(min, longest.values())),
-        unit="ms",
-        bar=SLICE_BAR,
-        aim=16,
-        more_is_better=False,
-        runs={f"milliseconds, {name}": found for name, found in longest.items()},
-        note="; ".join(notes),
-        failure=failure,
-        case="balance",
-    )
-
-
-BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames, "smooth": smooth, "balance": balance}
+BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames, "smooth": smooth}
 
 
 def main(arguments: list[str] | None = None) -> int:

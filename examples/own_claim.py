@@ -66,5 +66,5 @@ CLAIM = Claim(
     "mean-field",
     "sterling.theory.laws",
     measure,
-    {"quick": Budget(16, 50), "default": Budget(32, 200), "full": Budget(64, 2000)},
+    {"quick": Budget(16, 50), "default": Budget(32, 200)},
 )

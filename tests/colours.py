@@ -38,9 +38,6 @@ def darkened(colour):
 
 def schemes():
     """Return the colours of the style sheet: of light and of dark pages."""
-    light, dark = (
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
-        for block in re.findall(r":root \{(.*?)\}", STYLE, re.S)[:2]
-    )
-    assert light.keys() == dark.keys()
+    found = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", STYLE)
+    light, dark = ({name: pair[at] for name, *pair in found} for at in (0, 1))
     return {"light": light, "dark": dark}

@@ -1,7 +1,5 @@
 """What several test files share: comparing orbits, the schedules that they run through, the command line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

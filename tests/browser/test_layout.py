@@ -6,10 +6,10 @@ import sterling as st
 from sterling.report.explore import write_explorable
 from sterling.report.page import Page
 from sterling.report.run_page import run_page
-from tests.browsing import drawn, look, settled, visit
+from tests.browsing import drawn, look, settled, turn
 from tests.findings import made_up
 
-WIDTHS = range(320, 1921, 20)  # CSS pixels
+WIDTHS = range(320, 1921, 40)  # CSS pixels
 TYPICAL = (320, 390, 600, 768, 880, 1024, 1440)
 PAPER = 718  # CSS pixels of an A4 page between its margins
 
@@ -113,7 +113,7 @@ def test_no_text_lies_on_text_and_nothing_leaves_its_card(page):
 @pytest.mark.parametrize("step", range(1, 9))
 def test_a_step_of_the_story_fits_into_the_window(driver, pages, step):
     look(driver, "light", 1366, height=768)
-    visit(driver, f"{pages['explorable'].as_uri()}#story={step}", drawn)
+    turn(driver, f"{pages['explorable'].as_uri()}#story={step}", drawn)
     script = """
         const parts = "[data-current] h2, [data-current] p, #play, .sliders, .bits, .time, .rails";
         return [...document.querySelectorAll(parts)].filter((one) => one.checkVisibility()).map((one) => {

@@ -20,7 +20,7 @@ from sterling.report.page import Page
 from sterling.report.run_page import run_page
 from tests.browsing import colour, look
 from tests.colours import contrast, darkened
-from tests.findings import made_up
+from tests.findings import made_up, sketch
 
 FIGURES = 5
 WORDS, PAGES, TOP = 2500, 12, 900  # visible words, printed A4 pages, pixels above the first figure
@@ -45,7 +45,9 @@ def address(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """A page of all claims with their own words and an invented result each, and pages of two runs."""
-    folder = tmp_path_factory.mktemp("pages")
+    folder, patch = tmp_path_factory.mktemp("pages"), pytest.MonkeyPatch()
+    patch.setattr("sterling.report.page.render", sketch)
+    patch.setattr("sterling.report.run_page.render", sketch)
     page = Page(folder, "quick", 2026, "sterling reproduce --quick")
     for claim in CLAIMS.values():
         own = {name: getattr(claim, name) for name in ("key", "title", "statement", "kind", "source")}
@@ -55,6 +57,7 @@ def pages(tmp_path_factory):
     own = st.Instance(drawn.inputs, (drawn.labels > 0.5).astype(float))
     for name, instance in (("known", drawn), ("own", own)):
         (folder / f"{name}.html").write_text(run_page(st.train(instance, 20_000), instance), "utf-8")
+    patch.undo()
     return {"results": page.write(), **{name: folder / f"{name}.html" for name in ("known", "own")}}
 
 

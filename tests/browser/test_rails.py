@@ -9,29 +9,20 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 import sterling as st
-from tests.browsing import look, settled, text, visit
+from tests.browsing import drawn, look, settled, text, turn, until, visit
 
 NOISY = "n=12&samples=400&noise=0.5&seed=5&init=5&speed=100"
+OPENED = (f"#{NOISY}&at=300", 1366, 844)
 
 #: Where a bead is, from the middle of its canvas, in CSS pixels.
 BEAD = """
     const k = arguments[0], canvas = document.getElementById("rails");
+    canvas.scrollIntoView({block: "center"});
     const { height, width } = canvas.getBoundingClientRect();
     const { run } = sterling.page, most = 6 / Math.sqrt(run.n), row = Math.min(40, (height - 24) / run.n);
     const u = run.latents()[k], share = Math.sign(u) * Math.min(1, Math.sqrt(Math.abs(u) / most));
     return [share * (width / 2 - 34), 4 + (k + 0.5) * row - height / 2, width].map(Math.round);
 """
-
-
-@pytest.fixture
-def page(driver, address):
-    """The page at a noisy run that was taken to step 300; at the end the console must be empty."""
-    look(driver, "light", 1366)
-    driver.get_log("browser")
-    visit(driver, f"{address}#{NOISY}&at=300")
-    driver.execute_script("document.getElementById('rails').scrollIntoView({block: 'center'})")
-    yield driver
-    assert driver.get_log("browser") == []
 
 
 def latents(driver):
@@ -42,7 +33,7 @@ def same_as_python(driver):
     """The line of Python makes the run that the page shows; return its orbit."""
     if driver.execute_script("return sterling.page.mode") != "still":
         driver.find_element("id", "play").click()
-        settled(driver)
+        drawn(driver)
     namespace = {}
     exec(text(driver, "#python"), namespace)
     orbit = namespace["orbit"]
@@ -53,9 +44,7 @@ def same_as_python(driver):
 
 
 def played(driver, step=40):
-    WebDriverWait(driver, 30, 0.02).until(
-        lambda one: one.execute_script("return sterling.page.run.step > arguments[0]", step)
-    )
+    until(driver, "sterling.page.run.step > arguments[0]", step)
 
 
 @pytest.mark.parametrize("kind", ["mouse", "touch"])
@@ -75,11 +64,9 @@ def test_a_dragged_bead_starts_a_run_that_python_makes_too(page, address, kind):
     assert same_as_python(page).start_latent.tolist() == held
     assert not page.find_element("id", "shell").is_displayed()
     assert "no latent weights" in text(page, "#no-shell")
-    found = page.execute_script(
-        "return sterling.fromAddress(location.hash, sterling.storySettings).settings.latent"
-    )
-    assert found == held
-    visit(page, page.current_url)
+    script = "return sterling.fromAddress(location.hash, sterling.storySettings).settings.latent"
+    assert page.execute_script(script) == held
+    visit(page, page.current_url, drawn)
     assert same_as_python(page).start_latent.tolist() == held
     page.find_element("id", "drawn").click()
     assert page.find_element("id", "shell").is_displayed()
@@ -103,6 +90,7 @@ def test_a_bead_is_moved_by_keys(page):
 def test_a_click_on_a_bit_turns_it(page):
     before, bits = latents(page), page.find_element("id", "student-bits")
     across, cell = page.execute_script(
+        "arguments[0].scrollIntoView({block: 'center'});"
         "const { width, height } = arguments[0].getBoundingClientRect();"
         "return [width / 2, Math.min(width / 4, height / 3)]",
         bits,
@@ -119,12 +107,12 @@ def test_a_click_on_a_bit_turns_it(page):
 def test_the_whole_run_is_gone_through_by_hand(driver, address):
     """By mouse and by keys: the page shows the run at that step, and the chart keeps the whole run."""
     look(driver, "light", 1366)
-    visit(driver, f"{address}#{NOISY}&beside=restart&at=20000")
+    visit(driver, f"{address}#{NOISY}&beside=restart&at=20000", drawn)
     whole = driver.find_element("id", "whole")
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", whole)
     hand = ActionChains(driver, duration=0).move_to_element(whole).click_and_hold()
     hand.move_by_offset(40, 0).move_by_offset(-90, 0).release().perform()
-    settled(driver)
+    drawn(driver)
     step, end, other = driver.execute_script(
         "const { run, tape } = sterling.page; return [run.step, tape.end.step, tape.other.step]"
     )
@@ -133,12 +121,13 @@ def test_the_whole_run_is_gone_through_by_hand(driver, address):
     assert f"at={step}" in driver.current_url
     orbit = same_as_python(driver)
     assert text(driver, "#is-returns") == f"{len(orbit.return_times):,}"
-    whole.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-    settled(driver)
+    slider = driver.find_element("id", "at")
+    slider.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    drawn(driver)
     assert driver.execute_script("return sterling.page.run.step") == step - 400
     same_as_python(driver)
-    whole.send_keys(Keys.END)
-    settled(driver)
+    slider.send_keys(Keys.END)
+    drawn(driver)
     assert driver.execute_script("return sterling.page.run.step") == 20000
     assert same_as_python(driver).steps == 20000
 
@@ -147,7 +136,7 @@ def test_the_whole_run_is_gone_through_by_hand(driver, address):
 def test_a_second_run_has_the_same_data_and_start(driver, address, beside):
     look(driver, "light", 1366)
     main = "damping=0.5&schedule=damped" if beside == "plain" else ""
-    visit(driver, f"{address}#{NOISY}&{main}&beside={beside}&at=700")
+    turn(driver, f"{address}#{NOISY}&{main}&beside={beside}&at=700", drawn)
     namespace = {}
     exec(text(driver, "#python"), namespace)
     orbit, other = namespace["orbit"], namespace["beside"]
@@ -159,16 +148,15 @@ def test_a_second_run_has_the_same_data_and_start(driver, address, beside):
 
 
 def test_a_run_is_not_shown_beside_itself(driver, address):
-    visit(driver, f"{address}#{NOISY}&beside=plain")
-    assert driver.execute_script("return [sterling.page.settings.beside, sterling.page.tape.other]") == [
-        "",
-        None,
-    ]
+    turn(driver, f"{address}#{NOISY}&beside=plain", drawn)
+    shown = driver.execute_script("return [sterling.page.settings.beside, sterling.page.tape.other]")
+    assert shown == ["", None]
     assert not driver.find_element("id", "beside-verdict").is_displayed()
 
 
 def test_a_weight_that_is_pointed_at_is_marked_everywhere(page):
     """In each picture of weights, with its values in a line."""
+    settled(page)
     orbit, names = same_as_python(page), ("rails", "teacher-bits", "student-bits", "recent", "landscape")
     pictures = "return arguments[0].map((id) => document.getElementById(id).toDataURL())"
     before = page.execute_script(pictures, names)

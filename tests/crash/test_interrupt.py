@@ -43,20 +43,6 @@ def test_an_unsaved_checkpoint_is_not_promised(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_done_after_ctrl_c_is_said(tmp_path):
-    """Drawing takes seconds, to somebody who has asked for the end."""
-    files = {"--plot": tmp_path / "p.png", "--report": tmp_path / "r.html"}
-    arguments = [argument for pair in files.items() for argument in pair]
-    with start(*LONG, *arguments, "--checkpoint", tmp_path / "c", "--checkpoint-every", "0.05") as process:
-        wait_until((tmp_path / "c").exists, process)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 130, err
-    for file in files.values():
-        assert any(str(file) in line and line.endswith("…") for line in err.splitlines())
-        assert file.exists()
-
-
 def ignore_ctrl_c():
     """As a script does that starts `command &`; a batch system then ends the command by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -71,8 +57,9 @@ def ignore_ctrl_c():
     ids=["ctrl-c", "sigterm"],
 )
 def test_an_interrupted_command_prints_what_there_is_and_can_go_on(before, numbers, tmp_path):
-    path = tmp_path / "run.orbit"
-    options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05"]
+    """And says which files it still writes: the user has asked for the end."""
+    path, table = tmp_path / "run.orbit", tmp_path / "w.csv"
+    options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05", "--weights", table]
     with start(*LONG, *options, preexec_fn=before) as process:
         wait_until(path.exists, process)
         for number in numbers:
@@ -85,6 +72,8 @@ def test_an_interrupted_command_prints_what_there_is_and_can_go_on(before, numbe
     assert err.splitlines()[-1] == (
         f"interrupted at step {result['steps']:,} of 100,000,000,000: the same command continues from {path}"
     )
+    assert f"writing {table} …" in err.splitlines()
+    assert table.exists()
     orbit = st.Orbit.load(path)
     assert orbit.interrupted
     assert orbit.to_dict() == result

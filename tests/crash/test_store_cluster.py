@@ -16,9 +16,8 @@ from sterling.errors import SterlingError
 from sterling.study import Store, Study, open_cluster, run
 from tests.crash.processes import DEADLINE, start, wait_until
 
-distributed = pytest.importorskip("distributed")
-
 STUDY = Study(n=[8, 12], samples=[16, 40], trials=60, steps=3000, seed=3)
+ENDLESS = Study(n=16, samples=[32, 64], trials=10**6, steps=10_000)
 
 
 def rows(folder):
@@ -32,26 +31,52 @@ def expected(tmp_path_factory):
     return rows(folder)
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A scheduler, its address and two workers of one thread; the tests kill them in turn."""
+    distributed = pytest.importorskip("distributed")
+    info = tmp_path_factory.mktemp("cluster") / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    part = [sys.executable, "-m", "distributed.cli.dask_"]
+    serve = [*part[:2], f"{part[2]}scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    work = [*part[:2], f"{part[2]}worker", "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for command in (serve, work, work):
+            processes.append(subprocess.Popen([*command, "--scheduler-file", info], **quiet))
+            stack.enter_context(processes[-1])
+            stack.callback(processes[-1].kill)
+            wait_until(info.exists, processes[0])
+        with distributed.Client(scheduler_file=str(info), set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=DEADLINE)
+        yield processes, json.loads(info.read_text())["address"]
+
+
 @pytest.mark.filterwarnings("ignore::Warning:distributed")
-def test_a_killed_worker_changes_no_number(expected, tmp_path):
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
-        pids = list(client.run(os.getpid).values())
-        killed = []
-
-        def kill_one(progress):
-            if progress.new and not killed:
-                killed.append(pids[0])
-                os.kill(pids[0], signal.SIGKILL)
-
-        with open_cluster(cluster.scheduler_address) as (executor, workers):
-            assert workers == 2
-            outcome = run(STUDY, tmp_path / "s", executor=executor, threads=workers, progress=kill_one)
-    assert killed
+def test_a_killed_worker_changes_no_number(cluster, expected, tmp_path):
+    (_, worker, _), address = cluster
+    with open_cluster(address) as (executor, workers):
+        assert workers == 2
+        kill = lambda progress: progress.new and worker.kill()  # noqa: E731
+        outcome = run(STUDY, tmp_path / "s", executor=executor, threads=workers, progress=kill)
+    assert worker.wait(DEADLINE) == -signal.SIGKILL
     assert outcome.reason == "complete"
     assert_frame_equal(rows(tmp_path / "s"), expected)
+
+
+def test_a_scheduler_that_dies_is_told_in_one_line(cluster, tmp_path):
+    (scheduler, *_), address = cluster
+    toml = tmp_path / "s.toml"
+    toml.write_text(ENDLESS.to_toml())
+    with start("study", "run", toml, "--cluster", address, "-q") as process:
+        wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
+        scheduler.kill()
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.endswith("still running?\n")
+    assert err.count("\n") == 1
+    assert len(Store(tmp_path / "s").trials()) > 0
 
 
 def listening():
@@ -83,13 +108,10 @@ def test_processes_of_this_machine_give_the_same_rows_and_open_no_port(expected,
     assert not ours & listening()
 
 
-ENDLESS = Study(n=16, samples=[32, 64], trials=10**6, steps=10_000)
-
-
 def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path):
     toml = tmp_path / "s.toml"
     toml.write_text(ENDLESS.to_toml())
-    run_it = ("study", "run", toml, "--cluster", "local", "--threads", 2, "-q")
+    run_it = ("study", "run", toml, "--cluster", "local", "--threads", 1, "-q")
     with start(*run_it, start_new_session=True) as process:
         wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
         os.killpg(process.pid, signal.SIGINT)
@@ -99,32 +121,8 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
     assert err == f"interrupted; continue with: sterling study run {tmp_path / 's'}\n"
 
 
-def test_a_scheduler_that_dies_is_told_in_one_line(tmp_path):
-    toml = tmp_path / "s.toml"
-    toml.write_text(ENDLESS.to_toml())
-    serve = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    info = tmp_path / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([*serve, "--no-dashboard", "--scheduler-file", info], **quiet) as scheduler:
-        wait_until(info.exists, scheduler)
-        work = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", info, "--no-nanny"]
-        with subprocess.Popen([*work, "--no-dashboard"], **quiet) as worker:
-            with distributed.Client(scheduler_file=str(info), set_as_default=False) as client:
-                client.wait_for_workers(1, timeout=DEADLINE)
-                address = json.loads(info.read_text())["address"]
-            with start("study", "run", toml, "--cluster", address, "-q") as process:
-                wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
-                scheduler.kill()
-                out, err = process.communicate(timeout=DEADLINE)
-            worker.kill()
-    assert (process.returncode, out) == (1, "")
-    assert err.startswith("error: ")
-    assert err.endswith("still running?\n")
-    assert err.count("\n") == 1
-    assert len(Store(tmp_path / "s").trials()) > 0
-
-
 def test_loggers_speak_again_after_a_cluster(monkeypatch):
+    pytest.importorskip("distributed")
     logger = logging.getLogger("distributed.client")
     level = logger.level
     monkeypatch.setattr("sterling.study.cluster._CONNECT_SECONDS", 1)

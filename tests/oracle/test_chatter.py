@@ -66,7 +66,7 @@ def test_states_that_are_not_kept(shape, surrogate, soon, monkeypatch):
     """
     monkeypatch.setattr(lookup, "FIRST_WAIT", 4)
     instance = SHAPES[shape]()
-    arguments = instance, 300, st.Constant(0.7), surrogate, 1
+    arguments = instance, 150, st.Constant(0.7), surrogate, 1
     orbit = st.train(*arguments, engine="event")
     assert_same_orbit(orbit, st.train(*arguments, engine="dense"))
     if not orbit.certified:
@@ -76,20 +76,20 @@ def test_states_that_are_not_kept(shape, surrogate, soon, monkeypatch):
 
 def test_a_run_that_chatters_is_let_pass(soon):
     instance = drawn(128, 512)
-    orbit = st.train(instance, 1500, SCHEDULE)
+    orbit = st.train(instance, 500, SCHEDULE)
     assert soon == [(True, True, 130)]
     assert orbit.stats.states == orbit.stats.events + 1
-    assert_same_orbit(orbit, st.train(instance, 1500, SCHEDULE, engine="dense"))
+    assert_same_orbit(orbit, st.train(instance, 500, SCHEDULE, engine="dense"))
 
 
 def test_states_are_kept_again_once_they_return(soon, monkeypatch):
     """A noisy run meets some states on its way, then the same few: those are computed twice at most."""
     monkeypatch.setattr(lookup, "FIRST_WAIT", 4)
     instance = drawn(16, 1600, noise=0.5)
-    orbit = st.train(instance, 60_000, SCHEDULE)
+    orbit = st.train(instance, 20_000, SCHEDULE)
     assert soon == [(False, True, 4)]  # so the trial was not given up: a state was seen again
     assert orbit.stats.states < orbit.stats.events / 50
-    assert_same_orbit(orbit, st.train(instance, 60_000, SCHEDULE, cache_bytes=1 << 12))
+    assert_same_orbit(orbit, st.train(instance, 20_000, SCHEDULE, cache_bytes=1 << 12))
 
 
 @pytest.mark.parametrize("noise", (0.0, 0.5))
@@ -110,10 +110,10 @@ def test_threads(surrogate, soon, monkeypatch):
     monkeypatch.setattr(passes, "CHUNK", 224)
     instance = drawn(192, 700)
     assert instance.grid.rows.size > event._SPLIT
-    one, three = (st.train(instance, 600, SCHEDULE, surrogate, threads=threads) for threads in (1, 3))
+    one, three = (st.train(instance, 300, SCHEDULE, surrogate, threads=threads) for threads in (1, 3))
     assert_same_orbit(one, three)
     assert one.stats.passes == three.stats.passes
-    assert_same_orbit(one, st.train(instance, 600, SCHEDULE, surrogate, engine="dense"))
+    assert_same_orbit(one, st.train(instance, 300, SCHEDULE, surrogate, engine="dense"))
 
 
 def test_without_a_teacher(soon):

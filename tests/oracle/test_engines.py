@@ -60,38 +60,28 @@ def instances(draw, largest_n=70, largest_rows=160):
     return st.Instance(inputs, labels, instance.readout, constant="keep")
 
 
-@settings(fixed, max_examples=220)
-@given(instances(), schedules, some.sampled_from(PIECEWISE), some.integers(0, 50), some.integers(1, 400))
+@settings(fixed, max_examples=150)
+@given(instances(), schedules, some.sampled_from(PIECEWISE), some.integers(0, 50), some.integers(1, 250))
 def test_event_equals_dense(instance, schedule, surrogate, init, steps):
     """Whatever differs is a bug in one of them: the dense engine is short enough to tell in which."""
     arguments = instance, steps, make_schedule(schedule), surrogate, init
     assert_same_orbit(st.train(*arguments, engine="event"), st.train(*arguments, engine="dense"))
 
 
-@settings(fixed, max_examples=60)
+@settings(fixed, max_examples=40)
 @given(instances(largest_n=12, largest_rows=40), schedules, some.sampled_from(PIECEWISE), some.data())
 def test_event_equals_dense_from_latents_on_a_grid(instance, schedule, surrogate, data):
     """Given latents may be zero, minus zero, tiny, huge, or tied with one another."""
     values = some.sampled_from((0.0, -0.0, 0.25, -0.25, 1.0, -1.0, 1e-300, -1e-300, 5e-324, 1e6, -1e6, 1e-17))
     init = np.array(data.draw(some.lists(values, min_size=instance.n, max_size=instance.n)))
-    arguments = instance, 150, make_schedule(schedule), surrogate, init
+    arguments = instance, 100, make_schedule(schedule), surrogate, init
     assert_same_orbit(st.train(*arguments, engine="event"), st.train(*arguments, engine="dense"))
-
-
-@pytest.mark.parametrize("engine", ("event", "dense"))
-def test_a_latent_so_far_out_that_ratios_vanish(engine):
-    """A ratio of gradient and latent that underflows would pass for a proof, so such starts are refused."""
-    instance = st.Problem(n=1, samples=50).draw(0)
-    with pytest.raises(st.InputError, match="latents must lie within"):
-        st.train(instance, 20, st.Constant(0.5), init=[1e308], engine=engine)
 
 
 # ------------------------------------------------------------------------------- long quiet stretches
 
 QUIET = {
-    "small-constant-rate": (("constant", 1e-4), 1.0),
     "tiny-constant-rate": (("constant", 1e-7), 1e-3),
-    "steep-power": (("power", 0.3, 1.0), 6.0),
     "growing-power": (("power", 1e-6, -0.5), 0.5),
     "table-that-all-but-stops": (("table", (1.0, 0.5, 1e-4)), 6.0),
     "table-with-a-pause": (("table", (1.0, *[0.0] * 3000, 0.5, *[0.0] * 2000, 0.001)), 5.0),
@@ -212,15 +202,15 @@ def big():
 
 @pytest.fixture(scope="module")
 def big_alone(big):
-    return st.train(big, 3000, st.Power(0.5, 0.5), threads=1)
+    return st.train(big, 1500, st.Power(0.5, 0.5), threads=1)
 
 
-@pytest.mark.parametrize("threads", (2, 3, 7))
+@pytest.mark.parametrize("threads", (2, 7))
 def test_threads(big, big_alone, threads, monkeypatch):
     """Chunks of rows go to whichever thread is free, and integer sums do not care."""
     monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: threads)
     assert big_alone.stats.states > 300
-    orbit = st.train(big, 3000, st.Power(0.5, 0.5), threads=threads)
+    orbit = st.train(big, 1500, st.Power(0.5, 0.5), threads=threads)
     assert_same_orbit(orbit, big_alone)
     assert orbit.stats.states == big_alone.stats.states
     assert orbit.stats.passes == big_alone.stats.passes
@@ -229,7 +219,7 @@ def test_threads(big, big_alone, threads, monkeypatch):
 @pytest.mark.parametrize("surrogate", ("identity", "clipped_relu", "hard_tanh"))
 def test_threads_with_other_surrogates(big, surrogate, monkeypatch):
     monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
-    one, three = (st.train(big, 600, surrogate=surrogate, threads=threads) for threads in (1, 3))
+    one, three = (st.train(big, 300, surrogate=surrogate, threads=threads) for threads in (1, 3))
     assert_same_orbit(one, three)
 
 
@@ -268,9 +258,9 @@ def test_two_runs_at_once(big, big_alone):
     orbits = {}
 
     def work(name):
-        orbits[name] = st.train(big, 3000, st.Power(0.5, 0.5), threads=2)
+        orbits[name] = st.train(big, 1500, st.Power(0.5, 0.5), threads=2)
 
-    workers = [threading.Thread(target=work, args=(name,)) for name in range(3)]
+    workers = [threading.Thread(target=work, args=(name,)) for name in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -279,11 +269,11 @@ def test_two_runs_at_once(big, big_alone):
         assert_same_orbit(orbit, big_alone)
 
 
-@settings(fixed, max_examples=40)
+@settings(fixed, max_examples=30)
 @given(instances(largest_n=80), some.sampled_from(PIECEWISE), some.sampled_from((0, 1, 500, 3000, 20_000)))
 def test_small_caches(instance, surrogate, cache_bytes):
     """With room for two states nearly every visit evicts one; the orbit must not notice."""
-    arguments = instance, 1200, st.Power(0.7, 0.4), surrogate
+    arguments = instance, 700, st.Power(0.7, 0.4), surrogate
     assert_same_orbit(st.train(*arguments, cache_bytes=cache_bytes), st.train(*arguments))
 
 
@@ -298,31 +288,25 @@ def test_a_cache_that_grows():
     assert tight.stats.states > free.stats.states
 
 
-def test_sums_beyond_float64_through_a_growing_cache():
+def test_sums_beyond_float64_through_a_growing_cache(monkeypatch):
     """Sums of 2^53 and more cannot be read off the gradients made of them; they must not get lost either."""
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(300, 2, 70)), rng.normal(size=300)
     instance = st.Instance(inputs, labels, readout=[0.7123, -0.311], precision="int32")
     assert instance.gradient_bound > 1 << 56
-    arguments = instance, 3000, st.Power(1.0, 0.3), "hard_tanh"
+    monkeypatch.setattr(event, "_FIRST_SLOTS", 64)
+    arguments = instance, 500, st.Power(1.0, 0.3), "hard_tanh"
     dense = st.train(*arguments, engine="dense")
     free = st.train(*arguments)
     assert free.stats.states > event._FIRST_SLOTS
     assert_same_orbit(free, dense)
-    assert_same_orbit(st.train(*arguments, cache_bytes=1 << 18), dense)
-
-
-def test_products_beyond_float64():
-    """A product of coefficient and code that float64 cannot hold would part the engines: it is refused."""
-    rng = np.random.default_rng(0)
-    with pytest.raises(st.CapacityError, match="rescale the labels"):
-        st.Instance(rng.normal(size=(8, 9)), 1e7 * rng.normal(size=8), readout=[0.7654321])
+    assert_same_orbit(st.train(*arguments, cache_bytes=1 << 16), dense)
 
 
 def test_a_state_is_evaluated_once():
     """While the cache has room for all states, none is computed twice."""
     instance = st.Problem(n=8, samples=40, noise=0.5).draw(0)
-    orbit = st.train(instance, 200_000, st.Power(0.5, 0.3))
+    orbit = st.train(instance, 50_000, st.Power(0.5, 0.3))
     states, seen = orbit.start_signs.copy(), set()
     seen.add(states.tobytes())
     starts = np.flatnonzero(np.diff(orbit.flips["step"], prepend=-1))
@@ -335,12 +319,12 @@ def test_a_state_is_evaluated_once():
 # -------------------------------------------------------------------------------------------- resuming
 
 
-@settings(fixed, max_examples=60)
+@settings(fixed, max_examples=40)
 @given(
     instances(largest_n=40, largest_rows=80),
     schedules,
     some.sampled_from(PIECEWISE),
-    some.lists(some.integers(1, 900), min_size=2, max_size=4),
+    some.lists(some.integers(1, 500), min_size=2, max_size=4),
     some.booleans(),
 )
 def test_resumed_equals_uninterrupted(tmp_path, instance, schedule, surrogate, parts, through_a_file):

@@ -28,19 +28,19 @@ passes.CHUNK = 64  # several chunks, in small data
 lookup.FIRST_WAIT, lookup._TRIAL, lookup._LOOK_AGAIN = 12, 5, 9  # soon, no state is kept
 
 runs = 0
-def check(instance, schedule, surrogate, steps=200, **options):
+def check(instance, schedule, surrogate, steps=60, **options):
     global runs
     orbit = st.train(instance, steps, make_schedule(schedule), surrogate, 3, "event", **options)
     rates = naive.rates_of(schedule, steps)
     latent = initial_latent(instance.n, 3)
     data = instance.inputs, instance.labels, instance.readout
     assert_agrees(orbit, naive.simulate(*data, latent, rates, surrogate, instance.teacher))
-    short = instance, min(steps, 20), make_schedule(schedule), surrogate, 3
+    short = instance, min(steps, 12), make_schedule(schedule), surrogate, 3
     assert_same_orbit(st.train(*short, "event"), st.train(*short, "dense"))
     runs += orbit.stats.events > 0
 
 SCHEDULES = ("power", 0.5, 0.5), ("constant", 0.3), ("power", 0.4, 0.8), ("table", (1.0, 0.2, 0.1))
-SHAPES = (1, 1, 9), (3, 2, 30), (8, 1, 70), (9, 3, 40), (17, 2, 50), (66, 1, 90)
+SHAPES = (1, 1, 9), (3, 2, 30), (9, 3, 40), (66, 1, 90)
 for number, (n, m, samples) in enumerate(SHAPES):
     instance = st.Problem(n, samples, m, 0.7).draw(1)
     check(instance, SCHEDULES[number % 4], PIECEWISE[number % 4])
@@ -61,11 +61,11 @@ for precision in "int16", "int32":
 # more states than a cache of the first size holds, and the two parts of a run
 event._FIRST_SLOTS = 8
 instance = st.Problem(14, 30, 1, 1.0).draw(0)
-whole = st.train(instance, 2_000)
+whole = st.train(instance, 400)
 assert whole.stats.states > 2 * event._FIRST_SLOTS
-half = st.train(instance, 600)
-assert_same_orbit(st.resume(half, instance, steps=1_400), whole)
-assert runs > 12, runs
+half = st.train(instance, 150)
+assert_same_orbit(st.resume(half, instance, steps=250), whole)
+assert runs > 8, runs
 
 # the step engine: all optimisers, batches of several sizes, one unit and three, a teacher and none
 OPTIMIZERS = st.SGD(momentum=0.5, damping=0.3), st.Adam(clip=0.3), st.Lion(), st.SignSGD(), st.Bop(0.9)
@@ -76,7 +76,7 @@ for number, optimizer in enumerate(OPTIMIZERS):
     for instance, batch in zip((drawn, plain), batches):
         schedule = None if optimizer.name == "bop" else st.Constant(0.05)
         options = {"optimizer": optimizer, "batch": batch, "surrogate": PIECEWISE[number % 4]}
-        step, dense = (st.train(instance, 25, schedule, engine=e, **options) for e in ("step", "dense"))
+        step, dense = (st.train(instance, 12, schedule, engine=e, **options) for e in ("step", "dense"))
         assert_same_orbit(step, dense)
 print("fine")
 """

@@ -145,10 +145,3 @@ def test_damped_absorption_is_that_of_the_definition(surrogate, damping):
             assert orbit.verdict.absorbed
             assert orbit.stats.flips == 0
     assert max(counts) > 0 or damping < 1
-
-
-def test_damping_zero_is_the_plain_landscape():
-    instance = st.Problem(n=7, samples=60, noise=0.3).draw(1)
-    plain, zero = st.landscape(instance), st.landscape(instance, damping=0.0)
-    assert zero.absorbing_states.tolist() == plain.absorbing_states.tolist()
-    assert zero.sentence() == plain.sentence()

@@ -9,7 +9,13 @@ from hypothesis import strategies as some
 import sterling as st
 from tests.support import PIECEWISE
 
-fixed = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+fixed = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 class Case:

@@ -23,7 +23,7 @@ fixed = settings(
     derandomize=True,
     deadline=None,
     database=None,
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=[HealthCheck.too_slow],
 )
 
@@ -48,7 +48,7 @@ class Case:
         np.testing.assert_array_equal(instance.inputs, part["inputs"])
         np.testing.assert_array_equal(instance.labels, part["labels"])
         schedule = st.Power(part["rate"], part["exponent"])
-        steps = 800 if self.engine == "event" else 80
+        steps = 400 if self.engine == "event" else 50
         return st.train(instance, steps, schedule, self.surrogate, part["latent"], self.engine)
 
 
@@ -96,7 +96,7 @@ def test_scaling_rates_and_latents(case, power):
     assert_unchanged(case.run(), case.run(rate=case.rate * c, latent=case.latent * c), latent_scale=c)
 
 
-@settings(fixed, max_examples=20)
+@settings(fixed, max_examples=12)
 @given(cases, some.sampled_from((3.0, 0.7, 1e-5, 1e7)))
 def test_scaling_by_any_factor(case, c):
     """(a) again: rounding differs now, but no flip is that close."""
@@ -153,14 +153,14 @@ def test_duplicating_samples(case, times):
     assert_unchanged(case.run(), twice)
 
 
-@settings(fixed, max_examples=20)
+@settings(fixed, max_examples=12)
 @given(cases)
 def test_rates_are_in_units_of_the_readout(case):
     """Readout and labels times c: residuals and readout grow, ‖v‖² takes it back."""
     assert_unchanged(case.run(), case.run(labels=case.labels * 4, readout=case.readout * 4))
 
 
-@settings(fixed, max_examples=20)
+@settings(fixed, max_examples=12)
 @given(cases, some.integers(-6, 6))
 def test_the_unit_of_the_inputs(case, power):
     """Inputs times c: the gradient grows by c, if the surrogate has no scale of its own."""
@@ -168,7 +168,7 @@ def test_the_unit_of_the_inputs(case, power):
     assert_unchanged(case.run(), case.run(inputs=case.inputs * 2.0**power, rate=case.rate / 2.0**power))
 
 
-@settings(fixed, max_examples=20)
+@settings(fixed, max_examples=12)
 @given(cases)
 def test_splitting_units(case):
     """Each unit becomes two with half the readout: ‖v‖² halves, everything else stays."""
@@ -178,7 +178,7 @@ def test_splitting_units(case):
     assert_unchanged(case.run(), halves)
 
 
-@settings(fixed, max_examples=20)
+@settings(fixed, max_examples=12)
 @given(cases)
 def test_samples_that_push_nowhere(case):
     """A sample of zeros with label zero has no residual and no gradient; it only dilutes."""

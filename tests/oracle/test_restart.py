@@ -106,27 +106,6 @@ def test_chatter_ends():
     assert all(orbit.certified and orbit.verdict is st.Verdict.OPTIMAL for orbit in restarted)
 
 
-def test_numbers_that_cannot_be():
-    for wrong in ({"every": 0}, {"every": 1.5}, {"scale": 0}, {"scale": float("nan")}, {"scale": "x"}):
-        with pytest.raises(st.InputError):
-            st.Restart(**wrong)
-    with pytest.raises(st.InputError):
-        st.train(st.Problem(n=3, samples=9).draw(0), 10, restart="600")
-
-
-def test_a_damaged_restart_is_refused(tmp_path):
-    from sterling.dynamics.restart import parse_restart, restart_from_dict
-
-    assert restart_from_dict(st.Restart(7, 0.3).to_dict()) == parse_restart("7,0.3") == st.Restart(7, 0.3)
-    for wrong in ({}, {"every": 5}, {"every": 5, "scale": -1}, [5, 1], "5"):
-        with pytest.raises(st.InputError):
-            restart_from_dict(wrong)
-    for text in ("", "x", "5,", "5,y", "0,1", "1,2,3"):
-        if text != "5,":
-            with pytest.raises(st.InputError):
-                parse_restart(text)
-
-
 def test_the_history_knows_the_mass_of_restarted_runs():
     """The time average over the run is right at its end, whichever way it is computed."""
     from sterling.dynamics.history import history
@@ -134,22 +113,6 @@ def test_the_history_knows_the_mass_of_restarted_runs():
     instance = st.Problem(n=24, samples=60).draw(5)
     orbit = st.train(instance, 1000, restart=st.Restart(150, 0.1))
     assert history(orbit).ergodic[-1] == orbit.ergodic_errors
-
-
-@pytest.mark.parametrize("engine", ["event", "dense"])
-def test_a_restart_knows_no_units(engine):
-    """Step sizes and start times two, which rounds nothing: the orbit is the same."""
-    instance = st.Problem(n=24, samples=60, m=3, noise=0.4).draw(5)
-    start = np.linspace(-0.3, 0.4, 24)
-    one, two = (
-        st.train(
-            instance, 300, st.Power(0.5 * c, 0.5), init=c * start, engine=engine, restart=st.Restart(40, 0.1)
-        )
-        for c in (1, 2)
-    )
-    assert len(one.flips) > 100
-    assert recorded(one) == recorded(two)
-    assert np.array_equal(2 * one.latent, two.latent)
 
 
 @pytest.mark.parametrize("engine", ["event", "dense"])

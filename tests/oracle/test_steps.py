@@ -18,8 +18,8 @@ from sterling.optimizers.batch import as_batch
 from sterling.surrogates import get_surrogate
 from tests.support import PIECEWISE, assert_same_orbit
 
-_CASES = 160
-_STEPS = 150
+_CASES = 120
+_STEPS = 80
 
 
 def _case(number: int) -> tuple:
@@ -108,7 +108,7 @@ def test_step_equals_dense(first):
         half = st.train(instance, _STEPS // 3, engine="step", **options)
         assert_same_orbit(st.resume(half, instance, _STEPS - _STEPS // 3), step)
         flips += len(dense.flips)
-    assert flips > 1000
+    assert flips > 500
 
 
 @pytest.mark.parametrize("teacher", [True, False])
@@ -135,7 +135,6 @@ def test_a_batch_of_all_samples_is_the_event_orbit():
 
 
 _TORCH = {
-    "sgd": (st.SGD(), 0.1),
     "momentum": (st.SGD(momentum=0.9), 0.02),
     "adam": (st.Adam(), 0.01),
     "adamw": (st.Adam(betas=(0.8, 0.95), decay=0.1), 0.01),
@@ -146,7 +145,7 @@ _TORCH = {
 @pytest.mark.parametrize("name", _TORCH)
 @pytest.mark.parametrize("batch", [None, 16])
 def test_float64_in_torch(name, batch):
-    """PyTorch's own optimisers, with its own gradients, turn the same weights in 1,000 steps.
+    """PyTorch's own optimisers, with its own gradients, turn the same weights in 300 steps.
 
     A first difference counts only if the latent in PyTorch is not within 1e-9 of a tie.
     """
@@ -155,9 +154,9 @@ def test_float64_in_torch(name, batch):
     instance = st.Problem(n=20, samples=150, m=2, noise=0.5).draw(seed=1)
     schedule = st.Power(rate, 0.25)
     options = {"optimizer": optimizer, "batch": batch, "seed": 1}
-    orbit = st.train(instance, 1_000, schedule, init=1, engine="dense", **options)
+    orbit = st.train(instance, 300, schedule, init=1, engine="dense", **options)
     if batch is not None:
-        assert_same_orbit(st.train(instance, 1_000, schedule, init=1, engine="step", **options), orbit)
+        assert_same_orbit(st.train(instance, 300, schedule, init=1, engine="step", **options), orbit)
     batches = Batches(Options(batch=batch, seed=1), instance.samples)
     assert _follow(torch, instance, orbit, name, optimizer, schedule, batches) > 100
     assert len(orbit.flips) > 100
@@ -198,7 +197,7 @@ def _follow(torch, instance, orbit, name, optimizer, schedule, batches) -> int:
     else:
         torch_optimizer = torch.optim.SGD([latent], lr=1.0, momentum=optimizer.momentum, foreach=False)
     signs, ends = orbit.start_signs.copy(), orbit.flips
-    for t in range(1_000):
+    for t in range(300):
         chosen = batches.at(t)
         rows, targets = (inputs, labels) if chosen is None else (inputs[chosen], labels[chosen])
         latent.grad = None
@@ -221,4 +220,4 @@ def _follow(torch, instance, orbit, name, optimizer, schedule, batches) -> int:
         if other.size:
             assert np.all(np.abs(now[other]) < 1e-9), (name, t, now[other])
             return t
-    return 1_000
+    return 300

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.event import row_sum_limit
-from sterling.dynamics.sums import GROUP
 from tests.support import assert_same_orbit
 
 # Compares what the compiled instructions make of extreme and ordinary codes and weights.
@@ -87,18 +85,3 @@ def test_sums_are_spilled_in_time(bits):
     dense = st.train(instance, 400, engine="dense")
     event = st.train(instance, 400, engine="event")
     assert_same_orbit(dense, event)
-
-
-def test_the_three_ways_are_taken():
-    """The labels of the test above do lead to lists below the bound, above it, and to no bound at all."""
-    loads = {}
-    for bits in (6, 9, 20):
-        rng = np.random.default_rng(bits)
-        inputs = rng.standard_normal((3000, 20))
-        labels = np.round(rng.standard_normal(3000) * 2**bits) / 2**bits
-        instance = st.Instance(inputs, labels)
-        limit = row_sum_limit(instance)
-        loads[bits] = (limit, np.abs(instance.label_codes)[:2048].sum() / 2)
-    assert loads[6][0] > loads[6][1]
-    assert GROUP <= loads[9][0] < loads[9][1]
-    assert loads[20][0] == 0

@@ -173,16 +173,9 @@ def test_bins():
     assert np.all(np.diff(starts)[64:] / starts[64:-1] <= 1 / 32)
     log = Log(np.empty(0, FLIP), np.empty(0, int), np.empty(0, int), np.zeros(3, int))
     rng = np.random.default_rng(0)
-    for time in [1, 63, 64, 65, 127, 128, 10**12, *np.exp(rng.uniform(0, np.log(1e12), 200)).astype(int)]:
+    for time in [1, 63, 64, 65, 127, 128, 10**12, *np.exp(rng.uniform(0, np.log(1e12), 40)).astype(int)]:
         state = first_state(np.ones(1), np.ones(1))
         state.clock[[ANCHOR, LEFT]] = time, 0
         plain.close(state, log, time)  # the run has just come back
         (index,) = np.flatnonzero(state.tally[layout.RETURN_TIMES : layout.SOJOURN_TIMES])
         assert starts[index] <= time < starts[index + 1]
-
-
-def test_marks_reach_beyond_the_longest_run():
-    steps = layout.mark_steps()
-    assert np.all(np.diff(steps) > 0)
-    assert steps[-1] > 10**12
-    assert np.all(np.diff(steps)[16:] / steps[16:-1] <= 1 / 8)

@@ -85,23 +85,6 @@ def test_yin(surrogate, slope):
         np.testing.assert_allclose(found, expected, atol=1e-14)
 
 
-@pytest.mark.parametrize(
-    "surrogate, slope",
-    [("relu", 0.1995), ("identity", 0.399), ("clipped_relu", 0.132), ("hard_tanh", 0.264)],
-)
-def test_measured_slopes(surrogate, slope):
-    """docs/science, 4 measured E G along w − w*, in units of ‖v‖²; the last two depend on the distance."""
-    n = 25
-    problem, teacher = st.Problem(n, 1), np.ones(n)
-    slopes = []
-    for wrong in (1, 5, 12):
-        signs = np.where(np.arange(n) < wrong, -1.0, 1.0)
-        difference = (signs - teacher) / math.sqrt(n)
-        gradient = theory.population_gradient(problem, signs, teacher=teacher, surrogate=surrogate)
-        slopes.append(float(gradient @ difference / (difference @ difference)))
-    assert min(slopes) * 0.93 < slope < max(slopes) * 1.07
-
-
 @pytest.mark.parametrize("surrogate", st.SURROGATES)
 def test_mean_squares_of_the_slope(surrogate):
     """E μ′² over all rows and over those that turn, against a grid in the plane of w and w*.
@@ -110,9 +93,9 @@ def test_mean_squares_of_the_slope(surrogate):
     sign, and the radius has the density r·exp(−r²/2).
     """
     slope = st.SURROGATES[surrogate].derivative
-    radius = (np.arange(3000) + 0.5) * (9 / 3000)
-    weight = radius * np.exp(-(radius**2) / 2) * (9 / 3000)
-    polar = (np.arange(4000) + 0.5) * (2 * math.pi / 4000)
+    radius = (np.arange(900) + 0.5) * (9 / 900)
+    weight = radius * np.exp(-(radius**2) / 2) * (9 / 900)
+    polar = (np.arange(2000) + 0.5) * (2 * math.pi / 2000)
     square = weight @ slope(radius[:, None] * np.cos(polar)) ** 2
     assert mean_square_slope(st.SURROGATES[surrogate]) == pytest.approx(square.mean(), rel=2e-3)
     for angle in (0.3, 1.2):

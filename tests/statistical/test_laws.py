@@ -10,6 +10,7 @@ teacher by 0.06, a mean gradient by 0.7 of the pull on a weight or less.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,8 +48,9 @@ LAWS = {
 }
 
 
-def draw_inputs(family, seed=0):
-    return st.Problem(n=10, samples=30_000, m=2, inputs=family).draw(seed).inputs
+@cache
+def draw_inputs(family):
+    return st.Problem(n=10, samples=30_000, m=2, inputs=family).draw(0).inputs
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -65,7 +67,7 @@ def test_moments_of_inputs(family):
 @pytest.mark.parametrize("family", LAWS)
 def test_distribution_of_inputs(family):
     """Kolmogorov and Smirnov's test; the grid moves the distribution function by far less than it can see."""
-    entries = draw_inputs(family, 1)[:, :, ::5].ravel()  # features five apart, nearly independent in ar1
+    entries = draw_inputs(family)[:, :, ::5].ravel()  # features five apart, nearly independent in ar1
     entries = entries[:20_000] if family.startswith("ar1") else entries
     assert stats.kstest(entries, LAWS[family].cdf).pvalue > FALSE_ALARM
 
@@ -73,7 +75,7 @@ def test_distribution_of_inputs(family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_independence_of_inputs(family):
     """No correlation between features (but in ar1), units, neighbouring samples or blocks of samples."""
-    inputs = draw_inputs(family, 2) - FAMILIES[family][0]
+    inputs = draw_inputs(family) - FAMILIES[family][0]
     samples = len(inputs)
     flat = inputs.reshape(-1, 10)
     found = flat.T @ flat / len(flat)
@@ -139,23 +141,6 @@ SLOPES = {  # E G = slope·‖v‖²·(w − w*), exactly for relu and identity 
 }
 
 
-@pytest.mark.parametrize("wrong", (1, 4, 8))
-@pytest.mark.parametrize("m, readout", [(1, "ones"), (3, "gaussian"), (4, "signs")])
-@pytest.mark.parametrize("surrogate", SLOPES)
-def test_mean_gradient(surrogate, m, readout, wrong):
-    """Each wrong coordinate is pulled home with the same force, and no right one moves."""
-    n, samples = 8, 60_000
-    instance = st.Problem(n, samples, m, noise=0.5, readout=readout).draw(wrong)
-    signs = instance.teacher.copy()
-    signs[:wrong] *= -1
-    norm2 = float(instance.readout @ instance.readout)
-    expected = SLOPES[surrogate] * norm2 * (signs - instance.teacher.astype(float)) / math.sqrt(n)
-    found = instance.gradient(signs, surrogate)
-    error = standard_error(instance, signs, surrogate)
-    assert (np.abs(found - expected) / error).max() < LARGEST_OF_HUNDRED
-    assert error.max() < 0.1 * SLOPES[surrogate] * norm2 * 2 / math.sqrt(n)  # the check can see something
-
-
 def standard_error(instance, signs, surrogate):
     """Return the standard error of each coordinate of the gradient, from its terms sample by sample."""
     a = instance.inputs @ signs.astype(float)
@@ -209,22 +194,6 @@ def test_mean_gradient_by_integrals(surrogate, wrong):
     assert (np.abs(found - expected) / standard_error(instance, signs, surrogate)).max() < LARGEST_OF_HUNDRED
 
 
-@pytest.mark.parametrize("surrogate, share", [("relu", 0.5), ("identity", 1.0)])
-def test_drift_at_the_teacher(surrogate, share):
-    """docs/science, 7: at w* label noise alone drives the weights, with variance σ²‖v‖²/(2N) or σ²‖v‖²/N."""
-    n, samples, noise = 40, 300, 0.5
-    problem = st.Problem(n, samples, noise=noise)
-    drifts = [
-        instance.gradient(instance.teacher, surrogate)
-        for instance in (problem.draw(seed) for seed in range(120))
-    ]
-    values = np.array(drifts).ravel()
-    expected = share * noise**2 / samples
-    # rows of one data set share their noise, which hardly adds to the spread of the variance: 1.5 covers it
-    assert abs(values.var() / expected - 1) < 1.5 * ONE * math.sqrt(2 / len(values))
-    assert abs(values.mean()) < ONE * 1.5 * math.sqrt(expected / len(values))
-
-
 def test_flip_rates_of_pure_noise():
     """A run on labels without any signal is a fair game: mirrored teachers win equally often.
 
@@ -235,6 +204,6 @@ def test_flip_rates_of_pure_noise():
         drawn = st.Problem(n=10, samples=80).draw(seed)
         noise = np.random.default_rng(seed).normal(size=80)
         instance = st.Instance(drawn.inputs, noise, teacher=drawn.teacher)
-        shares.extend(st.train(instance, 20_000, st.Constant(0.2), init=seed).wrong_share)
+        shares.extend(st.train(instance, 5_000, st.Constant(0.2), init=seed).wrong_share)
     shares = np.array(shares)
     assert abs(shares.mean() - 0.5) < ONE * shares.std() / math.sqrt(len(shares))

@@ -44,12 +44,6 @@ def test_the_papers_references_are_those_of_the_documentation():
     assert cited == {key: known[key] for key in cited}
 
 
-def test_the_vision_has_three_lines():
-    lines = read("VISION.md").splitlines()
-    assert len(lines) == 3
-    assert "does not" in lines[2]
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.stem)
 def test_actions_are_pinned_by_their_digest(path):
     uses = re.findall(r"uses: (.*)", path.read_text(encoding="utf-8"))

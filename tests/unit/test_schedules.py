@@ -1,10 +1,7 @@
 """Step sizes: the mass against exact sums, its inverse, the compiled twin, conditions and messages."""
 
-import copy
-import dataclasses
 import json
 import math
-import pickle
 import random
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -80,11 +77,11 @@ def test_mass_against_forty_digits_far_out(exponent):
 
 
 @pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("t", [0, 1, 63, 64, 1000, 10**6, 10**12])
-def test_one_step_has_exactly_its_rate(exponent, t):
+def test_one_step_has_exactly_its_rate(exponent):
     schedule = Power(rate=0.3, exponent=exponent)
-    assert schedule.mass(t, t + 1) == schedule.at(t)
-    assert relative_error(schedule.at(t), Decimal(schedule.rate) * exact(exponent, t, t + 1)) < 1.5e-15
+    for t in (0, 1, 63, 64, 1000, 10**6, 10**12):
+        assert schedule.mass(t, t + 1) == schedule.at(t)
+        assert relative_error(schedule.at(t), Decimal(schedule.rate) * exact(exponent, t, t + 1)) < 1.5e-15
 
 
 def test_constant_mass_is_one_product():
@@ -105,14 +102,6 @@ def test_table_mass_against_fractions():
     assert [TABLE.at(t) for t in (0, 1, 6, 7, 10**9)] == [0.5, 0.25, 0.1, 0.1, 0.1]
 
 
-def test_rate_of_arrays():
-    at = np.array([[0, 1], [2, 99]])
-    for schedule in (Constant(0.5), Power(0.5, 0.7), TABLE):
-        rates = schedule.at(at)
-        assert rates.dtype == np.float64
-        np.testing.assert_array_equal(rates, [[schedule.at(int(t)) for t in row] for row in at])
-
-
 power_laws = st.builds(
     Power,
     rate=st.sampled_from([1e-6, 0.05, 0.5, 3.0]),
@@ -122,7 +111,7 @@ tables = st.builds(Table, st.lists(st.floats(0, 10) | st.just(0.0), min_size=1, 
 starts = st.integers(0, 200) | st.integers(0, 10**9)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(power_laws | tables, starts, st.floats(1e-9, 1e5))
 def test_first_reach_is_the_inverse_of_mass(schedule, t0, target):
     t = schedule.first_reach(t0, target)
@@ -133,7 +122,7 @@ def test_first_reach_is_the_inverse_of_mass(schedule, t0, target):
         assert schedule.mass(t0, t - 1) < target <= schedule.mass(t0, t)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     power_laws | tables,
     st.integers(0, 1000),
@@ -160,13 +149,6 @@ def test_first_reach_at_the_ends():
     assert Table([1.0, 0.0, 0.0]).first_reach(1, 1e-300) is None
 
 
-def test_guess_stays_within_the_steps():
-    for t0 in (0, 100, masses.STEP_LIMIT):
-        for target in (math.inf, math.nan, 1e300, 5e-324, 0.0, -1.0):
-            for exponent in (0.0, 0.5, 1.0, 8.0, -8.0):
-                assert t0 < masses.guess_reach(0, 1e-300, exponent, t0, target) <= masses.STEP_LIMIT + 1
-
-
 def test_compiled_functions_give_the_same_bits():
     numba = pytest.importorskip("numba")
     pure = masses.build(lambda function: function)
@@ -191,7 +173,7 @@ def test_compiled_functions_give_the_same_bits():
     ]
     for schedule in cases:
         arguments = schedule._kernel_arguments(scale=0.2)
-        starts = np.array([int(10 ** rnd.uniform(0, 11)) - 1 for _ in range(60)] + [0, 63, 64])
+        starts = np.array([int(10 ** rnd.uniform(0, 11)) - 1 for _ in range(20)] + [0, 63, 64])
         ends = np.array([t + int(10 ** rnd.uniform(0, 11)) if i % 3 else t + i for i, t in enumerate(starts)])
         targets = np.array([rnd.random() * pure.mass(*arguments, int(a), int(a) + 50) for a in starts])
         out, steps = np.zeros(starts.size), np.zeros((2, starts.size), np.int64)
@@ -203,26 +185,9 @@ def test_compiled_functions_give_the_same_bits():
             assert out[i] == pure.mass(*arguments, t0, t1) == pure.mass(*listed, t0, t1)
             start = pure.guess(*arguments[:3], t0, target)
             assert steps[:, i].tolist() == [start, pure.first_reach(*arguments, t0, target, start, t1)]
-    for _ in range(2000):
+    for _ in range(500):
         x, p = 10 ** rnd.uniform(-0.3, 18), rnd.uniform(-8, 8)
         assert power(x, p) == masses.pow_neg(x, p)
-
-
-def test_kernel_arguments():
-    kind, rate, exponent, sums = Power(0.5, 0.7)._kernel_arguments(scale=0.25)
-    assert (kind, rate, exponent) == (masses.KIND_POWER, 0.125, 0.7)
-    kind, rate, _, sums = Table([0.5, 0.25])._kernel_arguments(scale=0.5)
-    assert (kind, rate) == (masses.KIND_TABLE, 0.125)
-    assert sums.tolist() == [0.0, 0.25, 0.375, 0.0, 0.0, 0.0]
-    assert sums.flags.c_contiguous
-    assert sums.flags.writeable
-    assert sums.dtype == np.float64
-    assert Constant(0.5)._kernel_arguments()[:3] == Power(0.5, 0.0)._kernel_arguments()[:3]
-    for scale in (math.inf, 0.0, -1.0, math.nan, 1e-320):
-        with pytest.raises(InputError, match="range of floats"):
-            Constant(1e-10)._kernel_arguments(scale)
-    with pytest.raises(InputError, match="overflows"):
-        Table([1e300] * 2)._kernel_arguments(1e8)
 
 
 def test_remaining_mass():
@@ -254,22 +219,6 @@ def test_conditions():
     assert json.loads(json.dumps(stopped.to_dict()))["non_summable"] is False
 
 
-def test_values_equality_hash_and_repr():
-    power = Power(rate=0.5, exponent=0.5)
-    assert power == Power(0.5, 0.5) != Power(0.5, 0.6)
-    assert Constant(0.5) != Power(0.5, 0.0)
-    assert len({power, Power(0.5, 0.5), Constant(0.5), Constant(rate=0.5), TABLE, Table(TABLE.rates)}) == 3
-    assert repr(Table(np.full(1000, 0.5))) == "Table(rates=[0.5, 0.5, …, 0.5], 1000 rates)"
-    for schedule in (Constant(1 / 3), Power(0.1, -0.25), Table(np.arange(32) / 7)):
-        assert eval(repr(schedule), {"Constant": Constant, "Power": Power, "Table": Table}) == schedule
-    assert dataclasses.replace(power, exponent=np.int8(1)) == Power(0.5, 1.0)
-    for schedule in (power, Constant(0.5), TABLE):
-        schedule.mass(10)  # fills the cache that must not matter
-        assert pickle.loads(pickle.dumps(schedule)) == copy.deepcopy(schedule) == schedule
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            schedule.rate = 1.0
-
-
 @pytest.mark.parametrize("schedule", [Constant(0.1), Power(1 / 3, 0.7), TABLE])
 def test_dictionaries_round_trip(schedule):
     assert schedule_from_dict(json.loads(json.dumps(schedule.to_dict()))) == schedule
@@ -295,16 +244,6 @@ def test_parse():
     assert parse_schedule("constant:0.5") == Constant(0.5)
     assert parse_schedule(" Power: 0.5, 0.75 ") == Power(0.5, 0.75)
     assert parse_schedule("table:0.5,0.25,1e-3") == Table([0.5, 0.25, 1e-3])
-
-
-@pytest.mark.parametrize(
-    "text",
-    ("", "power:0.5", "constant:1,2", "cosine:1", "power:a,b", "table:", "table:1,000", "constant:1_000"),
-)
-def test_bad_texts(text):
-    with pytest.raises(InputError, match="constant:RATE") as caught:
-        parse_schedule(text)
-    assert repr(text) in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -335,11 +274,3 @@ def test_bad_steps(t):
         Constant(1).first_reach(t, 1.0)
     with pytest.raises(InputError, match="t is"):
         Constant(1).at(np.array([0.0]))
-
-
-def test_mass_needs_ordered_steps():
-    with pytest.raises(InputError, match="t0 = 5, t1 = 4"):
-        Constant(1).mass(5, 4)
-    assert Constant(1).mass(np.int64(5), np.int32(5)) == 0.0
-    with pytest.raises(InputError, match="mass is nan"):
-        Constant(1).first_reach(0, math.nan)

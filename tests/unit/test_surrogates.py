@@ -72,15 +72,6 @@ def test_huge_arguments_raise_nothing(name):
         np.testing.assert_array_equal(derivative, 0.0)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shape_and_type(name):
-    for x in (0.25, [1, 2], np.zeros((2, 3), np.float32), np.zeros((0, 4), np.int16)):
-        result = SURROGATES[name].derivative(x)
-        assert isinstance(result, np.ndarray)
-        assert result.dtype == np.float64
-        assert result.shape == np.shape(x)
-
-
 def inside(name, a, square):
     """Whether μ′(a/√square) = 1, in exact integers."""
     return {
@@ -136,14 +127,6 @@ def test_thresholds_of_any_window(closed, window, square):
     assert type(low) is type(high) is int
 
 
-def test_unknown_names():
-    with pytest.raises(InputError, match="hard_tanh"):
-        get_surrogate("hardtanh")
-    for value in (None, 3, ["relu"], math.sin):
-        with pytest.raises(TypeError):
-            get_surrogate(value)
-
-
 def bell(x, xp):
     return xp.exp(-x * x)
 
@@ -190,11 +173,8 @@ def test_a_registered_surrogate_is_as_good_as_ours(registries):
         ({}, "either a window"),
         ({"window": (0, 1), "slope": bell}, "either a window"),
         ({"window": (1, 1)}, "window"),
-        ({"window": (math.nan, 1)}, "window"),
         ({"window": 3}, "two ends"),
-        ({"window": ("a", 1)}, "number or None"),
         ({"window": (0, 1), "closed": "yes"}, "closed"),
-        ({"name": 3, "window": (0, 1)}, "name"),
         ({"slope": lambda x: x}, "fails on an array"),
         ({"slope": lambda x, xp: 1.0}, "every entry"),
         ({"slope": lambda x, xp: 0 * x + 9}, "within ±8"),

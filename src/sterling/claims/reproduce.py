@@ -73,7 +73,7 @@ def reproduce(
     >>> import tempfile
     >>> from sterling.claims.experiments.concentration import ConcentrationBudget
     >>> from sterling.claims.reproduce import reproduce
-    >>> small = ConcentrationBudget(n=(4, 5), samples=(50, 200), few=(10,), instances=2)
+    >>> small = ConcentrationBudget(n=(4, 5), samples=(50, 200), instances=2)
     >>> found = reproduce(tempfile.mkdtemp(), only="concentration", budgets={"concentration": small})
     >>> finding = found["concentration"]
     >>> finding.headline.name, str(finding.judgement)

@@ -1,6 +1,5 @@
 """`sterling landscape`: every state of a small instance, drawn or from a data file."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,13 +7,12 @@ from sterling.cli import options
 from sterling.cli.options import (
     FILE,
     PICTURES,
-    TABLES,
     check_targets,
     load,
     output,
     run_option,
 )
-from sterling.cli.render import about, print_json, print_verdict, speaker, write_table
+from sterling.cli.render import about, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
     from sterling.landscapes.landscape import Landscape
@@ -40,18 +38,9 @@ def landscape(
         float,
         run_option(help="Damping of the runs, in units of the pull on one wrong weight.", metavar="THETA"),
     ] = 0.0,
-    gaussian: Annotated[
-        bool,
-        run_option(
-            "--gaussian", help="Assume standard Gaussian inputs, for which the mean gradient is known."
-        ),
-    ] = False,
     threads: options.Threads = None,
     plot: Annotated[
         Path | None, output(help="Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
-    ] = None,
-    out: Annotated[
-        Path | None, output(help="Write number, loss and distance of all states: .parquet or .csv.", **FILE)
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -64,7 +53,7 @@ def landscape(
     from sterling.landscapes.landscape import check_dimension, check_surrogate
     from sterling.landscapes.landscape import landscape as visit
 
-    check_targets(data, (plot, "--plot", *PICTURES), (out, "--out", *TABLES))
+    check_targets(data, (plot, "--plot", *PICTURES))
     check_surrogate(surrogate)
     if data is None:
         check_dimension(_USUAL[0] if n is None else n)
@@ -72,15 +61,16 @@ def landscape(
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, _USUAL)
-    known = gaussian or None
-    found = visit(instance, surrogate, damping=damping, gaussian=known, threads=threads, progress=not quiet)
+    found = visit(instance, surrogate, damping=damping, threads=threads, progress=not quiet)
     try:
         if json:
             print_json(found.to_dict())
         else:
             _print(found)
-    finally:  # a full stdout must not cost the files
-        _write(found, plot, out, say)
+    finally:  # a full stdout must not cost the file
+        if plot is not None:
+            _draw(found, plot)
+            say(f"picture: {plot}")
 
 
 def _print(found: "Landscape") -> None:
@@ -93,18 +83,13 @@ def _print(found: "Landscape") -> None:
     print_verdict(about(found.instance, found.surrogate) + damped, verdict, colour, found.sentence(), rows)
 
 
-def _write(found: "Landscape", plot: Path | None, out: Path | None, say: Callable[[str], None]) -> None:
-    if out is not None:
-        write_table(out, found.table())
-        say(f"states saved: {out}")
-    if plot is not None:
-        from matplotlib.figure import Figure
+def _draw(found: "Landscape", path: Path) -> None:
+    from matplotlib.figure import Figure
 
-        from sterling.plot.landscape import loss_by_distance
-        from sterling.plot.style import save_figure
+    from sterling.plot.landscape import loss_by_distance
+    from sterling.plot.style import save_figure
 
-        figure = Figure((8, 5), layout="constrained")
-        ax = figure.add_subplot()
-        ax.set_title(loss_by_distance(ax, found), loc="left", fontsize=9.5, wrap=True)
-        save_figure(figure, plot)
-        say(f"picture: {plot}")
+    figure = Figure((8, 5), layout="constrained")
+    ax = figure.add_subplot()
+    ax.set_title(loss_by_distance(ax, found), loc="left", fontsize=9.5, wrap=True)
+    save_figure(figure, path)

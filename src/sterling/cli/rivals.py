@@ -60,7 +60,9 @@ def compare(
     full = LogisticRegression(max_iter=1000).fit(inputs, labels)
     classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     targets = np.eye(len(classes))[index]
-    sample = Labelled(inputs, targets[:, len(classes) == 2 :], np.full(len(labels), 1 / len(labels)))
+    sample = Labelled(
+        inputs, targets[:, len(classes) == 2 :], np.full(len(labels), 1 / len(labels)), len(labels)
+    )
     size, ternary = np.abs(full.coef_), classifier.levels == 3
     codes = np.where(size >= ternary * _CUT * size.mean(axis=1, keepdims=True), np.sign(full.coef_), 0)
     scale, intercept = heads(inputs @ codes.T, sample)

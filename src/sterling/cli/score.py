@@ -46,7 +46,10 @@ def score(
     out: Annotated[
         Path | None, output("-o", "--out", help="Write the model in this file: .json.", **FILE)
     ] = None,
-    card: Annotated[Path | None, output(help="Write a page about the model: .html.", **FILE)] = None,
+    card: Annotated[
+        Path | None,
+        output(help="Write a page with the comparison, a card of points and the weights: .html.", **FILE),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -226,8 +226,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
         """Flip weight k at a step; ``total`` is the mass up to it, ``leaving`` as in `flipped`."""
         clock, signs = run.clock, run.signs
         sign = signs[k]
-        if sign > 0:
-            run.plus[k] += step - run.since[k]
+        run.plus[k] += (step - run.since[k]) * (sign > 0)  # no branch, which would be guessed wrong
         run.balance[k] += sign * (total - run.since_mass[k])
         run.since[k] = step
         run.since_mass[k] = total

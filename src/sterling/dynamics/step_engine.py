@@ -185,6 +185,7 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
     narrow = _zeros(width, np.int16)
     if short:
         narrow[: instance.n] = weights
+        low, high = max(low, -(1 << 31)), min(high, (1 << 31) - 1)
     return step_kernels.Rows(
         grid.rows,
         instance.label_codes,

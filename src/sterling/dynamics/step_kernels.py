@@ -25,7 +25,7 @@ from sterling.dynamics.state import (
     REACHED,
     RESTARTED,
 )
-from sterling.exact.batches import TAKEN, add_rows, at_least, preactivate
+from sterling.exact.batches import TAKEN, add_rows, at_least, preactivate, weigh
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, trailing_zeros
 from sterling.exact.mass import build
@@ -173,6 +173,28 @@ def _keep(data, count):
 
 
 @embedded
+def _weigh_and_keep(data, samples):
+    """The same in 16 bits, for one hidden unit; return the sum of the coefficients too."""
+    listed, rows, factors = data.listed, data.kept, data.factors
+    kept, balance = 0, np.int64(0)
+    for first in range(0, samples, TAKEN):
+        numbers = data.constant[0], data.low, data.high, data.residual[0], data.readout[0]
+        mask = weigh(data.before, listed, first, samples - first, data.labels, *numbers, factors)
+        while mask != 0:
+            q = first + trailing_zeros(mask)
+            mask = clear_lowest(mask)
+            rows[kept] = listed[q]
+            factors[kept] = factors[q]
+            balance += factors[kept]
+            kept += 1
+    if kept % 2 == 1:
+        rows[kept] = 0
+        factors[kept] = 0
+        kept += 1
+    return balance, kept
+
+
+@embedded
 def _add(data, kept):
     """totals ← Σ coefficient·row over the kept rows."""
     rows, listed, totals, more, group = data.rows, data.kept, data.totals, data.more, data.group
@@ -195,8 +217,11 @@ def _add(data, kept):
 def batch_gradient(data, order, begin, samples, gradient):
     """gradient ← that of the batch, exact up to one division."""
     _preactivate(data, order, begin, samples)
-    balance = _weigh(data, order, begin, samples)
-    kept = _keep(data, samples * data.readout.size)
+    if data.group > 0 and data.readout.size == 1:
+        balance, kept = _weigh_and_keep(data, samples)
+    else:
+        balance = _weigh(data, order, begin, samples)
+        kept = _keep(data, samples * data.readout.size)
     _add(data, kept)
     totals = data.totals
     if data.scaled:

@@ -1,4 +1,5 @@
-"""Instructions for steps on batches: pre-activations of listed rows, and which latents lie above a bound.
+"""Instructions for steps on batches: pre-activations and coefficients of listed rows, and which latents lie
+above a bound.
 
 Like those of `machine.py`, each has a plain Python twin.
 """
@@ -78,6 +79,51 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
 
 
 @intrinsic
+def _weigh(typing_context, before, listed, first, left, labels, constant, low, high, jump, readout, factors):
+    """factors[first : first + 16] ← coefficients of listed samples of one hidden unit, zero from ``left`` on.
+
+    With x = before + constant, a coefficient is (jump·[x > 0] − label)·readout where low ≤ x ≤ high, else 0.
+    All numbers have 32 bits, the coefficients 16. Returns a word with a bit for each that is not zero.
+    """
+
+    def generate(context, builder, signature, args):
+        word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
+        lanes, wide = ir.VectorType(word, TAKEN), ir.VectorType(long, TAKEN)
+        start, zero = args[2], ir.Constant(lanes, None)
+
+        def spread(value):
+            single = builder.insert_element(zero, builder.trunc(value, word), word(0))
+            return _shuffled(builder, single, single, [0] * TAKEN)
+
+        def element(position, index):
+            return _element(context, builder, signature, position, (args[position], index))
+
+        label = zero
+        for i in range(TAKEN):
+            sample = builder.load(element(1, builder.add(start, long(i))))
+            one = builder.trunc(builder.load(element(4, sample)), word)
+            label = builder.insert_element(label, one, word(i))
+        value = builder.load(builder.bitcast(element(0, start), wide.as_pointer()), align=8)
+        value = builder.add(builder.trunc(value, lanes), spread(args[5]))
+        residual = builder.select(builder.icmp_signed(">", value, zero), spread(args[8]), zero)
+        weighed = builder.mul(builder.sub(residual, label), spread(args[9]))
+        number = ir.Constant(lanes, list(range(TAKEN)))
+        for part in (
+            builder.icmp_signed(">=", value, spread(args[6])),
+            builder.icmp_signed("<=", value, spread(args[7])),
+            builder.icmp_signed("<", number, spread(args[3])),
+        ):
+            weighed = builder.select(part, weighed, zero)
+        result = builder.trunc(weighed, ir.VectorType(half, TAKEN))
+        builder.store(result, builder.bitcast(element(10, start), result.type.as_pointer()), align=2)
+        return builder.zext(builder.bitcast(builder.icmp_signed("!=", weighed, zero), half), long)
+
+    integer = types.int64
+    kinds = before, listed, integer, integer, labels, *[integer] * 5, factors
+    return types.uint64(*kinds), generate
+
+
+@intrinsic
 def _add_rows(typing_context, rows, listed, weights, first, last, sums):
     """sums[:] ← Σ weight·code over the listed rows first … last, an even number, in 32 bits."""
 
@@ -115,6 +161,14 @@ def _plain_preactivate(rows, listed, first, weights, sums):
     sums[first : first + TAKEN] = (chosen * weights).sum(axis=1, dtype=np.int32)
 
 
+def _plain_weigh(before, listed, first, left, labels, constant, low, high, jump, readout, factors):
+    part = slice(first, first + TAKEN)
+    value = before[part] + constant
+    inside = (low <= value) & (value <= high) & (np.arange(TAKEN) < left)
+    factors[part] = (jump * (value > 0) - labels[listed[part]]) * readout * inside
+    return sum(1 << i for i in range(TAKEN) if factors[first + i])
+
+
 def _plain_add_rows(rows, listed, weights, first, last, sums):
     sums[:] = rows[listed[first:last]].astype(np.int64).T @ weights[first:last].astype(np.int64)
 
@@ -124,5 +178,6 @@ def _plain_at_least(values, bounds, start):
 
 
 preactivate = _choose(_preactivate, _plain_preactivate)
+weigh = _choose(_weigh, _plain_weigh)
 add_rows = _choose(_add_rows, _plain_add_rows)
 at_least = _choose(_at_least, _plain_at_least)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.exact.jit import njit
+from sterling.exact.jit import embedded, njit
 
 CODES = 1 << 16
 TOTAL = 1 << 32
@@ -100,17 +100,35 @@ def _indices(halves, count, out):
         out[i] = (np.uint64(halves[i]) * np.uint64(count)) >> np.uint64(32)
 
 
+@embedded
+def _swap(order, i, half):
+    """Exchange entry i with one at a random index up to i."""
+    j = np.int64((np.uint64(half) * np.uint64(i + 1)) >> np.uint64(32))
+    order[i], order[j] = order[j], order[i]
+
+
 @njit
 def _shuffle(halves, out):
-    """Fill each row of ``out`` with a random order of its indices (Fisher and Yates)."""
+    """Fill each row of ``out`` with a random order of its indices (Fisher and Yates).
+
+    Four orders are drawn at a time, since the swaps of one wait for one another.
+    """
     orders, count = out.shape
     for row in range(orders):
-        order, first = out[row], row * count
         for i in range(count):
-            order[i] = i
+            out[row, i] = i
+    fours = orders // 4 * 4
+    for row in range(0, fours, 4):
+        first, second, third, fourth = out[row], out[row + 1], out[row + 2], out[row + 3]
+        at = row * count
         for i in range(count - 1, 0, -1):
-            j = np.int64((np.uint64(halves[first + i]) * np.uint64(i + 1)) >> np.uint64(32))
-            order[i], order[j] = order[j], order[i]
+            _swap(first, i, halves[at + i])
+            _swap(second, i, halves[at + count + i])
+            _swap(third, i, halves[at + 2 * count + i])
+            _swap(fourth, i, halves[at + 3 * count + i])
+    for row in range(fours, orders):
+        for i in range(count - 1, 0, -1):
+            _swap(out[row], i, halves[row * count + i])
 
 
 def alias_table(cumulative: np.ndarray) -> AliasTable:

@@ -16,7 +16,6 @@ from sterling.base.arrays import read_only
 from sterling.base.checks import flag, instance_of, integer
 from sterling.base.drawn import Drawn
 from sterling.base.progress import ProgressCallback
-from sterling.base.resources import require_memory
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
 from sterling.landscapes.numbering import distances, number_of, signs_of
@@ -31,13 +30,11 @@ from sterling.theory.numbers import numbers_of, unlike_gaussian
 from sterling.theory.population import profile
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
-_ROW_BYTES = 14  # of a state in a table
-_COPIES = 3  # of a table at once, while a file is written
 _LISTED = 8  # distances listed one by one
 
 
@@ -258,34 +255,6 @@ class Landscape(Result, Drawn):
         estimate = self.estimated_deviation
         beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
         return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
-
-    def table(self) -> pl.DataFrame:
-        """Return a table with one row for each state.
-
-        Returns
-        -------
-        DataFrame
-            ``state`` Int32 (bit k is set where sign k is +1), ``loss`` Float64, ``distance`` UInt8 (Hamming,
-            to the reference), ``absorbing`` Boolean.
-
-        Raises
-        ------
-        CapacityError
-            If the table would not fit into memory.
-        """
-        import polars as pl
-
-        count = len(self.loss)
-        require_memory(_COPIES * _ROW_BYTES * count, f"a table of {count:,} states")
-        absorbing = np.zeros(count, bool)
-        absorbing[self.absorbing_states] = True
-        columns = {
-            "state": np.arange(count, dtype=np.int32),
-            "loss": self.loss,
-            "distance": self.distance,
-            "absorbing": absorbing,
-        }
-        return pl.DataFrame(columns)
 
     def to_dict(self) -> dict:
         return {

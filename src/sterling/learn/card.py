@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sterling.base.arrays import real_array
 from sterling.base.text import percent
-from sterling.learn.export import Exported, c_header
+from sterling.learn.export import Exported, c_header, rendered
 from sterling.learn.training import probabilities
 
 _BITS = 30  # of the largest edge in C, for inputs of 32 bits
+_FINEST = 0.001  # probability in words
 _SHOWN = 16  # rows of probabilities between the first and the last
 
 
@@ -31,12 +31,6 @@ class Item(NamedTuple):
     name: str
     edges: np.ndarray  # float64 (groups − 1,), rising
     points: np.ndarray  # int64 (groups,), the least is 0
-
-    def groups(self) -> list[str]:
-        """Return the groups in words."""
-        cuts = [f"{edge:.12g}" for edge in self.edges]
-        inner = [f"{low} to below {high}" for low, high in pairwise(cuts)]
-        return [f"below {cuts[0]}", *inner, f"{cuts[-1]} or more"]
 
 
 @dataclass(frozen=True)
@@ -56,14 +50,9 @@ class Card(Exported):
         The fitted logistic: the second class has the log-odds scale·total + intercept; the scale is positive.
     samples : int
         Samples that the card was fitted to. Texts and tables show no probability nearer to 0 or 1 than
-        1/samples.
+        1/samples or 0.1 %.
     n_features_in_ : int
         Features of the data, most of which the card does not use.
-
-    Raises
-    ------
-    InputError
-        From its methods, if inputs have another number of features.
 
     Examples
     --------
@@ -112,9 +101,8 @@ class Card(Exported):
         str
             A ``div``.
         """
-        risks = [("total", f"probability of {self.classes_[1]}"), *self._risks()]
-        rule = f"<p>{html.escape(self._rule())}</p>"
-        return f"<div class='card'>{_table('points', self._rows())}{rule}{_table('risks', risks)}</div>"
+        values = {"groups": self._rows()[1:], "risks": self._risks(), "label": self.classes_[1]}
+        return rendered("card.html", rule=self._rule(), **values)
 
     _repr_html_ = html
 
@@ -154,14 +142,10 @@ class Card(Exported):
         return shifts
 
     def _header(self) -> str:
-        lines = [f"    int64_t total[1] = {{{1 - self.least}}};"]
-        for item in self.items:
-            cuts = np.ceil(np.ldexp(item.edges, self._shifts[item.feature])).astype(np.int64)
-            steps = zip(np.diff(item.points), cuts, strict=True)
-            terms = [f"{step} * (x[{item.feature}] >= {cut})" for step, cut in steps]
-            lines.append(f"    total[0] += {' + '.join([str(item.points[0]), *terms])};")
-        names = {item.feature: item.name for item in self.items}
-        return c_header(self, "scoring card", "Its totals are exact.", names, [], lines)
+        shifted = [np.ceil(np.ldexp(item.edges, self._shifts[item.feature])) for item in self.items]
+        items = [(item, cuts.astype(int).tolist()) for item, cuts in zip(self.items, shifted, strict=True)]
+        values = {"what": "scoring card", "remark": "Its totals are exact.", "least": self.least}
+        return c_header(self, {one.feature: one.name for one in self.items}, "card.h", items=items, **values)
 
     def _totals(self) -> np.ndarray:
         """Return all whole numbers from zero to the most points that a sample can get."""
@@ -169,13 +153,13 @@ class Card(Exported):
 
     def _groups(self) -> list[tuple[str, str, float | None, float | None, int]]:
         """Return the rows of `frame`."""
-        return [
-            (item.name, *row)
-            for item in self.items
-            for row in zip(
-                item.groups(), [None, *item.edges], [*item.edges, None], item.points.tolist(), strict=True
-            )
-        ]
+        rows = []
+        for item in self.items:
+            cuts = [f"{edge:.12g}" for edge in item.edges]
+            inner = [f"{low} to below {high}" for low, high in pairwise(cuts)]
+            words, ends = [f"below {cuts[0]}", *inner, f"{cuts[-1]} or more"], [None, *item.edges, None]
+            rows += zip(repeat(item.name), words, ends, ends[1:], item.points.tolist(), strict=False)
+        return rows
 
     def _rows(self) -> list[tuple[str, str, str]]:
         rows = [("" if low is not None else name, group, str(k)) for name, group, low, _, k in self._groups()]
@@ -187,7 +171,7 @@ class Card(Exported):
 
     def _risks(self) -> list[tuple[str, str]]:
         """Return ranges of totals and their probabilities of the second class, in words."""
-        totals, finest = self._totals(), 1 / self.samples
+        totals, finest = self._totals(), max(1 / self.samples, _FINEST)
         shares = probabilities(self._log_odds(totals)[:, None])[:, 0]
         # Rounding must not move a share across one half.
         words = [percent(max(one, 0.501) if one > 0.5 else min(one, 0.499), 1) for one in shares]
@@ -203,13 +187,3 @@ class Card(Exported):
 
 def _between(low: str, high: str) -> str:
     return low if low == high else f"{low} to {high}"
-
-
-def _table(name: str, rows: list[tuple[str, ...]]) -> str:
-    """Return rows as an HTML table, the first one as its head."""
-    tags = ["th"] + ["td"] * (len(rows) - 1)
-    lines = [
-        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
-        for tag, row in zip(tags, rows, strict=True)
-    ]
-    return f"<table class='{name}'>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

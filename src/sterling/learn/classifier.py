@@ -11,26 +11,27 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from sterling.base.checks import choice, flag, integer
+from sterling.base.checks import choice, flag, integer, real
 from sterling.errors import InputError, SterlingWarning
 from sterling.learn import squared
+from sterling.learn.annealing import improved
 from sterling.learn.card import Card
+from sterling.learn.certainty import margins, probability
 from sterling.learn.export import BITS, Exported, Packed, classifier_header
 from sterling.learn.files import DECIDED, Saved
 from sterling.learn.points import fitted_card
 from sterling.learn.training import (
     Labelled,
     descended,
-    folds,
     heads,
     loss_of,
-    losses_of,
     nearest,
+    numbers,
+    outcome,
     straight_through,
 )
 from sterling.model.levels import MAX_LEVELS, level_values
 
-_BATCH, _RATE = 64, 0.01
 _SEEDS = 2**31 - 1
 _POWERS = 1.0, 0.5, 0.0  # of the standard deviations that features may be divided by
 _FOLDS, _MANY = 4, 2_000  # parts for the choice of the power; of this many samples only the first is left out
@@ -55,7 +56,8 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
     decode : "average" or "last"
         Source of the codes: their time average over the second half of the run, or its last state.
     polish : bool
-        Whether to change single codes after training.
+        Whether to change single codes after training, and to anneal up to 1,000 of them. Annealed codes are
+        kept if they have a lower loss and fewer errors, by more than two standard errors.
     normalize : "auto", "standard" or None
         Normalisation of the inputs, fitted to the training data. "standard" divides features by their
         standard deviations. "auto" divides by these to the power ½ or 0 instead, if a cross-validation
@@ -68,6 +70,13 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         Runs from different starts; the one of least training loss is kept.
     max_iter : int
         Steps of each run, with 64 samples each; with the loss "squared" each step takes all samples.
+    early_stopping : bool
+        Whether to hold samples out of the training. Their loss decides when the run stops, which average is
+        decoded and how long single codes change. Scales and intercepts are fitted to all samples.
+    validation_fraction : float
+        Share of the samples that early stopping holds out.
+    n_iter_no_change : int
+        Checks in a row without a lower held-out loss after which a run stops; one check each 100 steps.
     class_weight : dict, "balanced" or None
         Weights of classes, as in `LogisticRegression`.
     warm_start : bool
@@ -84,15 +93,16 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
     scale_, intercept_ : float64 array (rows,)
         Terms of the logits scale·(x·w) + intercept.
     bit_probability_ : float64 array (rows, n)
-        Estimated probability that another sample of the same size gives the same code: the share of
-        bootstraps that do, (count + ½)/(n_bootstraps + 1). Only with ``bits="bootstrap"``; with fewer than
-        19 bootstraps it never reaches .975.
+        Estimated probability that the code is right: that on the whole population, with the other weights of
+        its row free to be real numbers, the weight of least loss is nearer to this level than to any other.
+        Bootstraps give the mean and the standard deviation of the difference of the squared distances. The
+        ratios of all weights together give the prior (adaptive shrinkage). Only with ``bits="bootstrap"``.
     undecided_ : bool array (rows, n)
         Where `bit_probability_` is below .975. Only with ``bits="bootstrap"``.
     loss_ : float
         Mean loss on the training data.
     n_iter_ : int
-        Steps of each run.
+        Steps of the run that is kept.
     orbit_ : list of Orbit
         The runs, one for each row. Only with ``loss="squared"``.
     n_features_in_ : int
@@ -106,7 +116,7 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
     References
     ----------
     Straight-through estimator and its time average: Jeong, Xin & Yin, arXiv 2505.18113. Adam: Kingma & Ba,
-    arXiv 1412.6980.
+    arXiv 1412.6980. Adaptive shrinkage: Stephens, Biostatistics 18 (2017) 275.
 
     Examples
     --------
@@ -132,6 +142,9 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         n_bootstraps=60,
         n_init=1,
         max_iter=3_000,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
         class_weight=None,
         warm_start=False,
         random_state=None,
@@ -145,6 +158,9 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         self.n_bootstraps = n_bootstraps
         self.n_init = n_init
         self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.random_state = random_state
@@ -174,6 +190,8 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
             raise InputError("the labels have only one class; a classifier needs two or more")
         if self.loss == "squared" and (sample_weight is not None or self.class_weight is not None):
             raise InputError('the loss "squared" takes no weights: use the loss "log"')
+        if self.loss == "squared" and self.early_stopping:
+            raise InputError('the loss "squared" is trained to the end: leave early_stopping out')
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         weights = weights * self._of_classes(classes, codes, weights)
         self.classes_, self._levels, self.n_iter_ = classes, self.levels, self.max_iter
@@ -195,12 +213,19 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         self._mean, self._factor = _spread(np.stack([mean, factor]), varies)
         if before != (data.rows, len(low)):
             self._latent = None
-        found, self._latent = self._trained(data, generator, self._latent)
+        train, held = self._parts(data)
+        found, run = self._trained(train, held, generator, self._latent)
+        if self.loss == "squared":
+            self.orbit_ = run
+        else:
+            self._latent, self.n_iter_ = run.latent, run.steps
         self.coef_ = _spread(found, varies)
-        self.scale_, self.intercept_, self.loss_ = _headed(data, found)
+        scores = data.inputs @ found.T.astype(np.float64)
+        self.scale_, self.intercept_ = heads(scores, data)
+        self.loss_ = loss_of(scores * self.scale_ + self.intercept_, data)
         if self.bits == "bootstrap":
-            same = self._same(data, found, len(seen.inputs), generator)
-            self.bit_probability_ = np.where(varies, _spread(same, varies), 1 / self._levels)
+            sure = _spread(self._sure(train, held, found, generator), varies)
+            self.bit_probability_ = np.where(varies, sure, 1 / self._levels)
             self.undecided_ = self.bit_probability_ < DECIDED
         return self
 
@@ -247,11 +272,11 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         integer(self.levels, "levels", 2, MAX_LEVELS)
         choice(self.loss, "loss", ("log", "squared"))
         choice(self.decode, "decode", ("average", "last"))
-        flag(self.polish, "polish")
-        flag(self.warm_start, "warm_start")
-        integer(self.n_init, "n_init", 1)
-        integer(self.max_iter, "max_iter", 2)
-        integer(self.n_bootstraps, "n_bootstraps", 1)
+        for name in ("polish", "warm_start", "early_stopping"):
+            flag(getattr(self, name), name)
+        for name, least in (("n_init", 1), ("max_iter", 2), ("n_bootstraps", 2), ("n_iter_no_change", 1)):
+            integer(getattr(self, name), name, least)
+        real(self.validation_fraction, "validation_fraction", above=0, below=1)
         if self.normalize is not None:
             choice(self.normalize, "normalize", ("auto", "standard"))
         if self.bits is not None:
@@ -267,6 +292,16 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
             return (weights.sum() / np.where(share > 0, share, 1.0))[codes]
         return np.array([self.class_weight.get(one, 1.0) for one in classes.tolist()], np.float64)[codes]
 
+    def _parts(self, data: Labelled) -> tuple[Labelled, Labelled | None]:
+        """Return the samples for training, and those held out for early stopping."""
+        if not self.early_stopping:
+            return data, None
+        ends = np.floor(np.arange(len(data.shares) + 1) * self.validation_fraction)
+        held = np.diff(ends)[numbers(data)] > 0  # evenly among the sorted samples, so in all classes
+        if not held.any() or len(np.unique(data.targets[~held], axis=0)) < 2:
+            raise InputError("early stopping leaves too few samples: change validation_fraction")
+        return data.part(~held), data.part(held)
+
     def _moments(self, data: Labelled, generator) -> tuple[np.ndarray, np.ndarray]:
         """Return the means that are subtracted from the features, and the factors."""
         inputs, shares = data.inputs, data.shares
@@ -280,65 +315,59 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
             return mean, 1 / spread
         common = np.sqrt((spread**2).mean())
         factors = [spread**-power * common ** (power - 1) for power in _POWERS]
-        seed, fold = int(generator.randint(_SEEDS)), folds(data, _FOLDS)
-        tried = range(_FOLDS if len(shares) < _MANY else 1)
-        losses = np.array(
-            [
-                self._losses_out(data._replace(inputs=(inputs - mean) * one), fold, tried, seed)
-                for one in factors
-            ]
-        )
-        apart, weight = losses - losses[0], shares[np.isin(fold, tried)] / shares[np.isin(fold, tried)].sum()
-        error = np.sqrt((weight**2 * (apart - (apart @ weight)[:, None]) ** 2).sum(axis=1))
-        return mean, factors[int(np.argmin(np.where(apart @ weight < -error, apart @ weight, 0.0)))]
+        seed, fold = int(generator.randint(_SEEDS)), numbers(data) % _FOLDS
+        tried = fold < (_FOLDS if len(shares) < _MANY else 1)
+        scaled = (data._replace(inputs=(inputs - mean) * one) for one in factors)
+        losses = np.stack([self._losses_out(one, fold, seed, tried) for one in scaled])
+        judge = data.part(tried)
+        sure = [judge.lower(one, losses[0]) for one in losses]
+        return mean, factors[int(np.argmin(np.where(sure, losses @ judge.shares, losses[0] @ judge.shares)))]
 
-    def _losses_out(self, data: Labelled, fold: np.ndarray, tried: range, seed: int) -> np.ndarray:
-        """Return the loss of each sample of the folds, by codes trained in fewer steps on the others."""
+    def _losses_out(self, data: Labelled, fold: np.ndarray, seed: int, tried: np.ndarray) -> np.ndarray:
+        """Return the loss of each sample that is tried, by codes trained in fewer steps on other folds."""
         top, steps = level_values(self.levels)[-1], max(2, self.max_iter // 6)
         start = np.random.default_rng(seed).uniform(-top, top, (data.rows, data.inputs.shape[1]))
         losses = np.zeros(len(fold))
-        for one in tried:
-            inside, outside = data.part(fold != one), data.part(fold == one)
-            run = straight_through(inside, self.levels, start, steps, _BATCH, _RATE, seed)
-            codes = nearest(run.mean, self.levels)
-            scale, intercept, _ = _headed(inside, codes)
-            logits = outside.inputs @ codes.T.astype(np.float64) * scale + intercept
-            losses[fold == one] = losses_of(logits, outside)
-        return losses[np.isin(fold, tried)]
+        for one in np.unique(fold[tried]):
+            inside = data.part(fold != one)
+            codes = nearest(straight_through(inside, self.levels, start, steps, seed).mean, self.levels)
+            losses[fold == one] = outcome(inside, codes, data.part(fold == one))[0]
+        return losses[tried]
 
-    def _trained(self, data: Labelled, generator, latent=None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the codes of least loss over several starts, and their latents."""
+    def _trained(
+        self, data: Labelled, held: Labelled | None, generator, latent=None
+    ) -> tuple[np.ndarray, Any]:
+        """Return the codes of least loss over several starts, and their run or orbits."""
         shape, top = (data.rows, data.inputs.shape[1]), level_values(self.levels)[-1]
         best: tuple = ()
         for _ in range(self.n_init):
             seed = int(generator.randint(_SEEDS))
             start = latent if latent is not None else generator.uniform(-top, top, shape)
             if self.loss == "squared":
-                self.orbit_ = [
-                    squared.trained(data.inputs, column, self.levels, self.max_iter, seed)
-                    for column in data.targets.T
-                ]
-                signs = [run.signs if self.decode == "last" else run.ergodic_signs for run in self.orbit_]
-                codes, end = np.stack([squared.codes_of(one, self.levels) for one in signs]), None
+                last = self.decode == "last"
+                codes, run = squared.trained(data, self.levels, self.max_iter, seed, last)
             else:
-                run = straight_through(data, self.levels, start, self.max_iter, _BATCH, _RATE, seed)
+                run = straight_through(
+                    data, self.levels, start, self.max_iter, seed, held, self.n_iter_no_change
+                )
                 codes = run.last if self.decode == "last" else nearest(run.mean, self.levels)
-                end = run.latent
             if self.polish:
-                codes = descended(data, codes, self.levels)
-            loss = _headed(data, codes)[2]
+                codes = descended(data, codes, self.levels, held=held)
+                codes = improved(data, codes, self.levels, seed, held)
+            judge = data if held is None else held
+            loss = judge.shares @ outcome(data, codes, judge)[0]
             if not best or loss < best[0]:
-                best = loss, codes, end
+                best = loss, codes, run
         return best[1:]
 
-    def _same(self, data: Labelled, codes: np.ndarray, samples: int, generator) -> np.ndarray:
-        """Return the smoothed share of bootstraps of the whole training that give each code."""
-        same = np.zeros(codes.shape)
+    def _sure(self, data: Labelled, held: Labelled | None, codes: np.ndarray, generator) -> np.ndarray:
+        """Return the probability that each code is right, from bootstraps of the whole training."""
+        drawn, samples = [], len(data.shares)
         for _ in range(self.n_bootstraps):
-            drawn = generator.multinomial(samples, data.shares)
-            again = data._replace(shares=drawn / samples)
-            same += self._trained(again, generator)[0] == codes
-        return (same + 0.5) / (self.n_bootstraps + 1)
+            rows = np.repeat(np.arange(samples), generator.multinomial(samples, data.shares))
+            again = Labelled(data.inputs[rows], data.targets[rows], np.full(samples, 1 / samples), samples)
+            drawn.append(margins(again, self._trained(again, held, generator)[0], codes, self.levels))
+        return probability(np.stack(drawn))
 
     def _checked(self, X) -> np.ndarray:
         check_is_fitted(self)
@@ -369,13 +398,6 @@ def _spread(values: np.ndarray, varies: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _headed(data: Labelled, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the scales, the intercepts and the loss of codes."""
-    scores = data.inputs @ codes.T.astype(np.float64)
-    scale, intercept = heads(scores, data)
-    return scale, intercept, loss_of(scores * scale + intercept, data)
-
-
 def _warn_of_copies(inputs: np.ndarray, numbers: np.ndarray) -> None:
     """Name the features that equal an earlier one in all samples."""
     first: dict[bytes, int] = {}
@@ -398,5 +420,8 @@ def _labelled(inputs: np.ndarray, codes: np.ndarray, weights: np.ndarray, classe
     order = np.argsort(whole.view(f"V{whole.shape[1] * 8}").ravel(), kind="stable")
     targets = np.eye(classes)[codes[order]]
     return Labelled(
-        inputs[order], targets[:, 1:] if classes == 2 else targets, weights[order] / weights.sum()
+        inputs[order],
+        targets[:, 1:] if classes == 2 else targets,
+        weights[order] / weights.sum(),
+        max(weights.sum(), weights.sum() ** 2 / (weights @ weights)),  # Kish's number where all are small
     )

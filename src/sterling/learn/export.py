@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
 from sklearn.utils.validation import check_is_fitted
 
 from sterling.base.files import write_atomically
@@ -120,7 +121,7 @@ def classifier_header(model: Any) -> str:
     """Return the C header of a classifier."""
     levels, turned = level_values(model._levels), np.where(model.scale_ < 0, -1, 1)
     codes, scale = model.coef_ * turned[:, None], np.abs(model.scale_)  # no scale is negative in C
-    rows, n = codes.shape
+    n = codes.shape[1]
     steps = [Fraction(f) / Fraction(2) ** int(s) for f, s in zip(model._factor, model._shifts, strict=True)]
     centres = [Fraction(m) * Fraction(f) for m, f in zip(model._mean, model._factor, strict=True)]
     most = levels[-1] * sum(2**31 * step + abs(centre) for step, centre in zip(steps, centres, strict=True))
@@ -129,76 +130,46 @@ def classifier_header(model: Any) -> str:
     power = min(31 - math.frexp(scale.max())[1], 93 - math.frexp(largest)[1])
     weights = [round(Fraction(one) * Fraction(2) ** power) for one in scale]
     added = [round(Fraction(one) * unit * Fraction(2) ** (power - 32)) for one in model.intercept_]
-    offsets = [one - (weight << 29) for one, weight in zip(added, weights, strict=True)]
-    planes = _planes(codes, model._levels)
-    tables = [
-        f"static const int64_t sterling_step[{n}] = {_braced([round(one * unit) for one in steps])};",
-        f"static const int64_t sterling_centre[{n}] = {_braced([round(one * unit) for one in centres])};",
-        f"static const uint8_t sterling_bits[{rows}][{planes.shape[1]}] = {_braced(planes)};",
-        f"static const uint32_t sterling_weight[{rows}] = {_braced(weights)};",
-        f"static const int64_t sterling_offset[{rows}] = {_braced(offsets)};",
-        "",
-    ]
-    lines = f"""\
-    int64_t total[{rows}] = {{0}};
-    for (int j = 0; j < {n}; j++) {{
-        int64_t z = x[j] * sterling_step[j] - sterling_centre[j];
-        for (int r = 0; r < {rows}; r++) {{
-            int code = {levels[0]};
-            for (int p = 0; p < {len(levels) - 1}; p++) {{
-                int byte = sterling_bits[r][p * {-(-n // 8)} + j / 8];
-                code += {levels[1] - levels[0]} * (byte >> (7 - j % 8) & 1);
-            }}
-            total[r] += code * z;
-        }}
-    }}
-    for (int r = 0; r < {rows}; r++) {{
-        uint64_t sum = (uint64_t)(total[r] + (INT64_C(1) << 61)), weight = sterling_weight[r];
-        total[r] = (int64_t)(weight * (sum >> 32) + (weight * (sum & 0xffffffff) >> 32));
-        total[r] += sterling_offset[r];
-    }}"""
     error = levels[-1] * (n * 2**BITS / unit * Fraction(scale.max()) + most / Fraction(2) ** power)
     remark = f"Rounding changes its logits by at most {float(error):.0e}, in the range of the training data."
-    names = dict(enumerate(getattr(model, "feature_names_in_", [f"feature {j}" for j in range(n)])))
-    return c_header(model, "linear classifier", remark, names, tables, [lines])
+    return c_header(
+        model,
+        dict(enumerate(getattr(model, "feature_names_in_", [f"feature {j}" for j in range(n)]))),
+        "classifier.h",
+        what="linear classifier",
+        remark=remark,
+        levels=levels,
+        steps=[round(one * unit) for one in steps],
+        centres=[round(one * unit) for one in centres],
+        planes=_planes(codes, model._levels),
+        weights=weights,
+        offsets=[one - (weight << 29) for one, weight in zip(added, weights, strict=True)],
+    )
 
 
-def c_header(model: Any, what: str, remark: str, names: dict, tables: list[str], lines: list[str]) -> str:
-    """Return a header whose lines compute a total for each row; names are those of the inputs it reads."""
-    best = """\
-    int best = 0;
-    for (int r = 1; r < {rows}; r++)
-        if (total[r] > total[best])
-            best = r;
-    return best;"""
-    labels = list(model.classes_)
-    text = [
-        f"/* A {what}, written by sterling. C99, integers only. {remark}",
-        "   Each input is its value times 2 to the power of its shift, rounded down, within int32:",
-        *(f"     x[{j}]: shift {model._shifts[j]}, {_remark(name)}" for j, name in names.items()),
-        "   The result is the number of a label:",
-        *(f"     {k}: {_remark(label)}" for k, label in enumerate(labels)),
-        "*/",
-        "#include <stdint.h>",
-        "",
-        *tables,
-        "static inline int sterling_predict(const int32_t *x)",
-        "{",
-        *lines,
-        "    return total[0] > 0;" if len(labels) == 2 else best.format(rows=len(labels)),
-        "}",
-        "",
-    ]
-    return "\n".join(text)
+def c_header(model: Any, names: dict[int, str], template: str, **values: Any) -> str:
+    """Return a C header from a template; names are those of the inputs that it reads."""
+    inputs = [(number, model._shifts[number], name) for number, name in names.items()]
+    return rendered(template, inputs=inputs, labels=model.classes_.tolist(), **values)
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Return a template of this room with values, which are escaped in HTML."""
+    environment = Environment(
+        loader=PackageLoader("sterling.learn"),
+        autoescape=select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(braced=_braced, harmless=_harmless)
+    return environment.get_template(template).render(values)
 
 
 def _braced(values: Any) -> str:
     """Return numbers as the initialiser of a C array."""
-    if np.ndim(values) > 1:
-        return "{" + ", ".join(_braced(row) for row in values) + "}"
-    return "{" + ", ".join(str(int(value)) for value in values) + "}"
+    return str(np.asarray(values).tolist()).replace("[", "{").replace("]", "}")
 
 
-def _remark(text: Any) -> str:
+def _harmless(text: Any) -> str:
     """Return a text that cannot end a C comment."""
     return "".join(c if c.isprintable() else "?" for c in str(text)).replace("*/", "* /").replace("/*", "/ *")

@@ -72,9 +72,9 @@ class Saved:
         if found._values is not None:
             found._values = real_array(found._values, "values", ("value",), (2,), "two ends").tolist()
         if names is not None:
-            if not _all(names, str) or len(names) != n or len(set(names)) != n:
+            if {type(name) for name in names} != {str} or not len(names) == len(set(names)) == n:
                 raise InputError(f"its features must be {n} different names")
-            found.feature_names_in_ = np.array(names, object)
+            found.feature_names_in_ = np.array(list(names), object)
         if "bit_probability_" in values:
             found.undecided_ = found.bit_probability_ < DECIDED
         return found
@@ -111,14 +111,11 @@ def read(path: Any, make: Any, fault: str = "cannot be loaded") -> Any:
     return read_json(path, make, fault, _LARGEST_FILE)
 
 
-def _labels(classes: Any) -> np.ndarray:
+def _labels(classes: list[Any]) -> np.ndarray:
     """Return labels of one type that JSON has as an array."""
-    if not any(_all(classes, kind) for kind in (str, bool, int, float)):
+    kinds = {type(one) for one in classes}
+    if len(kinds) != 1 or not kinds <= {str, bool, int, float}:
         raise InputError("labels must be all texts or all numbers: no others can be saved")
     if len(set(classes)) < max(2, len(classes)):
         raise InputError("its classes must be two or more different labels")
-    return np.array(classes)
-
-
-def _all(values: Any, kind: type) -> bool:
-    return isinstance(values, list) and all(type(one) is kind for one in values)
+    return np.array(list(classes))

@@ -12,7 +12,7 @@ from sterling.base.arrays import check_signs
 from sterling.base.checks import integer, shown
 from sterling.errors import InputError
 from sterling.learn.card import Card, Item
-from sterling.learn.training import Labelled, descended, folds, heads, loss_of, probabilities
+from sterling.learn.training import Labelled, descended, heads, loss_of, numbers, probabilities
 
 _CUTS = 15  # thresholds tried for each feature
 _CELLS = 2**26  # of the table of thresholds; more samples than fit are not used
@@ -59,7 +59,7 @@ def fitted_card(
         signs = [monotone.get(name, 0) for name in names]
     signs = check_signs(signs, len(names), "monotone", (-1, 0, 1))
     data = data.part(np.arange(0, len(data.inputs), -(-data.inputs.size * _CUTS // _CELLS)))
-    fold, (steps, data) = folds(data, _FOLDS), _thresholds(data, signs, limits)
+    fold, (steps, data) = numbers(data) % _FOLDS, _thresholds(data, signs, limits)
     choice = _chosen(data, steps, fold)
     sample = data._replace(inputs=data.inputs[:, choice.chosen].astype(np.float64))
     codes = _rounded(sample, choice.values[:-1], steps.sign[choice.chosen], max_points)

@@ -15,6 +15,8 @@ from sterling.model.levels import level_values
 
 _BETAS = 0.9, 0.999  # of Adam
 _EPS = 1e-8
+_BATCH, _RATE = 64, 0.01
+_CHECK = 100  # steps between two checks of the held-out loss
 _GAIN = 1e-9  # smaller gains may be rounding
 _RIDGE = 1e-4  # on the heads, so that separable classes have finite ones
 
@@ -25,6 +27,7 @@ class Labelled(NamedTuple):
     inputs: np.ndarray  # float64 (N, n)
     targets: np.ndarray  # float64 (N, R), one where a sample belongs to the class of a row
     shares: np.ndarray  # float64 (N,), weights of the samples, with sum one
+    total: float  # number of samples that they stand for
 
     @property
     def rows(self) -> int:
@@ -33,16 +36,23 @@ class Labelled(NamedTuple):
 
     def part(self, rows: np.ndarray) -> Labelled:
         """Return some of the samples, a mask (N,)."""
-        shares = self.shares[rows]
-        return Labelled(self.inputs[rows], self.targets[rows], shares / shares.sum())
+        shares, part = self.shares[rows], self.shares[rows].sum()
+        return Labelled(self.inputs[rows], self.targets[rows], shares / part, self.total * part)
+
+    def lower(self, after: np.ndarray, before: np.ndarray, errors: float = 1.0) -> bool:
+        """Say whether the mean of values (N,) has become lower by more than some standard errors."""
+        apart = before - after
+        mean = self.shares @ apart
+        return bool(mean > errors * np.sqrt(self.shares @ (apart - mean) ** 2 / self.total))
 
 
 class Run(NamedTuple):
     """What a run of straight-through steps leaves behind."""
 
-    mean: np.ndarray  # float64 (R, n), average of the codes over the second half
+    mean: np.ndarray  # float64 (R, n), average of the codes over the second half of the steps
     last: np.ndarray  # int8 (R, n), the last codes
     latent: np.ndarray  # float64 (R, n)
+    steps: int
 
 
 def nearest(latent: np.ndarray, levels: int) -> np.ndarray:
@@ -53,10 +63,10 @@ def nearest(latent: np.ndarray, levels: int) -> np.ndarray:
     return values[np.clip(index, 0, levels - 1)].astype(np.int8)
 
 
-def folds(data: Labelled, count: int) -> np.ndarray:
-    """Return a number below count for each sample, int64 (N,); copies get the same."""
+def numbers(data: Labelled) -> np.ndarray:
+    """Return the number of each sample among those that differ, int64 (N,)."""
     new = (np.diff(data.inputs, axis=0) != 0).any(axis=1) | (np.diff(data.targets, axis=0) != 0).any(axis=1)
-    return np.concatenate([[0], np.cumsum(new)]) % count
+    return np.concatenate([[0], np.cumsum(new)])
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -82,12 +92,19 @@ def loss_of(logits: np.ndarray, data: Labelled) -> float:
 
 
 def straight_through(
-    data: Labelled, levels: int, latent: np.ndarray, steps: int, batch: int, rate: float, seed: int
+    data: Labelled,
+    levels: int,
+    latent: np.ndarray,
+    steps: int,
+    seed: int,
+    held: Labelled | None = None,
+    patience: int = 0,
 ) -> Run:
     """Train codes by Adam with straight-through gradients on minibatches.
 
     A sample is in a batch with the probability of its share, so a weight of two equals two copies. Latents
-    stay within the outermost levels. Heads are trained with them and forgotten.
+    stay within the outermost levels. Heads are trained with them and forgotten. With held-out samples, the
+    run keeps the average of least held-out loss. It stops after ``patience`` checks that do not lower it.
     """
     generator, top = np.random.default_rng(seed), float(level_values(levels)[-1])
     ends = np.cumsum(data.shares)
@@ -96,27 +113,41 @@ def straight_through(
     log_scale, intercept = np.full(rows, -0.5 * np.log(n)), np.zeros(rows)
     trained = latent, log_scale, intercept
     moments = [(np.zeros_like(one), np.zeros_like(one)) for one in trained]
-    total, half = np.zeros_like(latent), steps // 2
-    for step in range(steps):
-        drawn = np.searchsorted(ends, generator.random(batch) * ends[-1], side="right")
+    total, middle = np.zeros_like(latent), np.zeros_like(latent)  # sums of the codes
+    sums, step, best, least, checks = [total.copy()], 0, latent, np.inf, 0
+    for step in range(1, steps + 1):
+        drawn = np.searchsorted(ends, generator.random(_BATCH) * ends[-1], side="right")
         inputs, scale = data.inputs[drawn], np.exp(log_scale)
         scores = inputs @ codes.T.astype(np.float64)
-        residual = (probabilities(scores * scale + intercept) - data.targets[drawn]) / batch
+        residual = (probabilities(scores * scale + intercept) - data.targets[drawn]) / _BATCH
         gradients = (
             (residual * scale).T @ inputs,
             (residual * scores).sum(axis=0) * scale,
             residual.sum(axis=0),
         )
-        first, second = (1 - beta ** (step + 1) for beta in _BETAS)
+        first, second = (1 - beta**step for beta in _BETAS)
         for one, gradient, (m, v) in zip(trained, gradients, moments, strict=True):
             m += (1 - _BETAS[0]) * (gradient - m)
             v += (1 - _BETAS[1]) * (gradient * gradient - v)
-            one -= rate * (m / first) / (np.sqrt(v / second) + _EPS)
+            one -= _RATE * (m / first) / (np.sqrt(v / second) + _EPS)
         np.clip(latent, -top, top, out=latent)
         codes = nearest(latent, levels)
-        if step >= half:
-            total += codes
-    return Run(total / (steps - half), codes, latent)
+        total += codes
+        if step == steps // 2:
+            middle = total.copy()
+        if held is None or step % _CHECK:
+            continue
+        half = step // 2 // _CHECK
+        mean = (total - sums[half]) / (step - half * _CHECK)
+        sums.append(total.copy())
+        loss, checks = held.shares @ outcome(data, nearest(mean, levels), held)[0], checks + 1
+        if loss < least:
+            step, best, least, checks = 0, mean, loss, 0
+        if checks == patience:
+            break
+    if least == np.inf:
+        best = (total - middle) / (steps - steps // 2)
+    return Run(best, codes, latent, step)
 
 
 def heads(scores: np.ndarray, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
@@ -138,14 +169,28 @@ def heads(scores: np.ndarray, data: Labelled) -> tuple[np.ndarray, np.ndarray]:
     return found[:rows] / spread, found[rows:]
 
 
-def descended(data: Labelled, codes: np.ndarray, levels: int, signs: np.ndarray | None = None) -> np.ndarray:
-    """Change single codes, the best first, while a change lowers the loss.
+def outcome(data: Labelled, codes: np.ndarray, judge: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Return losses of the samples of ``judge``, and 1 where a class is missed; heads are fitted to data."""
+    scale, intercept = heads(data.inputs @ codes.T.astype(np.float64), data)
+    logits = judge.inputs @ codes.T.astype(np.float64) * scale + intercept
+    found = logits > (0 if judge.rows == 1 else np.partition(logits, -2)[:, -2:-1])  # the largest logit
+    return losses_of(logits, judge), (found != judge.targets).any(axis=1).astype(float)
+
+
+def descended(
+    data: Labelled,
+    codes: np.ndarray,
+    levels: int,
+    signs: np.ndarray | None = None,
+    held: Labelled | None = None,
+) -> np.ndarray:
+    """Change single codes, the best first, while a change lowers the loss, and the held-out loss if given.
 
     No code gets the sign opposite to ``signs`` (n,), if they are given. Candidates come from the
     second-order expansion of the loss; the loss itself decides. Heads are fitted anew after each R·n/64
     changes.
     """
-    codes, values = codes.copy(), np.array(level_values(levels), np.float64)
+    values = np.array(level_values(levels), np.float64)
     squares, weight, often = data.inputs**2, data.shares[:, None], max(8, codes.size // 64)
     scores, changes = data.inputs @ codes.T.astype(np.float64), 0
     scale, intercept = heads(scores, data)
@@ -159,12 +204,17 @@ def descended(data: Labelled, codes: np.ndarray, levels: int, signs: np.ndarray 
         if signs is not None:
             expected = np.where(values[:, None, None] * signs < 0, np.inf, expected)
         level, row, k = np.unravel_index(np.argmin(expected), expected.shape)
-        moved = scores.copy()
+        changed, moved = codes.copy(), scores.copy()
+        changed[row, k] = values[level]
         moved[:, row] += (values[level] - codes[row, k]) * data.inputs[:, k]
         new = loss_of(moved * scale + intercept, data)
         if not new < loss * (1 - _GAIN):
             return codes
-        codes[row, k], scores, loss = values[level], moved, new
+        if held is not None:
+            logits = [held.inputs @ one.T.astype(float) * scale + intercept for one in (codes, changed)]
+            if loss_of(logits[1], held) >= loss_of(logits[0], held):
+                return codes
+        codes, scores, loss = changed, moved, new
         changes += 1
         if changes % often == 0:
             scale, intercept = heads(scores, data)

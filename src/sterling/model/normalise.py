@@ -30,6 +30,13 @@ class Normalizer(Described):
 
     Each row, that is each unit of each sample, counts as a draw of the features. A fitted normaliser cannot
     be changed.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> instance = st.Problem(n=3, samples=500, normalize="standard").draw(seed=0)
+    >>> isinstance(instance.normalizer, st.Normalizer), instance.normalizer.fitted
+    (True, True)
     """
 
     mean: Any = None

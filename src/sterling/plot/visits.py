@@ -29,11 +29,8 @@ from sterling.returns.recurrence import home
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sterling.model.instance import Instance
-    from sterling.model.problem import Problem
     from sterling.returns.recurrence import Recurrence
 
-_LAW_DECADES = 1.6  # to either side of the run's sample size
 _PREDICTED: dict[str, Any] = {"ls": "", "marker": "D", "mfc": "none", "mec": VERMILLION, "mew": 1.3}
 
 
@@ -97,34 +94,6 @@ def shares(ax: Axes, measured: np.ndarray, predicted: np.ndarray | None) -> str:
     )
     whole_ticks(ax.xaxis)
     return f"{text}."
-
-
-def occupancy_law(
-    ax: Axes, found: Recurrence, of: Problem | Instance, surrogate: str, here: float | None
-) -> str:
-    """Draw the mean-field occupancy over N, that predicted for this data set, and the measured one."""
-    from sterling.theory import expected_occupancy
-
-    samples = of.samples
-    span = np.geomspace(max(1, samples / 10**_LAW_DECADES), samples * 10**_LAW_DECADES, 60)
-    typical = [expected_occupancy(of, samples=size, surrogate=surrogate) for size in span]
-    ax.plot(span, typical, color=VERMILLION, ls=DASHED, label="typical data set (mean-field)")
-    if here is not None:
-        ax.plot(samples, here, ms=8, label="this data set (mean-field)", **_PREDICTED)
-    known, value = found.long_run, found.occupancy
-    text = f"{value:.4g}"
-    if known is not None:
-        value = known.value
-        text = f"{known.text} ({known.bounds}, {percent(known.level)})"
-        ax.vlines(samples, known.low, known.high, color=BLUE, lw=2.5)
-    ax.plot(samples, value, "o", color=BLUE, ms=7, label="measured, this run")
-    ax.set(xlabel="samples N (log scale)", ylabel="occupancy of the teacher")
-    tidy(ax, xscale="log", ylim=(-0.03, 1.03))
-    this = "" if here is None else f"this data set {here:.3g}, for "
-    return (
-        f"Measured at N = {samples:,}: {text}; predicted for {this}a typical one "
-        f"{expected_occupancy(of, surrogate=surrogate):.3g} (mean-field)."
-    )
 
 
 def growth(ax: Axes, found: Recurrence) -> str:

@@ -24,9 +24,8 @@ from sterling.model.problem import Problem
 from sterling.optimizers.sgd import SGD
 from sterling.report.html import page
 from sterling.surrogates import get_surrogate
-from sterling.theory.chatter import PLAIN_CHECKED
 from sterling.theory.population import signal
-from sterling.theory.recurrence import BALANCE_CHECKED, SIGNAL_ERRORS
+from sterling.theory.recurrence import SIGNAL_ERRORS
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -49,9 +48,7 @@ def write_explorable(path: str | os.PathLike, start: str = "") -> Path:
         code=_joined("page"),
         map=json.loads(_text("map.json")),
         start=start,
-        noisy=BALANCE_CHECKED,
-        alone=SIGNAL_ERRORS,
-        noiseless=PLAIN_CHECKED,
+        checked=SIGNAL_ERRORS,
     )
     return write_atomically(path, text.encode())
 

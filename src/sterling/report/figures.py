@@ -54,9 +54,6 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
     "legend.handlelength": 1.6,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
 }
 
 
@@ -83,7 +80,7 @@ def render(picture: Picture, name: str = "") -> Drawing:
         for ax in figure.axes:
             _lighten(ax)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", dpi=_DOTS, metadata={"Date": None})
+        figure.savefig(stream, format="svg", dpi=_DOTS, transparent=True, metadata={"Date": None})
     return Drawing(_inline(stream.getvalue(), caption), picture.title, caption)
 
 

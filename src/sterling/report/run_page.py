@@ -19,7 +19,6 @@ from sterling.dynamics.learned import (
     outcome,
     problem_line,
     weights_table,
-    where_it_holds,
 )
 from sterling.errors import InputError
 from sterling.optimizers.adam import Adam
@@ -31,7 +30,6 @@ from sterling.report.figures import Drawing, render
 from sterling.report.html import page
 from sterling.returns.recurrence import home
 from sterling.theory.labels import KINDS
-from sterling.theory.numbers import unlike_gaussian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,14 +58,12 @@ class _Part:
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     """Return the page of a run and its instance as HTML; ``command``, if any, reproduces it."""
     found = orbit.recurrence() if orbit.counted else None
-    predicted, silence = _prediction(orbit, instance)
     (_, verdict), *_ = orbit._rows()
     meaning, rows = outcome(orbit, instance)
     known = instance.teacher is not None
     sections = [_over_time(orbit)]
     if known:
-        sections += [_returns(found, orbit), _shares(orbit, predicted, silence)]
-        sections.append(_occupancy(found, predicted, instance, orbit, silence))
+        sections += [_returns(found, orbit), _shares(orbit, instance)]
     weights = weights_table(orbit).head(_ROWS)
     return page(
         "run.html",
@@ -90,54 +86,42 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    notes = []
-    if instance.teacher is None:
-        notes.append(
+    known = instance.teacher is not None
+    stays = "the teacher absorbs: a run that reaches it never leaves"
+    lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
+    notes = (
+        (
+            not known,
             "The labels come from elsewhere, so no weights are known to be right. Distances refer to the "
             f"best state seen, that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. The "
-            "labels that are right were used in training: new data decide."
-        )
-    else:
-        notes.append(
+            "labels that are right were used in training: new data decide.",
+        ),
+        (
+            known,
             "The teacher is known: the weights that produced the labels. Distances and visits refer to it, "
-            "and a weight is wrong if it differs from the teacher’s."
-        )
-    if _noise(instance) == 0:
-        stays = "the teacher absorbs: a run that reaches it never leaves"
-        lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
-        notes.append(f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.")
-    if orbit.optimizer.damping > 0:
-        notes.append(
+            "and a weight is wrong if it differs from the teacher’s.",
+        ),
+        (
+            _noise(instance) == 0,
+            f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.",
+        ),
+        (
+            orbit.optimizer.damping > 0,
             f"The run is damped (θ = {orbit.optimizer.damping:g}): a state absorbs where no weight is pushed "
-            "by more than θS. What st.certify proves is about undamped runs, θ = 0."
-        )
-    if orbit.verdict.absorbed and not orbit.certified:
-        notes.append(
+            "by more than θS. What st.certify proves is about undamped runs, θ = 0.",
+        ),
+        (
+            orbit.verdict.absorbed and not orbit.certified,
             f"Since step {orbit.last_flip:,} the run rests where the gradient turns no weight. That is not "
-            "proved to last: what the optimizer remembers may still turn one."
-        )
-    elif orbit.verdict.absorbed:
-        away = f"{counted(orbit.errors, 'weight')} away from" if orbit.errors else "at"
-        before = "; this page describes the steps before" if orbit.last_flip else ""
-        notes.append(
-            f"The run was absorbed{where_it_holds(orbit)} {away} the {home(orbit)} at step "
-            f"{orbit.last_flip:,}: no weight can flip any more, with any step sizes. So there is no "
-            f"recurrence{before}."
-        )
-    elif orbit.certified:
-        notes.append(
-            "The remaining step sizes do not suffice for another flip, so there is no further recurrence."
-        )
-    elif orbit.visits < 2 and instance.teacher is not None:
-        seen = "never visited" if not orbit.visits else "visited once"
-        notes.append(
-            f"The {home(orbit)} was {seen} in {counted(orbit.steps, 'step')}, so there is no recurrence."
-        )
-    if orbit.interrupted:
-        notes.append(f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}.")
-    if found is None and instance.teacher is not None:
-        notes.append("This run did not record its visits, so times and distances of absences are unknown.")
-    return notes
+            "proved to last: what the optimizer remembers may still turn one.",
+        ),
+        (orbit.interrupted, f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}."),
+        (
+            found is None and known,
+            "This run did not record its visits, so times and distances of absences are unknown.",
+        ),
+    )
+    return [text for holds, text in notes if holds]
 
 
 def _main(orbit: Orbit, instance: Instance) -> Drawing | None:
@@ -164,7 +148,6 @@ def _over_time(orbit: Orbit) -> _Part:
     if orbit.flips_complete_to < orbit.steps:
         words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
     drawings = (
-        _draw("Distance over time", errors_over_time, orbit=orbit),
         _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES),
         _draw("Time average of the weights", ergodic_mean, orbit=orbit),
     )
@@ -192,61 +175,32 @@ def _returns(found: Recurrence | None, orbit: Orbit) -> _Part:
     return _Part(name, title, words, drawings)
 
 
-def _shares(orbit: Orbit, predicted: Balance | None, silence: str) -> _Part:
+def _shares(orbit: Orbit, instance: Instance) -> _Part:
     name, title = "shares", "How often each weight is wrong"
+    predicted, silence = _prediction(orbit, instance)
     if predicted is None:
         drawing = _draw("Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
         return _Part(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
     drawing = _draw("Measured against predicted", visits.shares, **given)
     further = f" and at {counted(predicted.states, 'further state')} that it samples"
-    words = [
-        f"The prediction uses exact gradients at the {home(orbit)}, at its "
-        f"{counted(orbit.n, 'neighbour')}{further if predicted.states else ''}. It uses no step of the run."
-    ]
-    if orbit.reference_kind != "teacher":
-        words.append(
-            "From the run it takes only the best state seen, and it treats the misfit there as label noise."
-        )
-    return _Part(name, title, tuple(words), (drawing,), "mean-field")
-
-
-def _occupancy(
-    found: Recurrence | None, predicted: Balance | None, instance: Instance, orbit: Orbit, silence: str
-) -> _Part:
-    name, title = "occupancy", "Occupancy against sample size"
-    if found is None or predicted is None:
-        return _Part(name, title, (silence or "The run did not record its visits.",))
-    for lacks, words in (
-        (_noise(instance) is None, "The law over N needs the label noise, which is unknown for these data."),
-        (orbit.certified, "The run can never flip again, so its occupancy says nothing about recurrence."),
-        (unlike_gaussian(instance), "The law over N holds for Gaussian inputs only."),
-    ):
-        if lacks:
-            return _Part(name, title, (words,))
-    given = {"of": instance, "surrogate": orbit.surrogate, "here": predicted.occupancy}
-    drawing = _draw("Occupancy over N", visits.occupancy_law, found=found, **given)
-    words = [
-        "The dashed line is the law for a typical data set, with the interaction of wrong weights. Data sets "
-        "differ, so the prediction for this data set is sharper.",
-    ]
-    if orbit.optimizer != SGD() or orbit.batch is not None:
-        words.append(
-            "Both predictions of the occupancy were compared with plain full-batch steps only. For momentum, "
-            "clipping, batches and Adam only the shares of wrong steps were compared (n = 48, N = 1,000, "
-            "σ = 0.5)."
-        )
-    return _Part(name, title, tuple(words), (drawing,), "mean-field")
+    words = (
+        f"The prediction uses exact gradients at the teacher, at its {counted(orbit.n, 'neighbour')}"
+        f"{further if predicted.states else ''}. It uses no step of the run."
+    )
+    return _Part(name, title, (words,), (drawing,), "mean-field")
 
 
 def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     """Return the prediction of theory for this data set, or None and the reason."""
     from sterling.theory import balance, drift
 
-    if not _keeps_mean(orbit):
+    optimizer = orbit.optimizer
+    follows = isinstance(optimizer, SGD | Adam)  # the mean gradient (docs/science, 16)
+    if not follows or optimizer.damping or optimizer.decay or optimizer.band:
         return None, (
             "There is no prediction: the law of the balance is about optimizers that take steps by the mean "
-            f"gradient, without damping, decay or a band, and not about {orbit.optimizer}."
+            f"gradient, without damping, decay or a band, and not about {optimizer}."
         )
     given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
     try:
@@ -259,14 +213,6 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     return predicted, ""
-
-
-def _keeps_mean(orbit: Orbit) -> bool:
-    """Whether the law of the balance holds for the optimiser of a run (docs/science, 16)."""
-    optimizer = orbit.optimizer
-    if not isinstance(optimizer, SGD | Adam):
-        return False
-    return not (optimizer.damping or optimizer.decay or optimizer.band)
 
 
 def _noise(instance: Instance) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.special import expit, gammaincinv, gammaln
 _STEEPEST = 12.0  # log β; with a steeper slope the data look separated
 _GRADIENT = 1e-6  # gradient of the log-likelihood per trial, below which it counts as flat
 _DAMPING, _STEPS = 1e-4, 200  # damping at the start, and largest number of steps
+_TINY = float(np.finfo(float).tiny)
 
 
 def settled(values: Any) -> Any:
@@ -82,12 +84,13 @@ def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
     """Return η and its derivatives (cells, parameters)."""
     count = model.location.shape[1]
     # The log slope is kept finite, so that a wild step of the optimiser gives a bad value, not overflow.
-    slope = np.exp(np.clip(model.slope @ parameters[count:], -_STEEPEST, _STEEPEST))
+    slope = np.exp((model.slope @ parameters[count:]).clip(-_STEEPEST, _STEEPEST))
     distance = log_samples - model.offset - model.location @ parameters[:count]
     eta = slope * distance
-    return eta, np.hstack([-slope[:, None] * model.location, eta[:, None] * model.slope])
+    return eta, np.concatenate([-slope[:, None] * model.location, eta[:, None] * model.slope], axis=1)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a step too far has no value, and is not taken
 def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> Maximum:
     """Return the maximum of the likelihood, from a start or from weighted least squares on logits.
 
@@ -98,7 +101,6 @@ def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> M
     constant = float(np.sum(gammaln(t + 1) - gammaln(k + 1) - gammaln(t - k + 1)))
     flat = _GRADIENT * max(1.0, float(t.sum()))
 
-    @np.errstate(over="ignore", invalid="ignore")  # a step too far has no value, and is not taken
     def at(parameters: np.ndarray) -> tuple[Maximum, np.ndarray]:
         eta, derivative = predictor(model, log_samples, parameters)
         value = constant - float(k @ np.logaddexp(0, -eta) + (t - k) @ np.logaddexp(0, eta))
@@ -114,8 +116,10 @@ def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> M
     for _ in range(_STEPS):
         if best.converged or damping > 1 / _DAMPING**2:
             break
-        ridge = np.diag(damping * np.diag(best.information) + np.finfo(float).tiny)
-        tried, there = at(best.parameters + np.linalg.solve(best.information + ridge, score))
+        damped = best.information.copy()
+        damped.flat[:: len(damped) + 1] *= 1 + damping
+        damped.flat[:: len(damped) + 1] += _TINY
+        tried, there = at(best.parameters + np.linalg.solve(damped, score))
         if tried.value >= best.value:
             best, score, damping = tried, there, max(damping / 10, _DAMPING**2)
         else:
@@ -155,19 +159,22 @@ def profile_interval(
     # To first order, how the other parameters move with this one.
     moves = np.delete(covariance, column) / covariance[column]
 
-    def depth(value: float) -> float:
+    @cache
+    def depth(away: float) -> float:
         """The root of the likelihood ratio: it is nearly linear, so its zero is found fast."""
-        held = maximise(counts, model.without(column, value), rest + (value - middle) * moves)
+        if away == 0:
+            return -limit
+        held = maximise(counts, model.without(column, middle + away * step), rest + away * step * moves)
         return math.sqrt(max(0.0, 2 * (best.value - held.value))) - limit
 
     ends = []
     for sign in (-1, 1):
         inner, outer = 0.0, 1.0
-        while depth(middle + sign * outer * step) < 0 and outer < 64:
+        while depth(sign * outer) < 0 and outer < 64:
             inner, outer = outer, 1.5 * outer
         if outer >= 64:
             ends.append(sign * math.inf)
             continue
-        root = brentq(lambda x, sign=sign: depth(middle + sign * x * step), inner, outer, xtol=1e-4)
+        root = brentq(lambda x, sign=sign: depth(sign * x), inner, outer, xtol=1e-4)
         ends.append(middle + sign * float(root) * step)  # type: ignore[arg-type]
     return ends[0], ends[1]

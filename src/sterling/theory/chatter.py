@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -52,7 +52,6 @@ _PATH_SEED = 20250518  # seed of their noise: the same arguments give the same r
 _LONGEST = 1000  # largest number of steps of an approach
 _APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
 _FINE, _COARSE = 1e-6, 1e-3  # error of ln N at a threshold
-_NONE = 1e9  # size of the excess where samples are too few for a solution
 _MANY_ENDS = 20.0  # logarithm of a number of ends from which on a run surely ends
 _LEAST_VARIANCE = 1e-300  # the variance vanishes where no weight is ever wrong
 
@@ -252,19 +251,23 @@ def samples_for_average(
 def _threshold(excess, n: int, close: float = _FINE) -> float:
     from scipy.optimize import brentq
 
+    @cache
     def at(size: float) -> float:
         try:
             return excess(n * math.exp(size))
         except InputError:  # no stationary state near w*
-            return -_NONE
+            return -math.inf
 
     low, high = math.log(_LEAST), math.log(_LEAST)
     while at(high) <= 0:
         low, high = high, high + math.log(2)
         if high > math.log(_MOST):
             raise BeyondError(f"more than {_MOST:g}·n samples would be needed, outside the range of this law")
-    if low == high:
-        return n * _LEAST
+    while low < high - _COARSE and at(low) == -math.inf:
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(middle) <= 0 else (low, middle)
+    if at(low) == -math.inf or low == high:
+        return n * math.exp(high)
     return n * math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
 
 

@@ -1,7 +1,5 @@
 """Files: whole or not at all, regular ones only, links followed, nothing left behind."""
 
-from __future__ import annotations
-
 import os
 import stat
 

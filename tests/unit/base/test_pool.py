@@ -1,7 +1,5 @@
 """The loop over work: order, errors, Ctrl-C, stopping, and what it leaves behind."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -11,7 +9,6 @@ import pytest
 from sterling.base import pool as pools
 from sterling.base import resources
 from sterling.base.pool import Pool
-from sterling.base.resources import for_each, thread_count
 from sterling.errors import InputError
 
 
@@ -123,17 +120,6 @@ def test_an_error_is_raised_after_what_was_finished():
     assert hand.waiting[0][0].cancelled()
 
 
-def test_errors_may_be_given():
-    with Pool(threads=2) as pool:
-        given = {
-            done.item: done.error
-            for done in pool.results(lambda item: 1 // item, [0, 1], errors="give")
-            if done
-        }
-    assert isinstance(given[0], ZeroDivisionError)
-    assert given[1] is None
-
-
 def test_broken_and_closed_executors():
     class Broken(Executor):
         def __init__(self, problem):
@@ -223,20 +209,3 @@ def test_leaving_early_stops_the_work():
 def test_an_error_in_the_block_ends_the_threads():
     with pytest.raises(ZeroDivisionError):
         in_a_block(lambda pool: [1 // 0 for done in pool.results(str, range(100))])
-
-
-def test_work_in_a_pool_leaves_the_other_cores_alone():
-    counts = []
-    with Pool(threads=1) as pool:
-        list(pool.results(lambda item: counts.append(thread_count(None)), [0]))
-    assert counts == [1]
-
-
-@pytest.mark.parametrize("threads", [None, 1, 2])
-def test_for_each(threads):
-    done = []
-    for_each(done.append, range(20), threads)
-    assert sorted(done) == list(range(20))
-    with pytest.raises(ZeroDivisionError):
-        for_each(lambda item: 1 // item, [1, 0, 1], threads)
-    for_each(done.append, [])

@@ -48,19 +48,6 @@ def test_nothing_is_printed_before_work_begins_or_after_it_has_ended(capsys, clo
     assert lines(capsys, clock, at(0), at(0), at(2_000_000)) == []
 
 
-@pytest.mark.parametrize(
-    "first, then, noun, line",
-    [
-        (Progress(0, 100), Progress(25, 100), "runs", "25 %, 25 of 100 runs, 33 s left"),
-        (Progress(0, 1.0), Progress(0.25, 1.0, "P1"), "", "25 %, P1, 33 s left"),
-        (Progress(0, None), Progress(1200, None), "rows", "1,200 rows"),
-        (Progress(40, 100), Progress(50, 100), "runs", "50 %, 50 of 100 runs, 55 s left"),  # resumed
-    ],
-)
-def test_what_a_line_says(capsys, clock, first, then, noun, line):
-    assert lines(capsys, clock, first, then, noun=noun) == [line]
-
-
 class Terminal(io.StringIO):
     def isatty(self):
         return True

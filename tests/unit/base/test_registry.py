@@ -1,7 +1,5 @@
 """Things by name: what is refused, what is replaced, what packages add."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from dataclasses import dataclass
 

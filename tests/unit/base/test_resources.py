@@ -1,7 +1,5 @@
 """Cores and memory under affinity, quotas and limits of control groups, from made-up system files."""
 
-from __future__ import annotations
-
 import threading
 
 import numpy as np
@@ -106,16 +104,3 @@ def test_work_that_shares_the_cores_asks_for_one(monkeypatch):
         other.join()
         assert counts == [4]
     assert resources.thread_count(None) == 4
-
-
-@pytest.mark.parametrize(
-    "count, text",
-    [
-        (1023, "1023 bytes"),
-        (1536, "1.5 KiB"),
-        (1 << 45, "32 TiB"),
-        (1 << 60, "1048576 TiB"),
-    ],
-)
-def test_sizes(count, text):
-    assert resources.readable_bytes(count) == text

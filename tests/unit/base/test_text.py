@@ -1,12 +1,10 @@
 """Numbers as words, and the small table of each object in a notebook, all escaped."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
 import sterling as st
-from sterling.base.text import readable_time, shortened
+from sterling.base.text import readable_time
 
 INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
 OWN = st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
@@ -26,23 +24,6 @@ def test_a_notebook_shows_a_table(name):
     assert text.count("<tr>") == text.count("</td></tr>") >= 5
 
 
-RESULTS = {
-    "orbit": lambda: st.train(INSTANCE, 10),
-    "recurrence": lambda: st.train(INSTANCE, 1000).recurrence(),
-    "landscape": lambda: st.landscape(INSTANCE),
-    "certificate": lambda: st.certify(INSTANCE),
-    "plan": lambda: st.plan(st.Problem(n=8, samples=100, noise=0.5)),
-}
-
-
-@pytest.mark.parametrize("name", RESULTS)
-def test_a_summary_is_text(name):
-    result = RESULTS[name]()
-    for line, (name, text) in zip(result.summary().splitlines(), result._rows(), strict=True):
-        assert line.startswith(name)
-        assert line.endswith(text)
-
-
 def test_what_they_show():
     assert "<td>0.25</td>" in SHOWN["problem"]()._repr_html_()
     assert ", … (9 in all)" in INSTANCE._repr_html_()
@@ -50,14 +31,6 @@ def test_what_they_show():
     assert "&lt;b&gt;.csv" in own
     assert "unknown" in own
     assert "at most" in own
-
-
-LISTS = [(None, "None"), ("x", "x"), ([0.5, 2.0], "0.5, 2"), (list(range(10)), "0, 1, … (10 in all)")]
-
-
-@pytest.mark.parametrize("value, text", LISTS)
-def test_long_lists_are_cut(value, text):
-    assert shortened(value, 2) == text
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,13 @@ import polars as pl
 import pytest
 
 import sterling as st
-from sterling.claims import judge
-from sterling.claims.catalogue import CLAIMS
 from sterling.claims.experiments import (
-    concentration,
     constants,
-    ergodic,
     fresh_data,
     input_distributions,
     restart,
     returns,
     step_sizes,
-    visits,
 )
 from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
@@ -95,6 +90,7 @@ JUDGED = [
 @pytest.mark.parametrize("rule, evidence, expected", JUDGED)
 def test_each_rule_comes_to_each_judgement(rule, evidence, expected):
     assert rule.judge([evidence]) is expected
+    assert bool(rule.missing([evidence])) == (expected is OPEN)
 
 
 def test_the_worst_piece_of_evidence_decides():
@@ -105,16 +101,6 @@ def test_the_worst_piece_of_evidence_decides():
     assert rule.judge([far, open_]) is OPEN
     assert rule.judge([open_, above, far]) is CONTRADICTED
     assert rule.judge([]) is OPEN
-
-
-def test_a_rule_says_what_it_does():
-    rule = Rule(
-        (consistent("x is positive", lambda x: x > 0), contradicted("it is negative", lambda x: x < 0)), "So."
-    )
-    assert rule.words == (
-        "Consistent where x is positive; contradicted where it is negative; not decided otherwise. So."
-    )
-    assert [rule.judge([(x,)]) for x in (1, -1, 0)] == [CONSISTENT, CONTRADICTED, OPEN]
 
 
 def test_a_rule_says_what_is_missing_where_it_decides_nothing():
@@ -128,11 +114,6 @@ def test_a_rule_says_what_is_missing_where_it_decides_nothing():
     assert rule.missing([(2, 2), (0, 2)]) == ("x is above 1",)
     assert rule.missing([(0, 0), (2, 0)]) == ("x is above 1", "y is above 1")
     assert rule.missing([(2, 2), (0, -1)]) == ()
-
-
-@pytest.mark.parametrize("rule, evidence, expected", JUDGED)
-def test_each_rule_names_a_missing_condition_just_where_it_decides_nothing(rule, evidence, expected):
-    assert bool(rule.missing([evidence])) == (expected is OPEN)
 
 
 def row(none, standard, whiten):
@@ -217,74 +198,7 @@ def test_intervals_of_few_values_say_so():
     assert np.isnan(share_interval(0, 0)).all()
 
 
-# -- the rules in words --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "rule, numbers",
-    [
-        (ergodic.RULE, (judge.FAR, 2)),
-        (visits.RULE, (judge.FAR, 4)),
-        (concentration.RULE, ("−0.55", "−0.45")),
-        (step_sizes.RULE, (1 / step_sizes.FACTOR, step_sizes.FACTOR)),
-        (returns.RULE, (returns.GROWTH,)),
-        (restart.RULE, (restart.TOLERANCE, restart.ABOVE)),
-        (constants.RULE, (constants.GROWTH,)),
-        (fresh_data.RULE, (fresh_data.BETWEEN,)),
-        (input_distributions.rule(1221), ("1,221", "50\N{NO-BREAK SPACE}%")),
-    ],
-)
-def test_rules_in_words_have_the_numbers_of_the_code(rule, numbers):
-    for one in numbers:
-        assert (one if isinstance(one, str) else f"{one:g}") in rule.words
-    for word in ("onsistent", "ontradicted", "not decided otherwise"):
-        assert word in rule.words
-
-
-def test_every_claim_is_found_and_has_a_budget_for_each_effort():
-    others = ["concentration", "constants", "levels", "online", "optimisers", "restart", "threshold"]
-    assert list(CLAIMS) == ["P1", "P2", "P3", "P4", "P5", *others]
-    for claim in CLAIMS.values():
-        assert list(claim.budgets) == ["quick", "default"]
-    kinds = [claim.kind for claim in CLAIMS.values()][:5]
-    assert kinds == ["theorem", "theorem", "theorem", "interpretation", "measured"]
-    widths = [budget.width for budget in CLAIMS["P1"].budgets.values()]
-    assert widths == sorted(widths, reverse=True)
-
-
 # -- what is said of data ------------------------------------------------------------------------------------
-
-
-def test_the_claim_about_other_laws_is_headed_by_one():
-    families = ("gaussian", "uniform", "shifted:1", "rectified", "ar1:0.9")
-    normal = ("gaussian", "shifted:1", "ar1:0.9")
-    order = input_distributions.in_order(families, ["shifted:1", "rectified"], normal)
-    assert order == ["rectified", "shifted:1", "gaussian", "uniform", "ar1:0.9"]
-    assert input_distributions.in_order(families, ["shifted:1"], normal)[:2] == ["uniform", "shifted:1"]
-
-
-def test_shapes_are_centred_and_moved_by_what_they_are_named_for():
-    for shape in input_distributions.SHAPES:
-        for mean in (0.0, 1.0):
-            inputs = input_distributions.distribution(shape, mean)
-            drawn = st.Problem(n=4, samples=50_000, inputs=inputs).draw(0).inputs
-            assert drawn.mean() == pytest.approx(mean, abs=0.02)
-            assert drawn.std() == pytest.approx(1, abs=0.05)
-
-
-@pytest.mark.parametrize("missed, words", [(0.97, "the unit is dead"), (0.3, "30\N{NO-BREAK SPACE}% to 97")])
-def test_causes_are_counted_by_surrogate_and_mean(missed, words):
-    rows = [
-        ("relu", 0.0, "uniform", 0.9, 1.0, 0.0),
-        ("relu", 1.0, "uniform", 0.0, 0.1, 0.97),
-        ("relu", 1.0, "rectified", 0.0, 0.2, missed),
-        ("identity", 1.0, "uniform", 0.4, 1.0, 0.0),
-    ]
-    names = ["surrogate", "mean", "shape", "share_low", "share_high", "missed"]
-    text = input_distributions.causes_in_words(pl.DataFrame(rows, names, orient="row"))
-    assert "relu, mean 0: 1 of 1 shapes succeed, 0 fail; relu, mean 1: 0 of 2 shapes succeed, 2 fail" in text
-    assert "identity, mean 1: 0 of 1 shapes succeed, 0 fail" in text
-    assert words in text
 
 
 def test_a_dead_unit_misses_the_positive_samples():
@@ -298,10 +212,3 @@ def test_a_dead_unit_misses_the_positive_samples():
     assert row["missed"] > 0.9
     sound = Cell("labelled", replace(cell.problem, inputs="gaussian"), {"steps": 20_000})
     assert run_trial(sound, 0, 0)["missed"] == 0
-
-
-def test_traps_are_counted_in_the_data_sets_tried():
-    rows = [(8, 10, 5, 5), (8, 20, 5, 4), (8, 40, 5, 5), (8, 80, 5, 5), (10, 80, 5, 4)]
-    shares = pl.DataFrame(rows, ["n", "samples", "trials", "successes"], orient="row")
-    text = concentration.traps_in_words(shares)
-    assert "all 10 with N of 40 or more at n = 8; not all at the largest N at n = 10" in text

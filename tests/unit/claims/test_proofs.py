@@ -1,15 +1,10 @@
 """Certificates beside runs: no run is below its bound, and one that were would be seen."""
 
-import warnings
-
-import numpy as np
 import polars as pl
 import pytest
 
 from sterling.claims import proofs
 from sterling.claims.context import Context
-from sterling.errors import SterlingWarning
-from sterling.study.collect import run
 
 
 @pytest.fixture(scope="module")
@@ -54,30 +49,3 @@ def test_the_term_of_a_finite_run_is_that_of_the_balance(found):
         for dual, start in zip(certificate["duals"], made["start_latent"][0], strict=True)
     )
     assert term == pytest.approx(by_hand / 50)
-
-
-def test_what_is_said_counts_the_data_sets(found):
-    certificates, runs = found
-    first, second = proofs.proved_shares(certificates)
-    count = int(certificates.filter(pl.col("n") == 5)["proved"].sum())
-    assert first.name == "data sets with recurrence proved at n = 6, N = 600"
-    assert (first.count, second.count) == ("6 of 6", f"{count} of 6")
-    assert np.isclose(second.value, count / 6)
-    assert f"proved for {count + 6} of 12 data sets" in proofs.in_words(certificates, runs)
-    assert "None of 180 runs" in proofs.in_words(certificates, runs)
-
-
-def test_warnings_of_others_stay_warnings(tmp_path, monkeypatch):
-    """Those of sterling become notes of the claim."""
-
-    def warning(study, folder, **options):
-        warnings.warn("rows were left out", SterlingWarning, stacklevel=1)
-        warnings.warn("something is old", DeprecationWarning, stacklevel=1)
-        return run(study, folder, **options)
-
-    monkeypatch.setattr("sterling.claims.context.run", warning)
-    context = Context(tmp_path, threads=1)
-    with pytest.warns(DeprecationWarning, match="old") as others:
-        context.run("few", n=4, samples=40, trials=1, steps=10)
-    assert len(others) == 1
-    assert any("left out" in note for note in context.notes)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import sterling as st
 from sterling.claims.finding import Judgement
-from sterling.claims.scaling import ends, exponent, growth_rule, growth_words, notes_on, top_exponent
+from sterling.claims.scaling import ends, growth_rule, top_exponent
 from sterling.study.fit import fit_exponent
 from sterling.study.kind import Cell
 from sterling.study.report import SeriesFit, expected
@@ -60,32 +58,22 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
     assert growth_rule("the exponent", 2.0).judge(ends(one)) is judgement
 
 
-def test_growth_in_words():
-    straight, bent = series(1.2), series(1.2, 0.3)
-    assert growth_words("of x", straight) == "N₅₀ of x (T = 1,000 steps) grows like n^1.20 (1.18 to 1.22)"
-    shrinking = replace(straight.fit, exponent=-0.12, exponent_low=-0.2, exponent_high=-0.04)
-    assert "n^−0.12 (−0.20 to −0.04)" in growth_words("of x", replace(straight, fit=shrinking))
-    assert "from n = 32 to 64" in growth_words("of x", bent)
-    assert any("curvature" in note for note in notes_on([bent], "X"))
-    assert any("outside the measured interval" in note for note in notes_on([straight], "X"))
-    assert exponent(bent, "x").name == "x, T = 1,000 steps"
-
-
 def test_theory_stands_beside_the_series_it_speaks_of():
-    proved, law = expected(cell(), "optimal", DIMENSIONS)
+    dimensions = [32, 64]
+    proved, law = expected(cell(), "optimal", dimensions)
     assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
     assert law.kind == "mean-field"
     assert law.samples[32] == pytest.approx(2.88 * 32, rel=0.02)
-    longer = expected(cell(steps=10**5), "optimal", DIMENSIONS)[1]
+    longer = expected(cell(steps=10**5), "optimal", dimensions)[1]
     assert longer.samples[64] < law.samples[64]
-    assert expected(cell(restart="300,0.05"), "optimal", DIMENSIONS) == (proved,)
-    (proved, law) = expected(cell(noise=0.5), "ergodic", DIMENSIONS)
+    assert expected(cell(restart="300,0.05"), "optimal", dimensions) == (proved,)
+    (proved, law) = expected(cell(noise=0.5), "ergodic", dimensions)
     assert proved.exponent == pytest.approx(2)
     assert "without label noise" in proved.source
     assert 1 < law.exponent < 2
-    (_, law) = expected(cell(noise=0.5), "occupancy>=0.5", DIMENSIONS)
+    (_, law) = expected(cell(noise=0.5), "occupancy>=0.5", dimensions)
     assert 2.5 < law.exponent < 3
-    assert expected(cell(inputs="uniform"), "optimal", DIMENSIONS) == ()
+    assert expected(cell(inputs="uniform"), "optimal", dimensions) == ()
     assert expected(cell(), "optimal", [8]) == ()
-    assert [one.kind for one in expected(cell(), "visit", DIMENSIONS)] == ["theorem"]
-    assert expected(cell(), "certified", DIMENSIONS) == ()
+    assert [one.kind for one in expected(cell(), "visit", dimensions)] == ["theorem"]
+    assert expected(cell(), "certified", dimensions) == ()

@@ -38,14 +38,6 @@ def test_the_table_tells_theorems_from_estimates_and_measurements():
     assert "--check 50 measures" in plain.stderr
 
 
-def test_the_head_is_plain_and_no_row_is_about_other_noise():
-    noisy, clean = (call("plan", "--n", 8, "--noise", noise, columns=160) for noise in (0.5, 0))
-    assert noisy.stdout.splitlines()[1].split() == ["goal", "samples", "needed", "basis"]
-    assert "proved: the time average" in clean.stdout
-    assert "proved: the time average" not in noisy.stdout
-    assert "a few seconds" in noisy.stderr
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shlex
 import subprocess
@@ -15,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli import options, render, verbs
+from sterling.cli import options, verbs
 from sterling.errors import CapacityError, CheckpointError, InputError, SterlingWarning, StoreError
 from tests.support import call
 
@@ -59,13 +58,6 @@ def test_warnings_are_lines_too():
     assert (result.exit_code, result.stderr) == (0, "warning: the disk is slow\n")
 
 
-def test_results_in_a_pipe_have_no_frame_and_no_trailing_blanks(capsys):
-    meaning = "word " * 60 + "end."
-    render.print_verdict("about", "VERDICT", "green", meaning, [("name", "value"), ("n", "v" * 200)])
-    out = capsys.readouterr().out
-    assert out == f"about\nVERDICT\n{meaning}\n\nname  value\nn     {'v' * 200}\n"
-
-
 # Parsers
 
 
@@ -83,19 +75,11 @@ def test_what_is_not_a_count(text):
         options.count(text)
 
 
-def test_readouts_and_starts():
-    assert options.readout("signs") == "signs"
-    assert options.readout("-1,0.5") == (-1.0, 0.5)
-    assert options.start("12") == 12
-    assert options.start("0.5,-1") == [0.5, -1.0]
-
-
 # Real processes
 
 
-@pytest.mark.parametrize("words", [[*SMALL, "--json"], ["train", "--help"]])
-def test_a_reader_that_has_gone_is_no_disaster(words):
-    with subprocess.Popen([*STERLING, *words], stdout=subprocess.PIPE,
+def test_a_reader_that_has_gone_is_no_disaster():
+    with subprocess.Popen([*STERLING, *SMALL, "--json"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None
@@ -117,19 +101,19 @@ def test_a_full_output_is_one_line_and_does_not_cost_the_files(tmp_path):
     assert st.Orbit.load(tmp_path / "run").steps == 10
 
 
-def test_a_closed_stderr_spoils_no_result():
-    command = f"{shlex.join([*STERLING, *SMALL, '--json'])} 2>&-"
-    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
-    assert json.loads(done.stdout)["steps"] == 10
-
-
-@pytest.mark.parametrize(
-    "words", [["certify", "--n", "3", "--samples", "30", "--noise", "0.5"], ["train", "--help"]]
-)
-def test_without_unicode_no_letter_is_fatal(words):
+def test_without_unicode_no_letter_is_fatal():
+    """Nor does a closed stderr spoil the result."""
+    words = ["certify", "--n", "3", "--samples", "30", "--noise", "0.5"]
     settings = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([*STERLING, *words], capture_output=True, env=settings, timeout=120, check=True)
-    assert b"Traceback" not in done.stderr
+    done = subprocess.run(
+        f"{shlex.join([*STERLING, *words])} 2>&-",
+        shell=True,
+        stdout=subprocess.PIPE,
+        env=settings,
+        timeout=120,
+        check=True,
+    )
+    assert b"proved" in done.stdout
 
 
 def test_help_and_version_load_nothing_heavy():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.learned import data_line, outcome, weights_table
 from sterling.dynamics.levels import at_levels, moves_of, rest_of
 from sterling.dynamics.options import initial_latent
 from sterling.dynamics.run import first_state
@@ -73,13 +72,6 @@ def test_without_noise_a_run_rests_at_the_teacher_for_ever(levels):
     assert orbit.verdict is st.Verdict.OPTIMAL
     assert orbit.certified
     assert np.array_equal(st.resume(orbit, instance, 500).flips, orbit.flips)
-
-
-def test_all_weights_zero_is_a_trap_of_relu_but_not_of_the_identity():
-    instance = st.Problem(n=8, samples=400, levels=3).draw(0)
-    none = np.zeros(8, np.int8)
-    assert not instance.gradient(none).any()
-    assert instance.gradient(none, "identity").any()
 
 
 def test_each_sample_alone_must_leave_the_weights_alone():
@@ -174,26 +166,6 @@ def test_a_users_optimiser_gets_levels():
     mine, plain = st.train(instance, 100, optimizer=Watching()), st.train(instance, 100)
     assert seen == {-1, 0, 1}
     assert np.array_equal(mine.flips, plain.flips)
-
-
-def test_words_tables_and_pictures_know_levels(tmp_path):
-    instance = NOISY.draw(0)
-    orbit = st.train(instance, 400)
-    assert "3 levels" in data_line(orbit.instance)
-    assert "levels" not in data_line(st.Problem(n=4, samples=9).draw(0).to_dict())
-    assert set(weights_table(orbit)["last"]) <= {-1, 0, 1}
-    assert outcome(orbit, instance)[0]
-    from matplotlib.figure import Figure
-
-    from sterling.plot.run import ergodic_mean, figure, flip_raster
-
-    axes = Figure().subplots(2)
-    assert "level" in ergodic_mean(axes[0], orbit)
-    assert "flip" in flip_raster(axes[1], orbit)
-    assert figure(orbit)
-    from sterling.report.run_page import run_page
-
-    assert "for weights of two levels only" in run_page(orbit, instance)
 
 
 def test_moves_are_changes_of_level():

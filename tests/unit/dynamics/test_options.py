@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.options import Options
 from sterling.model.signal import signal_of
 from sterling.surrogates import get_surrogate
 
@@ -77,11 +76,6 @@ def test_when_a_verdict_is_proved(optimizer, batch, proved):
     assert not proved or (longer.signs == orbit.signs).all()
 
 
-def test_batches_of_noisy_data_prove_nothing():
-    damped = st.train(NOISY, 3000, optimizer=st.SGD(damping=0.9), batch=16)
-    assert not damped.certified
-
-
 def test_saved_runs_keep_optimiser_and_batches(tmp_path):
     for optimizer, batch in ((st.Adam(decay=0.1), st.Batch(16, replace=True)), (st.Bop(), None)):
         half = st.train(NOISY, 150, optimizer=optimizer, batch=batch, seed=4)
@@ -92,19 +86,3 @@ def test_saved_runs_keep_optimiser_and_batches(tmp_path):
         resumed = st.resume(loaded, NOISY, steps=150)
         assert resumed.latent.tobytes() == whole.latent.tobytes()
         assert np.array_equal(resumed.flips, whole.flips)
-
-
-def test_plain_runs_are_saved_as_before(tmp_path):
-    import json
-    import zipfile
-
-    st.train(NOISY, 50).save(tmp_path / "plain.orbit")
-    with zipfile.ZipFile(tmp_path / "plain.orbit") as archive:
-        header = json.loads(archive.read("header.json"))
-        assert not {"optimizer", "batch", "seed", "signal", "rest"} & set(header)
-        assert "walk-moments.npy" not in archive.namelist()
-
-
-def test_options_compare_after_the_data_are_known():
-    assert Options(batch=100).for_data(NOISY).plain
-    assert not Options(batch=99).for_data(NOISY).plain

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -73,27 +71,6 @@ def test_a_small_wrong_share_keeps_its_digits():
     assert orbit.wrong_share[3] == wrong / 10**12 > 0
 
 
-def test_what_is_told_of_the_instance_is_a_copy(noisy):
-    orbit = st.train(noisy, 10)
-    orbit.to_dict()["instance"]["origin"]["noise"] = 7
-    orbit.to_dict()["instance"]["readout"][0] = 7
-    assert orbit.to_dict()["instance"] == noisy.to_dict()
-
-
-def test_descriptions(noisy):
-    """A short repr, a table for notebooks, and a plain dictionary that JSON takes."""
-    orbit = st.train(noisy, 1000)
-    assert repr(orbit).startswith("Orbit(RECURRENT so far, n=8, steps=1,000, errors=")
-    assert len(repr(orbit)) < 160
-    assert "<table>" in orbit._repr_html_()
-    plain = json.loads(json.dumps(orbit.to_dict()))
-    assert plain["verdict"] == "RECURRENT"
-    assert plain["stats"] == orbit.stats.to_dict()
-    assert plain["stats"]["events"] == orbit.stats.events
-    assert plain["occupancy"] == orbit.occupancy
-    assert dict(orbit._rows())["steps"] == "1,000"
-
-
 @pytest.mark.parametrize("name", ("reference", "signs", "latent", "flips", "return_times"))
 def test_what_belongs_to_an_orbit_cannot_be_changed(noisy, tmp_path, name):
     orbit = st.train(noisy, 100)
@@ -142,11 +119,11 @@ def test_the_bound_on_return_times(noisy, monkeypatch):
 
 def test_bounds_do_not_depend_on_the_clock(noisy, monkeypatch):
     """How much was kept must not depend on how fast the machine was between two looks at the clock."""
-    monkeypatch.setattr(module, "FLIP_BOUND", 3000)
-    monkeypatch.setattr(module, "TIME_BOUND", 500)
-    one = st.train(noisy, 20_000, st.Constant(0.5))
+    monkeypatch.setattr(module, "FLIP_BOUND", 1000)
+    monkeypatch.setattr(module, "TIME_BOUND", 200)
+    one = st.train(noisy, 5_000, st.Constant(0.5))
     go_slowly(monkeypatch)
-    assert_same_orbit(st.train(noisy, 20_000, st.Constant(0.5)), one)
+    assert_same_orbit(st.train(noisy, 5_000, st.Constant(0.5)), one)
 
 
 @pytest.mark.parametrize("buffers", ((1, 1), (2, 3), (1000, 7)))
@@ -158,11 +135,3 @@ def test_small_buffers(noisy, monkeypatch, buffers):
     monkeypatch.setattr(module, "_TIME_BUFFER", buffers[1])
     assert_same_orbit(st.train(noisy, 3000, st.Constant(0.5)), expected)
     assert_same_orbit(st.train(noisy, 300, st.Constant(0.5), engine="dense"), dense)
-
-
-def test_the_norm_of_the_readout_is_that_of_the_instance():
-    """Step sizes are divided by it: a bit of difference would move the latents of a saved run."""
-    for seed in range(50):
-        readout = np.random.default_rng(seed).normal(size=7) * 2.0 ** (seed % 9 - 4)
-        drawn = st.Instance(np.eye(7)[:, None, :].repeat(7, axis=1), readout, readout, constant="keep")
-        assert st.train(drawn, 1)._norm2 == drawn.readout_norm2

@@ -113,19 +113,6 @@ def test_a_save_that_fails_on_the_way_is_a_warning(noisy, monkeypatch, tmp_path)
     assert_same_orbit(st.Orbit.load(tmp_path / "run"), orbit)
 
 
-def test_a_failing_display_stops_the_run(noisy, monkeypatch):
-    """Its error reaches the caller; helper threads and the signal handler are put away."""
-    before = signal.getsignal(signal.SIGINT)
-    go_slowly(monkeypatch)
-
-    def fail(progress):
-        raise RuntimeError("no terminal")
-
-    with pytest.raises(RuntimeError, match="no terminal"):
-        st.train(noisy, 100, progress=fail)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 def test_resume_asks_for_steps(noisy):
     orbit = st.train(noisy, 10)
     with pytest.raises(st.InputError, match="the run has all of its 10 steps: say how many more"):
@@ -151,20 +138,6 @@ def test_resume_knows_its_instance(noisy, clean):
 
 
 # --------------------------------------------------------------------------------------- progress
-
-
-def test_progress(noisy, monkeypatch):
-    """What displays are shown is consistent, goes forward, and ends with the result."""
-    go_slowly(monkeypatch)
-    seen = []
-    orbit = st.train(noisy, 300, progress=seen.append)
-    assert len(seen) > 10
-    steps = [progress.done for progress in seen]
-    assert steps == sorted(steps)
-    assert steps[-1] == seen[-1].total == 300
-    occupancies = [float(one.facts[0].removeprefix("occupancy ")) for one in seen]
-    assert all(0 <= occupancy <= 1 for occupancy in occupancies)
-    assert_is_the_result(seen[-1], orbit)
 
 
 def assert_is_the_result(progress, orbit):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics import run
-from sterling.dynamics.event import EventEngine
 from sterling.dynamics.options import MAX_STEPS, Options, initial_latent
 from sterling.dynamics.restart import parse_restart
-from tests.support import SMOOTH, assert_same_orbit, go_slowly
+from tests.support import assert_same_orbit, go_slowly
 
 ENGINES = ("event", "dense")
 
@@ -62,14 +57,6 @@ def test_masses_of_restarts_stay_finite(noisy, restart):
         st.train(noisy, 100_000, st.Power(1e304, 8.0), restart=restart)
 
 
-def test_a_table_is_summed_once(noisy):
-    """A million rates take half a second each time; restarts and checkpoints would do so again and again."""
-    schedule = st.Table(np.full(100, 0.1))
-    first = schedule._kernel_arguments(0.25)
-    assert schedule._kernel_arguments(0.25) is first
-    assert schedule._kernel_arguments(0.5) is not first
-
-
 @pytest.mark.parametrize(
     "name, values",
     [
@@ -88,37 +75,15 @@ def test_wrong_values_are_refused(noisy, name, values):
             st.train(noisy, **{"steps": 10, name: value})
 
 
-@pytest.mark.parametrize("surrogate", SMOOTH)
-def test_smooth_surrogates_need_the_dense_engine(noisy, surrogate):
-    with pytest.raises(st.InputError, match=f"{surrogate} is smooth: use the dense engine"):
-        st.train(noisy, 10, surrogate=surrogate, engine="event")
-    assert st.train(noisy, 10, surrogate=surrogate).engine == "dense"
-    assert st.train(noisy, 10).engine == "event"
-
-
-def test_the_default_schedule(noisy):
-    assert_same_orbit(st.train(noisy, 200), st.train(noisy, 200, st.Power(0.5, 0.5)))
-
-
-@pytest.mark.parametrize("instance", (None, "data.npz", np.ones((3, 3)), st.Problem(n=3, samples=3)))
-def test_what_is_no_instance(instance):
-    with pytest.raises(st.InputError, match=f"instance is of the type {type(instance).__name__}"):
-        st.train(instance, 10)
-
-
 @pytest.mark.parametrize(
     "init, message",
     [
         (np.zeros(7), r"init must have shape \(8,\) for n=8, not \(7,\)"),
-        (np.zeros((1, 8)), r"init must have shape .* not \(1, 8\)"),
         (0.5, r"init must have shape .* not \(\)"),
         ([0.1] * 7 + [np.nan], "init must be finite; NaN is at weight 7"),
-        ([0.1, -np.inf] + [0.1] * 6, "infinity is at weight 1"),
         (True, "init is True"),
-        ("0", "init is '0'"),
         (np.ma.masked_less(np.linspace(-1, 1, 8), 0), "init must have no masked values"),
         ([1j] * 8, "init is"),
-        (-1, "-1"),
     ],
 )
 def test_bad_starts(noisy, init, message):
@@ -201,15 +166,6 @@ def test_failing_schedules_are_warned_of(noisy, schedule, words):
         assert warning.filename == __file__
 
 
-@pytest.mark.parametrize(
-    "schedule", (st.Power(0.5, 0.5), st.Constant(1.0), st.Power(1.0, 1.0), st.Table([2.0, 0.1]))
-)
-def test_good_schedules_are_not(noisy, schedule):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        st.train(noisy, 10, schedule)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("window", [(-2.0, 0.5), (None, 0.0), (0.25, None)])
 def test_a_surrogate_of_ones_own(noisy, engine, window):
@@ -226,19 +182,7 @@ def test_a_surrogate_of_ones_own(noisy, engine, window):
     np.testing.assert_allclose(orbit.wrong_share, wrong, atol=1e-14)
 
 
-def test_a_smooth_surrogate_of_ones_own(noisy):
-    own = st.Surrogate("bell", slope=lambda x, xp: xp.exp(-x * x))
-    assert st.train(noisy, 10, surrogate=own).engine == "dense"
-    with pytest.raises(st.InputError, match="bell is smooth"):
-        st.train(noisy, 10, surrogate=own, engine="event")
-
-
 # What NumPy's numbers and generators are good for
-
-
-def test_numbers_of_numpy(noisy):
-    options = {"threads": np.int64(1), "cache_bytes": np.float32(1e6), "checkpoint_every": np.int32(5)}
-    assert_same_orbit(st.train(noisy, np.uint16(50), **options), st.train(noisy, 50))
 
 
 def test_a_generator_as_a_start(noisy):
@@ -247,28 +191,6 @@ def test_a_generator_as_a_start(noisy):
     first, second = (st.train(noisy, 50, init=one) for _ in range(2))
     assert_same_orbit(first, st.train(noisy, 50, init=again))
     assert (first.start_latent != second.start_latent).all()
-
-
-@pytest.mark.parametrize(
-    "name, values",
-    [
-        ("steps", ("7", 1.5, None, True)),
-        ("schedule", (0.5, "power:0.5,0.5", st.Power)),
-        ("surrogate", (3, None, ["relu"])),
-        ("engine", (1, None)),
-        ("record", (5, None, True)),
-        ("progress", ("yes",)),
-        ("threads", (1.5, "2", True)),
-        ("cache_bytes", ("1GB", True)),
-        ("checkpoint_every", (None, "a", True)),
-        ("init", ("0",)),
-    ],
-)
-def test_wrong_types_are_type_errors_too(noisy, name, values):
-    for value in values:
-        with pytest.raises(TypeError, match=name) as caught:
-            st.train(noisy, **{"steps": 10, name: value})
-        assert isinstance(caught.value, st.InputError)
 
 
 # ----------------------------------------------------------------------------------------- verdicts
@@ -382,30 +304,6 @@ def test_what_a_checkpoint_certifies_holds(monkeypatch, tmp_path):
         if orbit.certified:
             assert orbit.verdict is whole.verdict
             np.testing.assert_array_equal(orbit.signs, whole.signs)
-
-
-def test_verdicts_speak():
-    """The value is the name in small letters; the meaning says what to try; tables show the name."""
-    names = ("OPTIMAL", "TRAPPED", "RECURRENT", "CHATTERING", "WANDERING", "STALLED")
-    assert tuple(str(verdict) for verdict in st.Verdict) == names
-    for verdict in st.Verdict:
-        assert verdict.value == verdict.name.lower()
-        assert st.Verdict(verdict.value) is verdict
-        assert len(verdict.meaning) > 40
-        assert repr(verdict) == f"Verdict.{verdict.name}"
-
-
-def test_the_time_of_a_run_leaves_out_what_its_first_call_compiles(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    advance = EventEngine.advance
-
-    def compiling(engine, until, budget):
-        now[0] += 60 if now[0] == 0 else 0
-        return advance(engine, until, budget)
-
-    monkeypatch.setattr(EventEngine, "advance", compiling)
-    assert st.train(st.Problem(n=8, samples=100).draw(0), 1000).stats.seconds == 0
 
 
 def test_damped_momentum_is_not_certified_before_it_overshoots():

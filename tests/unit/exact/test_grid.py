@@ -18,7 +18,7 @@ from sterling.exact.grid import (
     vector_codes,
 )
 
-fixed = settings(derandomize=True, deadline=None, database=None, max_examples=150)
+fixed = settings(derandomize=True, deadline=None, database=None, max_examples=60)
 
 
 def columns(*parts):
@@ -65,14 +65,6 @@ def test_exact_values_far_from_zero_stay_exact():
     np.testing.assert_array_equal(grid.values(), values[:, :1])
     assert grid.offsets[0] != 0
     np.testing.assert_array_equal(quantise_inputs(values[:, 1:]).values(), values[:, 1:])
-
-
-def test_every_code_of_sixteen_bits_can_be_used():
-    values = columns(np.arange(-32767, 32768))
-    grid = quantise_inputs(values)
-    np.testing.assert_array_equal(grid.values(), values)
-    shifted = quantise_inputs(values + 100_000)
-    np.testing.assert_array_equal(shifted.values(), values + 100_000)
 
 
 # ------------------------------------------------------------------------------------------ rounding
@@ -155,12 +147,6 @@ def test_vector_codes(values, fineness):
     assert np.abs(codes).max() <= 2**fineness
 
 
-def test_exact_labels_stay_exact():
-    for values in ([0.0, 1.0, 2.0], [0.5, -0.25], [0.0], [1000.0, 1001.0]):
-        codes, bits = vector_codes(np.array(values), 20, "labels")
-        assert np.ldexp(codes.astype(float), -bits).tolist() == values
-
-
 @pytest.mark.parametrize("scale", (1e-30, 1e30))
 def test_labels_too_far_from_one_are_refused(scale):
     with pytest.raises(CapacityError, match=r"the labels reach .*rescale"):
@@ -183,14 +169,6 @@ def test_rows_are_padded_and_aligned(features):
     grid = quantise_inputs(np.random.default_rng(0).normal(size=(5, features)))
     assert grid.rows.shape == (5, width)
     assert not grid.rows[:, features:].any()
-
-
-def test_a_plain_grid():
-    rows = aligned_zeros((2, 8), np.int16)
-    rows[:, :3] = [[1, 2, 3], [-4, 5, 32767]]
-    grid = InputGrid.plain(rows, 3, 12)
-    np.testing.assert_array_equal(grid.values() * 4096, rows[:, :3])
-    assert not grid.rounding.any()
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.int32])

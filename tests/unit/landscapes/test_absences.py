@@ -43,8 +43,8 @@ def absences(orbit):
 @pytest.mark.parametrize(
     ("options", "surrogate"),
     [
-        *(({"n": n, "samples": 60 * n, "seed": n}, "relu") for n in range(1, 7)),
-        *(({"samples": 200, "seed": seed}, "relu") for seed in range(6)),  # nothing is proved for seed 1
+        *(({"n": n, "samples": 60 * n, "seed": n}, "relu") for n in (1, 3, 5)),
+        *(({"samples": 200, "seed": seed}, "relu") for seed in range(3)),  # nothing is proved for seed 1
         ({"n": 5, "samples": 300, "m": 3, "seed": 4}, "relu"),
         ({"n": 6, "samples": 300, "seed": 2}, "identity"),
         ({"n": 6, "samples": 600, "noise": 1.0, "seed": 3}, "hard_tanh"),
@@ -91,8 +91,8 @@ SCHEDULES = (
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=range(len(SCHEDULES)))
 def test_no_run_is_away_for_longer(schedule):
-    """Exact, so no false alarm: 4 data sets, 2 surrogates, 3 starts. Some runs come near the bound."""
-    for seed, surrogate in ((0, "relu"), (4, "relu"), (0, "identity"), (5, "identity")):
+    """Exact, so no false alarm: two surrogates, 3 starts. Some runs come near the bound."""
+    for seed, surrogate in ((0, "relu"), (5, "identity")):
         instance = draw(n=5, samples=60, seed=seed)
         certificate = st.certify(instance, surrogate)
         assert certificate.longest_absence() is not None

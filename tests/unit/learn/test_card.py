@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,7 @@ def test_probabilities_in_words_cover_all_totals_and_claim_no_more_than_the_data
     assert following == 1 + sum(item.points.max() for item in card.items)
     assert "below 0.2\N{NO-BREAK SPACE}%" in card.html()
     assert "above 99.8\N{NO-BREAK SPACE}%" in card.html()
+    assert "below 0.1\N{NO-BREAK SPACE}%" in replace(card, samples=10**6).text
 
 
 def test_noise_gets_no_long_card(cancer):

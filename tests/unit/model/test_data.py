@@ -51,13 +51,10 @@ def write(path, content):
         ("d.npy", np.column_stack([INPUTS[:, :2], LABELS, INPUTS[:, 2]]), {"labels": "-2"}),
         ("d.csv", table(), {}),
         ("d.csv", table("anything"), {}),
-        ("d.csv", table("y", 1), {}),
-        ("d.csv", table("label", 0), {}),
         ("d.csv", table("Label", 1), {}),
         ("d.parquet", table("Y", 0), {}),
         ("d.csv", table("y", 1, ("a", "b", "Label")), {}),
         ("d.csv", table("diagnosis", 0), {"labels": "diagnosis"}),
-        ("d.csv", table("diagnosis", 1), {"labels": 1}),
         ("d.csv", table("diagnosis", 2), {"labels": "-2"}),
         ("d.csv", table().write_csv(separator=";"), {}),
         ("d.csv", table().write_csv(separator="\t"), {}),
@@ -66,8 +63,6 @@ def write(path, content):
         ("d.csv", table().write_csv(line_terminator="\r\n"), {}),
         ("d.csv", table().with_columns(pl.col("label").cast(pl.Boolean)), {}),
         ("d.parquet", table(), {}),
-        ("d.parquet", table("y", 1), {}),
-        ("d.parquet", table().with_columns(pl.col("label").cast(pl.Boolean)), {}),
     ],
 )
 def test_every_format_gives_the_same_instance(tmp_path, name, content, options):
@@ -138,9 +133,6 @@ SLIPS = [
     ("d.csv", "a,b,label\n", {}, "no rows"),
     ("d.csv", "1,2,3\n4,5,6\n", {}, "starts with numbers.*column names"),
     ("d.csv", "a b label\n1 2 3\n", {}, "one column only"),
-    ("d.csv", "Label,Y\n1,2\n", {}, "columns 'Label' and 'Y'"),
-    ("d.csv", ",a,y\n5,1,0\n7,2,1\n", {}, "column 0 .*no name"),
-    ("d.csv", ",y\n0,0\n1,1\n", {}, "no inputs"),
     ("d.csv", "a,label,label\n1,0,0\n2,1,1\n", {}, "two columns named 'label'"),
     ("d.parquet", table("a ", 1), {}, "two columns named 'a'"),
     ("d.csv", GOOD, {"labels": "lable"}, "'lable': did you mean 'label'"),
@@ -149,7 +141,6 @@ SLIPS = [
     ("d.csv", with_row(5, "1,,3,0"), {}, "no value in column 'b', row 5"),
     ("d.csv", GOOD[: GOOD.rindex(",")] + "\n", {}, "row 40 .*cut off"),
     ("d.csv", with_row(3, "1,x7,3,0"), {}, "column 'b' holds text \\('x7' in row 3\\)"),
-    ("d.csv", with_row(3, "1,2,3,0,9"), {}, "more fields than the header"),
     ("d.csv", with_row(3, '1,2,"3,0'), {}, "quotation mark"),
     ("d.csv", with_row(3, "1,nan,3,0"), {}, "nan in column 'b', row 3"),
     ("d.csv", "a,kind\n1,M\n2,B\n3,M\n", {}, "label column 'kind' holds text.*map it to 0 and 1"),
@@ -159,11 +150,9 @@ SLIPS = [
     ("d.npz", {"inputs": INPUTS}, {}, "no array 'labels'.*inputs"),
     ("d.npz", ARRAYS | {"labels": LABELS[:9]}, {}, "labels .*shape"),
     ("d.npz", ARRAYS | {"inputs": INPUTS.astype(str)}, {}, "inputs .*real numbers"),
-    ("d.npz", ARRAYS, {"labels": 1}, "name of their array"),
     ("d.npy", LABELS, {}, "shape \\(40,\\); give a table"),
     ("d.npy", TABLE, {"labels": "label"}, "no column names"),
     ("d.npy", TABLE, {"labels": 7}, "no column 7"),
-    ("d.npy", TABLE * 1j, {}, "real numbers"),
     # options
     ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize"),
     ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'"),
@@ -292,17 +281,6 @@ def test_the_memory_that_a_file_takes_is_estimated_before_it_is_read(tmp_path, n
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize("suffix", ("csv", "parquet", "npy"))
-def test_names_that_are_not_utf8(tmp_path, suffix):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xfc." + suffix.encode()))
-    write(tmp_path / f"d.{suffix}", TABLE if suffix == "npy" else table()).rename(path)
-    assert load_data(path).fingerprint == EXPECTED.fingerprint
-    path.write_bytes(b"a")
-    with pytest.raises(InputError) as caught:
-        load_data(path)
-    str(caught.value).encode()
 
 
 def mutated(content, rng):

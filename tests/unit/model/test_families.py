@@ -15,7 +15,7 @@ import sterling as st
 from sterling.base.registry import register
 from sterling.errors import InputError
 from sterling.exact.sampling import CODES, LOWEST, TOTAL, alias_table
-from sterling.model.families import FAMILIES, TAIL, Family, Gaussian, get_family
+from sterling.model.families import FAMILIES, TAIL, Family, get_family
 from sterling.model.families import family_table as table_of
 
 SPECS = (
@@ -130,13 +130,6 @@ def test_correlated_features(rho):
     np.testing.assert_allclose(out.T @ out / len(out), rho**lag, atol=0.012)
 
 
-def test_independent_families_leave_rows_alone():
-    codes = np.arange(12, dtype=np.int16).reshape(3, 4)
-    for spec in SPECS:
-        if not spec.startswith("ar1"):
-            assert get_family(spec).correlate(codes) is codes
-
-
 # -------------------------------------------------------------------------------------------- names
 
 
@@ -167,14 +160,6 @@ def test_bad_names(spec, cause):
     """The message has the cause, and the nearest name where there is one."""
     with pytest.raises(InputError, match=cause):
         get_family(spec)
-
-
-def test_a_family_without_a_name():
-    class Mine(Gaussian):
-        pass
-
-    with pytest.raises(InputError, match=r"Mine .*register"):
-        str(Mine())
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,6 @@ from tests.unit.model.test_instance import by_fractions
 COUNTS = range(2, MAX_LEVELS + 1)
 
 
-def test_levels_are_symmetric_and_evenly_spaced():
-    assert [level_values(k) for k in (2, 3, 4, 5)] == [
-        (-1, 1),
-        (-1, 0, 1),
-        (-3, -1, 1, 3),
-        (-2, -1, 0, 1, 2),
-    ]
-    for k in COUNTS:
-        values = np.array(level_values(k))
-        assert len(values) == k
-        assert (values == -values[::-1]).all()
-        assert (np.diff(values) == (1 if k % 2 else 2)).all()
-
-
 @pytest.mark.parametrize("count", COUNTS)
 def test_a_latent_takes_the_nearest_level_and_ties_go_upwards(count):
     quantiser = Quantiser(count, 9)
@@ -128,11 +114,6 @@ def test_two_levels_keep_their_fingerprint_and_description():
     data = np.random.default_rng(0).normal(size=(9, 3)), [0, 1, 0, 1, 1, 0, 1, 0, 1]
     prints = {st.Instance(*data, teacher=[1, -1, 1], levels=k).fingerprint for k in (2, 3, 5)}
     assert len(prints) == 3
-
-
-def test_bounds_grow_with_the_largest_level():
-    two, sixteen = (st.Problem(n=6, samples=9, levels=k).draw(0) for k in (2, 16))
-    assert sixteen.preactivation_bound == 15 * two.preactivation_bound
 
 
 @pytest.mark.parametrize("levels", [1, 17, 2.5, "3", True])

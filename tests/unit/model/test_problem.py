@@ -49,19 +49,6 @@ def test_bad_seeds(seed):
         st.Problem(n=4, samples=10).draw(seed)
 
 
-def test_problems_are_values():
-    """Equal parameters, equal problems; and a problem cannot change under a study."""
-    one, other = (
-        st.Problem(n=np.int64(4), samples=10, noise=np.float32(0.5), readout=[1, 2], m=2) for _ in "ab"
-    )
-    assert one == other
-    assert hash(one) == hash(other)
-    assert type(one.n) is int
-    assert one.readout == (1.0, 2.0)
-    with pytest.raises(AttributeError):
-        one.n = 5
-
-
 @pytest.mark.parametrize(
     "spec, text", [("uniform+0.5", "uniform+0.5"), ("student_t:4.123456+-1", "student_t:4.123456+-1.0")]
 )
@@ -81,33 +68,12 @@ def test_a_mean_that_cannot_be_is_refused(spec):
         get_family(spec)
 
 
-def test_a_plus_may_belong_to_a_number():
-    assert get_family("shifted:1e+1") == get_family("shifted:10")
-    assert get_family("shifted:+2") == get_family("shifted:2")
-
-
 def test_a_noise_of_minus_zero_is_none():
     """Two problems of one meaning would be two cells of a study."""
     one, other = (st.Problem(n=4, samples=10, noise=noise) for noise in (-0.0, 0.0))
     assert repr(one) == repr(other)
     assert json.dumps(one.to_dict()) == json.dumps(other.to_dict())
     assert repr(get_family("shifted:-0.0")) == repr(get_family("shifted:0"))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    (
-        {},
-        {"m": 2, "readout": (0.1, -3.0)},
-        {"inputs": "student_t:4.5"},
-        {"normalize": "whiten"},
-        {"normalize": st.Standardize().fit(np.arange(6.0).reshape(3, 2) ** 2)},
-    ),
-)
-def test_the_repr_is_the_problem(changes):
-    made = st.Problem(**{"n": 2, "samples": 10, "noise": 0.25, **changes})
-    names = {name: getattr(st, name) for name in st.__all__}  # vars(st) has those that were asked for
-    assert eval(repr(made), names) == made
 
 
 def test_a_generator_names_a_draw():
@@ -151,7 +117,7 @@ def test_not_enough_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("normalize", (None, "standard", "whiten"))
-@pytest.mark.parametrize("n, samples, m", [(100, 20_000, 1), (7, 60_000, 1), (30, 3000, 5), (600, 2000, 1)])
+@pytest.mark.parametrize("n, samples, m", [(7, 60_000, 1), (30, 3000, 5), (300, 1000, 1)])
 def test_the_estimate_of_memory_is_from_above(n, samples, m, normalize):
     """The peak of what a draw allocates stays below it, and is not far below."""
     asked = st.Problem(n=n, samples=samples, m=m, noise=0.5, normalize=normalize)
@@ -183,20 +149,6 @@ def test_labels_are_what_the_teacher_says(readout, noise):
         step = np.diff(np.unique(residual)).min()
         assert noise / 128 <= step <= noise / 64  # at least 64 steps to one deviation
     assert instance.loss(instance.teacher) == pytest.approx((residual**2).mean() / 2, rel=1e-12)
-
-
-@pytest.mark.parametrize("readout", ("ones", "signs", "gaussian"))
-def test_readouts(readout):
-    """The three kinds, and that random ones depend on the seed."""
-    several = [st.Problem(n=2, samples=1, m=6, readout=readout).draw(seed).readout for seed in range(20)]
-    if readout == "ones":
-        assert np.all(np.array(several) == 1)
-    elif readout == "signs":
-        assert set(np.unique(several)) == {-1, 1}
-        assert len({tuple(v) for v in several}) > 10
-    else:
-        assert np.all(np.array(several) * 64 == np.rint(np.array(several) * 64))
-        assert len(np.unique(several)) > 50
 
 
 @pytest.mark.parametrize("inputs", ("gaussian", "ar1:0.7", "student_t:3"))

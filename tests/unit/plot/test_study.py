@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
-from sterling.plot.study import PROVED, figure, phase_map, success_curves, threshold_law
+from sterling.plot.study import PROVED, phase_map, success_curves, threshold_law
 from sterling.study import Store, Study, fit_store, run
 from sterling.study.report import SeriesFit
 
@@ -70,10 +70,3 @@ def test_eight_dimensions_have_different_marks(ax):
     lines = [container.lines[0] for container in ax.containers]
     assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 8
     assert {line.get_alpha() for line in lines} == {None}
-
-
-def test_the_figure_holds_all_three(store):
-    (series,) = fit_store(store)
-    fig = figure(series, store.counts("optimal"), "a study")
-    assert len(fig.axes) == 3
-    fig.draw_without_rendering()

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 import sterling as st
 from sterling.plot import visits as plots
-from sterling.theory import occupancy, wrong_share
+from sterling.theory import wrong_share
 
 
 @pytest.fixture(scope="module")
@@ -47,39 +47,6 @@ def test_shares(ax, instance, orbit):
     assert "mean-field" in ax.get_legend().get_texts()[-1].get_text()
     assert f"off by {np.abs(orbit.wrong_share - predicted).max():.2g} at most" in text
     assert f"{np.count_nonzero(orbit.wrong_share)} of 12 weights are ever wrong, the worst for" in text
-
-
-def test_shares_without_a_prediction(ax, orbit):
-    text = plots.shares(ax, orbit.wrong_share, None)
-    assert "prediction" not in text
-    assert len(ax.get_legend().get_texts()) == 1
-    ax.figure.draw_without_rendering()
-    assert all(tick == int(tick) for tick in ax.get_xticks())
-
-
-def test_occupancy_over_samples(ax, instance, found):
-    here = occupancy(instance)
-    text = plots.occupancy_law(ax, found, instance, "relu", here)
-    assert f": {found.long_run.text} (" in text
-    assert f"predicted for this data set {here:.3g}" in text
-    assert text.endswith("(mean-field).")
-    assert np.all(np.diff(ax.lines[0].get_ydata()) > 0)
-    measured = ax.lines[-1].get_data()
-    assert (measured[0][0], measured[1][0]) == (300, found.long_run.value)
-
-
-def test_growth(ax, orbit, found):
-    text = plots.growth(ax, found)
-    assert text.startswith(f"{orbit.visits:,} visits")
-    assert "cannot prove" in text
-    assert np.all(np.diff(ax.lines[0].get_ydata()) >= 0)
-
-
-def test_batches(ax, orbit, found):
-    text = plots.batches(ax, found)
-    assert f"p = {found.drift:.2g}" in text
-    shown = np.concatenate([line.get_ydata() for line in ax.lines[:2]])
-    np.testing.assert_array_equal(shown, found.batch_occupancy)
 
 
 def test_a_run_without_recurrence():

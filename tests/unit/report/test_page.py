@@ -14,9 +14,9 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from sterling.base.text import number, percent
+from sterling.base.text import number
 from sterling.claims.finding import Measured, Picture, Reference, share
-from sterling.claims.words import MARKS, amount, interval, said
+from sterling.claims.words import MARKS, amount, interval
 from sterling.errors import StoreError
 from sterling.plot.curves import SERIES_COLOURS
 from sterling.plot.study import SHADES
@@ -164,27 +164,6 @@ def test_theory_stands_beside_a_number_only_where_both_are_the_same_quantity(tex
         assert ("none for this number" in cell) == (not one.theory)
 
 
-def test_what_is_open_is_said(text):
-    section = text[text.index('id="claim-occupancy"') :].partition("</section>")[0]
-    assert "Not decided, because this is not shown: the whole 95\xa0% interval lies below 4." in section
-
-
-def test_claims_of_the_paper_and_our_own_stand_apart(text):
-    theirs, ours = text.index("<h2>The paper’s claims"), text.index("<h2>Our own claims")
-    assert theirs < text.index('id="claim-P1"') < text.index('id="claim-P3"') < ours
-    assert ours < text.index('id="claim-population"')
-    assert "Of the 5 claims below, 2 are from Jeong, Xin and Yin" in text
-
-
-def test_a_word_is_explained_where_it_first_stands(text, findings):
-    """That is in the lead, or at the first claim that uses it."""
-    assert text.count("<dt>time average</dt>") == 2  # with P1, and in the list of all words
-    first, second = re.split(r'<section class="card claim"', text)[1:3]
-    assert "<dt>time average</dt>" in first.partition("<details>")[0]
-    assert "<dt>absorbed</dt>" not in first
-    assert "<dt>iterate</dt>" in second.partition("<details>")[0]
-
-
 def test_a_share_is_shown_as_a_count(tmp_path, findings):
     one = replace(findings[1], measured=(share("runs that fail", 0, 20),), pictures=(), tables={})
     shown = write(tmp_path / "page", [one]).read_text("utf-8")
@@ -215,8 +194,8 @@ def test_every_section_of_the_science_is_a_link_to_its_page(text):
 
 def test_the_same_findings_give_the_same_bytes(findings, tmp_path):
     for name in ("one", "other"):
-        write(tmp_path / name, findings[1:2], missing=WAITING)
-    for name in ("index.html", "findings.json", "data/P3-runs.parquet"):
+        write(tmp_path / name, findings[:1], missing=WAITING)
+    for name in ("index.html", "findings.json", "data/P1-cells.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
@@ -266,24 +245,14 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
 # -- figures -------------------------------------------------------------------------------------------------
 
 
-def test_a_figure_keeps_its_text_and_its_caption_is_its_name(findings):
-    drawing = render(findings[0].pictures[0])
+def test_a_figure_keeps_its_text_its_caption_is_its_name_and_two_share_no_names(findings):
+    drawing, other = (render(findings[0].pictures[0], name) for name in ("a", "b"))
     (svg,) = Reader(str(drawing.svg)).all("svg")
     assert (svg["role"], svg["aria-label"]) == ("img", drawing.caption)
     assert "dimension n" in drawing.svg
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_letter_that_the_font_lacks_is_no_matter():
-    title = "\N{HIRAGANA LETTER A}"
-    assert title in str(render(Picture("Title", lambda ax: str(ax.set_title(title)))).svg)
-
-
-def test_two_figures_share_no_names(findings):
-    picture = findings[0].pictures[0]
-    one, other = (set(re.findall(r' id="([^"]+)"', str(render(picture, name).svg))) for name in ("a", "b"))
-    assert len(one) == len(other) > 1
-    assert not one & other
+    ids, others = (set(re.findall(r' id="([^"]+)"', str(one.svg))) for one in (drawing, other))
+    assert len(ids) == len(others) > 1
+    assert not ids & others
 
 
 def test_many_points_become_pixels():
@@ -365,12 +334,6 @@ def test_rounding_moves_no_value_into_an_interval_or_out_of_it(value, low, high,
     printed = [float(end.replace("−", "-")) for end in interval(one, references).split(" to ")]
     for mark in (*MARKS, *beside):
         assert (low <= mark <= high) == (printed[0] <= mark <= printed[1])
-
-
-def test_a_number_in_a_sentence_has_its_interval():
-    assert said(Measured("x", -0.501, -0.5204, -0.48151)) == "−0.501 (−0.520 to −0.482)"
-    assert said(Measured("x", 3)) == "3"
-    assert (percent(0.984, 1), percent(-0.5)) == ("98.4\N{NO-BREAK SPACE}%", "−50\N{NO-BREAK SPACE}%")
 
 
 @pytest.mark.parametrize(

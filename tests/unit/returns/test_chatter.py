@@ -82,11 +82,10 @@ def test_runs():
     assert "may change" in over(0, 48, 24).reason
 
 
-@pytest.mark.parametrize("engine", ("event", "dense"))
-def test_the_verdict_of_a_run(engine, tmp_path):
+def test_the_verdict_of_a_run(tmp_path):
     """Counts in the run itself give it, saved and resumed alike; a short run and one not counted wander."""
     instance = st.Problem(n=128, samples=3 * 128).draw(1)
-    options = {"schedule": st.Constant(0.5), "surrogate": "identity", "init": 1, "engine": engine}
+    options = {"schedule": st.Constant(0.5), "surrogate": "identity", "init": 1}
     run = st.train(instance, 1500, **options, record="recurrence")
     assert run.verdict is st.Verdict.CHATTERING
     assert not run.certified

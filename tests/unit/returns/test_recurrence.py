@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
-from dataclasses import replace
 
 import numpy as np
-import polars as pl
 import pytest
 
 import sterling as st
-from sterling.base.text import percent
 from sterling.dynamics.visits import counts_of
 from sterling.returns import counts
 from sterling.returns.recurrence import growth, recurrence
@@ -71,15 +66,6 @@ def test_counts_of_weights(orbit, found):
     assert found.escapes == 1000 * len(orbit.sojourn_times) / orbit.steps
 
 
-def test_the_commonest_distance(found):
-    """A run that never stops at one wrong weight is not told about 0 % of its absences."""
-    far = replace(found, reached=np.array([0, 2, 7, 1] + 7 * [0]), returns=replace(found.returns, count=10))
-    assert (
-        dict(far._rows())["distance reached"]
-        == "2 weights in 70\N{NO-BREAK SPACE}% of the absences, 3 at most"
-    )
-
-
 def test_growth_of_visits(orbit, found):
     at_home = orbit.distance(np.arange(orbit.steps)) == 0
     arrivals = np.diff(at_home, prepend=False) & at_home
@@ -98,16 +84,6 @@ def test_long_run(found):
     assert known.batches >= 12
     assert known.batches * known.length <= found.steps
     assert found.drift > 0.01
-
-
-def test_what_the_interval_leaves_out(found):
-    """Little mass, and weights come to the border late in the run: more is left out, and that is said."""
-    assert found.burn_in == 0.75
-    assert "after the first three quarters" in dict(found._rows())["occupancy of the teacher"]
-    instance = st.Problem(n=10, samples=150, noise=0.5).draw(0)
-    ample = st.train(instance, 200_000, st.Constant(0.1)).recurrence()
-    assert ample.burn_in == 0.25
-    assert "steps after the first quarter" in dict(ample._rows())["occupancy of the teacher"]
 
 
 @pytest.mark.parametrize("steps", (1, 50, 400))
@@ -182,15 +158,6 @@ def test_a_weight_that_the_steps_do_not_reach():
     json.dumps(orbit.recurrence().to_dict(), allow_nan=False)
 
 
-def test_plain_values(found):
-    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert values["visits"] == found.visits
-    assert sum(count for *_, count in values["returns"]["histogram"]) == found.returns.count
-    assert values["long_run_occupancy"]["level"] == 0.95
-    assert repr(found).startswith(f"Recurrence(visits={found.visits:,}, occupancy=")
-    assert all(text and not text.isspace() for _, text in found._rows())
-
-
 def test_the_statistics_need_counts_only():
     """Whoever counts visits to something, a monitor of another framework say, gets the same statistics."""
     cells = np.zeros(counts.size_of(2), np.int64)
@@ -209,16 +176,6 @@ def test_the_statistics_need_counts_only():
     assert "<table>" in found._repr_html_()
 
 
-def test_visits_load_no_compiler():
-    """PyTorch users need neither Numba nor the simulator."""
-    code = (
-        "import sys\n"
-        "import sterling.returns.recurrence\n"
-        "assert not {'numba', 'scipy', 'sterling.dynamics', 'sterling.exact'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-
-
 def test_not_counted():
     orbit = st.train(st.Problem(n=5, samples=30, noise=0.5).draw(0), 100, record=("flips",))
     with pytest.raises(st.InputError, match=r'not counted: run with record=\("recurrence",\)'):
@@ -231,32 +188,7 @@ def test_growth_is_the_slope_of_the_last_two_decades():
     assert growth(steps, np.minimum(steps, 5)) is None
 
 
-def test_which_steps_the_growth_is_of(found):
-    """The range is told, for early visits may be missing; and T is counted from where visits are."""
-    assert (
-        f"grows like T^{found.growth:.2f}, a fit over 2.0 decades, from step 2,048 to 196,608"
-        in dict(found._rows())["number of visits over time"]
-    )
-    noisy = st.Problem(n=10, samples=150, noise=0.5).draw(0)
-    free = st.Instance(noisy.inputs, noisy.labels)
-    orbit = st.train(free, 20_000, init=3)
-    own = orbit.recurrence()
-    assert own.since == orbit.first_hit > 0
-    assert own.growth == growth(own.mark_steps - own.since, own.mark_visits)
-    assert own.grown.endswith(f"T counted from step {own.since:,}")
-
-
 def test_a_reference_found_late_has_no_interval(orbit):
     late = recurrence(counts_of(orbit), reference_kind="lowest risk seen", since=orbit.steps // 2)
     assert (late.long_run, late.drift, late.halves) == (None, None, None)
     assert "no interval: the best state seen was found too late" in late._rows()[1][1]
-
-
-def test_weights_go_by_their_names():
-    noisy = st.Problem(n=3, samples=60, noise=2).draw(1)
-    frame = pl.DataFrame(noisy.inputs[:, 0], schema=["size", "US$", "age"])
-    orbit = st.train(st.Instance(frame, noisy.labels), 5000)
-    assert orbit.weight_names == ("size", "US$", "age")
-    found = orbit.recurrence()
-    k, share = found.leavers()[0]
-    assert f"absence: {frame.columns[k]} ({percent(share)})" in dict(found._rows())["weights that leave"]

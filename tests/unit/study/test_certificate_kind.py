@@ -92,8 +92,3 @@ def test_long_runs_have_no_shares_of_steps_at_the_teacher():
     row = run_trial(Cell("starts", st.Problem(n=6, samples=300), {"steps": 2_000_000}), 0, 0)
     assert row["mass_occupancy"] is None
     assert row["mass"] == pytest.approx(st.Power(0.5, 0.5).mass(2_000_000))
-
-
-def test_there_is_no_start_below_the_opposite_one():
-    with pytest.raises(st.InputError, match="start"):
-        Cell("starts", PROBLEM, {"start": -2})

@@ -112,13 +112,6 @@ def test_thresholds_that_bend_refute_a_power_law():
     assert top.high - top.low < 0.2
 
 
-def test_a_small_p_value_is_said_in_words():
-    fit = fit_exponent(*drawn(400, seed=2, bend=0.06))
-    assert 0.01 < fit.p_value < 0.05
-    assert not fit.curved
-    assert any(note.startswith("a power law is doubtful (curvature: p = 0.02)") for note in fit.notes)
-
-
 def test_two_dimensions_cannot_show_curvature():
     n, samples, trials, won = drawn()
     fit = fit_exponent(n[:10], samples[:10], trials[:10], won[:10])
@@ -166,9 +159,7 @@ GOOD = {"n": [8, 8, 16, 16], "samples": [8, 32, 16, 64], "trials": [20] * 4, "su
         {"successes": [5, -1, 5, 15]},
         {"successes": "many"},
         {"undecided": [0, 6, 0, 0]},
-        {"trials": [20, 20, 20, math.inf]},
         {"samples": [8, 0, 16, 64]},
-        {"n": [8, 8, 16, 0]},
         {"n": [[8, 8], [16, 16]]},
         {"level": 2},
     ],
@@ -178,10 +169,3 @@ def test_impossible_counts_are_refused(change):
     (name,) = change
     with pytest.raises(st.InputError, match=name):
         fit_exponent(**{**GOOD, **change})
-
-
-def test_a_fit_is_plain_values_and_short_in_print():
-    fit = fit_exponent(*drawn(seed=7))
-    values = fit.to_dict()
-    assert values["width"] == pytest.approx(values["exponent_high"] - values["exponent_low"])
-    assert repr(fit).startswith("ExponentFit(α=")

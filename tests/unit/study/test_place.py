@@ -114,7 +114,7 @@ def test_criteria_side_by_side_go_by_complete_rounds_alone():
     assert [wanted for wanted, _ in Rounds(study, FakeKnown())] == steps
 
 
-STUDY = Study(n=[6, 9, 14], width=0.8, steps=1500, seed=2)
+STUDY = Study(n=[6, 12], width=1.2, steps=1500, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +131,10 @@ def rows(folder):
 
 
 def test_the_way_does_not_depend_on_threads_or_breaks(done, tmp_path):
-    run(STUDY, tmp_path / "two", threads=2)
-    assert_frame_equal(rows(tmp_path / "two"), rows(done))
     folder = tmp_path / "broken"
     for limit in (0.1, 0.3):  # a restart plans its earlier rounds again, which takes time too
-        run(STUDY, folder, time_limit=limit)
-    run(STUDY, folder)
+        run(STUDY, folder, time_limit=limit, threads=2)
+    run(STUDY, folder, threads=2)
     assert_frame_equal(rows(folder), rows(done))
 
 
@@ -144,7 +142,7 @@ def test_status_and_fit_of_an_adaptive_study(done):
     found = status(done)
     assert found.reached
     assert found.widest is not None
-    assert found.widest <= 0.8
+    assert found.widest <= 1.2
     assert found.work_left == 0
     (series,) = fit_store(done)
     assert series.fit is not None
@@ -158,6 +156,6 @@ def test_status_and_fit_of_an_adaptive_study(done):
 
 def test_a_narrower_target_goes_on(done, tmp_path):
     before = len(rows(done))
-    outcome = run(done, width=0.6)
+    outcome = run(done, width=0.9)
     assert outcome.new > 0
     assert len(rows(done)) == before + outcome.new

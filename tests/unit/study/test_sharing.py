@@ -80,7 +80,7 @@ def computed(folder, study, pace, monkeypatch, seed):
     return [pool.computed for pool in pools]
 
 
-@pytest.mark.parametrize("pace, trials", [(0.005, 2880), (0.02, 720), (0.3, 360)])
+@pytest.mark.parametrize("pace, trials", [(0.01, 1440), (0.3, 360)])
 def test_three_processes_do_at_most_a_third_twice(tmp_path, monkeypatch, pace, trials):
     study = Study(n=[4, 6, 8], samples=[8, 12, 16], trials=trials // 9, kind="coin")
     each = computed(tmp_path / "s", study, pace, monkeypatch, 0)

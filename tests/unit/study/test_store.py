@@ -162,11 +162,6 @@ def test_remains_of_killed_writers_are_cleared_away_and_nothing_else(store):
     assert not any(path.exists() for path in left)
 
 
-def test_a_folder_without_a_study_is_refused(tmp_path):
-    with pytest.raises(st.StoreError, match=r"holds no study\.toml"):
-        Store(tmp_path)
-
-
 def test_a_folder_of_another_study_is_refused(store):
     with pytest.raises(st.StoreError, match="seed 4, this one has seed 5"):
         Store(store.folder, Study(n=6, samples=12, seed=5))
@@ -205,15 +200,6 @@ def test_an_empty_store_has_no_rows(tmp_path):
         assert (len(read), tuple(read.columns)) == (0, tuple(store.columns))
     assert store.trials().is_empty()
     assert store.counts("optimal").is_empty()
-
-
-@pytest.mark.parametrize(
-    "make", [Store, run, lambda name: Study.from_toml(name), lambda name: Store(name, STUDY)]
-)
-def test_names_that_are_too_long_are_told_in_a_sentence(tmp_path, make):
-    with pytest.raises(st.SterlingError) as caught:
-        make(tmp_path / ("n" * 300))
-    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("wrong", [3, None, object(), 1.5])

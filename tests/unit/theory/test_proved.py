@@ -19,7 +19,7 @@ def problem(n=8, m=1, noise=0.5, **options):
     return st.Problem(n=n, samples=1, m=m, noise=noise, **options)
 
 
-def contributions(generator, of, surrogate, wrong, right, count=50_000):
+def contributions(generator, of, surrogate, wrong, right, count=30_000):
     """Return contributions of samples to G(w)·y, y the unit vector along b* on ``wrong`` and ``right``."""
     n, m = of.n, of.m
     v = np.ones(m)
@@ -35,9 +35,9 @@ def contributions(generator, of, surrogate, wrong, right, count=50_000):
 
 
 @pytest.mark.parametrize("surrogate", ["relu", "identity"])
-@pytest.mark.parametrize("m", [1, 2, 5])
+@pytest.mark.parametrize("m", [1, 3])
 def test_moments_are_within_the_lemma(m, surrogate):
-    """By simulation, with 50,000 samples each and 2 % of tolerance."""
+    """By simulation, with 30,000 samples each and 2 % of tolerance."""
     generator = np.random.default_rng(m)
     for noise in (0.0, 1.0):
         of = problem(8, m, noise)
@@ -110,19 +110,13 @@ def test_orders():
     assert theory.samples_for_proof(problem(), confidence=0.99) > theory.samples_for_proof(problem())
 
 
-def test_scaling_the_readout_with_the_noise_changes_nothing():
-    one = theory.samples_for_proof(st.Problem(n=8, samples=1, noise=0.5, readout=(1.0,)))
-    four = theory.samples_for_proof(st.Problem(n=8, samples=1, noise=2.0, readout=(4.0,)))
-    assert one == pytest.approx(four)
-
-
 @pytest.mark.parametrize("surrogate", ["relu", "identity"])
 def test_the_claims_hold_at_these_sizes(surrogate):
-    """In 95 % of data sets at least; here in all of 6, and at a tenth of the size as well."""
+    """In 95 % of data sets at least; here in all of 4, and at a tenth of the size as well."""
     of = problem(6)
     for claim, proved in (("ergodic", "decodes"), ("recurrent", "balance_occupancy")):
         samples = math.ceil(theory.samples_for_proof(of, claim=claim, surrogate=surrogate))
-        for seed in range(3):
+        for seed in range(2):
             for size in (samples, samples // 10):
                 instance = st.Problem(n=6, samples=size, noise=0.5).draw(seed)
                 assert getattr(st.certify(instance, surrogate), proved) > 0

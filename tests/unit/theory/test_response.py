@@ -33,12 +33,6 @@ def test_exact_at_the_teacher_and_next_to_it(case):
         np.testing.assert_allclose(response.at(wrong), exact(instance, signs, wrong), atol=1e-12)
 
 
-def test_rows_are_independent(case):
-    _, _, response = case
-    sets = np.random.default_rng(0).random((7, 9)) < 0.3
-    np.testing.assert_allclose(response.at(sets), [response.at(one) for one in sets], atol=1e-14)
-
-
 def test_better_than_adding_up_or_forgetting():
     """Two and three wrong weights, mean square over all sets: below linear response and the mean alone."""
     errors = np.zeros(3)

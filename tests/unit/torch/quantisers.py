@@ -4,8 +4,6 @@
 The codes of affine quantisers are those of the value: q − zero point.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 
@@ -13,11 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.unit.torch.formats import FP4, NF4
 from tests.unit.torch.frameworks import needs
 from tests.unit.torch.stored import Stored
 
 BATCH = 64
+
+# Levels of number formats, from their definitions; the largest size is one.
+SIZES = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]) / 6
+FP4 = torch.cat([-SIZES.flip(0)[:-1], SIZES])
+BELOW = torch.tensor([-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911])
+ABOVE = torch.tensor([0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626, 0.7230, 1.0])
+NF4 = torch.cat([BELOW, ABOVE])
 
 
 class Ste(torch.autograd.Function):
@@ -50,7 +54,7 @@ def batch(step, dtype=torch.float32):
     return x.to(dtype), x[:, :32].reshape(BATCH, 4, 8).sum(2).argmax(1)
 
 
-def train(model, optimizer, steps=40, after=lambda: None):
+def train(model, optimizer, steps=20, after=lambda: None):
     """Train for some steps and call a function after each."""
     dtype = next(model.parameters()).dtype
     for step in range(steps):
@@ -108,7 +112,7 @@ def depthwise():
 
 
 class ByFormula(Layer):
-    """Values = scale · table of the code, with a function from latents to (codes, scale)."""
+    """Values = scale · table of the code + shift; a function of the latents gives (codes, scale[, shift])."""
 
     def __init__(self, formula, level=lambda codes: codes):
         torch.manual_seed(0)
@@ -116,8 +120,8 @@ class ByFormula(Layer):
         self.formula, self.level = formula, level
 
     def values(self, w):
-        codes, scale = self.formula(w)
-        return (scale * self.level(codes)).reshape(w.shape).to(w.dtype)
+        codes, scale, *shift = self.formula(w)
+        return (scale * self.level(codes) + sum(shift)).reshape(w.shape).to(w.dtype)
 
     def quantise(self, w):
         return Ste.apply(w, self.values)
@@ -188,24 +192,6 @@ def from_minimum(w):
     low = groups.amin(1, keepdim=True)
     scale = (groups.amax(1, keepdim=True) - low) / 15
     return ((groups - low) / scale).round(), scale, low
-
-
-class FromMinimum(Layer):
-    def __init__(self):
-        torch.manual_seed(0)
-        super().__init__(64, 48)
-
-    def values(self, w):
-        codes, scale, low = from_minimum(w)
-        return (codes * scale + low).reshape(w.shape)
-
-    def quantise(self, w):
-        return Ste.apply(w, self.values)
-
-
-def minimum():
-    layer = FromMinimum()
-    return net(layer), lambda: from_minimum(layer.weight)[0].reshape(48, 64)
 
 
 class Sum(Layer):
@@ -490,7 +476,7 @@ HALF = (
     "LSQ depthwise",
 )
 OTHERS = {
-    "affine from the minimum": minimum,
+    "affine from the minimum": lambda: formula(from_minimum),
     "learned levels from 1 and 1": chosen,
     "per input, in place": inputs,
     "packed trits from a table": looked_up,

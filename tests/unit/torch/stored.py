@@ -1,7 +1,5 @@
 """Nets without latents, whose codes lie in a buffer."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -1,16 +1,13 @@
 """The audit of activations: the share of cut gradients is that of one-hot Jacobians."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling.torch as stt  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
-from tests.unit.torch.test_audit import BOTH, Round, X  # noqa: E402
+import sterling.torch as stt
+from tests.unit.torch import frameworks as fw
+from tests.unit.torch.test_audit import BOTH, Round, X
 
 nn = torch.nn
 
@@ -66,8 +63,11 @@ def with_activations(quantise, *before):
 BATCH = torch.randn(40, fw.WIDTH, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("rows", [6, 12])  # probed one by one, and by random signs
+#: Few rows are probed one by one, more by random signs.
+PROBED = [*((name, 6) for name in ACTIVATIONS), ("clamp of rounded", 12), ("affine per token", 12)]
+
+
+@pytest.mark.parametrize("name, rows", PROBED)
 def test_the_share_of_cut_activations_is_that_of_a_one_hot_jacobian(name, rows):
     quantise, levels = ACTIVATIONS[name]
     model = with_activations(quantise)

@@ -1,20 +1,17 @@
 """Flips between checkpoints: against counts by hand, a monitor on the same run, and damaged files."""
 
-from __future__ import annotations
-
 import json
 import zipfile
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
-from tests.unit.torch.byhand import Record  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from tests.unit.torch import frameworks as fw
+from tests.unit.torch.byhand import Record
 
 SUFFIXES = (".safetensors", ".pt", ".npz")
 

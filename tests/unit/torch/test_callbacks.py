@@ -1,19 +1,15 @@
 """Monitors in loops that others write: Lightning's and transformers'."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, SterlingWarning  # noqa: E402
-from sterling.torch import callbacks  # noqa: E402
-from sterling.torch.callbacks import lightning_callback, transformers_callback  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, SterlingWarning
+from sterling.torch.callbacks import lightning_callback, transformers_callback
 
 
 def data():
@@ -160,10 +156,3 @@ def test_a_state_that_cannot_be_saved_ends_neither_the_run_nor_the_monitor(
     assert callback.monitor.steps == 3
     assert not callback.monitor.detached
     assert "detached" not in str(callback.monitor.report())
-
-
-@pytest.mark.parametrize("make", [lightning_callback, transformers_callback])
-def test_a_package_that_is_missing(make, monkeypatch):
-    monkeypatch.setattr(callbacks, "installed", lambda name: None)
-    with pytest.raises(InputError, match="pip install"):
-        make()

@@ -1,18 +1,15 @@
 """Counting against a list of all codes: flips exactly, averages to their stated precision."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-from sterling.torch import counting, packed  # noqa: E402
-from sterling.torch.counting import CodeTracker  # noqa: E402
-from sterling.torch.packed import Moments  # noqa: E402
-from tests.unit.torch.byhand import Record, nearest  # noqa: E402
+from sterling.torch import counting, packed
+from sterling.torch.counting import CodeTracker
+from sterling.torch.packed import Moments
+from tests.unit.torch.byhand import Record, nearest
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
 WITHIN, VOTE, MOMENTUM = 5, 1, 0.05
@@ -117,28 +114,6 @@ def test_margins_are_distances_from_the_next_threshold(seen):
         assert margin == pytest.approx(expected, abs=1e-4)
 
 
-def test_churn_is_counted_from_mark_to_mark():
-    record = Record(*walk((-1, 0, 1), 40, 19, seed=3), (-1, 0, 1))
-    tally = tally_of([record])
-    feed(tally, [record], 0, 15)
-    first = sum(a != b for a, b in zip(record.rows[0], record.rows[15], strict=True))
-    assert tally.mark() == [first]
-    feed(tally, [record], 15, 40)
-    assert tally.mark() == [sum(a != b for a, b in zip(record.rows[15], record.rows[40], strict=True))]
-
-
-def test_restarted_averages_forget(seen):
-    record = Record(*walk((-1, 1), 60, 17, seed=5), (-1, 1))
-    tally = tally_of([record])
-    feed(tally, [record], 0, 25)
-    tally.forget()
-    feed(tally, [record], 25, 60)
-    expected = [record.average(k, 60, math.inf, start=25) for k in range(record.weights)]
-    np.testing.assert_allclose(tally.average(0, 3), expected, rtol=0, atol=1e-5)
-    finite = [record.average(k, 60, 50.0) for k in range(record.weights)]
-    np.testing.assert_allclose(tally.average(0, 1), finite, rtol=0, atol=2e-3)
-
-
 def test_steps_of_rate_zero_weigh_nothing():
     codes, rates = walk((-1, 1), 50, 11, seed=6)
     rates[:10] = [0.0] * 10
@@ -176,14 +151,6 @@ def test_pieces_change_nothing(monkeypatch):
     for name, one in whole.state().items():
         if isinstance(one, torch.Tensor):
             torch.testing.assert_close(one, pieces.state()[name], rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("levels, most", [((2, 2), 20), ((3, 16), 23)])
-def test_a_weight_takes_so_many_bytes(levels, most):
-    codes = [torch.zeros(8000, dtype=torch.int8), torch.ones(8000, dtype=torch.int8)]
-    more = [k > 3 for k in levels]
-    tally = CodeTracker(codes, levels, more, [0, 0], (16.0, 64.0, 256.0, 1024.0, math.inf), 100, 1, 0.01)
-    assert tally.bytes == most * 16_000
 
 
 def test_three_bytes_tell_a_step():

@@ -1,19 +1,16 @@
 """Damping against a plain loop with the formula written out, to the last bit."""
 
-from __future__ import annotations
-
 import copy
 import io
 import itertools
 import warnings
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, InputTypeError, SterlingWarning  # noqa: E402
-from tests.unit.torch import frameworks  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, InputTypeError, SterlingWarning
+from tests.unit.torch import frameworks
 
 STEPS, START, RATE = 100, 20, 0.01
 

@@ -1,16 +1,13 @@
 """The study of damping: a trial gives the same row twice, and the tables say what the scores say."""
 
-from __future__ import annotations
-
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the evidence trains nets")
-
-import sterling as st  # noqa: E402
-from benchmarks.qat import damped, judged, plan  # noqa: E402
-from sterling.study.kind import Cell, Seeds  # noqa: E402
+import sterling as st
+from benchmarks.qat import damped, judged, plan
+from sterling.study.kind import Cell, Seeds
 
 
 @pytest.fixture(autouse=True)

@@ -1,20 +1,16 @@
 """Quantised weights of each framework are found, by its adaptor and by listening alone, and read the same."""
 
-from __future__ import annotations
-
 import copy
 import warnings
 
 import pytest
+import torch
+import torch.nn.functional as F
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import torch.nn.functional as F  # noqa: E402
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.taps import listen  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.taps import listen
+from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
 X = fw.X
@@ -55,16 +51,6 @@ def test_each_framework(case, alone):
     assert weight.codes().unique().numel() <= weight.levels
     if not alone or "int4" not in case:
         assert weight.levels == levels
-
-
-def test_the_detach_idiom():
-    model = nn.Sequential(fw.Quantised(fw.detached), nn.ReLU(), nn.Linear(48, 2))
-    (weight,) = stt.find(model, example=X)
-    assert (weight.name, weight.levels) == ("0.weight", 3)
-    assert weight.latent is model[0].weight
-    with torch.no_grad():
-        scale = weight.latent.abs().mean()
-        assert torch.equal(weight.codes(), (weight.latent / scale).round().clamp(-1, 1).to(torch.int8))
 
 
 def test_a_weight_without_any_gradient_is_found_and_a_mask_of_its_shape_is_not_taken_for_it():
@@ -147,14 +133,6 @@ def test_lora_on_a_frozen_base_is_told():
     assert torch.equal(weight.values(), seen(model))
 
 
-def test_a_frozen_weight_is_told():
-    model = fw.Quantised(fw.detached)
-    model.requires_grad_(False)
-    (weight,) = stt.find(model, example=X)
-    assert weight.trained == ()
-    assert "frozen" in repr(weight)
-
-
 def test_compiled_and_wrapped_models():
     model = nn.Sequential(fw.Quantised(fw.detached))
     for wrapped in (torch.compile(model, backend="aot_eager"), nn.DataParallel(model)):
@@ -196,12 +174,6 @@ def test_what_is_not_quantised_is_not_found():
     nn.init.zeros_(model[3].weight)
     with pytest.raises(st.InputError, match="no quantised weight"):
         stt.find(model, example=X)
-
-
-def test_a_model_that_cannot_be_run():
-    with pytest.raises(st.InputError, match="cannot be run on the example") as caught:
-        stt.find(fw.Quantised(fw.detached), example=torch.ones(2, 3))
-    assert "\n" not in str(caught.value)
 
 
 def parq(bits=2, per_channel=False, quantiser=None, **more):

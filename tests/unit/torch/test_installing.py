@@ -1,37 +1,20 @@
 """Decoded weights in a copy: through its quantiser, on a fixed range, as stored codes, or as constants."""
 
-from __future__ import annotations
-
 import copy
 import io
 import math
 import warnings
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import SterlingWarning  # noqa: E402
-from sterling.torch.handle import QuantisedWeight  # noqa: E402
-from sterling.torch.installing import install  # noqa: E402
-from tests.unit.torch import frameworks as fw  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import SterlingWarning
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.installing import install
+from tests.unit.torch import frameworks as fw
 
 nn = torch.nn
-
-
-class Lsq(nn.Linear):
-    """A learned step for each channel."""
-
-    def __init__(self, bits):
-        super().__init__(64, 48)
-        fw.latents(self)
-        self.most = 2 ** (bits - 1) - 1
-        self.step = nn.Parameter(2 * self.weight.detach().abs().mean(1, keepdim=True) / math.sqrt(self.most))
-
-    def forward(self, x):
-        v = (self.weight / self.step).clamp(-self.most - 1, self.most)
-        return nn.functional.linear(x, (v + (v.round() - v).detach()) * self.step, self.bias)
 
 
 class ByHand(nn.Linear):
@@ -89,7 +72,7 @@ def output(layer, values, x):
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_learned_steps_give_the_codes_from_latents(bits):
-    net, monitor = trained(Lsq(bits))
+    net, monitor = trained(fw.Lsq(bits, 48))
     better, x = stt.decode(net, monitor, horizon=64), torch.randn(5, 64)
     assert better.changes.tensors[0]["kept_as"] == "latents"
     assert torch.allclose(better[0](x), nn.functional.linear(x, wanted(monitor), net[0].bias), atol=1e-5)

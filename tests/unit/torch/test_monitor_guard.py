@@ -1,17 +1,14 @@
 """No fault of a monitor ends the training: it warns once and detaches, and keeps what it has counted."""
 
-from __future__ import annotations
-
 import math
 import warnings
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the instruments for PyTorch need it")
-
-import sterling.torch as stt  # noqa: E402
-from sterling.errors import InputError, SterlingWarning  # noqa: E402
-from tests.unit.torch.loops import HORIZONS, Task  # noqa: E402
+import sterling.torch as stt
+from sterling.errors import InputError, SterlingWarning
+from tests.unit.torch.loops import HORIZONS, Task
 
 
 class Breaking(Task):
@@ -100,9 +97,8 @@ def test_statistics_follow_to_another_device():
     assert {one.device.type for one in found} == {"meta"}
 
 
-@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.Adam])
-@pytest.mark.parametrize("first", ["monitor", "compilation"])
-def test_a_compiled_step(make, first):
+@pytest.mark.parametrize("first, make", [("monitor", torch.optim.Adam), ("compilation", torch.optim.SGD)])
+def test_a_compiled_step(first, make):
     task = Task(3, make=make, lr=0.05)
     if first == "compilation":
         task.monitor.close()

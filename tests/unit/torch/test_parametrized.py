@@ -1,17 +1,14 @@
 """`binarize`: what the forward pass sees, checkpoints, ties, and the way back."""
 
-from __future__ import annotations
-
 import copy
 import math
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
-from sterling.torch.parametrized import steps_in_absmean  # noqa: E402
+import sterling as st
+import sterling.torch as stt
+from sterling.torch.parametrized import steps_in_absmean
 
 nn = torch.nn
 
@@ -41,9 +38,10 @@ def test_ternary_weights_are_those_of_bitnet():
     assert torch.allclose(layer.weight, scale * (w / scale).round().clamp(-1, 1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [2, 3, 4, 7, 16])
-@pytest.mark.parametrize("scale", ["absmean", "absmax", "none"])
-@pytest.mark.parametrize("per", ["tensor", "channel"])
+@pytest.mark.parametrize("levels", [2, 3, 4, 16])
+@pytest.mark.parametrize(
+    "scale, per", [("absmean", "tensor"), ("absmean", "channel"), ("absmax", "channel"), ("none", "tensor")]
+)
 def test_no_more_levels_than_asked_for(levels, scale, per):
     torch.manual_seed(1)
     layer = nn.Linear(300, 4)
@@ -175,14 +173,6 @@ def test_a_layer_of_zeros_stays_finite():
     nn.init.zeros_(layer.weight)
     stt.binarize(layer)
     assert layer(torch.ones(1, 3)).isfinite().all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types(dtype):
-    layer = stt.binarize(nn.Linear(64, 8).to(dtype), levels=3)
-    (weight,) = stt.find(layer)
-    assert weight.values().dtype == dtype
-    assert weight.codes().unique().tolist() == [-1, 0, 1]
 
 
 def test_compiled_training_is_the_same():

@@ -1,13 +1,10 @@
 """Handles: one for each quantised weight, read as the model is at the moment."""
 
-from __future__ import annotations
-
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
-
-import sterling as st  # noqa: E402
-import sterling.torch as stt  # noqa: E402
+import sterling as st
+import sterling.torch as stt
 
 nn = torch.nn
 

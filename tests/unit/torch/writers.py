@@ -1,7 +1,5 @@
 """Artefacts of quantised weights, written by the official writers, for the tests of `verify`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Uniform concentration: sup of ‖G − E G‖_∞ over all states against N, and data sets without a trap."""
+"""Uniform concentration: sup of ‖G − E G‖_∞ over all states against N."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import polars as pl
 
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, measured, picture, share
+from sterling.claims.finding import Finding, Reference, measured, picture
 from sterling.claims.judge import near
 from sterling.claims.words import listed, said
 from sterling.plot import curves
 from sterling.plot.style import tidy
-from sterling.study.report import with_shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,51 +27,36 @@ RULE = near("the exponent β", RATE, 0.05)
 
 @dataclass(frozen=True)
 class ConcentrationBudget:
-    """Exhaustive landscapes over n and N; ``few`` are sample sizes at which only traps are counted."""
+    """Exhaustive landscapes over n and N."""
 
     n: tuple[int, ...]
     samples: tuple[int, ...]
     instances: int
-    few: tuple[int, ...] = (6, 12, 25, 50)
 
 
 def measure(context: Context, budget: ConcentrationBudget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets, with the supremum over all states."""
-    sizes = [*budget.few, *budget.samples]
-    store = context.run("concentration", kind="landscape", n=budget.n, samples=sizes, trials=budget.instances)
-    raw = store.trials().sort("n", "samples", "trial")  # sums are then the same after a break
-    shares = with_shares(store.counts("trap_free"))
-    fitted = raw.filter(raw["samples"].is_in(budget.samples))
-    slope = decay(*(fitted[name].to_numpy() for name in ("n", "samples", "deviation")))
+    asked = {"n": budget.n, "samples": budget.samples, "trials": budget.instances}
+    raw = context.trials("concentration", kind="landscape", **asked)
+    raw = raw.sort("n", "samples", "trial")  # sums are then the same after a break
+    slope = decay(*(raw[name].to_numpy() for name in ("n", "samples", "deviation")))
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
-    largest = shares.filter(shares["n"] == budget.n[-1]).select("samples", "successes", "trials")
     return CLAIM.found(
         RULE,
         [beta.ends],
         experiment=(
             f"All 2ⁿ states of {len(raw):,} data sets without label noise, n = {listed(budget.n)}, "
-            f"{budget.instances} for each N = {listed(sizes)}; the power law is fitted from N = "
-            f"{budget.samples[0]:,} on."
+            f"{budget.instances} for each N = {listed(budget.samples)}."
         ),
-        reason=f"The largest deviation over all states falls like N^{said(beta)}. {traps_in_words(shares)}",
-        measured=(
-            beta,
-            *(
-                share(f"trap-free share at n = {budget.n[-1]}, N = {size:,}", free, count)
-                for size, free, count in largest.iter_rows()
-            ),
-        ),
+        reason=f"The largest deviation over all states falls like N^{said(beta)}.",
+        measured=(beta,),
         references=(
             Reference("exponent of uniform concentration", RATE, "exact", f"{SCIENCE}, 13", beside=True),
         ),
-        pictures=(
-            picture("Largest deviation over all states", draw_deviation, fitted),
-            picture("Data sets without a trap", draw_traps, shares),
-        ),
+        pictures=(picture("Largest deviation over all states", draw_deviation, raw),),
         tables={"concentration-landscapes": raw},
         notes=(
             "The supremum is over all states and is not approximated; E G comes from its closed formula.",
-            "On a trap-free data set no run can get stuck, with any step sizes and start (exact).",
         ),
     )
 
@@ -96,20 +80,6 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
     return slope, slope - reach, slope + reach
 
 
-def traps_in_words(shares: pl.DataFrame) -> str:
-    """Say for each n the N from which on all data sets tried are trap free."""
-    parts = []
-    for (n,), cells in shares.sort("n", "samples").group_by("n", maintain_order=True):
-        free = (cells["successes"] == cells["trials"]).to_numpy()
-        tail = int(free[::-1].cumprod().sum())  # sizes at the upper end at which all are trap free
-        if tail:
-            count, size = int(cells["trials"].tail(tail).sum()), int(cells["samples"][-tail])
-            parts.append(f"all {count:,} with N of {size:,} or more at n = {n}")
-        else:
-            parts.append(f"not all at the largest N at n = {n}")
-    return f"Trap free among the data sets tried: {'; '.join(parts)}."
-
-
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw the deviation of every data set against N, and a triangle of slope −1/2."""
     dimensions = sorted(raw["n"].unique())
@@ -123,14 +93,6 @@ def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     return (
         "Each point is one data set, its largest deviation over all 2ⁿ states. The triangle has slope −1/2."
     )
-
-
-def draw_traps(ax: Axes, shares: pl.DataFrame) -> str:
-    """Draw the share of trap-free data sets against N, one line for each n."""
-    groups = shares.sort("n").group_by("n", maintain_order=True)
-    lines = {f"n = {n}": one for (n,), one in groups}
-    curves.share_lines(ax, lines, "share of data sets without a trap")
-    return "Where w* is the only absorbing state, no run can get stuck; bars are 95 % Jeffreys intervals."
 
 
 CLAIM = Claim(

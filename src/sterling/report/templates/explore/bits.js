@@ -1,7 +1,7 @@
 // Bits as squares: filled +1, hollow −1; wrong ones in another colour and crossed out, fresh flips on a
 // bright ground.
 
-import { cleared, palette } from "./canvas.js";
+import { cleared, palette, stroke } from "./canvas.js";
 import { hovered } from "./hover.js";
 
 /** Where n bits are on a canvas: columns, the side of a cell and the left end. */
@@ -17,15 +17,14 @@ export function bitAt(canvas, n, x, y) {
   return column >= 0 && column < columns && y >= 0 && k < n ? k : -1;
 }
 
-/** Draw signs. `wrong(k)` and `fresh(k)`, 0 to 1, say what is marked. */
-export function drawBits(canvas, signs, wrong, fresh) {
+/** Draw signs beside those of the teacher; `fresh(k)`, 0 to 1, says which have just turned. */
+export function drawBits(canvas, signs, teacher, fresh) {
   const { context, width, height } = cleared(canvas), n = signs.length, colour = palette();
   const { columns, cell, left } = placed(width, height, n);
   const gap = cell > 14 ? 3 : cell > 8 ? 1.5 : 1, size = cell - 2 * gap, line = size > 8 ? 2 : 1;
   for (let k = 0; k < n; k++) {
     const x = left + (k % columns) * cell + gap, y = Math.floor(k / columns) * cell + gap;
-    const ink = wrong(k) ? colour.vermillion : colour.ink;
-    const glow = fresh(k);
+    const wrong = signs[k] !== teacher[k], ink = wrong ? colour.vermillion : colour.ink, glow = fresh(k);
     if (glow > 0 && size > 8) {
       const halo = Math.max(2, 1.5 * gap);
       context.globalAlpha = glow;
@@ -40,15 +39,11 @@ export function drawBits(canvas, signs, wrong, fresh) {
       context.lineWidth = line;
       context.strokeRect(x + line / 2, y + line / 2, size - line, size - line);
     }
-    if (wrong(k) && size > 8) {
-      context.strokeStyle = signs[k] > 0 ? colour.surface : ink;
-      context.lineWidth = line;
-      context.beginPath();
-      context.moveTo(x + 0.25 * size, y + 0.25 * size);
-      context.lineTo(x + 0.75 * size, y + 0.75 * size);
-      context.moveTo(x + 0.75 * size, y + 0.25 * size);
-      context.lineTo(x + 0.25 * size, y + 0.75 * size);
-      context.stroke();
+    if (wrong && size > 8) {
+      for (const [from, to] of [[0.25, 0.75], [0.75, 0.25]]) {
+        const ends = [[x + 0.25 * size, y + from * size], [x + 0.75 * size, y + to * size]];
+        stroke(context, signs[k] > 0 ? colour.surface : ink, line, ...ends);
+      }
     }
     if (k === hovered()) {
       context.strokeStyle = colour.ink;

@@ -2,13 +2,18 @@
 
 const NAMES = ["ink", "quiet", "line", "surface", "shade", "blue", "vermillion", "amber", "purple", "grey", "band"];
 const FONT = 0.8125;  // of the page's size of type
+const FAMILY = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
 let colours = null;
 
 /** Colours of the style sheet by name; they change with the scheme. */
 export function palette() {
   if (!colours) {
-    const style = getComputedStyle(document.documentElement);
-    colours = Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+    const probe = document.body.appendChild(document.createElement("i"));
+    colours = Object.fromEntries(NAMES.map((name) => {
+      probe.style.color = `var(--${name})`;
+      return [name, getComputedStyle(probe).color];
+    }));
+    probe.remove();
   }
   return colours;
 }
@@ -16,7 +21,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   colours = null;
 });
 
-const sizes = new WeakMap();
+const sizes = new WeakMap(), fitted = new WeakMap();
 const watcher = new ResizeObserver((entries) => {
   for (const { target, contentRect } of entries) sizes.set(target, [contentRect.width, contentRect.height]);
   for (const tell of listeners) tell();
@@ -31,17 +36,19 @@ export function cleared(canvas) {
     sizes.set(canvas, [canvas.clientWidth, canvas.clientHeight]);
     watcher.observe(canvas);
   }
-  const [width, height] = sizes.get(canvas), sharp = devicePixelRatio || 1;
-  const wide = Math.round(width * sharp), high = Math.round(height * sharp);
-  const context = canvas.getContext("2d");
-  if (canvas.width !== wide || canvas.height !== high) {
-    canvas.width = wide;
-    canvas.height = high;
-  }
-  context.setTransform(sharp, 0, 0, sharp, 0, 0);
+  const size = sizes.get(canvas), [width, height] = size, context = canvas.getContext("2d");
+  if (fitted.get(canvas) !== size) fit(canvas, context, size);
   context.clearRect(0, 0, width, height);
-  context.font = `${FONT * parseFloat(getComputedStyle(document.documentElement).fontSize)}px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif`;
   return { context, width, height };
+}
+
+/** Give a canvas as many pixels as the screen has, and the font, which is slow to set. */
+function fit(canvas, context, size) {
+  const sharp = devicePixelRatio || 1, root = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  [canvas.width, canvas.height] = size.map((side) => Math.round(side * sharp));
+  context.setTransform(sharp, 0, 0, sharp, 0, 0);
+  context.font = `${FONT * root}px ${FAMILY}`;
+  fitted.set(canvas, size);
 }
 
 /** A line through points. */
@@ -51,6 +58,17 @@ export function stroke(context, ink, wide, ...points) {
   context.beginPath();
   for (const [x, y] of points) context.lineTo(x, y);
   context.stroke();
+}
+
+/** An arrow whose head is a triangle. */
+export function arrow(context, ink, wide, [x, y], [toX, toY], head) {
+  const turn = Math.atan2(toY - y, toX - x), [cos, sin] = [head * Math.cos(turn), head * Math.sin(turn)];
+  stroke(context, ink, wide, [x, y], [toX - cos, toY - sin]);
+  context.fillStyle = ink;
+  context.beginPath();
+  context.moveTo(toX, toY);
+  for (const side of [-0.8, 0.8]) context.lineTo(toX - cos + side * sin, toY - sin - side * cos);
+  context.fill();
 }
 
 export function disc(context, x, y, radius) {

@@ -12,16 +12,15 @@ const ROUNDS = 2000;
 const PENALTY = 1e3;  // of the artificial variable; costs lie between −1 and 1
 const ROUNDING = 1e-9;  // taken off what is claimed, far more than sums of n ≤ 12 products can be off
 
-/** B′ of all states, by state as in `landscape.js`: n numbers each. */
-function balances(data, land) {
-  const { n, teacher } = data, count = 2 ** n, out = new Float64Array(count * n);
-  for (let s = 0; s < count; s++) {
-    for (let k = 0; k < n; k++) {
-      const wrong = ((s >> k) & 1 ? 1 : -1) !== teacher[k], push = land.pushes[s * n + k];
-      out[s * n + k] = wrong ? -push : Math.max(0, push);  // pushes hold b_k G_k, and b_k = −b*_k where wrong
-    }
+/** The least of cost(D) − Σ λ_k B′_k(D) over all D, and the state where it is. */
+function least(n, balance, cost, dual) {
+  let value = Infinity, state = -1;
+  for (let s = 0; s * n < balance.length; s++) {
+    let own = cost(s);
+    for (let k = 0; k < n; k++) own -= dual[k] * balance[s * n + k];
+    if (own < value) [value, state] = [own, s];
   }
-  return out;
+  return { value, state };
 }
 
 /** Minimise Σ cost(D) π(D) over all admissible π, by the simplex method; returns its dual numbers λ. */
@@ -40,22 +39,15 @@ function* minimising(n, balance, cost) {
       const own = price(basis[i]);
       if (own !== 0) for (let j = 0; j < size; j++) dual[j] += own * inverse[i][j];
     }
-    let best = -ENOUGH, enters = -1;
-    for (let s = 0; s < count; s++) {
-      let reduced = cost(s) - dual[n];
-      for (let k = 0; k < n; k++) reduced -= dual[k] * balance[s * n + k];
-      if (reduced < best) {
-        best = reduced;
-        enters = s;
-      }
-    }
+    const found = least(n, balance, cost, dual);
+    let best = found.value - dual[n], enters = found.state;
     for (let k = 0; k < n; k++) {
       if (dual[k] < best) {
         best = dual[k];
         enters = count + k;
       }
     }
-    if (enters < 0) break;
+    if (best >= -ENOUGH) break;
     step.fill(0);
     for (let i = 0; i < size; i++) {
       if (enters < count) {
@@ -90,16 +82,8 @@ function* minimising(n, balance, cost) {
   return Array.from(dual.subarray(0, n), (x) => Math.max(0, x));
 }
 
-/** What dual numbers prove: the least of cost(D) − Σ λ_k B′_k(D) over all D. */
-function proved(n, balance, cost, dual) {
-  let least = Infinity;
-  for (let s = 0; s * n < balance.length; s++) {
-    let value = cost(s);
-    for (let k = 0; k < n; k++) value -= dual[k] * balance[s * n + k];
-    if (value < least) least = value;
-  }
-  return least - ROUNDING;
-}
+/** What dual numbers prove. */
+const proved = (...all) => least(...all).value - ROUNDING;
 
 /**
  * Prove what can be proved of a data set; a generator that returns {occupancy, wrong, absorbs, dual, balance}: a lower bound of
@@ -107,7 +91,7 @@ function proved(n, balance, cost, dual) {
  * factors λ of the first bound, and the B′ of all states.
  */
 export function* certifying(data, land) {
-  const { n, teacher } = data, balance = balances(data, land), home = numberOf(teacher);
+  const { n, teacher } = data, { balance } = land, home = numberOf(teacher);
   const there = (s) => (s === home ? 1 : 0);
   const dual = yield* minimising(n, balance, there);
   const wrong = [];

@@ -1,4 +1,5 @@
-// The form and the switch beside the bits: they show the settings and report changes.
+// The form, the switch beside the bits, the numbers of the text and the keys: they show the settings and report
+// changes.
 
 import { brief } from "./chart.js";
 import { $, put } from "./dom.js";
@@ -23,11 +24,9 @@ const nearest = (values, value) =>
 export function showDials(text, settings) {
   for (const dial of text.querySelectorAll("[data-dial]")) {
     const name = dial.dataset.dial, [values, words] = SLIDERS[name];
-    dial.textContent = words(settings[name]);
-    dial.setAttribute("aria-valuemin", 0);
-    dial.setAttribute("aria-valuemax", values.length - 1);
-    dial.setAttribute("aria-valuenow", nearest(values, settings[name]));
-    dial.setAttribute("aria-valuetext", dial.textContent);
+    dial.textContent = dial.ariaValueText = words(settings[name]);
+    Object.assign(dial, { ariaValueMin: 0, ariaValueMax: values.length - 1 });
+    dial.ariaValueNow = nearest(values, settings[name]);
   }
 }
 
@@ -57,33 +56,32 @@ export function listenToDials(story, change) {
   });
 }
 
-/** Show settings in the form. */
+/** Show settings in the form, and the keys of what is drawn. */
 export function showControls(settings) {
+  const { n, damping, latent, beside, view } = settings, average = view === "average";
   for (const [name, [values, words]] of Object.entries(SLIDERS)) {
-    const slider = $(name), text = words(settings[name]);
-    slider.max = values.length - 1;
-    slider.value = nearest(values, settings[name]);
-    slider.setAttribute("aria-valuetext", text);
+    const text = words(settings[name]);
+    Object.assign($(name), { max: values.length - 1, value: nearest(values, settings[name]), ariaValueText: text });
     put(`${name}-shown`, text);
   }
   for (const name of FIELDS) {
     const field = $(name), value = String(settings[name]);
-    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
-      field.add(new Option(value, value));  // from an address
-    }
+    field.value = value;
+    if (field.value === value) continue;
+    field.add(new Option(value));  // from an address
     field.value = value;
   }
-  $("restart").disabled = settings.damping > 0;
-  $("schedule").querySelector("[value=damped]").disabled = !(settings.damping > 0);
+  $("restart").disabled = damping > 0;
+  $("schedule").querySelector("[value=damped]").disabled = !(damping > 0);
   put("more", [...document.querySelectorAll(".choices label")].filter((label) => label.lastElementChild.value).map(settingWords).join(" · "));
-  $("drawn").hidden = !settings.latent;
-  put("push-key", settings.damping > 0 ? "its move, with damping" : "minus its gradient");
-  for (const [id, most] of [["push-key", 40], ["cross-key", 40], ["flash-key", 100]]) $(id).hidden = settings.n > most;  // smaller ones are not drawn
-  $("rest-key").hidden = !(settings.damping > 0);
-  for (const id of ["beside-key", "beside-line"]) $(id).hidden = !settings.beside;
-  $("last").setAttribute("aria-pressed", String(settings.view === "last"));
-  $("average").setAttribute("aria-pressed", String(settings.view === "average"));
-  put("student-name", settings.view === "average" ? "Student, average" : "Student, now");
+  put("push-key", damping > 0 ? "its move, with damping" : "minus its gradient");
+  put("student-name", average ? "Student, average" : "Student, now");
+  for (const [id, shown] of Object.entries({
+    "push-key": n <= 40, "cross-key": n <= 40, "flash-key": n <= 100,  // smaller ones are not drawn
+    "rest-key": damping > 0, "beside-key": beside, "beside-line": beside, "restart-key": settings.restart, drawn: latent,
+  })) $(id).hidden = !shown;
+  $("last").ariaPressed = !average;
+  $("average").ariaPressed = average;
 }
 
 /** A choice and what it is set to. */
@@ -107,4 +105,22 @@ export function listenToControls(settings, change) {
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("last").addEventListener("click", () => change("view", "last"));
   $("average").addEventListener("click", () => change("view", "average"));
+}
+
+/** Call what belongs to a key of the page: {play, move(by), flip(by), turn(place), present(on)}. */
+export function listenToKeys({ play, move, flip, turn, present }) {
+  addEventListener("keydown", (event) => {
+    const { key, target } = event, on = (fields) => target.closest?.(fields);
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (on("input:not([type=range]), select, textarea")) return;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    if (key === " " && !on("button, a, summary")) {
+      if (!event.repeat) play();
+    } else if (by && !on("input, [role=slider], [role=listbox]")) (event.shiftKey ? flip : move)(by);
+    else if (/^[1-9]$/.test(key)) turn(Number(key));
+    else if (key === "f" || key === "F") present();
+    else if (key === "Escape") present(false);
+    else return;
+    event.preventDefault();
+  });
 }

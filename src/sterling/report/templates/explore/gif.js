@@ -7,19 +7,14 @@ const short = (number) => [number & 255, number >> 8];
 
 /** A function of red, green and blue: the index of the nearest one of at most 256 colours [[red, green, blue], …]. */
 export function nearestIn(colours) {
-  const known = new Int16Array(1 << 18).fill(-1);
-  return (red, green, blue) => {
-    const key = (red >> 2) << 12 | (green >> 2) << 6 | blue >> 2;
-    let index = known[key];
-    if (index < 0) {
-      let least = Infinity;
-      colours.forEach(([r, g, b], i) => {
-        const distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2;
-        if (distance < least) [least, index] = [distance, i];
-      });
-      known[key] = index;
+  const known = new Map();
+  return (...own) => {
+    const key = own.reduce((sum, x) => sum << 6 | x >> 2, 0);
+    if (!known.has(key)) {
+      const far = colours.map((one) => one.reduce((sum, x, i) => sum + (x - own[i]) ** 2, 0));
+      known.set(key, far.indexOf(Math.min(...far)));
     }
-    return index;
+    return known.get(key);
   };
 }
 
@@ -27,19 +22,14 @@ const table = new Int16Array(1 << BITS + 12);  // the code of a prefix with the 
 
 /** The bytes of LZW for indices below 256, in blocks as GIF has them. */
 export function compressed(indices) {
-  const clear = 1 << BITS, bytes = [BITS], block = [];
+  const clear = 1 << BITS, bytes = [], blocks = [BITS];
   let held = 0, count = 0, size = BITS + 1, next = clear + 2;
   table.fill(0);
-  const flush = () => {
-    if (block.length) bytes.push(block.length, ...block);
-    block.length = 0;
-  };
   const put = (code) => {
     held |= code << count;
     for (count += size; count >= 8; count -= 8) {
-      block.push(held & 255);
+      bytes.push(held & 255);
       held >>>= 8;
-      if (block.length === 255) flush();
     }
   };
   put(clear);
@@ -63,10 +53,13 @@ export function compressed(indices) {
   }
   put(prefix);
   put(clear + 1);
-  if (count > 0) block.push(held & 255);
-  flush();
-  bytes.push(0);
-  return Uint8Array.from(bytes);
+  if (count > 0) bytes.push(held & 255);
+  for (let i = 0; i < bytes.length; i += 255) {
+    const block = bytes.slice(i, i + 255);
+    blocks.push(block.length, ...block);
+  }
+  blocks.push(0);
+  return Uint8Array.from(blocks);
 }
 
 /** A GIF that repeats without end, from pictures {indices, delay in hundredths of a second} of one size. */

@@ -13,32 +13,21 @@ class Sums {
     this.data = data;
     [this.low, this.high] = windowOf(surrogate, data.n);
     const height = data.samples * data.m;
-    this.signs = new Int8Array(data.n).fill(1);
+    this.signs = new Int8Array(data.n);
     this.before = new Int32Array(height);
     this.weights = new Int32Array(height);  // residual of the sample times μ′
     this.sums = new Float64Array(data.n);
-    this.fresh = true;
     this.square = 0;
   }
 
   /** Go to a state. */
   moveTo(signs) {
-    const { n, rows, columns } = this.data, { before, sums } = this, height = before.length;
-    if (this.fresh) {
-      this.signs.set(signs);
-      for (let r = 0; r < height; r++) {
-        let sum = 0;
-        for (let k = 0; k < n; k++) sum += signs[k] * rows[r * n + k];
-        before[r] = sum;
-      }
-      this.fresh = false;
-    } else {
-      for (let k = 0; k < n; k++) {
-        if (signs[k] === this.signs[k]) continue;
-        this.signs[k] = signs[k];
-        const change = 2 * signs[k], start = k * height;
-        for (let r = 0; r < height; r++) before[r] += change * columns[start + r];
-      }
+    const { n, columns } = this.data, { before, sums } = this, height = before.length;
+    for (let k = 0; k < n; k++) {
+      const change = signs[k] - this.signs[k], start = k * height;
+      if (change === 0) continue;
+      this.signs[k] = signs[k];
+      for (let r = 0; r < height; r++) before[r] += change * columns[start + r];
     }
     this.weigh();
     return sums;
@@ -80,17 +69,17 @@ export class Gradients {
   }
 
   resize(slots, empty) {
-    const old = this;
-    const values = new Float64Array(slots * this.n), keys = new Int32Array(slots * this.wordCount);
-    const hashes = new Int32Array(slots);
-    if (empty) {
-      this.count = 0;
-    } else {
-      values.set(old.values);
-      keys.set(old.keys);
-      hashes.set(old.hashes);
+    const { values, keys, hashes, n, wordCount } = this;
+    this.slots = slots;
+    this.values = new Float64Array(slots * n);
+    this.keys = new Int32Array(slots * wordCount);
+    this.hashes = new Int32Array(slots);
+    if (empty) this.count = 0;
+    else {
+      this.values.set(values);
+      this.keys.set(keys);
+      this.hashes.set(hashes);
     }
-    Object.assign(this, { values, keys, hashes, slots });
     let size = 4;
     while (size < 2 * slots) size *= 2;
     this.buckets = new Int32Array(size).fill(-1);

@@ -74,18 +74,12 @@ export class History {
   }
 
   halve() {
-    const { area, low, high, arrivals } = this, half = BINS / 2;
-    for (let bin = 0; bin < half; bin++) {
-      const a = 2 * bin, b = a + 1;
-      area[bin] = area[a] + area[b];
-      low[bin] = Math.min(low[a], low[b]);
-      high[bin] = Math.max(high[a], high[b]);
-      arrivals[bin] = arrivals[a] + arrivals[b];
+    const sum = (a, b) => a + b, { area, low, high, arrivals } = this;
+    const all = [[area, sum, 0], [low, Math.min, 65535], [high, Math.max, 0], [arrivals, sum, 0]];
+    for (const [bins, join, none] of all) {
+      for (let bin = 0; bin < BINS / 2; bin++) bins[bin] = join(bins[2 * bin], bins[2 * bin + 1]);
+      bins.fill(none, BINS / 2);
     }
-    area.fill(0, half);
-    low.fill(65535, half);
-    high.fill(0, half);
-    arrivals.fill(0, half);
     this.width *= 2;
   }
 

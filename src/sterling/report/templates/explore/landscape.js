@@ -6,13 +6,13 @@ import { Gradients } from "./gradient.js";
 export const MOST_WEIGHTS = 12;
 
 /**
- * Go through all states in the order of a Gray code; a generator that yields now and then and returns {squares,
- * pushes, distances, absorbing}, each by the number of a state, whose bit k says that weight k is +1. `pushes` holds
- * b_k G_k of state s from s·n on; where none is above `hold`, which is θS, the state absorbs.
+ * Go through all states in the order of a Gray code; a generator that yields now and then and returns {balance, distances,
+ * absorbing, loss}, each by the number of a state, whose bit k says that weight k is +1. `balance` holds B′_k of state s
+ * from s·n on (see `certificate.js`). A state where no push is above `hold`, which is θS, absorbs.
  */
 export function* sweeping(data, surrogate, hold = 0) {
   const { n, teacher } = data, count = 2 ** n, { sums } = new Gradients(data, surrogate);
-  const squares = new Float64Array(count), pushes = new Float64Array(count * n);
+  const squares = new Float64Array(count), balance = new Float64Array(count * n);
   const distances = new Uint8Array(count), absorbing = [];
   const signs = new Int8Array(n).fill(-1);
   let state = 0;
@@ -21,10 +21,10 @@ export function* sweeping(data, surrogate, hold = 0) {
     squares[state] = sums.square;
     let held = true;
     for (let k = 0; k < n; k++) {
-      const push = signs[k] * found[k];
-      pushes[state * n + k] = push / data.unit;
-      if (push / data.unit > hold) held = false;
-      if (signs[k] !== teacher[k]) distances[state]++;
+      const push = signs[k] * found[k] / data.unit, wrong = signs[k] !== teacher[k];
+      balance[state * n + k] = wrong ? -push : Math.max(0, push);
+      if (push > hold) held = false;
+      if (wrong) distances[state]++;
     }
     if (held) absorbing.push(state);
     if (++i === count) break;
@@ -34,7 +34,7 @@ export function* sweeping(data, surrogate, hold = 0) {
     state ^= 1 << k;
     if (i % 32 === 0) yield;
   }
-  return { squares, pushes, distances, absorbing, loss: (s) => squares[s] / (2 * data.samples * 4 ** data.bits) };
+  return { balance, distances, absorbing, loss: (s) => squares[s] / (2 * data.samples * 4 ** data.bits) };
 }
 
 /** The number of the state with these signs. */

@@ -4,9 +4,8 @@ import { normalBelow } from "./normal.js";
 import { Gradients } from "./gradient.js";
 
 const PEAK = 1 / Math.sqrt(2 * Math.PI);
-const ROUNDS = 200;  // of the iteration for chatter
 /** The ends of the window of μ′: −low and high. */
-export const ENDS = {
+const ENDS = {
   relu: [0, Infinity],
   identity: [Infinity, Infinity],
   clipped_relu: [0, 1],
@@ -14,10 +13,10 @@ export const ENDS = {
 };
 
 /** Φ(x). */
-export const below = (x) => (x >= 0 ? normalBelow(x) : 1 - normalBelow(-x));
+const below = (x) => (x >= 0 ? normalBelow(x) : 1 - normalBelow(-x));
 
 /** α and β in E G(w) = ‖v‖² (α w − β w*) at the correlation c of w and w*; exact for Gaussian inputs. */
-export function coefficients(c, surrogate) {
+function coefficients(c, surrogate) {
   const s = Math.sqrt((1 - c) * (1 + c));
   let alpha = 0, beta = 0;
   for (const x of ENDS[surrogate]) {
@@ -51,22 +50,4 @@ export function expectation(data, surrogate, damping = 0) {
     return share;
   });
   return { shares, occupancy, absorbs };
-}
-
-/**
- * The share of wrong weights that keeps itself alive without label noise: theory/box.py without its reaction χ, where
- * the integrals are elementary: E g² = (2 arccos m − arccos Q)/2π, of the angles of two states of a run to the teacher
- * and to each other, and r = 1. Null where that was not compared with runs.
- */
-export function chatterShare({ n, samples, m, noise }, surrogate) {
-  const reads = { relu: samples / 2, identity: samples }[surrogate];
-  if (noise > 0 || m > 1 || n < 128 || !reads || reads < 2 * n || reads > 4.5 * n) return null;
-  let mean = 0.5, square = Math.PI / 4;  // m and Q with a quarter wrong
-  for (let round = 0; round < ROUNDS; round++) {
-    const spread = Math.sqrt((2 * Math.acos(mean) - Math.acos(square)) * n / reads), low = -2 / spread;
-    const edge = PEAK * Math.exp(-low * low / 2), inner = 0.5 - below(low);
-    mean += (2 * inner + spread * (edge - PEAK) - mean) / 2;
-    square += (1 + 2 * spread * (edge - PEAK) + spread * spread * (inner + low * edge) - square) / 2;
-  }
-  return (1 - mean) / 2;
 }

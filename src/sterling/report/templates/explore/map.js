@@ -21,7 +21,7 @@ function words(square) {
 function show() {
   for (const button of choices) {
     const [[name, value]] = Object.entries(button.dataset);
-    button.setAttribute("aria-pressed", String(chosen[name] === value));
+    button.ariaPressed = chosen[name] === value;
   }
   $("map").classList.toggle("bad", chosen.counted === "3");
   for (const square of squares) {
@@ -37,15 +37,10 @@ function select(square) {
   put("map-at", words(square));
 }
 
-/** The square that an arrow key leads to; the maps lie side by side. */
-function beside(square, key) {
-  const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
-  if (!move) return null;
-  const wide = square.parentElement.children.length - 1, tall = squares.length / wide / $("maps").children.length;
-  const at = squares.indexOf(square), row = Math.floor(at / wide) % tall + move[1];
-  const column = Math.floor(at / wide / tall) * wide + at % wide + move[0];
-  const there = row >= 0 && row < tall && column >= 0 && column * tall < squares.length;
-  return there ? squares[(Math.floor(column / wide) * tall + row) * wide + column % wide] : square;
+/** The square that an arrow key leads to, if there is one; the maps lie side by side. */
+function beside({ dataset: { row, column } }, key) {
+  const [right, up] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key] ?? [0, 0];
+  return $("maps").querySelector(`[data-row="${Number(row) + up}"][data-column="${Number(column) + right}"]`);
 }
 
 /** Ring the square nearest to settings, if there is one with their n. */
@@ -72,7 +67,7 @@ export function listenToMap(play) {
     square.addEventListener("focus", () => select(square));
     square.addEventListener("keydown", (event) => {
       const next = beside(square, event.key);
-      if (!next) return;
+      if (!next || next === square) return;
       event.preventDefault();
       event.stopPropagation();  // the page turns its story by the same keys
       next.focus();

@@ -3,10 +3,8 @@
 
 const DIRECT = 64;  // below this step terms are added one by one
 const NARROW = 1 / 256;  // spans narrower than this share of their centre take two moments and one power
-export const NARROW_FROM = 4096, NARROW_SPAN = 16;
 const RATIO = 9 / 7;
 const PIECE_TERMS = 12;
-const FARTHEST = 2 ** 60;
 const ROOT_HALF = 0.7071067811865476;
 const ATANH = Array.from({ length: 12 }, (_, k) => 2.8853900817779268 / (2 * k + 1));
 const EXP2 = [
@@ -54,7 +52,7 @@ export function powNeg(x, p) {
 }
 
 /** d times the mean of x^−p over d points one apart around `centre`; times the rate, the mass of d steps. */
-export function narrow(p, d, centre) {
+function narrow(p, d, centre) {
   const scale = p === 0.5 ? 1 / Math.sqrt(centre) : powNeg(centre, p);
   const inverse = 1 / (centre * centre);
   const second = p * (p + 1) * (1 / 24) * ((d * d - 1) * inverse);
@@ -118,24 +116,6 @@ export function tableMass(rate, sums, t0, t1) {
   return total;
 }
 
-/** A step t > t0 near which the mass from t0 on reaches `target`. */
-function guessReach(rate, p, t0, target) {
-  if (!(target > 0)) return t0 + 1;
-  const centre = t0 + 0.5, eta = rate * powNeg(centre, p);
-  let d = eta > 0 ? target / eta : Infinity;
-  const q = d / centre;
-  if (0 < p && p <= 0.875 && 0.1 < q && q < 1e18) {
-    d = centre * (powNeg(1 + (1 - p) * q, 1 / (p - 1)) - 1);
-  } else if (p !== 0 && q < 1) {
-    const fourth = 1 + (0.8 * p - 0.6) * q;
-    const third = 1 + (0.75 * p - 0.5) * q * fourth;
-    const second = 1 + (2 * p - 1) * (1 / 3) * q * third;
-    d *= 1 + 0.5 * p * q * second;
-  }
-  if (!(d < FARTHEST - t0)) return FARTHEST;
-  return t0 + Math.max(1, Math.ceil(d));
-}
-
 /**
  * A schedule for a readout of squared norm `norm2`: {kind: "constant", rate}, {kind: "power", rate, exponent} or
  * {kind: "table", rates}.
@@ -171,33 +151,19 @@ export class Masses {
     return this.table ? tableMass(this.rate, this.sums, t0, t1) : powerMass(this.rate, this.exponent, t0, t1);
   }
 
-  /** The smallest t in (t0, limit] whose mass from t0 on reaches `target`, or limit + 1. */
-  firstReach(t0, target, limit) {
-    if (limit <= t0) return limit + 1;
-    const guess = this.table ? t0 + 1 : guessReach(this.rate, this.exponent, t0, target);
-    let above = Math.min(Math.max(guess, t0 + 1), limit), below, stride = 1;
-    if (this.between(t0, above) >= target) {
-      below = above - 1;
-      while (below > t0 && this.between(t0, below) >= target) {
-        above = below;
-        stride *= 2;
-        below = Math.max(above - stride, t0);
-      }
-    } else {
-      below = above;
-      for (;;) {
-        if (below >= limit) return limit + 1;
-        above = Math.min(below + stride, limit);
-        if (this.between(t0, above) >= target) break;
-        below = above;
-        stride *= 2;
-      }
+  /** A step t > t0 near which the mass from t0 on reaches `target`. */
+  guess(t0, target) {
+    if (this.table || !(target > 0)) return t0 + 1;
+    const { exponent: p } = this, centre = t0 + 0.5, eta = this.rate * powNeg(centre, p), q = target / eta / centre;
+    let d = target / eta;
+    if (0 < p && p <= 0.875 && 0.1 < q && q < 1e18) {
+      d = centre * (powNeg(1 + (1 - p) * q, 1 / (p - 1)) - 1);
+    } else if (p !== 0 && q < 1) {
+      const fourth = 1 + (0.8 * p - 0.6) * q;
+      const third = 1 + (0.75 * p - 0.5) * q * fourth;
+      const second = 1 + (2 * p - 1) * (1 / 3) * q * third;
+      d *= 1 + 0.5 * p * q * second;
     }
-    while (above - below > 1) {
-      const middle = below + Math.floor((above - below) / 2);
-      if (this.between(t0, middle) >= target) above = middle;
-      else below = middle;
-    }
-    return above;
+    return t0 + Math.max(1, Math.ceil(d));
   }
 }

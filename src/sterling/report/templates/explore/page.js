@@ -1,22 +1,20 @@
 // The page: reads controls and address, moves the run between frames, draws panels and writes text.
 
-import { balancing, MOST_BALANCED } from "./balance.js";
+import { bitAt } from "./bits.js";
 import { whenResized } from "./canvas.js";
 import { certifying } from "./certificate.js";
-import { WINDOW } from "./chart.js";
-import { listenToControls, listenToDials, showControls } from "./controls.js";
+import { listenToControls, listenToDials, listenToKeys, showControls } from "./controls.js";
 import { $, put } from "./dom.js";
-import { listenToCopies, writeCode, writeLaw, writeProof, writeRun } from "./facts.js";
-import { listenToHands, tellHands } from "./hands.js";
-import { compressed, gif, nearestIn } from "./gif.js";
-import { hover, hovered, whenHovered } from "./hover.js";
-import { listenToKeys } from "./keys.js";
+import { compressed, gif } from "./gif.js";
+import { hover, hovered, hoverOn, pointerOn, whenHovered } from "./hover.js";
 import { MOST_WEIGHTS, sweeping } from "./landscape.js";
-import { chatterShare, expectation, signal } from "./laws.js";
+import { expectation, signal } from "./laws.js";
 import { listenToMap, markOnMap } from "./map.js";
 import { GLOW, paint, paintTime } from "./panels.js";
+import { listenToPlane } from "./plane.js";
 import { awaitProof, listenToProof, showProof } from "./proof.js";
 import { draw, drawing, initialLatent } from "./problem.js";
+import { farthestOf, listenToRails, railsValues } from "./rails.js";
 import { Run } from "./run.js";
 import { Tape } from "./scrub.js";
 import { listenToSaving, record } from "./saving.js";
@@ -24,13 +22,15 @@ import { besideOf, fromAddress, pythonLine, runOptions, shellLine, toAddress, US
 import { isToldOf, storySettings } from "./story.js";
 import { summing } from "./sums.js";
 import { buildStory, listenToLinks, OWN_PLACE, present, scrolls, scrollTo, tellStory, watchStory } from "./telling.js";
-import { atLeast, recurs } from "./words.js";
+import { atLeast, recurs, writeCode, writeLaw, writeProof, writeRun } from "./words.js";
 
 const SLICE = 10;  // milliseconds of a frame for the run
-const WORK = 6;  // of them for background tasks
+const WORK = 6;  // of them for the background task
 const WORDS = 120;  // milliseconds between two updates of the numbers
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
+const FREE = ["speed", "view"];  // settings that do not change the run
+const SAME_DATA = ["schedule", "restart", "init", "latent", "beside"];  // settings that do not change the data
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -42,11 +42,10 @@ let tape = null;  // of the run and the one beside it
 let law = null;
 let land = null;  // landscape and proof of the data, once they are there
 let proof = null;
-let tasks = [];  // generators that prepare something
-let mode = "still";  // or "playing", "seeking", "preparing"
-let resumes = false;  // whether the run that is prepared will play
-let goal = null;  // of seeking: a step, or "return"
-let scrubs = false;  // whether the reader drags through the run
+let task = null;  // a generator that prepares data, landscape and proof
+let ready = false;  // whether the run is the one of the settings
+let plays = false;  // whether it plays, or will once it is ready
+let goal = null;  // where to go: {step} or {step, scrubs: true} while the reader drags, {} for the next return
 let owed = 0;  // steps that play owes, a fraction
 let flashed = null;  // when each weight flipped last
 let averages = [];  // [step, wrong weights of the average]
@@ -54,42 +53,38 @@ let stale = true;  // whether panels must be drawn
 let written = 0;  // when the numbers were written last
 let last = 0;  // time of the last frame
 
+/** What the page does. */
+function mode() {
+  if (!ready) return "preparing";
+  if (goal) return "seeking";
+  return plays ? "playing" : "still";
+}
+
 // ---- Data and run
 
 /** Draw the data; then stand at step `at`, or begin to play. */
-function prepare(at, plays = false) {
-  tasks = [];
-  resumes = plays;
-  mode = "preparing";
+function prepare(at, playing = false) {
+  [ready, plays, goal] = [false, playing, null];
   law = land = proof = null;
   awaitProof(settings);
-  const wanted = settings;
-  tasks.push((function* () {
-    const { damping, surrogate, n, m } = wanted, drawn = yield* drawing(wanted), expected = expectation(drawn, surrogate, damping);
-    yield;
-    data = drawn;
-    begin();
-    law = { ...expected, balance: n > MOST_BALANCED ? "large" : "coming" };
-    if (at) seek(at);
-    else if (mode === "preparing") mode = "still";
-    refresh();
-    if (resumes && mode === "still") play();
-    if (!law.absorbs && !damping && law.balance === "coming") {
-      const found = yield* balancing(drawn, wanted.surrogate);
-      law = { ...law, ...found, balance: found ? "found" : "none" };
-      tellLaw();
-      stale = true;
-    }
-    if (wanted.n <= MOST_WEIGHTS) {
-      const found = yield* sweeping(drawn, surrogate, damping * signal(n, m, surrogate));
-      land = found;
-      stale = true;
-      tellProof();
-      if (!damping) proof = yield* certifying(drawn, found);
-    }
-    if (proof) showProof(run, land, proof);
+  task = preparing(settings, at);
+}
+
+function* preparing({ n, m, surrogate, damping, ...others }, at) {
+  const drawn = yield* drawing({ n, m, ...others }), expected = expectation(drawn, surrogate, damping);
+  yield;
+  data = drawn;
+  begin();
+  law = expected;
+  if (at) goal = { step: at };
+  refresh();
+  if (n <= MOST_WEIGHTS) {
+    land = yield* sweeping(drawn, surrogate, damping * signal(n, m, surrogate));
     tellProof();
-  })());
+    if (!damping) proof = yield* certifying(drawn, land);
+  }
+  if (proof) showProof(run, land, proof);
+  tellProof();
 }
 
 /** Start the run again on the same data. */
@@ -100,12 +95,12 @@ function begin() {
   if (hovered() >= data.n) hover(-1);
   flashed = new Float64Array(data.n).fill(-Infinity);
   run.onFlip = (k) => {
-    if (typeof goal !== "number") flashed[k] = last;
+    if (!goal?.step) flashed[k] = last;
   };
   averages = [[0, run.distance]];
   owed = 0;
-  mode = "still";
-  stale = true;
+  goal = null;
+  ready = stale = true;
 }
 
 /** A run at its start; it takes over the gradients that `before` has computed. */
@@ -115,9 +110,9 @@ function begun(wanted, before) {
 }
 
 function work(until) {
-  do {  // at least once, so that a run that takes all the time does not stop the tasks
-    if (tasks[0].next().done) tasks.shift();
-  } while (tasks.length && performance.now() < until);
+  do {  // at least once, so that a run that takes all the time does not stop the task
+    if (task.next().done) task = null;
+  } while (task && performance.now() < until);
 }
 
 // ---- Time
@@ -127,20 +122,21 @@ function frame(now) {
   const passed = Math.min(100, now - last);
   last = now;
   const start = performance.now();
-  const deadline = start + SLICE - (tasks.length ? WORK : 0), pause = () => performance.now() > deadline;
+  const deadline = start + SLICE - (task ? WORK : 0), pause = () => performance.now() > deadline;
   if (run && !tape.follow(pause)) {
     stale = true;
-  } else if (mode === "playing" || mode === "seeking") {
+  } else if (ready && mode() !== "still") {
     move(passed, tape.other ? (start + deadline) / 2 : deadline);
     tape.follow(pause);
   }
-  if (tasks.length) work(start + SLICE);
+  if (task) work(start + SLICE);
   if (!run) return;
-  const glowing = !calm.matches && flashed.some((when) => now - when < GLOW);
-  if (!stale && !glowing && mode === "still") return;
-  paint({ run, tape, settings, law, land, averages, flashed, now });
-  record(now, mode === "still");
-  if (now - written > WORDS || mode === "still") {
+  const glowing = !calm.matches && flashed.some((when) => now - when < GLOW), still = mode() === "still";
+  if (!stale && !glowing && still) return;
+  const all = still || goal !== null || now - written > WORDS;
+  paint({ run, tape, settings, law, land, averages, flashed, now }, all);
+  record(now, still);
+  if (all) {
     tellRun();
     written = now;
   }
@@ -149,21 +145,21 @@ function frame(now) {
 
 function move(passed, deadline) {
   const pause = () => performance.now() > deadline;
-  if (mode === "playing") {
-    owed += settings.speed * passed / 1000;
-    const whole = Math.floor(owed), until = Math.min(settings.steps, run.step + whole);
-    if (whole > 0) {
-      owed = run.advance(until, pause) ? owed - whole : 0;  // steps that were too many for one frame are dropped
-    }
-    if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
-    else if (isOver(run) && (!tape.other || isOver(tape.other))) halt("Nothing can flip any more.");
-  } else if (goal === "return") {
-    seekReturn(pause);
-  } else {
-    seekStep(pause);
-  }
+  if (!goal) playOn(passed, pause);
+  else if ("step" in goal) seekStep(pause);
+  else seekReturn(pause);
   noteAverage();
   stale = true;
+}
+
+function playOn(passed, pause) {
+  owed += settings.speed * passed / 1000;
+  const whole = Math.floor(owed);
+  if (whole > 0) {  // steps that are too many for one frame are dropped
+    owed = run.advance(Math.min(settings.steps, run.step + whole), pause) ? owed - whole : 0;
+  }
+  if (run.step >= settings.steps) halt(`The run has taken its ${settings.steps.toLocaleString("en")} steps. Play continues it.`);
+  else if (isOver(run) && (!tape.other || isOver(tape.other))) halt("Nothing can flip any more.");
 }
 
 /** Whether nothing has happened for a while, and nothing will. */
@@ -171,13 +167,13 @@ const isOver = (one) => one.absorbed && one.step > one.anchor + 60;
 
 /** Run on to the goal, and note the average as often as its line has points. */
 function seekStep(pause) {
-  const stride = Math.ceil(goal / SAMPLES_OF_AVERAGE);
-  while (run.step < goal) {
-    if (!run.advance(Math.min(goal, run.step + stride), pause)) return;
+  const { step, scrubs } = goal, stride = Math.ceil(step / SAMPLES_OF_AVERAGE);
+  while (run.step < step) {
+    if (!run.advance(Math.min(step, run.step + stride), pause)) return;
     noteAverage();
     if (pause()) return;
   }
-  if (scrubs) [mode, goal] = ["still", null];
+  if (scrubs || plays) goal = null;
   else halt();
 }
 
@@ -194,92 +190,77 @@ function seekReturn(pause) {
   halt(run.absorbed ? "The run cannot return: nothing can flip any more." : "The run does not return within a billion steps.");
 }
 
-function seek(step) {
-  goal = step;
-  mode = "seeking";
-}
-
 /** Go to a step of the run as far as it has come; `done` says that the reader has let go. */
 function scrub(step, done) {
   if (!run) return;
   run = tape.from(step);
-  scrubs = !done;
-  seek(step);
+  [plays, goal] = [false, { step, scrubs: !done }];
 }
 
 /** Take steps, forward or back. */
 function moveBy(by) {
   if (!run) return;
-  if (by < 0) {
-    scrub(Math.max(0, run.step + by), true);
-    return;
-  }
-  run.advance(run.step + by);
-  noteAverage();
-  halt(" ");
+  if (by < 0) scrub(Math.max(0, run.step + by), true);
+  else stepTo(run.step + by, " ");
 }
 
 /** Go to the next flip, or back to the one before. */
 function flipBy(by) {
   if (!run || (by < 0 && run.step === 0)) return;
-  if (by < 0) {
-    scrub(run.history.since(run.step - 1)[0][0], true);
-    return;
-  }
-  const next = run.nextEvent;
-  if (next <= MOST_STEPS) run.advance(next);
+  if (by < 0) scrub(run.history.since(run.step - 1)[0][0], true);
+  else if (run.nextEvent <= MOST_STEPS) stepTo(run.nextEvent, "A flip.");
+  else halt("Nothing can flip any more.");
+}
+
+function stepTo(step, words) {
+  run.advance(step);
   noteAverage();
-  halt(next <= MOST_STEPS ? "A flip." : "Nothing can flip any more.");
+  halt(words);
 }
 
 /** Stop where we are. */
 function halt(words = "") {
-  mode = "still";
-  goal = null;
-  owed = 0;
-  stale = true;
+  [plays, goal, owed, stale] = [false, null, 0, true];
   keepAddress();
   buttons();
   tellCode();
-  say(words);
+  if (words) put("said", `Step ${run.step.toLocaleString("en")}: ${run.distance} wrong. ${words}`);
 }
 
 function play() {
-  if (!run) return;
-  if (mode === "preparing") {
-    resumes = !resumes;
-    buttons();
-    return;
-  }
-  if (mode !== "still") {
+  if (ready && mode() !== "still") {
     halt("Paused.");
     return;
   }
-  while (run.step >= settings.steps && settings.steps < MOST_STEPS) settings = { ...settings, steps: settings.steps * 10 };
-  mode = "playing";
+  plays = !plays;
+  while (ready && run.step >= settings.steps && settings.steps < MOST_STEPS) settings = { ...settings, steps: settings.steps * 10 };
   buttons();
 }
 
 function noteAverage() {
-  if (run.step <= averages[averages.length - 1][0]) return;
-  const mean = run.average();
-  let wrong = 0;
-  for (let k = 0; k < run.n; k++) if ((mean[k] >= 0) !== (data.teacher[k] > 0)) wrong++;
+  if (run.step <= averages.at(-1)[0]) return;
+  const wrong = run.average().filter((x, k) => (x >= 0) !== (data.teacher[k] > 0)).length;
   averages.push([run.step, wrong]);
   if (averages.length > 2 * SAMPLES_OF_AVERAGE) averages = averages.filter((_, i) => i % 2 === 0 || i === averages.length - 1);
 }
 
 // ---- Words
 
-function say(words) {
-  if (words) put("said", `Step ${run.step.toLocaleString("en")}: ${run.distance} wrong. ${words}`);
+function tellRun() {
+  const coming = task && run.n <= MOST_WEIGHTS && law && !law.absorbs && !settings.damping && !proof;
+  writeRun(run, tape.other, settings, !settings.restart && (coming ? null : proof && recurs(proof, land)));
+  tellHands();
+  if (mode() === "playing") tellCode();
 }
 
-function tellRun() {
-  const coming = tasks.length > 0 && run.n <= MOST_WEIGHTS && law && !law.absorbs && !settings.damping && !proof;
-  writeRun(run, tape.other, settings, !settings.restart && (coming ? null : proof && recurs(proof, land)));
-  tellHands(run, tape);
-  if (mode === "playing") tellCode();
+/** Show where the sliders in the pictures stand, the one through the run where it goes. */
+function tellHands() {
+  const step = goal?.step ?? run.step;
+  Object.assign($("at"), { max: Math.max(tape.end.step, 20), value: step });
+  $("at").setAttribute("aria-valuetext", `step ${step.toLocaleString("en")}`);
+  for (const [name, value] of Object.entries(railsValues(run, farthestOf(tape)))) {
+    $("rails").setAttribute(`aria-value${name}`, value);
+  }
 }
 
 const tellLaw = () => writeLaw(law, proof, land, settings);
@@ -289,15 +270,12 @@ function tellProof() {
   if (proof) tellLaw();
   stale = true;  // the verdict may say more now
   if ($("bound").closest("[data-current]")) put("bound", proof ? `: it is there ${atLeast(proof.occupancy)} of the time` : " (proving …)");
-  writeProof(law, proof, land, settings);
+  writeProof(law, land, settings);
 }
 
 // ---- Controls
 
-function buttons() {
-  const going = mode === "playing" || mode === "seeking" || (mode === "preparing" && resumes);
-  put("play-word", going ? "Pause" : "Play");
-}
+const buttons = () => put("play-word", plays || goal ? "Pause" : "Play");
 
 const place = () => story ?? OWN_PLACE;
 
@@ -316,7 +294,6 @@ function refresh() {
   tellCode();
   tellLaw();
   tellProof();
-  stale = true;
   written = 0;
 }
 
@@ -327,7 +304,7 @@ function change(name, value) {
   if (name === "damping" && !was) settings.schedule = "damped";  // other schedules hardly damp
   if (name === "damping" && !value) settings.schedule = USUAL.schedule;
   if (name === "init") settings.latent = null;
-  if (name === "speed" || name === "view") {
+  if (FREE.includes(name)) {
     showControls(settings);
     if (law) tellLaw();
     stale = true;
@@ -336,10 +313,8 @@ function change(name, value) {
   }
   settings = fromAddress(toAddress(story, settings, storySettings, null), storySettings).settings;  // within its bounds
   keepAddress(null);
-  const plays = mode === "playing" || (mode === "preparing" && resumes);
-  if (["schedule", "restart", "init", "latent", "beside"].includes(name) && data && mode !== "preparing") {
-    begin();  // on the same data
-    if (plays) play();
+  if (SAME_DATA.includes(name) && ready) {
+    begin();
     refresh();
   } else {
     prepare(0, plays);
@@ -350,6 +325,7 @@ function change(name, value) {
 /** Begin a new run from latents of the reader's own; it stands still until it is let go. */
 function startFrom(latent) {
   settings = { ...settings, latent };
+  plays = false;
   begin();
 }
 
@@ -359,7 +335,7 @@ function letGo() {
   play();
 }
 
-function keepAddress(at = run && run.step > 0 && mode === "still" ? run.step : null) {
+function keepAddress(at = run && run.step > 0 && mode() === "still" ? run.step : null) {
   history.replaceState(null, "", toAddress(story, settings, storySettings, at));
 }
 
@@ -373,27 +349,50 @@ function enter(fragment) {
   showSettings();
 }
 
+/** Go to an address, and to a place of the story or of the page. */
+function visit(address, to) {
+  history.pushState(null, "", address);
+  enter(location.hash);
+  scrollTo(to);
+}
+
 /** The address of a step; that of the reader's own run keeps the settings that the reader has changed. */
 function addressOf(to) {
   if (to < OWN_PLACE) return `#story=${to}`;
   return toAddress(null, story && isToldOf(story, settings) ? storySettings(null) : settings, storySettings, null);
 }
 
-function turnTo(to) {
-  history.pushState(null, "", addressOf(to));
-  enter(location.hash);
-  scrollTo(to);
+const turnTo = (to) => visit(addressOf(to), to);
+
+// ---- Listening
+
+/** Let the reader take hold of what is in the pictures: beads, bits and the whole run. */
+function listenToHands() {
+  const move = (k, u) => startFrom([...run.latents()].map((old, l) => (l === k ? u : old)));
+  listenToRails($("rails"), () => ready && { run, most: farthestOf(tape) }, move, letGo);
+  listenToPlane($("plane"), () => ready && run, startFrom, letGo);
+  for (const [event, done] of [["input", false], ["change", true]]) {
+    $("at").addEventListener(event, () => scrub(Math.round($("at").value), done));
+  }
+  const at = (id) => (x, y) => (ready ? bitAt($(id), run.n, x, y) : -1);
+  for (const id of ["teacher-bits", "student-bits"]) hoverOn($(id), at(id));
+  // A click puts the latent weight on the other side of zero, as far from it as a start usually is.
+  $("student-bits").addEventListener("click", (event) => {
+    const k = at("student-bits")(...pointerOn(event.target, event));
+    if (k < 0) return;
+    move(k, -run.signs[k] / Math.sqrt(run.n));
+    letGo();
+  });
 }
 
 function listen() {
-  listenToSaving(() => { if (mode === "still") play(); }, (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases));
-  put("window-name", `the last ${WINDOW} steps`);
+  const again = () => { stale = true; };
+  const paintCharts = (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases);
+  listenToSaving(() => { if (mode() === "still") play(); }, paintCharts);
   addEventListener("hashchange", () => {
     enter(location.hash);
     scrollTo(place());
   });
-  $("back").addEventListener("click", () => turnTo(place() - 1));
-  $("next").addEventListener("click", () => turnTo(place() + 1));
   listenToLinks((to, further) => {
     if (to !== place() || !further) turnTo(to);
     if (further) scrollTo(further);
@@ -408,43 +407,44 @@ function listen() {
     if (there !== place()) turnTo(there);
     change(name, value);
   });
-  listenToProof(() => { stale = true; });
+  listenToProof(again);
   listenToMap((point) => {
-    history.pushState(null, "", toAddress(null, { ...USUAL, ...point }, storySettings, null));
-    enter(location.hash);
-    scrollTo(scrolls() ? OWN_PLACE : "stage");
+    visit(toAddress(null, { ...USUAL, ...point }, storySettings, null), scrolls() ? OWN_PLACE : "stage");
   });
   listenToControls(() => settings, change);
-  $("play").addEventListener("click", play);
-  $("one").addEventListener("click", () => moveBy(1));
-  $("flip").addEventListener("click", () => flipBy(1));
-  $("return").addEventListener("click", () => {
-    if (!run) return;
-    goal = "return";
-    mode = "seeking";
-    buttons();
-  });
-  $("again").addEventListener("click", () => {
-    if (!data) return;
-    begin();
-    keepAddress(null);
-    refresh();
-    say("Back at the start.");
-  });
-  listenToCopies(() => say("The browser does not let this page copy."));
+  for (const [id, press] of Object.entries({
+    back: () => turnTo(place() - 1),
+    next: () => turnTo(place() + 1),
+    play,
+    one: () => moveBy(1),
+    flip: () => flipBy(1),
+    return: () => {
+      if (!run) return;
+      [plays, goal] = [false, {}];
+      buttons();
+    },
+    again: () => {
+      if (!data) return;
+      plays = false;
+      begin();
+      halt("Back at the start.");
+      refresh();
+    },
+    drawn: () => change("latent", null),
+  })) $(id).addEventListener("click", press);
   listenToKeys({ play, move: moveBy, flip: flipBy, turn: turnTo, present: (on) => present(place(), on) });
-  listenToHands(() => run && mode !== "preparing" && { run, tape, goal }, { start: startFrom, drop: letGo, scrub });
-  $("drawn").addEventListener("click", () => change("latent", null));
-  whenHovered(() => { stale = true; });
-  whenResized(() => { stale = true; });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { stale = true; });
+  listenToHands();
+  whenHovered(again);
+  whenResized(again);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
 }
 
 // For tests, and for the console.
 globalThis.sterling = {
-  compressed, gif, nearestIn, draw, drawing, Run, initialLatent, expectation, balancing, chatterShare, sweeping, certifying, summing, fromAddress, pythonLine, shellLine, storySettings,
+  compressed, gif, draw, drawing, Run, initialLatent, expectation, sweeping, certifying, summing,
+  fromAddress, pythonLine, shellLine, storySettings,
   get page() {
-    return { run, tape, data, story, settings, averages, mode, tasks: tasks.length };
+    return { run, tape, data, story, settings, averages, mode: mode(), tasks: Number(task !== null) };
   },
 };
 

@@ -1,9 +1,9 @@
 // Draws the pictures of the page, as they are at one moment.
 
 import { drawBits } from "./bits.js";
-import { drawRecent, drawWhole, WINDOW } from "./chart.js";
+import { drawRecent, drawWhole } from "./chart.js";
 import { $, describe, put } from "./dom.js";
-import { drawField } from "./field.js";
+import { drawField } from "./states.js";
 import { hovered } from "./hover.js";
 import { MOST_WEIGHTS } from "./landscape.js";
 import { signal } from "./laws.js";
@@ -17,34 +17,35 @@ export const GLOW = 500;
 const HINT = "Drag a bead or click a bit of the student: a new run begins there.";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** `flashed` says when each weight flipped last; `law` and `land` are null before they are known. */
-export function paint({ run, tape, settings, law, land, averages, flashed, now }) {
+/**
+ * `flashed` says when each weight flipped last; `law` and `land` are null before they are known. Without `all`
+ * the clock and the pictures that change slowly are left as they are.
+ */
+export function paint({ run, tape, settings, law, land, averages, flashed, now }, all) {
   const { n, data, data: { teacher } } = run, mean = run.average(), average = settings.view === "average";
-  put("clock", run.step.toLocaleString("en"));
-  put("is-last", `${run.distance} of ${n}`);
-  const shown = average ? Int8Array.from(mean, (x) => (x >= 0 ? 1 : -1)) : run.signs;
-  drawBits($("teacher-bits"), teacher, () => false, () => 0);
+  const shown = average ? mean.map((x) => (x >= 0 ? 1 : -1)) : run.signs;
   const fresh = (k) => Number(run.anchor > 0 && run.step <= run.anchor + 1 && run.since[k] === run.anchor);
   const glow = calm.matches ? fresh : (k) => Math.max(0, 1 - (now - flashed[k]) / GLOW);
-  drawBits($("student-bits"), shown, (k) => shown[k] !== teacher[k], average ? () => 0 : glow);
-  paintTime({ run, tape, settings, averages }, $("recent"), $("whole"));
+  if (all) drawBits($("teacher-bits"), teacher, teacher, () => 0);
+  drawBits($("student-bits"), shown, teacher, average ? () => 0 : glow);
+  paintTime({ run, tape, settings, averages }, $("recent"), all && $("whole"));
   if (n === 2) describe($("plane"), drawPlane($("plane"), run));
-  const holds = average && law && !law.absorbs && law.balance !== "coming" && !settings.restart && !settings.damping, most = farthestOf(tape);
+  const foretold = average && law && !law.absorbs && !settings.restart && !settings.damping;
   drawRails($("rails"), {
-    run, other: tape.other, most, pull: signal(n, data.m, run.surrogate), average: run.step > 0 ? mean : null,
-    shares: holds ? law.shares : null, glow,
+    run, other: tape.other, most: farthestOf(tape), pull: signal(n, data.m, run.surrogate),
+    average: run.step > 0 ? mean : null, shares: foretold ? law.shares : null, glow,
   });
+  // Words come after the pictures: letters on a canvas make the page find its styles first if words have changed. A
+  // clock that ticks in each frame costs as much as the pictures.
+  if (all) put("clock", run.step.toLocaleString("en"));
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
-  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), data, land, run.stays, run.trail, run.step));
+  if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), run, land));
   paintProof(run);
 }
 
-/** The last steps, and the whole run. */
+/** The last steps, and the whole run, each if there is a canvas for it. */
 export function paintTime({ run, tape: { other, end, otherEnd }, settings, averages }, lately, always) {
   const every = readRestart(settings.restart)?.every;
-  const both = (first, second) => (second ? [first, second] : [first]);
-  const recent = both(run, other).flatMap((one) => one.history.since(run.step - WINDOW).map(([, value]) => value));
-  drawRecent(lately, run, other, Math.max(3, ...recent), every);
-  const whole = both(end, otherEnd).flatMap((one) => [one.distance, ...one.history.high, one.history.start]);
-  drawWhole(always, end, otherEnd, Math.max(3, ...whole), every, averages, run.step);
+  drawRecent(lately, run, other, every);
+  if (always) drawWhole(always, end, otherEnd, every, averages, run.step);
 }

@@ -1,8 +1,8 @@
 // Two weights in the plane: inputs, half-planes of student and teacher, the four states, and the latent weights on
 // their way. An input is a point and so is a pair of weights; both are drawn on the same axes.
 
-import { cleared, palette, stroke } from "./canvas.js";
-import { dragOn, pointerOn } from "./hover.js";
+import { arrow, cleared, disc, palette, stroke } from "./canvas.js";
+import { dragOn } from "./hover.js";
 import { INPUT_BITS } from "./problem.js";
 
 const REACH = 2.4;  // from the centre to the nearer edge
@@ -13,15 +13,14 @@ const ARROW = 1.5;  // length of an arrow for a gradient of 1
 const DOT = 9;  // pixels of the latent weights, with their rim
 const NEAR = 30;  // pixels within which the latent weights are taken
 
-const paths = new WeakMap();
+let path = { run: null, places: [] };
 
 /** The places of the latent weights at the steps that were shown, newest last. */
 function pathOf(run) {
-  if (!paths.has(run)) paths.set(run, []);
-  const path = paths.get(run), now = run.latents();
-  if (path.at(-1)?.step !== run.step) path.push({ step: run.step, x: now[0], y: now[1] });
-  if (path.length > PATH) path.splice(0, PATH / 2);
-  return path;
+  if (path.run !== run) path = { run, places: [] };
+  path.places.push([...run.latents()]);
+  if (path.places.length > PATH) path.places.shift();
+  return path.places;
 }
 
 function placed(width, height) {
@@ -33,42 +32,37 @@ function placed(width, height) {
 export function drawPlane(canvas, run) {
   const { context, width, height } = cleared(canvas), colour = palette(), { data, signs } = run, { teacher } = data;
   const { unit, across, up } = placed(width, height), far = (width + height) / unit;
-  const line = (...points) => {
-    context.beginPath();
-    for (const [x, y] of points) context.lineTo(across(x), up(y));
-  };
-  const dot = (x, y, size) => {
-    context.beginPath();
-    context.arc(across(x), up(y), size, 0, 7);
-  };
-  const border = ([a, b]) => [[far * b, -far * a], [-far * b, far * a]];
+  const at = ([x, y]) => [across(x), up(y)];
+  const line = (ink, wide, ...points) => stroke(context, ink, wide, ...points.map(at));
+  const border = ([a, b]) => [[far * b, -far * a], [-far * b, far * a]], [a, b] = signs;
   context.fillStyle = colour.band;
   context.globalAlpha = 0.6;
-  line(...border(signs), [far * (signs[0] - signs[1]), far * (signs[0] + signs[1])], [far * (signs[0] + signs[1]), far * (signs[1] - signs[0])]);
+  line("transparent", 0, ...border(signs), [far * (a - b), far * (a + b)], [far * (a + b), far * (b - a)]);
   context.fill();
   context.globalAlpha = 1;
-  const drawn = (ink, wide, ...points) => stroke(context, ink, wide, ...points.map(([a, b]) => [across(a), up(b)]));
-  drawn(colour.quiet, 1, [-far, 0], [far, 0]);
-  drawn(colour.quiet, 1, [0, -far], [0, far]);
+  line(colour.quiet, 1, [-far, 0], [far, 0]);
+  line(colour.quiet, 1, [0, -far], [0, far]);
   context.setLineDash([7, 5]);
-  drawn(colour.grey, 2, ...border(teacher));
+  line(colour.grey, 2, ...border(teacher));
   context.setLineDash([]);
-  drawn(colour.blue, 2, ...border(signs));
-  drawInputs(context, data, signs, colour, (x, y) => dot(x, y, 2.75));
+  line(colour.blue, 2, ...border(signs));
+  drawInputs(context, data, signs, colour, at);
   for (const state of [[1, 1], [-1, 1], [-1, -1], [1, -1]]) {
-    const [x, y] = state.map((sign, k) => (k === 0 ? across : up)(sign * CORNER));
-    drawState(context, x, y, state, same(state, signs), same(state, teacher), colour, width / 2 - CORNER * unit);
+    const where = at(state.map((sign) => sign * CORNER)), room = width / 2 - CORNER * unit;
+    drawState(context, where, state, same(state, signs), same(state, teacher), colour, room);
   }
-  const path = pathOf(run), { x, y } = path.at(-1), forces = run.forces();
+  const places = pathOf(run), [x, y] = places.at(-1), dot = at([x, y]);
+  const [right, rise] = run.forces().map((g) => -ARROW * unit * g), length = Math.hypot(right, rise);
+  const reach = 1 + DOT / length;  // from the rim of the dot on
   context.globalAlpha = 0.6;
-  drawn(colour.ink, 1.5, ...path.map((point) => [point.x, point.y]));
+  line(colour.ink, 1.5, ...places);
   context.globalAlpha = 1;
-  drawArrow(context, colour.ink, [across(x), up(y)], [-ARROW * unit * forces[0], ARROW * unit * forces[1]]);
+  const tip = [dot[0] + reach * right, dot[1] - reach * rise];
+  if (length >= 2) arrow(context, colour.ink, 2.5, dot, tip, Math.min(8, length));
   context.fillStyle = colour.ink;
   context.strokeStyle = colour.surface;
   context.lineWidth = 2;
-  dot(x, y, DOT - 2);
-  context.fill();
+  disc(context, ...dot, DOT - 2);
   context.stroke();
   return `Latent weights ${x.toFixed(2)} and ${y.toFixed(2)}; the teacher's bits are ${teacher.join(" and ")}`;
 }
@@ -76,21 +70,21 @@ export function drawPlane(canvas, run) {
 const same = (state, signs) => state[0] === signs[0] && state[1] === signs[1];
 
 /** Inputs: filled where the label is nearer to 1, in the colour of wrong weights where the student's answer is not. */
-function drawInputs(context, data, signs, colour, circle) {
+function drawInputs(context, data, signs, colour, at) {
   const { rows, labels, m, samples, bits } = data, scale = 2 ** INPUT_BITS;
   if (m > 1) return;  // a label then belongs to several points
   context.lineWidth = 1.25;
   for (let i = 0; i < Math.min(samples, POINTS); i++) {
     const x = rows[2 * i], y = rows[2 * i + 1], one = labels[i] > 2 ** (bits - 1);
     context.fillStyle = context.strokeStyle = one === signs[0] * x + signs[1] * y > 0 ? colour.quiet : colour.vermillion;
-    circle(x / scale, y / scale);
-    if (one) context.fill();
-    else context.stroke();
+    context.beginPath();
+    context.arc(...at([x / scale, y / scale]), 2.75, 0, 7);
+    context[one ? "fill" : "stroke"]();
   }
 }
 
 /** The two bits of a state, framed where the run is, with the teacher's name; `room` is what there is beside it. */
-function drawState(context, x, y, state, here, taught, colour, room) {
+function drawState(context, [x, y], state, here, taught, colour, room) {
   const cell = 14, wide = 2 * cell + 12, high = cell + 10;
   context.fillStyle = colour.surface;
   context.strokeStyle = here ? colour.blue : colour.line;
@@ -116,16 +110,6 @@ function drawState(context, x, y, state, here, taught, colour, room) {
   for (const write of ["strokeText", "fillText"]) context[write]("teacher", ...at);
 }
 
-/** An arrow from the rim of the dot on. */
-function drawArrow(context, ink, [x, y], [byX, byY]) {
-  const length = Math.hypot(byX, byY), turn = Math.atan2(byY, byX), rim = DOT / length, head = Math.min(8, length);
-  if (length < 2) return;
-  const [toX, toY] = [x + (1 + rim) * byX, y + (1 + rim) * byY];
-  const back = (side) => [toX - head * Math.cos(turn + side), toY - head * Math.sin(turn + side)];
-  stroke(context, ink, 2.5, [x, y], [toX, toY]);
-  stroke(context, ink, 2.5, back(-0.5), [toX, toY], back(0.5));
-}
-
 /** Let the reader drag the latent weights: `view()` is the run, `start(latents)` begins one, `drop()` lets it go. */
 export function listenToPlane(canvas, view, start, drop) {
   const space = () => placed(canvas.clientWidth, canvas.clientHeight);
@@ -137,7 +121,4 @@ export function listenToPlane(canvas, view, start, drop) {
     const { clientWidth: width, clientHeight: height } = canvas, { unit } = space();
     start([(Math.min(width, Math.max(0, x)) - width / 2) / unit, (height / 2 - Math.min(height, Math.max(0, y))) / unit]);
   }, drop);
-  canvas.addEventListener("pointermove", (event) => {
-    canvas.style.cursor = isNear(...pointerOn(canvas, event)) ? "grab" : "";
-  });
 }

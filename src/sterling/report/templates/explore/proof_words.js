@@ -15,8 +15,11 @@ const shares = (x) => `${(100 * x).toFixed(0)} %`;
 const strong = (text) => `<strong>${text}</strong>`;
 const IMPOSSIBLE = "<span class=\"cannot\">Impossible.</span>";
 
-/** One bit on the scales: the strongest push, the weakest pull, the share of time wrong that follows, and the reader's. */
-export function weightWords(k, push, pull, share, wrong) {
+/**
+ * One bit on the scales: the strongest push, the weakest pull and the share of time wrong that follows, the share that the
+ * reader has set, and the share that all inequalities together allow.
+ */
+export function weightWords(k, { push, pull, share }, wrong, proved) {
   const name = `bit ${k + 1}`, held = Math.max(0, pull) * wrong, out = push * (1 - wrong) + Math.max(0, -pull) * wrong;
   const facts = `While ${name} is right, the push <i>p</i> moves its latent out, towards zero and over it, by at most <b>${signed(push)}</b>. While it is wrong, the pull <i>q</i> moves it home, ${
     pull > 0 ? `by at least <b>${signed(pull)}</b>.` : "but not at all states."}`;
@@ -24,8 +27,10 @@ export function weightWords(k, push, pull, share, wrong) {
   if (pull <= 0) says = `At some states even a wrong ${name} is pushed out. So one bit alone proves nothing here. All bits together may.`;
   else if (wrong > share) says = `${IMPOSSIBLE} The latent would move home, ever further. Once it is home, its bit is right, and the pull ends. So no long run is like this.`;
   else says = "Possible, as far as these scales show: the push can make up for the pull.";
+  const sharper = proved < share ? ` All bits together give a sharper bound, ${atMost(100 * proved, 1)} %: their inequalities also
+limit the time at the states with the strongest push and the weakest pull.` : "";
   if (pull > 0) says += ` In every long run ${name} is wrong for ${strong(`${atMost(100 * share, 1)} %`)} of the time, the share <i>p</i>/(<i>p</i> + <i>q</i>).${
-    share < 0.5 ? " That is less than half: its average has the right sign." : ""}`;
+    share < 0.5 ? " That is less than half: its average has the right sign." : ""}${sharper}`;
   return {
     facts, says, loads: [out, held],
     words: [

@@ -1,8 +1,8 @@
 // One rail a weight: a bead at its latent weight, an arrow along its next step, and behind it the time average of
 // its bit. The reader drags beads.
 
-import { cleared, disc, palette, stroke } from "./canvas.js";
-import { dragOn, hover, hoverOn, hovered, pointerOn } from "./hover.js";
+import { arrow, cleared, disc, palette, stroke } from "./canvas.js";
+import { dragOn, hover, hoverOn, hovered } from "./hover.js";
 
 /** Averages within ± this are shown as undecided. */
 export const UNDECIDED = 0.2;
@@ -47,7 +47,13 @@ export function drawRails(canvas, { run, other, most, pull, average, shares, glo
   const wrong = (k) => run.signs[k] !== teacher[k];
   for (const k of [...run.signs.keys()].sort((a, b) => wrong(a) - wrong(b))) {  // what is wrong lies on top
     const ink = (sign) => (sign === teacher[k] ? colour.blue : colour.vermillion), x = across(shareOf(latents[k], most));
-    if (!pen.fine) drawFlash(pen, y(k), glow(k));
+    const fresh = pen.fine ? 0 : glow(k);
+    if (fresh > 0) {  // where the bead crosses zero
+      context.globalAlpha = fresh;
+      context.fillStyle = colour.blue;
+      disc(context, middle, y(k), 0.3 * row + 6 * (1 - fresh));
+      context.globalAlpha = 1;
+    }
     if (rest && !pen.fine) drawRest(pen, y(k), x, across(shareOf(rest[k], most)), ink(rest[k] >= 0 ? 1 : -1));
     if (!pen.fine) drawArrow(pen, y(k), x, -forces[k] / pull, ink(run.signs[k]));
     if (beside) drawBead(pen, y(k), across(shareOf(beside[k], most)), ink(other.signs[k]), false);
@@ -90,15 +96,6 @@ function drawGround({ context, colour, row, middle, reach, fine, y, across }, k,
   }
 }
 
-/** A flip, where the bead crosses zero. */
-function drawFlash({ context, colour, row, middle }, y, glow) {
-  if (!(glow > 0)) return;
-  context.globalAlpha = glow;
-  context.fillStyle = colour.blue;
-  disc(context, middle, y, 0.3 * row + 6 * (1 - glow));
-  context.globalAlpha = 1;
-}
-
 /** The point to which damping takes the bead while no bit flips. */
 function drawRest(pen, y, x, goal, ink) {
   const { context, colour, row } = pen, size = 0.19 * row;
@@ -110,18 +107,10 @@ function drawRest(pen, y, x, goal, ink) {
   context.fill();
 }
 
-function drawArrow(pen, y, x, push, ink) {
-  const { context, width, row, reach } = pen, way = Math.sign(push), bead = beadSize(row);
-  const tip = Math.min(width - 1, Math.max(1, x + way * (bead + Math.min(LONGEST, FULL * Math.abs(push)) * reach)));
-  const head = Math.min(0.2 * row, Math.abs(tip - x) - bead);
-  if (head < 1) return;
-  stroke(context, ink, 2, [x, y], [tip - way * head, y]);
-  context.fillStyle = ink;
-  context.beginPath();
-  context.moveTo(tip, y);
-  context.lineTo(tip - way * head, y - 0.8 * head);
-  context.lineTo(tip - way * head, y + 0.8 * head);
-  context.fill();
+function drawArrow({ context, width, row, reach }, y, x, push, ink) {
+  const way = Math.sign(push), bead = beadSize(row), far = bead + Math.min(LONGEST, FULL * Math.abs(push)) * reach;
+  const tip = Math.min(width - 1, Math.max(1, x + way * far)), head = Math.min(0.2 * row, Math.abs(tip - x) - bead);
+  if (head >= 1) arrow(context, ink, 2, [x, y], [tip, y], head);
 }
 
 const beadSize = (row) => Math.min(8, Math.max(1.5, 0.3 * row));
@@ -167,9 +156,6 @@ export function listenToRails(canvas, view, move, drop) {
     move(held, latentAt(Math.max(-1, Math.min(1, (x - middle) / reach)), shown.most));
   }, drop);
   canvas.addEventListener("lostpointercapture", () => { held = -1; });
-  canvas.addEventListener("pointermove", (event) => {
-    canvas.style.cursor = held >= 0 ? "grabbing" : beadAt(...pointerOn(canvas, event)) >= 0 ? "grab" : "";
-  });
   canvas.addEventListener("keydown", (event) => {
     const shown = view(), across = { ArrowLeft: -1, ArrowRight: 1 }[event.key], down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!shown || event.ctrlKey || event.altKey || event.metaKey || !(across || down || event.key === "Enter")) return;

@@ -97,9 +97,9 @@ export class Relaxation {
     return spent(this.clock(t0, t1)) / this.hold;
   }
 
-  /** About the step at which M reaches `target`, in (t0, limit + 1]. */
-  firstReach(t0, target, limit) {
+  /** About the step at which M reaches `target`. */
+  guess(t0, target) {
     const share = this.hold * target;
-    return share < 1 ? this.masses.firstReach(t0, -Math.log1p(-share) / this.hold, limit) : limit + 1;
+    return share < 1 ? this.masses.guess(t0, -Math.log1p(-share) / this.hold) : Infinity;
   }
 }

@@ -7,17 +7,26 @@
 import { Gradients } from "./gradient.js";
 import { History } from "./history.js";
 import { MOST_WEIGHTS } from "./landscape.js";
-import { Masses, NARROW_FROM, NARROW_SPAN, narrow } from "./mass.js";
+import { Masses } from "./mass.js";
 import { signal } from "./laws.js";
 import { initialLatent } from "./problem.js";
 import { Relaxation } from "./relax.js";
 
-const UNSURE = 1e-12;  // a flip time this close to a step boundary is decided by the definition itself
 const FARTHEST = 1e12;  // steps
 const LARGE = 1 << 17;  // input entries above which a single flip may take milliseconds
-const TRAIL = 24;  // states whose order is remembered
-/** Arrays that change while a run goes on. */
-const KEPT = ["force", "latent", "signs", "since", "wrongSteps", "sinceMass", "balance", "epochBalance", "flips", "stays", "trail"];
+
+/** The first whole number in (after, limit] from which on `holds`, or limit + 1; found fast where `guess` is near it. */
+function firstWhere(holds, guess, after, limit) {
+  let below = after, above = limit + 1, at = guess;
+  for (let stride = 1; above - below > 1; stride *= 2) {
+    at = Math.min(above - 1, Math.max(below + 1, at));
+    if (holds(at)) above = at;
+    else below = at;
+    if (above > limit) at = below + stride;
+    else at = below === after ? above - stride : below + Math.floor((above - below) / 2);
+  }
+  return above;
+}
 
 export class Run {
   /**
@@ -42,7 +51,6 @@ export class Run {
     this.step = 0;  // T: iterates 0 … T − 1 are accounted for, and w_T is known
     this.anchor = 0;  // since when the weights rest
     this.epoch = 0;  // step of the last restart
-    this.pace = 0;
     this.since = new Float64Array(n);  // step of each weight's last flip
     this.wrongSteps = new Float64Array(n);
     this.sinceMass = new Float64Array(n);
@@ -63,14 +71,13 @@ export class Run {
     this.flips = log ? [] : null;
     this.onFlip = null;
     this.stays = n <= MOST_WEIGHTS ? new Float64Array(2 ** n) : null;  // steps at each state, by its number
-    this.trail = [];  // the last states
     this.look();
   }
 
   /** The same run at the same step, to go on with. It shares the gradients, so the other may not go on before `resume`. */
   copy() {
     const other = Object.assign(Object.create(Run.prototype), this);
-    for (const name of KEPT) other[name] = this[name]?.slice() ?? null;
+    for (const [name, value] of Object.entries(this)) if (value?.slice) other[name] = value.slice();
     other.key = { words: this.key.words.slice(), hash: this.key.hash };
     other.history = this.history.copy();
     return other;
@@ -85,10 +92,6 @@ export class Run {
   /** Look up the gradient at the anchor, and when the next flip comes. */
   look() {
     const { latent, signs, n } = this;
-    if (this.stays !== null) {
-      if (this.trail.length === TRAIL) this.trail.shift();
-      this.trail.push(this.key.words[0]);
-    }
     this.at = this.gradients.at(signs, this.key);
     const G = this.gradients.values, { at, force } = this, hold = this.relaxation?.hold ?? 0;
     let ratio = -1;
@@ -103,7 +106,6 @@ export class Run {
     this.limit = this.restart ? this.epoch + this.restart.every - 1 : FARTHEST;
     this.nextStep = Infinity;
     if (!this.absorbed) this.findFlip(ratio);
-    if (this.nextStep > this.limit) this.nextStep = Infinity;
   }
 
   flipsAt(travel) {
@@ -119,65 +121,23 @@ export class Run {
 
   /** Set `nextStep`, the first step after the anchor with a flip, and `nextTravel`, the travel up to it. */
   findFlip(ratio) {
-    const { masses, travels, epoch, pace } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
-    const target = 1 / ratio;
-    if (pace > 0 && this.relaxation === null && anchor >= NARROW_FROM && ratio * pace * (NARROW_SPAN - 1) > 1) {
-      const span = Math.floor(1 / (ratio * pace)) + 1, step = anchor + span;
-      const mass = masses.rate * narrow(masses.exponent, span, anchor + 0.5 * (span + 1));
-      const lastRate = 1 - Math.abs(masses.exponent) * span / (anchor + 1);  // at least, as a share of the mean
-      if (step <= until && mass > target * (1 + UNSURE) && mass * (span - lastRate) < target * span * (1 - UNSURE)) {
-        this.nextStep = epoch + step;
-        this.nextTravel = mass;
-        return;
-      }
-    }
-    const reach = travels.firstReach(anchor, target, until);
-    let above = Math.min(reach, until), below, stride = 1;
-    let travel = travels.between(anchor, above);
-    if (this.flipsAt(travel)) {
-      below = above - 1;
-      while (below > anchor) {
-        const less = travels.between(anchor, below);
-        if (!this.flipsAt(less)) break;
-        above = below;
-        travel = less;
-        stride *= 2;
-        below = Math.max(above - stride, anchor);
-      }
-    } else {
-      below = above;
-      for (;;) {
-        if (below >= until) return;
-        above = Math.min(below + stride, until);
-        travel = travels.between(anchor, above);
-        if (this.flipsAt(travel)) break;
-        below = above;
-        stride *= 2;
-      }
-    }
-    while (above - below > 1) {
-      const middle = below + Math.floor((above - below) / 2), less = travels.between(anchor, middle);
-      if (this.flipsAt(less)) {
-        above = middle;
-        travel = less;
-      } else {
-        below = middle;
-      }
-    }
-    this.nextStep = epoch + above;
-    this.nextTravel = travel;
+    const { travels, epoch } = this, anchor = this.anchor - epoch, until = this.limit - epoch;
+    const flips = (step) => {
+      const travel = travels.between(anchor, step), found = this.flipsAt(travel);
+      if (found) this.nextTravel = travel;  // in the end that of the first such step
+      return found;
+    };
+    const step = firstWhere(flips, travels.guess(anchor, 1 / ratio), anchor, until);
+    if (step <= until) this.nextStep = epoch + step;
   }
 
   /** Run on to step `until`, or until `pause()` says so, which is asked now and then; return whether it got there. */
   advance(until, pause = null) {
     const often = this.data.rows.length > LARGE ? 1 : 16;  // flips between two questions
-    let count = 0;
-    for (;;) {
-      if (this.absorbed) break;
+    for (let count = 1; this.nextEvent <= until; count++) {
       if (this.nextStep <= until) this.flipNow();
-      else if (this.limit + 1 <= until) this.restartNow();
-      else break;
-      if (pause !== null && ++count % often === 0 && pause()) {
+      else this.restartNow();
+      if (pause !== null && count % often === 0 && pause()) {
         this.step = Math.max(this.step, this.anchor);
         return false;
       }
@@ -188,13 +148,14 @@ export class Run {
 
   /** The next step at which something happens; Infinity if never. */
   get nextEvent() {
-    if (this.absorbed) return Infinity;
-    return Math.min(this.nextStep, this.restart ? this.limit + 1 : Infinity);
+    return this.absorbed || !this.restart ? this.nextStep : Math.min(this.nextStep, this.limit + 1);
   }
 
-  /** Account for the interval from the anchor to `step`, in which no weight flipped. */
-  close(step) {
-    const anchor = this.anchor;
+  /** Account for the interval from the anchor to `step`, of `mass`, in which no weight flipped. */
+  close(step, mass) {
+    const { anchor, total } = this, part = mass + this.carry;
+    this.total = total + part;
+    this.carry = part - (this.total - total);
     if (this.stays !== null) this.stays[this.key.words[0]] += step - anchor;
     if (this.distance === 0) {
       if (this.arrived < 0) {
@@ -210,15 +171,9 @@ export class Run {
     }
   }
 
-  spend(mass) {
-    const part = mass + this.carry, sum = this.total + part;
-    this.carry = part - (sum - this.total);
-    this.total = sum;
-    return sum;
-  }
-
-  flip(k, step, total) {
-    const { signs, data } = this, sign = signs[k], wrong = sign !== data.teacher[k];
+  /** Turn weight k at `step`, up to which the mass is accounted for. */
+  flip(k, step) {
+    const { signs, data, total } = this, sign = signs[k], wrong = sign !== data.teacher[k];
     if (wrong) {
       this.wrongSteps[k] += step - this.since[k];
       this.distance--;
@@ -243,44 +198,41 @@ export class Run {
   }
 
   flipNow() {
-    const step = this.nextStep, travel = this.nextTravel, { latent, n, epoch } = this;
-    const mass = this.relaxation === null ? travel : this.masses.between(this.anchor - epoch, step - epoch);
-    this.close(step);
-    const total = this.spend(mass), before = this.distance;
+    const { nextStep, nextTravel, latent, signs, n, distance } = this;
+    this.close(nextStep, this.relaxation === null ? nextTravel : this.massTo(nextStep));
     for (let k = 0; k < n; k++) {
-      latent[k] = this.moved(k, travel);
-      if ((latent[k] >= 0) !== (this.signs[k] > 0)) this.flip(k, step, total);
+      latent[k] = this.moved(k, nextTravel);
+      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, nextStep);
     }
-    if (!this.masses.table) this.pace = mass / (step - this.anchor);
+    this.rest(nextStep, distance);
+  }
+
+  /** Ergodic restart: the latents go back to the time average since the last one, the schedule begins anew. */
+  restartNow() {
+    const { n, latent, signs, restart, distance } = this, step = this.limit + 1;
+    this.close(step, this.massTo(step));
+    const unit = restart.scale * this.data.m / Math.sqrt(n), moved = this.total > this.epochMass;
+    for (let k = 0; k < n; k++) {
+      const balance = this.balance[k] + signs[k] * (this.total - this.sinceMass[k]);
+      if (moved) latent[k] = unit * (balance - this.epochBalance[k]);
+      this.epochBalance[k] = balance;
+      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step);
+    }
+    this.epoch = step;
+    this.epochMass = this.total;
+    this.rest(step, distance);
+  }
+
+  /** Stand at `step`, after `before` weights were wrong, and look ahead. */
+  rest(step, before) {
     this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
     this.anchor = step;
     this.look();
   }
 
-  /** Ergodic restart: the latents go back to the time average since the last one, the schedule begins anew. */
-  restartNow() {
-    const { n, latent, signs, restart, epoch } = this, step = epoch + restart.every;
-    const mass = this.masses.between(this.anchor - epoch, step - epoch);
-    this.close(step);
-    const total = this.spend(mass), before = this.distance, moved = total > this.epochMass;
-    const unit = restart.scale * this.data.m / Math.sqrt(n);
-    for (let k = 0; k < n; k++) {
-      const balance = this.balance[k] + signs[k] * (total - this.sinceMass[k]);
-      if (moved) latent[k] = unit * (balance - this.epochBalance[k]);
-      this.epochBalance[k] = balance;
-      if ((latent[k] >= 0) !== (signs[k] > 0)) this.flip(k, step, total);
-    }
-    this.history.add(step, before, this.distance, this.left >= 0 || before === 0);
-    this.anchor = this.epoch = step;
-    this.epochMass = total;
-    this.pace = 0;
-    this.look();
-  }
-
-  /** The step of the first arrival at the teacher; earlier ones are no returns. Infinity before it. */
-  get firstStay() {
-    if (this.firstHit >= 0) return this.firstHit;
-    return this.distance === 0 ? this.anchor : Infinity;
+  /** The mass from the anchor to a step. */
+  massTo(step) {
+    return this.masses.between(this.anchor - this.epoch, step - this.epoch);
   }
 
   // ---- At step T
@@ -305,14 +257,12 @@ export class Run {
   }
 
   /** Time average of each sign, weighted by step size, −1 to 1. */
-  average(out = new Float64Array(this.n)) {
-    const mass = this.masses.between(this.anchor - this.epoch, this.step - this.epoch);
-    const total = this.total + (mass + this.carry);
-    for (let k = 0; k < this.n; k++) {
-      const sum = this.balance[k] + this.signs[k] * (total - this.sinceMass[k]);
-      out[k] = total > 0 ? Math.min(1, Math.max(-1, sum / total)) : this.signs[k];
-    }
-    return out;
+  average() {
+    const total = this.total + (this.massTo(this.step) + this.carry);
+    return Float64Array.from(this.signs, (sign, k) => {
+      const sum = this.balance[k] + sign * (total - this.sinceMass[k]);
+      return total > 0 ? Math.min(1, Math.max(-1, sum / total)) : sign;
+    });
   }
 
   /** Share of the iterates 0 … T − 1 in which weight k is wrong. */

@@ -14,36 +14,26 @@ let film = null;  // what is recorded: the canvas, its palette, the pictures so 
 
 /** The canvases of the stage with their places in its panels, scaled to `most` pixels across at most, and the size of all. */
 function stage(most) {
-  const all = [...document.querySelectorAll("#stage canvas")].map((part) => [part, part.getBoundingClientRect()]);
-  const parts = all.filter(([, box]) => box.width > 0), boxes = parts.map(([, box]) => box);
-  const left = Math.min(...boxes.map((box) => box.left)), top = Math.min(...boxes.map((box) => box.top));
-  const across = Math.max(...boxes.map((box) => box.right)) - left, down = Math.max(...boxes.map((box) => box.bottom)) - top;
-  const scale = Math.min(1, most / across);
-  return {
-    width: Math.round(across * scale), height: Math.round(down * scale),
-    parts: parts.map(([part, box]) => [part, ...[box.left - left, box.top - top, box.width, box.height].map((x) => x * scale)]),
-  };
+  const all = document.querySelector(".panels").getBoundingClientRect(), scale = Math.min(1, most / all.width);
+  const parts = [...document.querySelectorAll("#stage canvas")].filter((part) => part.clientWidth > 0);
+  const places = parts.map((part) => part.getBoundingClientRect()).map((box) =>
+    [box.left - all.left, box.top - all.top, box.width, box.height].map((x) => x * scale));
+  const [width, height] = [all.width, all.height].map((side) => Math.round(side * scale));
+  return { width, height, parts: parts.map((part, i) => [part, ...places[i]]) };
 }
 
 function begin() {
   const { width, height } = stage(WIDEST), canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true }), colours = shades(context);
+  const context = canvas.getContext("2d", { willReadFrequently: true }), colours = shades();
   film = { canvas, context, colours, nearest: nearestIn(colours), pictures: [], last: -Infinity };
 }
 
 /** The page's colours, mixed with its ground: what smooth edges have. */
-function shades(context) {
-  const { surface, ...others } = palette();
-  return Object.values(others).flatMap((colour) => [...Array(SHADES).keys()].map((i) => {
-    context.globalAlpha = 1;
-    context.fillStyle = surface;
-    context.fillRect(0, 0, 1, 1);
-    context.globalAlpha = i / (SHADES - 1);
-    context.fillStyle = colour;
-    context.fillRect(0, 0, 1, 1);
-    context.globalAlpha = 1;
-    return [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
-  }));
+function shades() {
+  const bytes = (colour) => colour.match(/\d+/g).map(Number);
+  const { surface, ...others } = palette(), ground = bytes(surface);
+  return Object.values(others).flatMap((colour) => [...Array(SHADES).keys()].map((i) =>
+    bytes(colour).map((x, c) => Math.round(ground[c] + (x - ground[c]) * i / (SHADES - 1)))));
 }
 
 /** Take a picture of the stage if it is recorded; the page calls this after it has painted. A run that stands ends the film. */

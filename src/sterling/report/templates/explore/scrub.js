@@ -1,8 +1,6 @@
 // The whole run as a tape: copies of the run at some of its steps, from which any step is reached again soon. A second
 // run beside the first keeps the same clock.
 
-import { dragOn } from "./hover.js";
-
 const MARKS = 96;  // copies, at most
 const FIRST = 16;  // steps between two copies; doubled when they are too many
 
@@ -24,14 +22,9 @@ export class Tape {
     if (run.step >= this.end.step) [this.end, this.otherEnd] = [run, other];
     if (marks.length && run.step < marks[marks.length - 1].run.step + this.gap) return true;
     marks.push({ run: run.copy(), other: other?.copy() ?? null });
-    while (this.marks.length > MARKS) {
+    if (marks.length > MARKS) {
       this.gap *= 2;
-      let last = -Infinity;
-      this.marks = this.marks.filter(({ run: { step } }) => {
-        if (step < last + this.gap) return false;
-        last = step;
-        return true;
-      });
+      this.marks = marks.filter((_, i) => i % 2 === 0);
     }
     return true;
   }
@@ -46,29 +39,4 @@ export class Tape {
     this.other?.resume();
     return this.run.resume();
   }
-}
-
-const KEYS = { ArrowLeft: -0.01, ArrowRight: 0.01, PageDown: -0.1, PageUp: 0.1, Home: -1, End: 1 };  // of the whole run
-
-/**
- * Let the picture of the whole run be dragged through: `span()` is {left, right, end, step} of what it shows now, or null,
- * and `go(step, done)` stands there; `done` says that the reader has let go.
- */
-export function listenToScrub(canvas, span, go) {
-  let held = 0;
-  const at = (x, done) => {
-    const { left, right, end } = span();
-    held = Math.round(Math.min(1, Math.max(0, (x - left) / (right - left))) * end);
-    go(held, done);
-    return true;
-  };
-  dragOn(canvas, (x) => span() && at(x, true), (x) => at(x, false), () => go(held, true));
-  canvas.addEventListener("keydown", (event) => {
-    const share = KEYS[event.key];
-    if (!share || !span() || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const { end, step } = span(), far = Math.sign(share) * Math.max(1, Math.round(Math.abs(share) * end));
-    go(Math.min(end, Math.max(0, step + far)), true);
-  });
 }

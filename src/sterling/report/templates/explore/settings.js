@@ -26,9 +26,7 @@ const BESIDE = {
 const MOST_CODES = 1 << 23;  // input entries of a data set
 const MOST_STEPS = 1e9;
 const MEMORY = 30;  // steps over which a damped run averages the gradient, if its schedule is "damped"
-
 const FARTHEST = 1e6;  // latents
-
 const isSize = (x) => x >= 1e-6 && x <= 100;
 
 /** A schedule as `Run` takes it, from its text; null if the text is not a schedule. */
@@ -57,17 +55,13 @@ function stays(settings) {
 
 /** Settings within their bounds: a damped run has no restarts, and step sizes that fit. */
 function fitting(settings) {
-  const fitted = { ...settings };
-  if (!(fitted.damping > 0)) {
-    if (fitted.schedule === "damped") fitted.schedule = USUAL.schedule;
-  } else {
+  const { n, m, samples, damping, schedule, latent } = settings, fitted = { ...settings };
+  if (damping > 0) {
     fitted.restart = "";
-    if (!stays(fitted)) fitted.schedule = "damped";
-  }
-  if (fitted.latent?.length !== fitted.n) fitted.latent = null;
-  if (fitted.n * fitted.samples * fitted.m > MOST_CODES) {
-    fitted.samples = Math.max(1, Math.floor(MOST_CODES / fitted.n / fitted.m));
-  }
+    if (!stays(settings)) fitted.schedule = "damped";
+  } else if (schedule === "damped") fitted.schedule = USUAL.schedule;
+  if (latent?.length !== n) fitted.latent = null;
+  fitted.samples = Math.min(samples, Math.max(1, Math.floor(MOST_CODES / n / m)));
   if (!besideOf(fitted)) fitted.beside = "";
   return fitted;
 }
@@ -81,13 +75,10 @@ export function besideOf(settings) {
 }
 
 /** Options of `Run`. */
-export const runOptions = ({ latent, init, damping, ...settings }) => ({
-  surrogate: settings.surrogate,
-  schedule: scheduleOf({ ...settings, damping }),
-  restart: readRestart(settings.restart),
-  damping,
-  init: latent ?? init,
-});
+export function runOptions(settings) {
+  const { surrogate, restart, damping, latent, init } = settings;
+  return { surrogate, schedule: scheduleOf(settings), restart: readRestart(restart), damping, init: latent ?? init };
+}
 
 /** The text of a schedule: built from its numbers, so nothing else can enter the shell's line. */
 const scheduleText = ({ kind, rate, exponent, rates }) => `${kind}:${rates ?? (kind === "power" ? [rate, exponent] : [rate])}`;
@@ -114,15 +105,16 @@ const whole = (least, most) => (text) => {
   const value = Number(text);
   return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : null;
 };
+const decimal = (form) => (text) => (form.test(text) && Number(text) <= 2 ? Number(text) : null);
 const READ = {
   n: whole(1, 256),
   samples: whole(1, 100000),
   m: whole(1, 8),
-  noise: (text) => (/^\d(\.\d{1,2})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
+  noise: decimal(/^\d(\.\d{1,2})?$/),
   surrogate: (text) => (SURROGATES.includes(text) ? text : null),
   schedule: (text) => (text === "damped" ? text : rewritten(readSchedule, scheduleText)(text)),
   restart: (text) => (text === "" ? text : rewritten(readRestart, ({ every, scale }) => `${every},${scale}`)(text)),
-  damping: (text) => (/^\d(\.\d{1,3})?$/.test(text) && Number(text) <= 2 ? Number(text) : null),
+  damping: decimal(/^\d(\.\d{1,3})?$/),
   seed: whole(0, 999999999),
   init: whole(0, 999999999),
   latent: readLatent,
@@ -154,48 +146,51 @@ export function toAddress(story, settings, base, at) {
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+(?!\d))/g, "_");
 
+/** What of a line holds: parts that are not false. */
+const given = (...parts) => parts.filter((part) => part);
+
 /** The lines that make the same run of `steps` steps, and the second one. Numbers read back to the same floats. */
 export function pythonLine(settings, steps) {
   const { n, samples, m, noise, seed } = settings, other = besideOf(settings);
-  const parts = [`n=${n}`, `samples=${samples}`];
-  if (m !== 1) parts.push(`m=${m}`);
-  if (noise > 0) parts.push(`noise=${noise}`);
-  const lines = [
+  const problem = given(`n=${n}`, `samples=${samples}`, m !== 1 && `m=${m}`, noise > 0 && `noise=${noise}`);
+  return given(
     "import sterling as st",
-    `instance = st.Problem(${parts.join(", ")}).draw(seed=${seed})`,
+    `instance = st.Problem(${problem.join(", ")}).draw(seed=${seed})`,
     `orbit = ${trainCall(settings, steps)}`,
-  ];
-  if (other) lines.push(`beside = ${trainCall(other, steps)}`);
-  return lines.join("\n");
+    other && `beside = ${trainCall(other, steps)}`,
+  ).join("\n");
 }
 
-function trainCall({ surrogate, init, latent, damping, ...settings }, steps) {
-  const schedule = scheduleOf({ surrogate, damping, ...settings }), restart = readRestart(settings.restart);
-  const step = {
-    constant: () => `st.Constant(${schedule.rate})`,
-    power: () => `st.Power(${schedule.rate}, ${schedule.exponent})`,
-    table: () => `st.Table([${schedule.rates.join(", ")}])`,
-  }[schedule.kind]();
-  const options = [`steps=${grouped(steps)}`];
-  if (settings.schedule !== "damped") options.push(`schedule=${step}`);
-  if (surrogate !== "relu") options.push(`surrogate="${surrogate}"`);
-  options.push(`init=${latent ? `[${latent.join(", ")}]` : init}`);
-  if (damping > 0) options.push(`optimizer=st.SGD(damping=${damping})`);
-  if (restart) options.push(`restart=st.Restart(${restart.every}, ${restart.scale})`);
+const CALLS = {
+  constant: ({ rate }) => `st.Constant(${rate})`,
+  power: ({ rate, exponent }) => `st.Power(${rate}, ${exponent})`,
+  table: ({ rates }) => `st.Table([${rates.join(", ")}])`,
+};
+
+function trainCall(settings, steps) {
+  const { surrogate, init, latent, damping } = settings;
+  const schedule = scheduleOf(settings), restart = readRestart(settings.restart);
+  const options = given(
+    `steps=${grouped(steps)}`,
+    settings.schedule !== "damped" && `schedule=${CALLS[schedule.kind](schedule)}`,
+    surrogate !== "relu" && `surrogate="${surrogate}"`,
+    `init=${latent ? `[${latent.join(", ")}]` : init}`,
+    damping > 0 && `optimizer=st.SGD(damping=${damping})`,
+    restart && `restart=st.Restart(${restart.every}, ${restart.scale})`,
+  );
   return `st.train(instance, ${options.join(", ")})`;
 }
 
 /** The command that makes the same run; null from latents of one's own, for which the shell has no option. */
-export function shellLine(settings, steps) {
-  const { n, samples, m, noise, surrogate, schedule, restart, seed, init, damping } = settings;
-  if (settings.latent) return null;
-  const words = ["sterling train", `--n ${n}`, `--samples ${samples}`];
-  if (m !== 1) words.push(`--m ${m}`);
-  if (noise > 0) words.push(`--noise ${noise}`);
-  words.push(`--seed ${seed}`, `--init ${init}`, `--steps ${steps}`);
-  if (schedule !== "damped") words.push(`--schedule ${schedule}`);
-  if (surrogate !== "relu") words.push(`--surrogate ${surrogate}`);
-  if (damping > 0) words.push(`--optimizer sgd:damping=${damping}`);
-  if (restart) words.push(`--restart ${restart}`);
-  return words.join(" ");
+export function shellLine({ n, samples, m, noise, surrogate, schedule, restart, seed, init, latent, damping }, steps) {
+  return latent ? null : given(
+    `sterling train --n ${n} --samples ${samples}`,
+    m !== 1 && `--m ${m}`,
+    noise > 0 && `--noise ${noise}`,
+    `--seed ${seed} --init ${init} --steps ${steps}`,
+    schedule !== "damped" && `--schedule ${schedule}`,
+    surrogate !== "relu" && `--surrogate ${surrogate}`,
+    damping > 0 && `--optimizer sgd:damping=${damping}`,
+    restart && `--restart ${restart}`,
+  ).join(" ");
 }

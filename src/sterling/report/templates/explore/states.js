@@ -1,6 +1,8 @@
-// A picture of all states: a dot each, with the number of its wrong bits to the right and a quantity upwards.
+// Pictures of all states: a dot each, with the number of its wrong bits to the right and a quantity upwards; the landscape
+// has the loss.
 
-import { cleared, disc, palette } from "./canvas.js";
+import { cleared, disc, needsDrawing, palette, stroke } from "./canvas.js";
+import { brief } from "./chart.js";
 import { hovered } from "./hover.js";
 
 export const LEFT = 54;  // CSS pixels around the dots
@@ -36,4 +38,43 @@ export function drawStates(canvas, { n, teacher }, { distances }, { height, mark
   }
   context.globalAlpha = 1;
   return { context, colour, across, up, level, right };
+}
+
+/** Draw the landscape of a run's data, with the run walking over it. */
+export function drawField(canvas, { data, stays, step, key }, land) {
+  const count = 2 ** data.n, now = key.words[0];
+  const label = `${brief(count)} states by distance from the teacher and loss; the run is at distance ${land.distances[now]}`;
+  if (!needsDrawing(canvas, land)) return label;
+  let least = Infinity, most = 0;
+  for (let s = 0; s < count; s++) {
+    const loss = land.loss(s);
+    if (loss < least) least = loss;
+    if (loss > most) most = loss;
+  }
+  if (most === least) most = least + 1;
+  const height = (s) => (land.loss(s) - least) / (most - least);
+  const drawn = drawStates(canvas, data, land, { height, marked: () => false, stays, steps: step });
+  const { context, colour, across, up, level } = drawn;
+  context.fillStyle = colour.quiet;
+  context.textAlign = "right";
+  for (const share of [0, 0.5, 1]) context.fillText((least + share * (most - least)).toFixed(2), LEFT - 6, level(share) + 4);
+  context.save();
+  context.translate(11, level(0.25));
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "center";
+  context.fillText("loss on the data", 0, 0);
+  context.restore();
+  context.strokeStyle = colour.purple;
+  context.lineWidth = 2;
+  for (const s of land.absorbing) {
+    context.beginPath();
+    context.arc(across(s), up(s), 8, 0, 7);
+    context.stroke();
+  }
+  context.fillStyle = colour.ink;
+  context.strokeStyle = colour.surface;
+  context.lineWidth = 2;
+  disc(context, across(now), up(now), 5.5);
+  context.stroke();
+  return label;
 }

@@ -1,8 +1,6 @@
 // A canvas that writes down what is painted on it, as SVG.
 
-const escaped = (text) => String(text).replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 const ANCHORS = { left: "start", center: "middle", right: "end" };
-const BASES = { middle: "central", alphabetic: "alphabetic" };
 
 /** What the page's charts use of a 2D context. */
 class Pen {
@@ -12,7 +10,6 @@ class Pen {
   globalAlpha = 1;
   lineWidth = 1;
   textAlign = "left";
-  textBaseline = "alphabetic";
 
   add(what, looks) {
     this.parts.push(`<${what} opacity="${this.globalAlpha}" ${looks}`);
@@ -44,8 +41,8 @@ class Pen {
     this.dashes = dashes;
   }
   fillText(text, x, y) {
-    const looks = `text-anchor="${ANCHORS[this.textAlign]}" dominant-baseline="${BASES[this.textBaseline]}" fill="${this.fillStyle}"`;
-    this.add("text", `x="${round(x)}" y="${round(y)}" ${looks}>${escaped(text)}</text>`);
+    const looks = `text-anchor="${ANCHORS[this.textAlign]}" fill="${this.fillStyle}"`;
+    this.add("text", `x="${round(x)}" y="${round(y)}" ${looks}>${text}</text>`);
   }
 }
 

@@ -24,13 +24,13 @@ export function buildStory() {
   $("telling").innerHTML = parts.join("");
   $("story").innerHTML = PLACES.map(({ title }, i) =>
     `<li><a href="${addressOf(i + 1)}" title="${title}">${i + 1 < OWN_PLACE ? i + 1 : "✎"}<span class="out-of-sight">: ${title}</span></a></li>`).join("");
+  document.documentElement.classList.add("built");
 }
 
 /** Show where the reader is, and say of its settings what holds. */
 export function tellStory(place, settings, law) {
   [...$("story").querySelectorAll("a")].forEach((link, i) => {
-    if (i + 1 === place) link.setAttribute("aria-current", "step");
-    else link.removeAttribute("aria-current");
+    link.ariaCurrent = i + 1 === place ? "step" : null;
     link.toggleAttribute("data-left", i + 1 === place && place < OWN_PLACE && !isToldOf(place, settings));
   });
   PLACES.forEach(({ title }, i) => {

@@ -1,16 +1,17 @@
-// The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof.
+// The sentences and table entries of the page: of a run, of the law for its data, of the landscape and its proof. They are
+// written into the page here.
 
-import { MOST_BALANCED } from "./balance.js";
 import { brief, WINDOW } from "./chart.js";
+import { $, describe, put } from "./dom.js";
 import { MOST_WEIGHTS } from "./landscape.js";
-import { chatterShare } from "./laws.js";
 import { UNDECIDED } from "./rails.js";
-import { besideOf, readRestart, readSchedule, USUAL } from "./settings.js";
+import { besideOf, pythonLine, readRestart, readSchedule, shellLine, USUAL } from "./settings.js";
 
 const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
 export const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
 export const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
+const total = (numbers) => numbers.reduce((sum, x) => sum + x, 0);
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
 
 const VERDICTS = {
@@ -30,27 +31,27 @@ const SIZES = {
 
 /** What holds of settings that are not those of a step, as HTML; `law` is null before the data are drawn. */
 export function ownWords(settings, law, back) {
-  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n, restart = readRestart(settings.restart);
-  const said = [`There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`];
-  said.push(noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.");
-  if (m > 1) said.push(`The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`);
-  if (surrogate !== USUAL.surrogate) said.push(`The surrogate is ${SURROGATES[surrogate]}.`);
-  if (schedule !== "damped" && schedule !== USUAL.schedule) {
-    const sizes = readSchedule(schedule);
-    said.push(`The step sizes are ${SIZES[sizes.kind](sizes)}.`);
-  }
-  if (damping > 0) said.push(`Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`);
-  if (restart) said.push(`Every ${restart.every} steps the run restarts from its average.`);
-  if (latent) said.push("The run starts from latent weights that you have set.");
-  const other = besideOf(settings);
-  if (other) said.push(`Hollow beads show a second run on the same data: ${other.words}.`);
+  const { n, samples, m, noise, surrogate, schedule, damping, latent } = settings, each = samples / n;
+  const sizes = ["damped", USUAL.schedule].includes(schedule) ? null : readSchedule(schedule);
+  const restart = readRestart(settings.restart), other = besideOf(settings);
+  const said = [
+    `There are ${each >= 10 ? Math.round(each).toLocaleString("en") : each.toFixed(1)} samples for each weight.`,
+    noise > 0 ? `Each label has a normal error with σ = ${noise}.` : "The labels have no errors.",
+    m > 1 && `The net counts which of its ${m} hidden units have <i>w·x</i> > 0.`,
+    surrogate !== USUAL.surrogate && `The surrogate is ${SURROGATES[surrogate]}.`,
+    sizes && `The step sizes are ${SIZES[sizes.kind](sizes)}.`,
+    damping > 0 && `Damping holds each bit against a push below ${damping} times the mean pull on a wrong bit.`,
+    restart && `Every ${restart.every} steps the run restarts from its average.`,
+    latent && "The run starts from latent weights that you have set.",
+    other && `Hollow beads show a second run on the same data: ${other.words}.`,
+  ].filter((part) => part);
   const stays = law && `<p><strong>${law.absorbs ? "A run that is at the teacher stays there." : "A run that is at the teacher leaves it again."}</strong> The gradient at the teacher proves it for these data.</p>`;
   const home = back ? `<a href="#story=${back}">Back to step ${back}</a>` : TRY;
   return `<p>${said.join(" ")}</p>${stays || ""}<p>${home}</p>`;
 }
 
 /** The verdict on a run as [class, words]; `comesBack` says whether endless returns are proved, null while this is computed. */
-export function verdictWords(run, comesBack) {
+function verdictWords(run, comesBack) {
   const name = run.verdict();
   if (name === "OPTIMAL" && run.distance > 0) return ["certified", "OPTIMAL, proved: it stays, with every label right"];
   if (name === "RECURRENT" && comesBack === null) return ["recurrent", "RECURRENT, seen so far; proving that it has no end …"];
@@ -59,7 +60,7 @@ export function verdictWords(run, comesBack) {
 }
 
 /** The state of a run: texts of the table by the ids of their cells, and labels of the pictures for screen readers. */
-export function runWords(run, view) {
+function runWords(run, view) {
   const { n, data } = run, mean = run.average(), { returns, occupied } = run.visited(), some = run.step > 0;
   let wrong = 0, undecided = 0, worst = 0, sum = 0;
   for (let k = 0; k < n; k++) {
@@ -82,79 +83,54 @@ export function runWords(run, view) {
     pictures: {
       "student-bits": `${shown[0]}: ${shown[1]} of ${n} bits are wrong`,
       whole: `Wrong weights over ${run.step.toLocaleString("en")} steps: ${run.distance} now, ${
-        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher. Left and right go through it.`,
+        some ? average(sum) : run.distance} on average, ${returns} returns to the teacher`,
       recent: `Wrong weights over the last ${WINDOW} steps: ${run.distance} now`,
       rails: `Rails of ${n} latent weights: ${run.distance} on the wrong side of zero; of the time averages ${wrong} have the wrong sign, ${undecided} are undecided. Up and down choose a weight, left and right move it, Enter starts the run from there.`,
     },
   };
 }
 
-const ALONE = "The law treats each bit by itself: it is wrong for <i>p</i>/(<i>p</i> + <i>q</i>), with the push <i>p</i> at the teacher and <i>p</i> + <i>q</i> = S;";
-const BALANCED = "The law is <code>theory.balance</code> of sterling: the shares at which pushes and pulls balance, from gradients at the teacher and near it.";
-/** How the law was computed. */
-const BALANCES = {
-  coming: BALANCED,
-  found: BALANCED,
-  large: `${ALONE} this page computes the closer <code>theory.balance</code> up to <i>n</i> = ${MOST_BALANCED} only.`,
-  none: `${ALONE} the closer <code>theory.balance</code> has no solution for these data.`,
-};
+const LAW = "A bit is wrong for <i>p</i>/(<i>p</i> + <i>q</i>), with the push <i>p</i> at the teacher and <i>p</i> + <i>q</i> = S. So each bit is treated by itself.";
+const NOTHING = { occupancy: "–", wrong: "–", worst: "–", last: "–", average: "–", returns: "–" };
 
-/** What the law says of a long run: a note as HTML, and texts by the ids of their cells. */
-export function lawWords(law, settings) {
-  const { n, surrogate, restart, damping } = settings, none = "–";
-  const words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
-  let note = "";
-  if (damping > 0) {
-    note = "The law is about runs without damping.";
-  } else if (law.absorbs) {
-    const chatter = restart ? null : chatterShare(settings, surrogate);
-    if (chatter !== null) {
-      words.wrong = `${average(chatter * n)} while it chatters`;
-      note = "Here it is the share of wrong bits at which chatter sustains itself.";
-    }
-  } else if (!restart) {  // with restarts the law was not compared with runs
-    note = BALANCES[law.balance];
-    words.last = "a matter of luck";
-    if (law.balance === "coming") Object.assign(words, { occupancy: "…", wrong: "…", worst: "…", average: "…" });
-    else Object.assign(words, sharesWords(law, n));
-  }
-  return { note, table: placed("law", words) };
+/** What the law says of a long run: a note as HTML, and texts by the rows of the table. */
+function lawWords({ shares, occupancy, absorbs }, { n, restart, damping }) {
+  if (damping > 0) return { ...NOTHING, note: "The law is about runs without damping." };
+  if (absorbs || restart) return NOTHING;  // with restarts it was not compared with runs
+  return {
+    ...NOTHING, note: LAW,
+    occupancy: percent(occupancy),
+    wrong: average(total(shares)),
+    worst: `${percent(Math.max(...shares))} of the steps`,
+    last: "a matter of luck",
+    average: `${shares.filter((share) => share > 0.5).length} of ${n}`,
+  };
 }
-
-const sharesWords = ({ shares, occupancy }, n) => ({
-  occupancy: percent(occupancy),
-  wrong: average(shares.reduce((sum, share) => sum + share, 0)),
-  worst: `${percent(Math.max(...shares))} of the steps`,
-  average: `${shares.filter((share) => share > 0.5).length} of ${n}`,
-});
 
 /** What is proved of the data, in the same form: from the gradient at the teacher, and from the proof once it is found. */
-export function provedWords(law, proof, land, { n, restart, damping }) {
-  const none = "–", words = { occupancy: none, wrong: none, worst: none, last: none, average: none, returns: none };
-  const known = proof && !restart && !trapped(proof, land), decodes = known && proof.wrong.every((share) => share < 0.5);
-  let note = "";
-  if (damping > 0) note = "Certificates are about runs without damping.";
-  else if (n > MOST_WEIGHTS) note = `${law.absorbs ? "One gradient proves that no run can leave the teacher; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states. This page does so up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
-  else if (restart) note = "The proof holds for runs without restarts.";
-  else if (!law.absorbs) note = "The proved shares weight each step by its step size.";
+function provedWords(law, proof, land, { n, restart, damping }) {
+  const words = { ...NOTHING }, known = proof && !restart && !trapped(proof, land);
   if (law.absorbs) {
-    const comes = known && proof.occupancy > 0.999, end = comes ? "from some step on" : "if it gets there";
+    const end = known && proof.occupancy > 0.999 ? "from some step on" : "if it gets there";
     Object.assign(words, { occupancy: `all, ${end}`, wrong: `none, ${end}`, last: `none, ${end}`, returns: "none, it cannot leave" });
-    if (decodes) words.average = "none, from some step on";
   } else if (known) {
-    if (proof.occupancy > 0) {
-      words.occupancy = atLeast(proof.occupancy);
-      words.returns = "without end";
-    }
     const worst = Math.max(...proof.wrong);
-    words.wrong = atMost(proof.wrong.reduce((sum, share) => sum + share, 0), 2);
+    if (proof.occupancy > 0) Object.assign(words, { occupancy: atLeast(proof.occupancy), returns: "without end" });
+    words.wrong = atMost(total(proof.wrong), 2);
     if (worst < 1) words.worst = `${atMost(100 * worst, 1)} % of the time`;
-    if (decodes) words.average = "none, from some step on";
   }
-  return { note, table: placed("proved", words) };
+  if (known && proof.wrong.every((share) => share < 0.5)) words.average = "none, from some step on";
+  return { ...words, note: provedNote(law, n, restart, damping) };
 }
 
-const placed = (column, words) => Object.fromEntries(Object.entries(words).map(([row, text]) => [`${column}-${row}`, text]));
+function provedNote({ absorbs }, n, restart, damping) {
+  if (damping > 0) return "Certificates are about runs without damping.";
+  if (n > MOST_WEIGHTS) {
+    return `${absorbs ? "One gradient proves that no run can leave the teacher; a" : "A"} proof for every start goes through all 2<sup><i>n</i></sup> states. This page does so up to ${MOST_WEIGHTS} weights, <code>sterling certify</code> up to 24.`;
+  }
+  if (restart) return "The proof holds for runs without restarts.";
+  return absorbs ? "" : "The proved shares weight each step by its step size.";
+}
 
 /** Whether it is proved that runs from every start leave the teacher and return without end. */
 export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && !trapped(proof, land);
@@ -163,7 +139,7 @@ export const recurs = (proof, land) => !proof.absorbs && proof.occupancy > 0 && 
 export const trapped = (proof, land) => land.absorbing.length > (proof.absorbs ? 1 : 0);
 
 /** What a sweep through all states found, as HTML; "" before it ends. */
-export function landscapeWords(land, law) {
+function landscapeWords(land, law) {
   if (!land) return "";
   const others = land.absorbing.length - (law.absorbs ? 1 : 0);
   const traps = `${others === 1 ? "One other state is a trap" : `${others} other states are traps`}, ringed in the picture.`;
@@ -173,28 +149,42 @@ export function landscapeWords(land, law) {
     others ? traps : "No run can get stuck anywhere else, from any start and with any step sizes."}</p>`;
 }
 
-/** What is proved of the data, as HTML; "" before the proof ends. */
-export function proofWords(proof, land, { restart, damping }) {
-  if (damping > 0 && land) return "<p>Damping holds each bit against a push of up to θS. A certificate is about runs without damping.</p>";
-  if (!proof) return land ? "<p class='quiet'>Looking for a certificate …</p>" : "";
-  const title = (mark) => `<h3>The certificate of these data${mark}</h3>`;
-  if (trapped(proof, land)) {
-    return `${title("")}<p>These data have no certificate: a run that begins in a trap stays there. More samples help.</p>`;
-  }
-  const { absorbs, occupancy } = proof;
-  const share = `<strong>${atLeast(occupancy)}</strong> of the time`;
-  let claim;
-  if (absorbs) {
-    claim = occupancy > 0.999 ? "From every start the run <strong>ends at the teacher</strong>, and stays."
-      : "The teacher absorbs. This method does not prove that every start leads there.";
-  } else if (occupancy > 0) {
-    claim = `From every start the run <strong>leaves the teacher and comes back without end</strong>. It spends ${share} there.`;
-  } else {
-    claim = "Recurrence is not proved for these data: the method finds no bound above zero. More samples help.";
-  }
-  const decodes = proof.wrong.every((share) => share < 0.5)
-    ? "Each bit is right for more than half of the time, so the <strong>sign of the average</strong> becomes that of the teacher."
-    : "It is not proved that the sign of the average gets every bit of these data right.";
-  if (restart) claim = `Without the restarts: ${claim}`;
-  return `${title(" <span class=\"kind exact\">proved</span>")}<p>${claim}</p><p>${decodes}</p>`;
+// ---- Into the page
+
+/** `other` is the run beside it, or null; `comesBack` as in `verdictWords`. */
+export function writeRun(run, other, settings, comesBack) {
+  const { table, pictures } = runWords(run, settings.view), [look, words] = verdictWords(run, comesBack);
+  put("verdict", words);
+  $("verdict").className = `verdict ${look}`;
+  for (const [id, text] of Object.entries(table)) put(id, text);
+  for (const [id, text] of Object.entries(pictures)) describe($(id), text);
+  const beside = other && besideOf(settings);  // null while data for new settings are drawn
+  $("beside-verdict").hidden = !beside;
+  if (beside) put("beside-verdict", `beside it, ${beside.words}: ${verdictWords(other, false)[1].split(":")[0]}`);
+}
+
+export function writeLaw(law, proof, land, settings) {
+  $("law-key").hidden = law.absorbs || settings.view === "last" || Boolean(settings.restart) || settings.damping > 0;
+  tell("law", lawWords(law, settings));
+  tell("proved", provedWords(law, proof, land, settings));
+}
+
+function tell(column, { note = "", ...words }) {
+  $(`${column}-note`).innerHTML = note;
+  for (const [row, text] of Object.entries(words)) put(`${column}-${row}`, text);
+}
+
+/** What the landscape and its proof say; the panel keeps its height. */
+export function writeProof(law, land, settings) {
+  $("land").hidden = settings.n > MOST_WEIGHTS;
+  $("proof").innerHTML = landscapeWords(land, law) || "<p class='quiet'>Checking all states …</p>";
+}
+
+/** The lines that make the same run. */
+export function writeCode(settings, steps) {
+  put("python", pythonLine(settings, steps));
+  const shell = shellLine(settings, steps);
+  $("shell").parentElement.hidden = !shell;
+  $("no-shell").hidden = Boolean(shell);
+  put("shell", shell ?? "");
 }
