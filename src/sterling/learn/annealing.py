@@ -33,9 +33,7 @@ def improved(
     loss, wrong = outcome(data, codes, judge)
     found = [descended(data, annealed(data, codes, levels, generator), levels) for _ in range(_RUNS)]
     judged = [outcome(data, one, judge) for one in found]
-    errors = [
-        round(float(judge.shares @ missed), 9) for _, missed in judged
-    ]  # equal counts are equal numbers
+    errors = [round(float(judge.shares @ missed), 9) for _, missed in judged]  # equal where counts are
     best = errors.index(min(errors))
     lower = judge.shares @ judged[best][0] < judge.shares @ loss
     return found[best] if lower and judge.lower(judged[best][1], wrong, _SURE) else codes

@@ -272,14 +272,11 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
         integer(self.levels, "levels", 2, MAX_LEVELS)
         choice(self.loss, "loss", ("log", "squared"))
         choice(self.decode, "decode", ("average", "last"))
-        flag(self.polish, "polish")
-        flag(self.warm_start, "warm_start")
-        integer(self.n_init, "n_init", 1)
-        integer(self.max_iter, "max_iter", 2)
-        integer(self.n_bootstraps, "n_bootstraps", 2)
-        flag(self.early_stopping, "early_stopping")
+        for name in ("polish", "warm_start", "early_stopping"):
+            flag(getattr(self, name), name)
+        for name, least in (("n_init", 1), ("max_iter", 2), ("n_bootstraps", 2), ("n_iter_no_change", 1)):
+            integer(getattr(self, name), name, least)
         real(self.validation_fraction, "validation_fraction", above=0, below=1)
-        integer(self.n_iter_no_change, "n_iter_no_change", 1)
         if self.normalize is not None:
             choice(self.normalize, "normalize", ("auto", "standard"))
         if self.bits is not None:
@@ -347,12 +344,8 @@ class StraightThroughClassifier(Exported, Packed, Saved, ClassifierMixin, BaseEs
             seed = int(generator.randint(_SEEDS))
             start = latent if latent is not None else generator.uniform(-top, top, shape)
             if self.loss == "squared":
-                run = [
-                    squared.trained(data.inputs, column, self.levels, self.max_iter, seed)
-                    for column in data.targets.T
-                ]
-                signs = [one.signs if self.decode == "last" else one.ergodic_signs for one in run]
-                codes = np.stack([squared.codes_of(one, self.levels) for one in signs])
+                last = self.decode == "last"
+                codes, run = squared.trained(data, self.levels, self.max_iter, seed, last)
             else:
                 run = straight_through(
                     data, self.levels, start, self.max_iter, seed, held, self.n_iter_no_change

@@ -12,21 +12,19 @@ import numpy as np
 
 from sterling.dynamics.orbit import Orbit
 from sterling.dynamics.train import train
+from sterling.learn.training import Labelled
 from sterling.model.instance import Instance
 
 
-def trained(inputs: np.ndarray, labels: np.ndarray, levels: int, steps: int, seed: int) -> Orbit:
-    """Return the run on inputs (N, n) with labels 0 and 1; it has n·(k − 1) weights."""
-    features, bits = inputs.shape[1], levels - 1
+def trained(data: Labelled, levels: int, steps: int, seed: int, last: bool) -> tuple[np.ndarray, list[Orbit]]:
+    """Return the codes int8 (R, n), of the last state or of the time average, and the run of each row."""
+    features, bits = data.inputs.shape[1], levels - 1
     size = 1 / math.sqrt(features)
     drawn = np.random.default_rng(seed).normal(scale=size, size=features)
     apart = (np.arange(bits) - (bits - 1) / 2) * size
     start = (drawn + apart[:, None]).ravel()
-    instance = Instance(np.tile(inputs, bits), labels)
-    return train(instance, steps=steps, surrogate="identity", init=start, record=())
-
-
-def codes_of(signs: np.ndarray, levels: int) -> np.ndarray:
-    """Return the codes int8 (n,) of the bits of a run."""
-    codes = signs.reshape(levels - 1, -1).sum(axis=0, dtype=np.int64)
-    return (codes if levels % 2 == 0 else codes // 2).astype(np.int8)
+    instances = (Instance(np.tile(data.inputs, bits), labels) for labels in data.targets.T)
+    runs = [train(one, steps=steps, surrogate="identity", init=start, record=()) for one in instances]
+    signs = np.stack([one.signs if last else one.ergodic_signs for one in runs])
+    codes = signs.reshape(len(runs), bits, features).sum(axis=1, dtype=np.int64)
+    return (codes if levels % 2 == 0 else codes // 2).astype(np.int8), runs

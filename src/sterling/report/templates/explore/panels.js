@@ -19,7 +19,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
  * `flashed` says when each weight flipped last; `law` and `land` are null before they are known. Without `all`
- * the pictures that change slowly are left as they are.
+ * the clock and the pictures that change slowly are left as they are.
  */
 export function paint({ run, tape, settings, law, land, averages, flashed, now }, all) {
   const { n, data, data: { teacher } } = run, mean = run.average(), average = settings.view === "average";
@@ -35,8 +35,9 @@ export function paint({ run, tape, settings, law, land, averages, flashed, now }
     run, other: tape.other, most: farthestOf(tape), pull: signal(n, data.m, run.surrogate),
     average: run.step > 0 ? mean : null, shares: foretold ? law.shares : null, glow,
   });
-  // Words come after the pictures: letters on a canvas make the page find its styles first if words have changed.
-  put("clock", run.step.toLocaleString("en"));
+  // Words come after the pictures: letters on a canvas make the page find its styles first if words have changed. A
+  // clock that ticks in each frame costs as much as the pictures.
+  if (all) put("clock", run.step.toLocaleString("en"));
   put("values", hovered() >= 0 ? weightWords(run, hovered()) : HINT);
   if (land && n <= MOST_WEIGHTS) describe($("landscape"), drawField($("landscape"), run, land));
   paintProof(run);

@@ -27,7 +27,8 @@ export function weightWords(k, { push, pull, share }, wrong, proved) {
   if (pull <= 0) says = `At some states even a wrong ${name} is pushed out. So one bit alone proves nothing here. All bits together may.`;
   else if (wrong > share) says = `${IMPOSSIBLE} The latent would move home, ever further. Once it is home, its bit is right, and the pull ends. So no long run is like this.`;
   else says = "Possible, as far as these scales show: the push can make up for the pull.";
-  const sharper = proved < share ? ` All bits together prove less, ${atMost(100 * proved, 1)} %: they also bound the time at states with so strong a push or so weak a pull.` : "";
+  const sharper = proved < share ? ` All bits together give a sharper bound, ${atMost(100 * proved, 1)} %: their inequalities also
+limit the time at the states with the strongest push and the weakest pull.` : "";
   if (pull > 0) says += ` In every long run ${name} is wrong for ${strong(`${atMost(100 * share, 1)} %`)} of the time, the share <i>p</i>/(<i>p</i> + <i>q</i>).${
     share < 0.5 ? " That is less than half: its average has the right sign." : ""}${sharper}`;
   return {
