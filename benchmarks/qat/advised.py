@@ -77,10 +77,11 @@ def table(compared: pl.DataFrame) -> str:
             cells[1].append(gain(mean, "points", 2))
             cells[2].append(f"{NAMES[best['net']]} {gain(best, 'nats', 3)}")
             cells[3].append(", ".join(losses) or "none")
-        lowest = min(answers, key=ANSWERS.index)
+        order = sorted(map(ANSWERS.index, answers))
+        lowest = ANSWERS[order[0]]
         said = lowest if len(set(answers)) == 1 else f"{lowest} ({' / '.join(answers)})"
         shown = [" / ".join(one) for one in [*cells, [said]]]
-        lines.append((ANSWERS.index(lowest), f"| {title} | {' | '.join(shown)} |"))
+        lines.append((order, f"| {title} | {' | '.join(shown)} |"))
     head = "| training | decoded, nats | decoded, points | best rival, nats | decoding loses to | decode? |"
     rows = [line for _, line in sorted(lines, key=lambda one: one[0])]
     return "\n".join([head, "|---" * 6 + "|", *rows]) + "\n"

@@ -69,9 +69,9 @@ def test_gains_are_paired_and_the_rule_decides():
     assert answers["lora"] == ("no", [])
     lines = advised.table(compared).splitlines()[2:]
     assert [line.split(" | ")[-1] for line in lines] == [
+        "no |",
+        "no |",
         "no (no / yes) |",
-        "no |",
-        "no |",
         "perhaps |",
         "yes |",
     ]
