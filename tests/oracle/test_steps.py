@@ -164,26 +164,9 @@ def test_float64_in_torch(name, batch):
 
 def _follow(torch, instance, orbit, name, optimizer, schedule, batches) -> int:
     """Take the steps of an orbit in PyTorch; return how many agree before a tie of floats."""
+    from tests.oracle.test_torch_loop import Sign, straight_through
 
-    class Step(torch.autograd.Function):
-        @staticmethod
-        def forward(context, x):
-            context.save_for_backward(x)
-            return (x > 0).double()
-
-        @staticmethod
-        def backward(context, gradient):
-            return gradient * (context.saved_tensors[0] > 0)
-
-    class Sign(torch.autograd.Function):
-        @staticmethod
-        def forward(context, latent):
-            return torch.where(latent >= 0, 1.0, -1.0).double()
-
-        @staticmethod
-        def backward(context, gradient):
-            return gradient
-
+    step = straight_through("relu")
     inputs, labels, readout = (
         torch.tensor(one) for one in (instance.inputs, instance.labels, instance.readout)
     )
@@ -201,7 +184,7 @@ def _follow(torch, instance, orbit, name, optimizer, schedule, batches) -> int:
         chosen = batches.at(t)
         rows, targets = (inputs, labels) if chosen is None else (inputs[chosen], labels[chosen])
         latent.grad = None
-        outputs = Step.apply(rows @ Sign.apply(latent)) @ readout
+        outputs = step(rows @ Sign.apply(latent), instance.n) @ readout
         (0.5 * ((outputs - targets) ** 2).mean()).backward()
         rate = schedule.at(t) * (1.0 if optimizer.scale_free else 1 / instance.readout_norm2)
         with torch.no_grad():

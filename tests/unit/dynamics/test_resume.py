@@ -15,16 +15,6 @@ from tests.support import assert_same_orbit, go_slowly, interrupted
 ENGINES = ("event", "dense")
 
 
-@pytest.fixture(scope="module")
-def noisy():
-    return st.Problem(n=8, samples=60, m=2, noise=0.5).draw(0)
-
-
-@pytest.fixture(scope="module")
-def clean():
-    return st.Problem(n=8, samples=200).draw(0)
-
-
 # ------------------------------------------------------------------------------- resume, interruption
 
 
