@@ -77,9 +77,11 @@ def table(compared: pl.DataFrame) -> str:
             cells[1].append(gain(mean, "points", 2))
             cells[2].append(f"{NAMES[best['net']]} {gain(best, 'nats', 3)}")
             cells[3].append(", ".join(losses) or "none")
-        lowest = min(answers, key=ANSWERS.index)
-        shown = [" / ".join(one) for one in cells]
-        lines.append((ANSWERS.index(lowest), f"| {title} | {' | '.join(shown)} | {lowest} |"))
+        order = sorted(map(ANSWERS.index, answers))
+        lowest = ANSWERS[order[0]]
+        said = lowest if len(set(answers)) == 1 else f"{lowest} ({' / '.join(answers)})"
+        shown = [" / ".join(one) for one in [*cells, [said]]]
+        lines.append((order, f"| {title} | {' | '.join(shown)} |"))
     head = "| training | decoded, nats | decoded, points | best rival, nats | decoding loses to | decode? |"
     rows = [line for _, line in sorted(lines, key=lambda one: one[0])]
     return "\n".join([head, "|---" * 6 + "|", *rows]) + "\n"
@@ -112,5 +114,6 @@ def foretold(rows: pl.DataFrame) -> str:
     near = right & (abs(told - gains) <= CLOSE * abs(gains))
     return (
         f"With the fit on the other quantisers, the codes give the right sign of the gain by annealing in "
-        f"{right.sum()} of {len(runs)} runs, and its size within {CLOSE:.0%} in {near.sum()}.\n"
+        f"{right.sum()} of {len(runs)} runs ({(gains > 0).sum()} gains are positive), and its size within "
+        f"{CLOSE:.0%} in {near.sum()}.\n"
     )

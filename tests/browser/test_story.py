@@ -203,3 +203,32 @@ def test_the_text_gives_the_bound_that_is_proved(driver, address):
     assert re.fullmatch(r"at least [\d.]+ %", bound)
     assert text(driver, "#bound") == f": it is there {bound} of the time"
     assert bound in text(driver, "#bound-says")
+
+
+def test_the_type_has_five_sizes_and_the_text_one_measure(page):
+    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    script = """
+        const sizes = {}, walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const parent = walker.currentNode.parentElement;
+            if (!walker.currentNode.data.trim()) continue;
+            if (parent.closest("script, style, .out-of-sight, .skip")) continue;
+            const size = getComputedStyle(parent).fontSize;
+            if (parent.checkVisibility()) (sizes[size] ??= []).push(parent.outerHTML.slice(0, 60));
+        }
+        return sizes;
+    """
+    sizes = page.execute_script(script)
+    assert len(sizes) <= 5, {size: where[:3] for size, where in sizes.items()}
+    longest = """
+        const context = document.createElement("canvas").getContext("2d");
+        const texts = [...document.querySelectorAll(".step p, .three p, .lead")];
+        return texts.filter((one) => one.clientWidth).map((one) => {
+            const { fontSize, fontFamily } = getComputedStyle(one);
+            context.font = `${fontSize} ${fontFamily}`;
+            return one.clientWidth / context.measureText("0").width;
+        });
+    """
+    for width in (1000, 1366, 1920):
+        look(page, "light", width, height=768)
+        assert max(page.execute_script(longest)) <= 65.5

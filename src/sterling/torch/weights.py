@@ -102,7 +102,8 @@ def find(
         handles += in_optimizer(names, optimizer)
     if flag(adaptors, "adaptors"):
         tried = [adaptor(layer) for layer in model.modules() for adaptor in ADAPTORS]
-        handles += [one for one in tried if one is not None]
+        # A computed weight, such as one with a parametrisation, is none of the model's parameters.
+        handles += [one for one in tried if one is not None and id(one.latent) in names]
     for one in handles:  # a tied weight is known by the first of its layers
         one.places = tuple(names[id(one.latent)])
         one.name = one.places[0]

@@ -68,4 +68,10 @@ def test_gains_are_paired_and_the_rule_decides():
     assert answers["bitnet"] == ("no", ["EMA", "SWA", "WSD", "cosine", "best checkpoint"])
     assert answers["lora"] == ("no", [])
     lines = advised.table(compared).splitlines()[2:]
-    assert [line.split(" | ")[-1] for line in lines] == ["no |", "no |", "no |", "perhaps |", "yes |"]
+    assert [line.split(" | ")[-1] for line in lines] == [
+        "no |",
+        "no |",
+        "no (no / yes) |",
+        "perhaps |",
+        "yes |",
+    ]

@@ -5,6 +5,7 @@ import torch
 
 import sterling as st
 import sterling.torch as stt
+from tests.unit.torch import frameworks
 
 nn = torch.nn
 
@@ -113,3 +114,13 @@ def test_a_tied_tensor_or_layer_has_each_of_its_names():
         assert weight.latent is tensor
     (weight,) = stt.find(model, codes=lambda name, p: signs(p) if name == "b.weight" else None)
     assert (weight.name, weight.places) == ("a.weight", ("a.weight", "b.weight"))
+
+
+def test_a_computed_weight_in_a_layer_of_torchao_is_discovered():
+    layer = frameworks.torchao()
+    nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
+    net = nn.Sequential(layer)
+    with pytest.raises(st.InputError, match="example"):
+        stt.find(net)
+    (weight,) = stt.find(net, example=torch.randn(2, layer.in_features))
+    assert len(weight.codes().unique()) > 8
