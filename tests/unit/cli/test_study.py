@@ -73,7 +73,7 @@ def test_plot_and_export(folder, tmp_path):
         (("run", "{folder}", "--cluster", "here"), 2, "address of a cluster"),
         (("fit", "{folder}", "--criterion", "best"), 2, "criterion is"),
         (("plot", "{folder}", "-o", "x.gif"), 2, ".png, .svg or .pdf"),
-        (("export", "{folder}", "-o", "x.xls"), 2, "kind of export"),
+        (("export", "{folder}", "-o", "x.xls"), 2, "xls"),
     ],
 )
 def test_wrong_usage_has_an_exit_code_and_a_reason(folder, arguments, code, words):

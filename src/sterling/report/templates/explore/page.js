@@ -26,7 +26,8 @@ import { atLeast, recurs, writeCode, writeLaw, writeProof, writeRun } from "./wo
 
 const SLICE = 10;  // milliseconds of a frame for the run
 const WORK = 6;  // of them for the background task
-const WORDS = 120;  // milliseconds between two updates of the numbers
+const WORDS = 120;  // milliseconds between two updates of the numbers in fast runs
+const FAST = 2000;  // steps a second
 const SAMPLES_OF_AVERAGE = 400;  // points of the average's line
 const MOST_STEPS = 1e9;
 const FREE = ["speed", "view"];  // settings that do not change the run
@@ -133,7 +134,7 @@ function frame(now) {
   if (!run) return;
   const glowing = !calm.matches && flashed.some((when) => now - when < GLOW), still = mode() === "still";
   if (!stale && !glowing && still) return;
-  const all = still || goal !== null || now - written > WORDS;
+  const all = still || goal !== null || settings.speed <= FAST || now - written > WORDS;
   paint({ run, tape, settings, law, land, averages, flashed, now }, all);
   record(now, still);
   if (all) {

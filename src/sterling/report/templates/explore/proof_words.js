@@ -48,7 +48,7 @@ export function sumWords({ values, home, above, highest, share }) {
         : `The other one is below zero: at ${signed(values[highest])}`}.`;
   }
   return above === 0 ? "All factors are zero: nothing is added up."
-    : `${above.toLocaleString("en")} ${above === 1 ? "state" : "states"} besides the teacher ${above === 1 ? "is" : "are"} not below zero. The sum allows a run to stay there, so these factors prove nothing.`;
+    : `${above.toLocaleString("en")} ${above === 1 ? "state" : "states"} besides the teacher ${above === 1 ? "is" : "are"} not below zero. The sum allows a run to stay there, so these factors do not prove that it returns.`;
 }
 
 /** What follows from the sum; `there` is the reader's share of the time at the teacher. */

@@ -26,15 +26,15 @@ Where it crosses an axis, a bit flips.</p>`,
     title: "It leaves and returns",
     set: { steps: 20000, speed: 20 },
     setup: "Each label now has a normal error with σ = {noise}, drawn once with the data.",
-    text: `<p>The errors nearly cancel among the samples, but not quite: a small, constant gradient remains at the teacher. It pushes some beads out, until one
-crosses zero. Now that bit is wrong, the data pull it back, and the run is at the teacher again. Each triangle marks a return.</p><p>To leave and return without end is
+    text: `<p>The errors nearly cancel among the samples, but not quite: a small, constant gradient remains at the teacher. It pushes some beads towards zero, until one
+crosses it. Now that bit is wrong, the data pull it back, and the run is at the teacher again. Each triangle marks a return.</p><p>To leave and return without end is
 <strong>recurrence</strong>. Every step uses all samples, so the cause is not minibatch noise. Whether the <em>last</em> bits are right is a matter of luck.</p>`,
   },
   {
     title: "The average knows",
     set: { steps: 20000, speed: 1000, view: "average" },
     setup: "Now watch the averages, with {n} weights, {samples} samples and label noise σ = {noise}.",
-    text: `<p>While a bit is right, the label errors <em>push</em> its latent weight out, at a mean speed <i>p</i>. While it is wrong, the data <em>pull</em> it home, at a mean speed <i>q</i>.</p>
+    text: `<p>While a bit is right, the label errors <em>push</em> its latent weight out, towards zero and over it, at a mean speed <i>p</i>. While it is wrong, the data <em>pull</em> it home, at a mean speed <i>q</i>.</p>
 <p>In the long run it comes home no further than it is pushed out: <i>q</i> · time wrong ≤ <i>p</i> · time right. So the bit is wrong for at most <i>p</i>/(<i>p</i> + <i>q</i>) of the time. <strong>If the pull is
 stronger than the push, this is below one half, and its time average has the right sign.</strong></p><p>So average the signs. The bars behind the beads are the averages; black ticks show where an
 approximation, a mean-field law, expects them in the long run. The dashed line counts the wrong averages: it goes to zero.</p>`,
@@ -53,8 +53,8 @@ href="#story=5" data-to="certificate">Try it on the scales</a></p>`,
     set: { damping: 0.5, schedule: "damped", beside: "plain", steps: 20000, speed: 2 },
     setup: "Damping draws each latent weight to its own bit, with strength θ = {damping}. The label noise is σ = {noise}.",
     text: `<p>It holds a bit against any push below the <strong>threshold</strong> θS. S is the mean pull on a wrong bit over random data; on a right bit that mean is zero. With many samples pulls are near S and pushes near zero, so half of S separates them.
-The diamond on each rail shows where its bead is taken while no bit flips. Hollow beads show the run without damping.</p><p>The push on a right bit is below the threshold, so its diamond lies on its own side: the bead never crosses zero again. The pull on a wrong bit is above it:
-the diamond lies beyond zero, and the bead comes home. After fifteen steps the run rests at the teacher. Drag θ down to 0.1: some pushes are stronger than that, and the flipping is back.</p>`,
+The diamond on each rail shows where its bead is taken while no bit flips. Hollow beads show the run without damping, with the usual step sizes; damping takes constant ones.</p><p>The push on a right bit is below the threshold, so its diamond lies on its own side: the bead never crosses zero again. The pull on a wrong bit is above it:
+the diamond lies beyond zero, and the bead comes home. After fifteen steps the bits rest at the teacher. Drag θ down to 0.1: some pushes are stronger than that, and the flipping is back.</p>`,
   },
   {
     title: "Chatter with many bits",
@@ -65,11 +65,11 @@ gradients of all others and pushes some of them wrong. Even the average has a fe
 grows exponentially with the number of bits (an approximation that runs support).</p>`,
   },
   {
-    title: "Restart cures it",
+    title: "Restart ends it",
     set: { ...MANY, restart: "300,0.05", steps: 6000, speed: 200 },
     setup: "Again {n} bits and {samples} samples, with label noise σ = {noise}.",
     text: `<p>After every 300 steps, at the dotted lines, each latent weight is set to a multiple of the average of its bit since the last restart, and the step sizes start again. In the
-average most of the chatter cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em>. (Two bars stay orange: their averages still hold the first steps.) Runs without label noise show that <strong>ergodic restart</strong> works; no
+average most of the chatter cancels.</p><p>After the second restart the last wrong bits flip and the run rests, <em>proved</em>. (A few bars stay on the wrong side: their averages still hold the first steps.) Runs without label noise show that <strong>ergodic restart</strong> works; no
 theorem does.</p>`,
   },
 ];

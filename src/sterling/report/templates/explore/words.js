@@ -146,7 +146,7 @@ function landscapeWords(land, law) {
   return `<h3>Resting points <span class="kind exact">proved</span></h3><p>All ${brief(land.distances.length)} states were checked. ${
     law.absorbs ? "The teacher is a resting point: no run can leave it."
       : "The teacher is not a resting point: runs leave it."} ${
-    others ? traps : "No run can get stuck anywhere else, from any start and with any step sizes."}</p>`;
+    others ? traps : "No run can get stuck anywhere else, from any start, if the step sizes have an infinite sum."}</p>`;
 }
 
 // ---- Into the page
