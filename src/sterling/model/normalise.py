@@ -31,6 +31,11 @@ class Normalizer(Described):
     Each row, that is each unit of each sample, counts as a draw of the features. A fitted normaliser cannot
     be changed.
 
+    Parameters
+    ----------
+    mean : array (n,) or None
+        Mean of each feature; None before `fit`.
+
     Examples
     --------
     >>> import sterling as st
