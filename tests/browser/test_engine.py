@@ -93,7 +93,7 @@ def both(engine, given):
     return there, orbit, instance
 
 
-@pytest.mark.parametrize("number", range(18))
+@pytest.mark.parametrize("number", range(20))
 def test_the_same_orbit_as_in_python(engine, number):
     """Same seed, same data, same flips at the same steps, same latents, to the last bit."""
     there, orbit, instance = both(engine, setting(number))
@@ -108,7 +108,7 @@ def test_the_same_orbit_as_in_python(engine, number):
     assert there["distance"] == orbit.errors
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(20))
 def test_the_same_damped_orbit_as_in_python(engine, number):
     """Damped runs as well. With finite windows the last bits of S may differ from Python's."""
     given = setting(number + 100)
@@ -125,7 +125,7 @@ def test_the_same_damped_orbit_as_in_python(engine, number):
     np.testing.assert_allclose(there["latent"], orbit.latent, rtol=0, atol=1e-12 * np.abs(orbit.latent).max())
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(20))
 def test_the_same_orbit_from_latents_of_ones_own(engine, number):
     """As after dragging beads: some latents of a start moved to any float, zero, or within rounding of it."""
     given = setting(number + 200)
