@@ -47,9 +47,9 @@ def written(name, value):
 
 
 def test_the_text_never_contradicts_the_settings(page):
-    """At 20 random settings: each number is the one that is set, and a step speaks of its own settings."""
+    """At 50 random settings: each number is the one that is set, and a step speaks of its own settings."""
     random = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(50):
         names = random.choice(list(CHOICES), size=random.integers(0, 5), replace=False)
         given = {str(name): CHOICES[name][random.integers(len(CHOICES[name]))] for name in names}
         step = int(random.integers(1, 10))
