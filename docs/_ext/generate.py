@@ -105,7 +105,7 @@ def pages():
 
     (GENERATED / "extra").mkdir(parents=True, exist_ok=True)
     write_explorable(GENERATED / "extra" / "explore.html")
-    claims = ["--quick", "--quiet", "--only", "P3", "--out", str(GENERATED / "extra" / "claims")]
+    claims = ["--quick", "--quiet", "--only", "concentration", "--out", str(GENERATED / "extra" / "claims")]
     subprocess.run(
         [sys.executable, "-m", "sterling", "reproduce", *claims], check=True, stdout=subprocess.DEVNULL
     )
