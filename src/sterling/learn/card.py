@@ -167,7 +167,7 @@ class Card(Exported):
 
     def _rule(self) -> str:
         no, yes = self.classes_
-        return f"Add the points: {yes} from a total of {self.least}, otherwise {no}."
+        return f"Add the points. A total of {self.least} or more predicts {yes}, otherwise {no}."
 
     def _risks(self) -> list[tuple[str, str]]:
         """Return ranges of totals and their probabilities of the second class, in words."""

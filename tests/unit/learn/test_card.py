@@ -56,7 +56,7 @@ def test_a_class_is_predicted_by_adding_up_the_points(cancer, card):
         assert predicted[row] == ("malignant" if total >= card.least else "benign")
         assert odds[row] == pytest.approx(card.scale * total + card.intercept)
         assert shares[row, 1] == pytest.approx(1 / (1 + math.exp(-odds[row])), abs=1e-12)
-    assert f"malignant from a total of {card.least}, otherwise benign" in card.text
+    assert f"A total of {card.least} or more predicts malignant, otherwise benign" in card.text
     assert (predicted == labels).mean() > 0.95
     with pytest.raises(st.InputError, match="shape"):
         card.predict(frame.iloc[:, 1:])
@@ -179,4 +179,4 @@ def test_a_card_without_points_says_the_most_frequent_class():
     assert card.items == ()
     assert card.predict(inputs).all()
     np.testing.assert_allclose(card.predict_proba(inputs)[:, 1], 2 / 3, atol=1e-4)
-    assert "from a total of" in card.text
+    assert "or more predicts True" in card.text
