@@ -156,7 +156,7 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
         raise InputError("the quantiser must return a tensor of the latents' shape")
     if not seen.is_floating_point():
         raise InputError(f"the quantiser returns a tensor of {seen.dtype}; it must be floating-point")
-    reader = CodeReader(values, latent)
+    reader = CodeReader(values, latent.shape, latent)
     if reader.grid is None:
         raise InputError(
             "the quantiser returns values that are on no levels: neither evenly spaced, nor at most 16 others"

@@ -84,8 +84,9 @@ def test_torchao(dtype, levels, at_bound):
     """By hand: under the new gradient all weights of both outermost levels, under the old those beyond."""
     model = nn.Sequential(fw.torchao(dtype))
     (weight,) = stt.find(model)
-    codes, steps = weight.codes(), weight.latent.detach() * (1 / weight.scale())
-    top = levels // 2
+    codes, groups, top = weight.codes(), weight.latent.detach().reshape(-1, 32), levels // 2
+    scale = groups.abs().amax(1, keepdim=True) / ((levels - 1) / 2)
+    steps = (groups * (1 / scale)).reshape(codes.shape)
     outer = (codes == -top) | (codes == top - 1)
     beyond = (steps.round() > top - 1) | (steps.round() < -top)
     with stt.ClampGradient(at_bound):
