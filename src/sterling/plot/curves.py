@@ -15,9 +15,9 @@ from sterling.plot.style import (
     INK,
     PURPLE,
     VERMILLION,
+    dimensions_axis,
     legend_above,
     tidy,
-    whole_numbers,
 )
 
 if TYPE_CHECKING:
@@ -50,14 +50,6 @@ def shares(ax: Axes, cells: pl.DataFrame, index: int, count: int, **given: Any) 
     set_aside(ax, drawn.get_children(), index, count)
 
 
-def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **given: Any) -> None:
-    """Draw the shares of each named group of cells against N; ``axis`` is the label of the y axis."""
-    for index, (label, cells) in enumerate(groups.items()):
-        shares(ax, cells, index, len(groups), label=label)
-    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **given)
-    whole_numbers(ax)
-
-
 def intervals(table: pl.DataFrame, column: str) -> np.ndarray:
     """Return a column with its interval, ``column_low`` and ``column_high``, as float (rows, 3)."""
     return table.select(column, f"{column}_low", f"{column}_high").to_numpy()
@@ -80,6 +72,26 @@ def dots(
     ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
         legend_above(ax, len(groups) if len(groups) < 4 else 2, handletextpad=0.2)
+
+
+def over_dimensions(
+    ax: Axes,
+    points: Mapping[str, Iterable[tuple[float, ...]]],
+    laws: Mapping[str, Mapping[int, float]],
+    axis: str,
+    **given: Any,
+) -> None:
+    """Draw series of (n, value, low, high) against n, and laws n → value as dashed lines."""
+    ticks = {n for law in laws.values() for n in law}
+    for index, (label, rows) in enumerate(points.items()):
+        n, value, low, high = np.array(list(rows), float).reshape(-1, 4).T
+        bars = np.nan_to_num(np.maximum([value - low, high - value], 0), posinf=0)
+        ax.errorbar(n, value, bars, ls="", ms=5.5, lw=1.4, label=f"{label}, 95 %", **style(index))
+        ticks |= set(n)
+    for index, (label, law) in enumerate(laws.items()):
+        ax.plot(list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=label)
+    dimensions_axis(ax, sorted(ticks))
+    tidy(ax, xlabel="dimension n", ylabel=axis, **given)
 
 
 def against(

@@ -86,9 +86,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    known = instance.teacher is not None
-    stays = "the teacher absorbs: a run that reaches it never leaves"
-    lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
+    known, damping = instance.teacher is not None, orbit.optimizer.damping
     notes = (
         (
             not known,
@@ -102,13 +100,9 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "and a weight is wrong if it differs from the teacher’s.",
         ),
         (
-            _noise(instance) == 0,
-            f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.",
-        ),
-        (
-            orbit.optimizer.damping > 0,
-            f"The run is damped (θ = {orbit.optimizer.damping:g}): a state absorbs where no weight is pushed "
-            "by more than θS. What st.certify proves is about undamped runs, θ = 0.",
+            damping > 0,
+            f"The run is damped (θ = {damping:g}): a state absorbs where no weight is pushed by more than "
+            "θS. What st.certify proves is about undamped runs, θ = 0.",
         ),
         (
             orbit.verdict.absorbed and not orbit.certified,
@@ -118,7 +112,7 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
         (orbit.interrupted, f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}."),
         (
             found is None and known,
-            "This run did not record its visits, so times and distances of absences are unknown.",
+            "This run did not record its visits, so times of absences are unknown.",
         ),
     )
     return [text for holds, text in notes if holds]
@@ -155,24 +149,11 @@ def _over_time(orbit: Orbit) -> _Part:
 
 
 def _returns(found: Recurrence | None, orbit: Orbit) -> _Part:
-    where = home(orbit)
-    name, title = "returns", f"Leaving the {where} and coming back"
+    name, title = "returns", f"Leaving the {home(orbit)} and coming back"
     if found is None or not found.returns.count:
-        never = f"The run did not leave the {where} and return, so there are no return times."
-        return _Part(name, title, (never,))
-    drawings = (
-        _draw("How long absences and stays last", visits.survival, found=found),
-        _draw("Visits over time", visits.growth, found=found),
-        _draw("Occupancy over the run", visits.batches, found=found),
-    )
-    if orbit.optimizer != SGD():
-        return _Part(name, title, ("Times are in steps.",), drawings)
-    words = (
-        "Times are in steps. Scaling all step sizes alike does not change the orbit, so with slowly decaying "
-        "step sizes stays and absences keep their lengths in steps. Slow drift to a first flip follows the "
-        "mass instead, the sum of the step sizes so far.",
-    )
-    return _Part(name, title, words, drawings)
+        return _Part(name, title, ("The run did not leave and return, so there are no return times.",))
+    drawing = _draw("How long absences and stays last", visits.survival, found=found)
+    return _Part(name, title, ("Times are in steps.",), (drawing,))
 
 
 def _shares(orbit: Orbit, instance: Instance) -> _Part:
@@ -183,10 +164,9 @@ def _shares(orbit: Orbit, instance: Instance) -> _Part:
         return _Part(name, title, (silence,), (drawing,))
     given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
     drawing = _draw("Measured against predicted", visits.shares, **given)
-    further = f" and at {counted(predicted.states, 'further state')} that it samples"
     words = (
-        f"The prediction uses exact gradients at the teacher, at its {counted(orbit.n, 'neighbour')}"
-        f"{further if predicted.states else ''}. It uses no step of the run."
+        f"The prediction uses exact gradients at the teacher, at its {counted(orbit.n, 'neighbour')} and at "
+        f"{counted(predicted.states, 'further state')} that it samples. It uses no step of the run."
     )
     return _Part(name, title, (words,), (drawing,), "mean-field")
 
@@ -213,11 +193,6 @@ def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
     except InputError as problem:
         return None, f"There is no prediction: {problem}."
     return predicted, ""
-
-
-def _noise(instance: Instance) -> float | None:
-    noise = instance.to_dict().get("origin", {}).get("noise")
-    return None if noise is None else float(noise)
 
 
 def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:
