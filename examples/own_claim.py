@@ -56,7 +56,7 @@ def measure(context: Context, budget: Budget) -> Finding:
 
 def draw(ax, cells) -> str:
     """Draw the share against N; return the sentence that says what to see."""
-    shares(ax, cells, 0, 1)
+    shares(ax, cells, marker="o")
     tidy(ax, ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of runs absorbed at w*")
     return "Bars are 95 % Jeffreys intervals."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,16 +118,20 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
     """Count runs that end at w* in the factorial, and fit N₅₀ = C·n^α of the last iterate under noise."""
     table = pl.concat([_factorial(context, budget, index, one) for index, one in enumerate(budget.settings)])
     stores = {
-        _DAMPED: _grow(context, budget, budget.damped, f"sgd:damping={DAMPING:g}", "auto", _DAMPED),
-        _PLAIN: _grow(context, budget, budget.plain, "sgd", "power:0.5,0.5", _PLAIN),
+        _DAMPED: _grow(context, budget, _DAMPED, optimizer=f"sgd:damping={DAMPING:g}", schedule="auto"),
+        _PLAIN: _grow(context, budget, _PLAIN, optimizer="sgd", schedule="power:0.5,0.5"),
     }
     series = {name: fit_store(store, LAST)[0] for name, store in stores.items()}
     damped, plain = (
         exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}") for name in (_DAMPED, _PLAIN)
     )
-    laws = {
-        _DAMPED: _law(budget, budget.damped, lambda problem: samples_for_last(problem, damping=DAMPING)),
-        _PLAIN: _law(budget, budget.plain, samples_for_occupancy),
+    damped_law = partial(samples_for_last, damping=DAMPING)
+    laws = {  # at the smallest and the largest dimension
+        name: {n: law(Problem(n, 1, noise=budget.noise)) for n in (dimensions[0], dimensions[-1])}
+        for name, law, dimensions in (
+            (_DAMPED, damped_law, budget.damped.n),
+            (_PLAIN, samples_for_occupancy, budget.plain.n),
+        )
     }
     found = {
         (row["setting"], row["factor"]): share(
@@ -242,24 +247,17 @@ def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: S
     return pl.DataFrame(rows, ["setting", "factor", "ends", "trials"], orient="row")
 
 
-def _grow(
-    context: Context, budget: ThresholdBudget, growth: Growth, optimizer: str, schedule: str, name: str
-) -> Store:
+def _grow(context: Context, budget: ThresholdBudget, name: str, **method: str) -> Store:
+    growth = getattr(budget, name)
     return context.run(
         f"threshold-{name}",
         n=growth.n,
         samples={"c": list(growth.factors), "a": growth.power},
         noise=budget.noise,
-        optimizer=optimizer,
-        schedule=schedule,
         steps=growth.steps,
         trials=growth.trials,
+        **method,
     )
-
-
-def _law(budget: ThresholdBudget, growth: Growth, law) -> dict[int, float]:
-    """Return N₅₀ of a law at the smallest and the largest dimension."""
-    return {n: law(Problem(n, 1, noise=budget.noise)) for n in (growth.n[0], growth.n[-1])}
 
 
 def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
