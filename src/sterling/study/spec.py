@@ -86,7 +86,7 @@ class Study(Described, Drawn):
         As in `Problem`. A list of numbers is one readout.
     kind : str
         The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
-        "certificate" (a proof), "starts" (runs from other starts, without restart), or your own.
+        "certificate" (a proof), or your own.
     trials : int
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
         `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for
@@ -227,7 +227,7 @@ class Study(Described, Drawn):
             raise InputError(f"the study would have more than {MAX_CELLS:,} cells: give fewer values")
         for one in self.series:  # so that a wrong value is refused here, not in a worker
             for n in {min(self.n), max(self.n)}:
-                cell = one.at(n, 1 if self.samples is None else self.samples_at(n)[0])
+                cell = one._at(n, 1 if self.samples is None else self.samples_at(n)[0])
                 if self.kind.check is not None:
                     self.kind.check(cell)
 
@@ -272,7 +272,7 @@ class Study(Described, Drawn):
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The listed cells; none where the study chooses the sample sizes."""
-        return tuple(one.at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
+        return tuple(one._at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
 
     @cached_property
     def identity(self) -> str:

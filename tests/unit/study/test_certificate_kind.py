@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.claims.starts import OPPOSITE
 from sterling.schedules import parse_schedule
 from sterling.study import Cell, Store, Study, run, run_trial, trial_seeds
-from sterling.study.starts_kind import OPPOSITE
 
 PROBLEM = st.Problem(n=6, samples=300, noise=0.5)
 
