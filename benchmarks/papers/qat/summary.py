@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.qat import evidence, figures
-from benchmarks.qat.pairs import CELL, differences
-from benchmarks.qat.trial import REMEDIES
+from benchmarks.papers.qat import evidence, figures
+from benchmarks.papers.qat.pairs import CELL, differences
+from benchmarks.papers.qat.trial import REMEDIES
 from sterling.base.files import write_atomically
 from sterling.errors import InputError
 from sterling.stats import Interval, bootstrap_counts, mean_interval, percentiles
