@@ -65,12 +65,6 @@ class Outcome(Described):
         Duration of the run.
     messages : tuple of str
         Messages for the user, such as which trials failed, or why no exponent could be fitted.
-
-    Examples
-    --------
-    >>> from sterling.study import Outcome
-    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
-    False
     """
 
     reason: str
@@ -105,12 +99,6 @@ class Progress(base.Progress, Described):
     rows : Polars frame or None
         The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
         version.
-
-    Examples
-    --------
-    >>> from sterling.study import Progress
-    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
-    20
     """
 
     round: int = 0
@@ -413,8 +401,8 @@ def run(
     >>> from sterling.study import Store, Study, run
     >>> folder = tempfile.mkdtemp()
     >>> outcome = run(Study(n=8, samples=[20, 40], trials=10, steps=500), folder)
-    >>> outcome.reason, outcome.new
-    ('complete', 20)
+    >>> outcome.reason, outcome.finished, outcome.new
+    ('complete', True, 20)
     >>> run(folder).new
     0
     >>> Store(folder).counts("optimal").select("samples", "trials").rows()

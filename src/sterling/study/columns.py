@@ -22,7 +22,10 @@ _TYPES = {
     "Boolean": (bool, np.bool_),
     "String": (str,),
 }
-_RANGES = {"Int64": (-(1 << 63), (1 << 63) - 1), "Float64": (-sys.float_info.max, sys.float_info.max)}
+_RANGES: dict[str, tuple[float, float]] = {
+    "Int64": (-(1 << 63), (1 << 63) - 1),
+    "Float64": (-sys.float_info.max, sys.float_info.max),
+}
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,10 @@ class Column(Described):
         if isinstance(value, str) and self.words is not None and value not in self.words:
             return f"is {checks.shown(value)}, not one of {', '.join(self.words)}"
         if self.scalar in _RANGES:
-            low, high = _RANGES[self.scalar]
-            low, high = low if self.low is None else self.low, high if self.high is None else self.high
-            if not low <= value <= high:  # NaN is not
+            number: Any = value
+            least, most = _RANGES[self.scalar]
+            low, high = least if self.low is None else self.low, most if self.high is None else self.high
+            if not low <= number <= high:  # NaN is not
                 return f"is {checks.shown(value)}, not a number from {low:g} to {high:g}"
         return ""
 

@@ -400,9 +400,7 @@ KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
-    modules={
-        name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "baseline", "certificate")
-    },
+    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "certificate")},
 )
 
 
