@@ -116,7 +116,7 @@ class Column(Described):
         if isinstance(value, str) and self.words is not None and value not in self.words:
             return f"is {checks.shown(value)}, not one of {', '.join(self.words)}"
         if self.scalar in _RANGES:
-            number: Any = value
+            number: Any = value.item() if isinstance(value, np.generic) else value
             least, most = _RANGES[self.scalar]
             low, high = least if self.low is None else self.low, most if self.high is None else self.high
             if not low <= number <= high:  # NaN is not
