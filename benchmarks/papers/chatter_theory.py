@@ -63,8 +63,8 @@ import time
 import numpy as np
 
 import sterling as st
+from benchmarks.papers import baselines
 from sterling import theory
-from sterling.study import baselines
 from sterling.theory.box import fit
 
 SEED = 20261125  # data sets
