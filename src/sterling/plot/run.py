@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -167,14 +167,14 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     ax.axhspan(-1.08, 0, color=VERMILLION, alpha=0.06, lw=0)
     ax.axhline(0, color=GREY, lw=0.9)
     ax.vlines(x, 0, margin, color=np.where(right, BLUE, VERMILLION), lw=min(2.0, 90 / orbit.n), alpha=0.45)
-    for where, scale, label, look in (
-        (right, 1.0, "time average agrees", {"color": BLUE}),
-        (~right, 1.5, "time average differs", {"color": VERMILLION, "marker": "X"}),
-        ((orbit.signs != orbit.reference)[order], 4.5, "last iterate differs", {"fc": "none", "ec": INK}),
+    for where, scale, label, fill, edge, marker in (
+        (right, 1.0, "time average agrees", BLUE, BLUE, "o"),
+        (~right, 1.5, "time average differs", VERMILLION, VERMILLION, "X"),
+        ((orbit.signs != orbit.reference)[order], 4.5, "last iterate differs", "none", INK, "o"),
     ):
         if where.any():
-            name = f"{label} ({where.sum()})"
-            ax.scatter(x[where], margin[where], size * scale, label=name, zorder=3, **look)
+            look: dict[str, Any] = {"fc": fill, "ec": edge, "label": f"{label} ({where.sum()})"}
+            ax.scatter(x[where], margin[where], size * scale, marker=marker, zorder=3, **look)
     against = home(orbit)
     tidy(
         ax,

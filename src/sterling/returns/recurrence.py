@@ -161,10 +161,8 @@ class Recurrence(Result):
 
     def _leavers_in_words(self) -> str:
         order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
-        named = ", ".join(
-            f"{self._name(k)} ({percent(min(1.0, self.first[k] / self.sojourns.count))})"
-            for k in order[:_NAMED]
-        )
+        shares = np.minimum(self.first / self.sojourns.count, 1.0).tolist()
+        named = ", ".join(f"{self._name(k)} ({percent(shares[k])})" for k in order[:_NAMED])
         more = f" and {len(order) - _NAMED} more" if len(order) > _NAMED else ""
         return f"{len(order)} of {len(self.first)} ever start an absence: {named}{more} (share of departures)"
 
