@@ -197,7 +197,7 @@ class Collector:
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
-            require_memory(self.pool.count * largest.memory(), f"{what} at a time")
+            require_memory(self.pool.count * largest._memory(), f"{what} at a time")
         groups = {kernel_group(cell): cell for cell in cells}
         warm_up(cell for group, cell in groups.items() if group not in self.warmed)
         self.warmed.update(groups)
