@@ -16,6 +16,7 @@ from sterling.claims.context import Context
 from sterling.claims.experiments.concentration import decay
 from sterling.claims.finding import Finding, Measured, Reference, mean, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.starts import OPPOSITE
 from sterling.claims.words import listed, said
 from sterling.plot.curves import against, set_aside, style
 from sterling.plot.style import GREY, legend_above, tidy
@@ -170,7 +171,7 @@ def check(context: Context, budget: ConstantsBudget) -> pl.DataFrame:
     states = rows("landscape").select(*_SET, "deviation", "pull")
     proofs = rows("certificate").select(*_SET, "occupancy", certified="wrong_share")
     names = ("mass_wrong", "start_latent", "mass", "largest_step", "mass_occupancy")
-    runs = rows("starts", start=[-1, 0], steps=budget.steps).select(*_SET, *names)
+    runs = rows("starts", start=[OPPOSITE, 0], steps=budget.steps).select(*_SET, *names)
     runs = runs.join(states, on=_SET).join(proofs, on=_SET)
     excess = []
     for row in runs.iter_rows(named=True):

@@ -27,7 +27,7 @@ from sterling.returns.recurrence import growth
 from sterling.schedules import Schedule, parse_schedule
 from sterling.study.columns import COUNT, REAL, SHARE
 from sterling.study.kind import Cell, Kind, Look, Seeds
-from sterling.study.seeds import trial_seeds
+from sterling.study.trial import trial_seeds
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
 

@@ -17,6 +17,7 @@ from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Measured, Reference, measured, picture
 from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.starts import OPPOSITE, start_of
 from sterling.claims.words import listed, said, schedule_words
 from sterling.landscapes.landscape import landscape, number_of
 from sterling.plot.curves import dots, intervals
@@ -26,7 +27,6 @@ from sterling.study.columns import FLAG
 from sterling.study.fit import FitError
 from sterling.study.kind import Cell, Kind, Look, Seeds, schedule_text
 from sterling.study.likelihood import Counts, Model, maximise, predictor
-from sterling.study.starts_kind import OPPOSITE, start_of
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import run_orbit
 
