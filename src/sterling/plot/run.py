@@ -134,15 +134,12 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
     row = np.full(orbit.n, -1)
     row[busy] = np.arange(len(busy))
-    shown = row[orbit.flips["coordinate"]] >= 0
-    flips, moves = orbit.flips[shown], orbit._moves[shown]
-    time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
-    half = 2 * row[flips["coordinate"]] + (moves < 0)
-    shape = (2 * len(busy), len(cells) - 1)
-    image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
+    coordinate, half = orbit.flips["coordinate"], np.arange(2 * len(busy) + 1)
+    place = np.where(row[coordinate] >= 0, 2 * row[coordinate] + (orbit._moves < 0), -1)
+    image, *_ = np.histogram2d(place, orbit.flips["step"] + 1, [half, cells])
     # A weight can flip to +1 at most at every other step.
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
-    colours = np.zeros((*shape, 4))
+    colours = np.zeros((*image.shape, 4))
     for offset, colour in enumerate((BLUE, VERMILLION)):
         colours[offset::2, :, :3] = to_rgb(colour)
     colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)

@@ -190,10 +190,8 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         context.trials(f"fresh-data-{arm}", kind=kind, **asked).with_columns(arm=pl.lit(arm))
         for arm, kind in (("fixed", "recurrence"), ("fresh", "fresh"))
     )
-    runs = pl.concat(
-        [fixed_runs.select(kept), walks.select(*kept, "away_first", "away_last", "wrong")], how="diagonal"
-    )
-    runs = runs.sort("arm", "trial")
+    extra = walks.select(*kept, "away_first", "away_last", "wrong")
+    runs = pl.concat([fixed_runs.select(kept), extra], how="diagonal").sort("arm", "trial")
     marks = runs.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
     fixed, fresh = (
         mean(f"exponent of visits over T, {words}", runs.filter(arm=arm)["growth"].drop_nulls())
@@ -265,9 +263,8 @@ def predicted_growth(budget: FreshDataBudget, seed: int) -> list[float]:
     steps, where the variance of the normal B is V. One on the wrong side is soon at zero, so its d is 0. A
     visit takes about one push, ηS.
     """
-    settings = {"schedule": budget.schedule, "steps": budget.steps}
     problem = Problem(budget.n, budget.samples, noise=budget.noise)
-    cell = Cell(KIND.name, problem, settings)
+    cell = Cell(KIND.name, problem, {"schedule": budget.schedule, "steps": budget.steps})
     rate = float(parse_schedule(budget.schedule).at(0))
     marks = mark_steps()
     marks = marks[marks <= budget.steps]
