@@ -8,19 +8,16 @@ dual vector of the bound. Both are exact, so one run below both would contradict
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured, share
 from sterling.claims.starts import OPPOSITE
 from sterling.claims.words import places
 from sterling.plot.curves import against, style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Tolerance below a bound: sums of up to a million step sizes are rounded.
 ROUNDING = 1e-9

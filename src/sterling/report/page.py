@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from sterling import __version__
 from sterling.base.files import write_atomically
@@ -21,9 +23,6 @@ from sterling.report.explore import write_explorable
 from sterling.report.figures import Drawing, identifier, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
-
-if TYPE_CHECKING:
-    import polars as pl
 
 #: Names of what lies in the folder.
 PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore.html"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
@@ -16,9 +16,6 @@ from sterling.claims.judge import near
 from sterling.claims.words import listed, said
 from sterling.plot import curves
 from sterling.plot.style import tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 RATE = -0.5
 #: The exponent's interval must lie within 0.05 of −1/2.

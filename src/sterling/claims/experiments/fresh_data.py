@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from scipy.special import erfc
 
 from sterling.base.registry import register
@@ -30,9 +31,6 @@ from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.trial import trial_seeds
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Visits at a constant pace grow like T, visits with fresh data like √T: an exponent between the two.
 BETWEEN = 0.75

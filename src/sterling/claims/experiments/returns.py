@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims import proofs
@@ -21,9 +22,6 @@ from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
 from sterling.theory import drift
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Visits must grow faster than T to this power.
 GROWTH = 0.5

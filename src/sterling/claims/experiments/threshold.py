@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
@@ -23,9 +23,6 @@ from sterling.study.columns import Criterion
 from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.study.store import Store
 from sterling.theory import samples_for_last, samples_for_occupancy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Share of the runs that must end at w* with decay and band, and the most that may with one of the two.
 BOTH, ALONE = 14 / 16, 3 / 16
