@@ -68,7 +68,7 @@ TINY = {
     ),
     "concentration": concentration.ConcentrationBudget(n=(4, 5), samples=(50, 200), instances=2),
     "constants": constants.ConstantsBudget({3: 3, 4: 3}, ((4, 300),), checked=2, steps=500, factor=30),
-    "online": fresh_data.FreshDataBudget(n=4, samples=20, instances=2, steps=1_500),
+    "online": fresh_data.FreshDataBudget(n=4, samples=20, trials=2, steps=1_500),
     "levels": levels.LevelsBudget(n=12, samples=36, instances=2, steps=200),
     "optimisers": optimisers.OptimisersBudget(
         n=8,
@@ -81,8 +81,8 @@ TINY = {
     "threshold": threshold.ThresholdBudget(
         n=16,
         instances=2,
-        damped=threshold.Growth((8, 32), (2.0, 6.0, 18.0), 1.28, steps=500, trials=8),
-        plain=threshold.Growth((4, 6), (0.05, 0.4, 3.0), 3, steps=500, trials=8),
+        damped={"n": (8, 32), "samples": {"c": [2, 6, 18], "a": 1.28}, "steps": 500, "trials": 8},
+        plain={"n": (4, 6), "samples": {"c": [0.05, 0.4, 3], "a": 3}, "steps": 500, "trials": 8},
         settings=(threshold.Setting("relu", 4, "none", 500),),
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class FreshDataBudget:
 
     n: int
     samples: int
-    instances: int
+    trials: int
     steps: int
     noise: float = 0.5
     schedule: str = "constant:0.5"
@@ -175,17 +175,9 @@ register(KIND)
 
 def measure(context: Context, budget: FreshDataBudget) -> Finding:
     """Compare the growth of visits, and the time away from w*, with fixed and with fresh data."""
-    asked = {
-        "n": budget.n,
-        "samples": budget.samples,
-        "noise": budget.noise,
-        "schedule": budget.schedule,
-        "steps": budget.steps,
-        "trials": budget.instances,
-    }
     kept = ["arm", "trial", "visits", "occupancy", "growth", "mark_steps", "mark_visits"]
     fixed_runs, walks = (
-        context.trials(f"fresh-data-{arm}", kind=kind, **asked).with_columns(arm=pl.lit(arm))
+        context.trials(f"fresh-data-{arm}", kind=kind, **asdict(budget)).with_columns(arm=pl.lit(arm))
         for arm, kind in (("fixed", "recurrence"), ("fresh", "fresh"))
     )
     extra = walks.select(*kept, "away_first", "away_last", "wrong")
@@ -213,7 +205,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         [(fixed.ends, fresh.ends, away.ends)],
         experiment=(
             f"{len(runs)} runs of {budget.steps:,} steps with σ = {budget.noise:g}, n = {budget.n}, m = 1, "
-            f"from {budget.instances} draws of w* and of the start: once with one data set of N = "
+            f"from {budget.trials} draws of w* and of the start: once with one data set of N = "
             f"{budget.samples}, once with {budget.samples} fresh samples at each step; step sizes "
             f"{schedule_words(parse_schedule(budget.schedule))}."
         ),
@@ -268,7 +260,7 @@ def predicted_growth(budget: FreshDataBudget, seed: int) -> list[float]:
     marks = marks[marks <= budget.steps]
     spread = rate * np.sqrt(marks * budget.noise**2 / (2 * budget.samples))[:, None]
     found = []
-    for trial in range(budget.instances):
+    for trial in range(budget.trials):
         start = trial_seeds(seed, cell, trial).data
         apart = np.maximum(initial_latent(problem.n, start) * problem.draw(start, threads=1).teacher, 0.0)
         away = apart / spread
@@ -309,7 +301,7 @@ CLAIM = Claim(
     f"{SCIENCE}, 7 and 13; a random walk reflected at zero",
     measure,
     {
-        "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000),
-        "default": FreshDataBudget(n=8, samples=100, instances=16, steps=100_000),
+        "quick": FreshDataBudget(n=8, samples=100, trials=8, steps=30_000),
+        "default": FreshDataBudget(n=8, samples=100, trials=16, steps=100_000),
     },
 )
