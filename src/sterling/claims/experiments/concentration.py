@@ -35,7 +35,6 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets, with the supremum over all states."""
     asked = {"n": budget.n, "samples": budget.samples, "trials": budget.instances}
     raw = context.trials("concentration", kind="landscape", **asked)
-    raw = raw.sort("n", "samples", "trial")  # sums are then the same after a break
     slope = decay(*(raw[name].to_numpy() for name in ("n", "samples", "deviation")))
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
     return CLAIM.found(
