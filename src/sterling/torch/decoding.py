@@ -17,7 +17,7 @@ from torch import nn
 from sterling.base.checks import choice, instance_of, is_number, shown
 from sterling.base.text import number, percent, sentence
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.counting import CodeTracker
+from sterling.torch.counting import MOMENTUM, CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.horizons import checked, nearest, settled
 from sterling.torch.installing import install, make_plain
@@ -124,7 +124,7 @@ def decode(
     horizon : float or "auto"
         Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
         validation loss; the current codes are a candidate too. Without, it is
-        `monitor.settled_horizon()`, the horizon nearest to a sixteenth of the steps so far. The vote of
+        the horizon nearest to a sixteenth of the steps so far. The vote of
         "mode" and the metric of "frozen" have fixed horizons.
     bn : iterable of batches, optional
         Training data, to recompute the statistics of batch norm as `update_bn` of `torch.optim.swa_utils`
@@ -244,7 +244,7 @@ def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -
     codes = CodeTracker.nearest(average, tracker.grid[index])
     if how == "frozen":
         codes = torch.where(
-            tracker.oscillations(index) > FREEZE * tracker.momentum, codes, tracker.now[tracker.part(index)]
+            tracker.oscillations(index) > FREEZE * MOMENTUM, codes, tracker.now[tracker.part(index)]
         )
     return codes.view(shape)
 
@@ -266,7 +266,7 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor, horizons: Sequence[fl
     own = {
         "last": 0.0,
         "mode": monitor.horizons[monitor._tracker.vote],
-        "frozen": nearest(monitor.horizons, 1 / monitor.momentum),
+        "frozen": nearest(monitor.horizons, 1 / MOMENTUM),
     }
     if isinstance(horizon, str):
         choice(horizon, "horizon", ("auto",))

@@ -12,7 +12,7 @@ import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import counting, parts
 from sterling.torch.counting import CodeTracker
-from sterling.torch.packed import Averages, Moments
+from sterling.torch.packed import Averages
 from tests.unit.torch.byhand import Record
 from tests.unit.torch.loops import Task
 from tests.unit.torch.test_counting import feed, total, walk
@@ -26,18 +26,17 @@ def lean_of(records, horizons=LEAN):
     codes = [torch.tensor(record.rows[0], dtype=kind) for record in records]
     levels = [len(record.levels) for record in records]
     groups = list(range(len(records)))
-    return CodeTracker(codes, levels, [k > 3 for k in levels], groups, horizons, 100, 1, 0.05, details=False)
+    return CodeTracker(codes, levels, [k > 3 for k in levels], groups, horizons, 100, 1, lean=True)
 
 
 def test_the_monitor_of_two_horizons_takes_six_bytes():
     model = stt.binarize(torch.nn.Linear(64, 48), levels=3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert stt.OrbitMonitor(model, optimizer, horizons=(16, 64)).bytes_per_weight == 6
-    monitor = stt.OrbitMonitor(model, optimizer, horizons=(16, 64), details=True)
-    assert monitor.bytes_per_weight == 15
-    assert stt.OrbitMonitor(model, optimizer, horizons=(16, math.inf)).details
-    with pytest.raises(InputError, match="127"):
-        stt.OrbitMonitor(model, optimizer, horizons=(16, 64), within=128, details=False)
+    for more in ({"within": 128}, {"horizons": (16, math.inf)}):
+        monitor = stt.OrbitMonitor(model, optimizer, **{"horizons": (16, 64), **more})
+        assert monitor.bytes_per_weight == 19
+    assert stt.OrbitMonitor(model, optimizer).bytes_per_weight == 31
 
 
 @pytest.mark.parametrize("epoch, scale", [(7, 1), (120, 50)], ids=["int8", "int16"])
@@ -49,11 +48,9 @@ def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch)
     feed(tally, records)
     assert total(tally, "flips") == [len(record.flips()) for record in records]
     assert total(tally, "undone") == [record.undone(100) for record in records]
-    swings = [sum(record.oscillation(k, 0.05) for k in range(record.weights)) for record in records]
-    np.testing.assert_allclose(tally.swings * 0.95 ** (400 - tally._swung), swings, rtol=1e-9)
     for index, record in enumerate(records):
         never = record.weights - total(tally, "moved")[index]
-        assert never == record.never_moved() == int((tally.moved_at[tally.part(index)] == 0).sum())
+        assert never == record.never_moved() == int((tally._since(tally.part(index)) == 0).sum())
         for place, horizon in enumerate(LEAN):
             expected = [record.average(k, 400, horizon) for k in range(record.weights)]
             unit = 1 / float(tally.averages.units(tally.top[index]))
@@ -64,7 +61,7 @@ def test_averages_of_twelve_bits_have_no_drift():
     """An average since the start moves by less than half a unit at each update."""
     horizons, weights = (math.inf,), 400
     clock = counting.Clock(1, horizons, counting.LEAN_EPOCH)
-    kept = Averages(horizons, torch.zeros(weights, dtype=torch.int8), lean=True)
+    kept = Averages(1, torch.zeros(weights), lean=True)
     at, top = torch.arange(weights), torch.tensor(1.0)
     kept.write(at, torch.zeros(weights, 1), top, 0)
     for epoch in range(400):
@@ -81,14 +78,15 @@ def test_averages_of_twelve_bits_have_no_drift():
 
 
 def test_one_byte_tells_a_step():
-    moments = Moments(torch.zeros(300, dtype=torch.int8), 1, counting.LEAN_EPOCH)
-    true, random = torch.zeros(300, dtype=torch.int64), torch.Generator().manual_seed(0)
-    for step in range(1, 2000):
-        if step % counting.LEAN_EPOCH == 0:
-            moments.keep_up(step)
-        where = torch.randint(250, (2,), generator=random)
-        moments[where] = true[where] = step
-        kept, near = moments[:], step - true <= 128
+    """The last flip exactly up to 128 steps back; an older one is at least so old."""
+    codes, random = torch.zeros(300, dtype=torch.int8), torch.Generator().manual_seed(0)
+    tally = CodeTracker([codes], [2], [False], [0], (16.0,), 100, 0, lean=True)
+    true = torch.zeros(300, dtype=torch.int64)
+    for step in range(1, 700):
+        where = torch.randint(250, (2,), generator=random).unique()
+        tally.take([0.1], [(where, 1 - tally.now[where])])
+        true[where] = step
+        kept, near = tally._since(slice(0, 300)), step - true <= 128
         assert torch.equal(kept[near & (true > 0)], true[near & (true > 0)].int())
         assert bool((step - kept[~near & (true > 0)] >= 128).all())
         assert torch.equal(kept == 0, true == 0)
@@ -129,10 +127,8 @@ def test_a_model_of_two_horizons_decodes():
     frame = monitor.frame()
     assert frame["flips"].to_list() == [len(one.flips()) for one in task.records()]
     assert frame["undone"].to_list() == [one.undone(5) for one in task.records()]
-    assert frame["churn"].to_list() == [None, None]
     assert "0.weight" in str(monitor.report())
-    twin = copy.deepcopy(monitor._tracker.state())
-    monitor._tracker.restore(twin)
+    monitor.load_state_dict(copy.deepcopy(monitor.state_dict()))
     average = [record.average(k, 60, 8.0) for k in range(record.weights)]
     better = stt.decode(task.model, monitor, horizon=8)
     decoded = better[0].weight.detach().sign().flatten()
