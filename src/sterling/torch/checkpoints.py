@@ -4,66 +4,62 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from sterling.base.extras import installed
 from sterling.base.files import as_path, printable, unreadable
-from sterling.base.resources import require_memory
-from sterling.errors import CheckpointError, InputError, SterlingError
+from sterling.errors import InputError
+from sterling.torch.taps import in_one_sentence
 
+SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt")
 _STATES = ("state_dict", "model_state_dict", "model", "module", "net")  # of a whole run
 
-Reader = Callable[[], torch.Tensor]
+Tensors = dict[str, Callable[[], torch.Tensor]]
 
 
-class Checkpoint:
-    """A file of tensors; ``tensors`` has a function for each name, which reads the tensor."""
-
-    def __init__(self, path: Any):
-        self.path = as_path(path)
-        reader = _READERS.get(self.path.suffix.lower())
-        if reader is None:
-            raise InputError(f"{printable(self.path)}: its name must end in {', '.join(_READERS)}")
-        problem = unreadable(self.path)
-        if problem is not None:
-            raise InputError(problem)
-        with self._intact():
-            self.tensors = reader(self.path)
-
-    def read(self, name: str) -> torch.Tensor:
-        """Return a tensor."""
-        with self._intact():
-            if name not in self.tensors:
-                raise InputError(f"it has no tensor {printable(name)}: give checkpoints of one run")
-            return self.tensors[name]()
-
-    @contextlib.contextmanager
-    def _intact(self) -> Iterator[None]:
-        try:
-            yield
-        except SterlingError as problem:
-            raise type(problem)(f"{printable(self.path)}: {problem}") from problem
-        except Exception as problem:  # a damaged file can raise almost anything
-            words = " ".join(str(problem).split())[:150]
-            raise CheckpointError(
-                f"{printable(self.path)} is damaged, or no checkpoint ({type(problem).__name__}: {words}): "
-                "use another copy, or leave it out"
-            ) from problem
+def file_of(path: Any, suffixes: Collection[str] = SUFFIXES) -> Path:
+    """Return the path of a file that can be read, with one of these suffixes."""
+    path = as_path(path)
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{printable(path)} has an unknown format: give {', '.join(suffixes)}")
+    if (problem := unreadable(path)) is not None:
+        raise InputError(problem)
+    return path
 
 
-def safetensors(path: Path) -> dict[str, Reader]:
-    """Return a function for each tensor of a file .safetensors; each opens the file and closes it."""
-    try:
-        from safetensors import safe_open  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise InputError("this needs safetensors, which is not installed: pip install safetensors") from None
+@contextlib.contextmanager
+def reading(path: Any) -> Iterator[None]:
+    """Turn any error of a damaged file into one sentence."""
+    with in_one_sentence(f"{printable(path)} cannot be read", "write it again, or leave it out"):
+        yield
 
-    def read(name: str) -> torch.Tensor:
+
+def needed(package: str) -> Any:
+    """Return a package that reads a format."""
+    if installed(package) is None:
+        raise InputError(f"this file needs {package}, which is not installed: pip install {package}")
+    return import_module(package)
+
+
+def tensors_in(path: Path) -> Tensors:
+    """Return a function for each tensor of a file, which reads the tensor."""
+    suffix = path.suffix.lower()
+    return {".safetensors": _safetensors, ".npz": _npz}.get(suffix, _pickled)(path)
+
+
+def _safetensors(path: Path) -> Tensors:
+    safe_open = needed("safetensors").safe_open
+
+    def read(name: str) -> torch.Tensor:  # each reading opens the file and closes it
         with safe_open(path, "pt") as file:
             return file.get_tensor(name)
 
@@ -71,49 +67,37 @@ def safetensors(path: Path) -> dict[str, Reader]:
         return {name: partial(read, name) for name in file.keys()}  # noqa: SIM118
 
 
-def load(path: Path) -> Any:
-    """Return what `torch.save` wrote, without running code of the file; it takes no more memory than it."""
-    with path.open("rb") as file:
-        zipped = file.read(4) == b"PK\x03\x04"  # as `torch.load` tells them apart
-    if not zipped:  # as before PyTorch 1.6; all data are read, and they lie in the file as they are
-        require_memory(path.stat().st_size, "the file")
-    else:
+def _npz(path: Path) -> Tensors:
+    def read(name: str) -> torch.Tensor:
+        with np.load(path, allow_pickle=False) as file:
+            array = file[name]
+        return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is damaged")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: partial(read, name) for name in file.files}
+
+
+def _pickled(path: Path) -> Tensors:
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
         with zipfile.ZipFile(path) as archive:
             if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
-                raise InputError("it is compressed, and may unpack to any size: save it with torch.save")
-    return torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
-
-
-def _pickled(path: Path) -> dict[str, Reader]:
-    state = load(path)
+                raise ValueError("it is compressed: save it with torch.save")
+    try:
+        state = torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
+    except UnpicklingError:  # its text advises to run the code
+        raise ValueError("it is damaged, or holds more than a state dict of tensors") from None
     inner = [state[name] for name in _STATES if isinstance(state, Mapping) and name in state]
     state = next((one for one in inner if isinstance(one, Mapping)), state)
     if not isinstance(state, Mapping):
-        raise InputError("it holds no tensors by name: save model.state_dict()")
-    most = path.stat().st_size
+        raise ValueError("it holds no tensors by name: save model.state_dict()")
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.nbytes > most:  # strides may repeat a few bytes
-            raise InputError("one of its tensors is larger than the file: use another copy")
+        plain = type(tensor) in (torch.Tensor, nn.Parameter)
+        if plain and tensor.untyped_storage().nbytes() < tensor.nbytes:  # strides may repeat a few bytes
+            raise ValueError("a tensor is larger than its data")
         return tensor
 
-    tensors = {str(name): one for name, one in state.items() if isinstance(one, torch.Tensor)}
-    return {name: partial(read, one) for name, one in tensors.items() if one.layout == torch.strided}
-
-
-def _npz(path: Path) -> dict[str, Reader]:
-    def read(name: str) -> torch.Tensor:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as member:
-            require_memory(archive.getinfo(name).file_size, "one of its arrays")
-            array = np.lib.format.read_array(member, allow_pickle=False)
-        return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
-
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".npy")]
-    return {name.removesuffix(".npy"): partial(read, name) for name in names}
-
-
-_READERS: dict[str, Callable[[Path], dict[str, Reader]]] = {
-    **{".safetensors": safetensors, ".npz": _npz},
-    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), _pickled),
-}
+    return {str(name): partial(read, one) for name, one in state.items() if isinstance(one, torch.Tensor)}

@@ -19,7 +19,8 @@ from torch import nn
 
 from sterling.base.text import number
 from sterling.errors import InputError
-from sterling.torch.artefacts import Artefact, Stored, opened, plain, reading
+from sterling.torch.artefacts import Artefact, Stored, opened, plain
+from sterling.torch.checkpoints import reading
 from sterling.torch.grids import GROUPS, find_grid
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.verify_report import TensorCheck, Verification
@@ -81,7 +82,7 @@ def verify(
     'it is transposed'
     """
     weights = find(model, example, codes=codes, optimizer=optimizer)
-    with reading(artefact):
+    with reading("the module" if isinstance(artefact, nn.Module) else artefact):
         tensors = opened(artefact)
         pairs = _matched(weights, tensors, dict(names or {}))
         rows = []
@@ -98,12 +99,9 @@ def _matched(
 ) -> dict[str, list[str]]:
     """Return the names in the artefact of each weight; a tied weight may have several."""
     entries, alias = tensors
-    known = {weight.name for weight in weights}
-    for ours, theirs in names.items():
-        for one, options, where in ((ours, known, "model"), (theirs, entries, "artefact")):
-            if one not in options:
-                near = get_close_matches(one, options, 1, 0) or ["none"]
-                raise InputError(f"names: the {where} has no tensor {one!r}; the nearest is {near[0]!r}")
+    for wrong in (*(names.keys() - {one.name for one in weights}), *(set(names.values()) - entries.keys())):
+        near = get_close_matches(wrong, [*(one.name for one in weights), *entries], 2, 0)
+        raise InputError(f"names: there is no tensor {wrong!r}; the nearest are {', '.join(near)}")
     by_name: dict[str, list[str]] = {}
     for name in entries:
         by_name.setdefault(plain(name), []).append(name)
@@ -118,10 +116,6 @@ def _matched(
     def shape(name: str) -> list[int]:
         return sorted(entries[name](weights[0]).values.shape)
 
-    def by_tail(weight: QuantisedWeight, name: str) -> bool:
-        ours, theirs = f".{plain(weight.name)}", f".{plain(name)}"
-        return ours.endswith(theirs) or theirs.endswith(ours)
-
     def by_shape(weight: QuantisedWeight, name: str) -> bool:
         return shape(name) == sorted(weight.shape)
 
@@ -130,7 +124,7 @@ def _matched(
         model = _Levels(weight, stored.precision)
         return any(not bool(model.far(order).any()) for order in _orders(weight, stored))
 
-    for fits in (by_tail, lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
+    for fits in (lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
         used = {name for some in pairs.values() for name in some}
         left = [name for name in entries if name not in used]
         fitting = {w.name: [name for name in left if fits(w, name)] for w in weights if not pairs[w.name]}

@@ -84,7 +84,7 @@ def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer):
     torch.manual_seed(0)
     model = torch.nn.Sequential(make(), torch.nn.ReLU(), torch.nn.LayerNorm(48))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    monitors = [stt.OrbitMonitor(model, optimizer, within=within) for within in (1, 100)]
+    monitor = stt.OrbitMonitor(model, optimizer)
     states = [{name: one.clone() for name, one in model.state_dict().items()}]
     for _ in range(15):
         x = torch.randn(16, 64)
@@ -93,11 +93,10 @@ def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer):
         optimizer.step()
         states.append({name: one.clone() for name, one in model.state_dict().items()})
     (row,) = stt.flips_between(saved(states), quantizer).frame().to_dicts()
-    each, whole = (one.frame().to_dicts()[0] for one in monitors)
+    counted = monitor.frame().to_dicts()[0]
     assert row["flips"] > 0
-    for name in ("tensor", "weights", "levels", "flips", "never_moved"):
-        assert row[name] == each[name]
-    assert (row["churn"], row["undone"]) == (pytest.approx(each["churn"]), whole["undone"])
+    for name in ("tensor", "weights", "levels", "flips", "undone", "never_moved"):
+        assert row[name] == counted[name]
 
 
 @pytest.mark.parametrize("step", [torch.tensor(0.05), torch.full((48,), 0.05), torch.full((48, 1), 0.05)])
@@ -179,14 +178,14 @@ CODES = {"w": torch.ones(3, 3, dtype=torch.int8)}
     "name, make, about",
     [
         ("a.pt", lambda path: None, "no file"),
-        ("a.txt", lambda path: None, "must end in"),
+        ("a.txt", lambda path: None, "unknown format"),
         ("a.pt", lambda path: path.write_bytes(b"x" * 99), "damaged"),
         ("a.npz", lambda path: path.write_bytes(b"PK"), "damaged"),
-        ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "damaged"),
-        ("a.npz", bomb, "damaged"),
+        ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "cannot be read"),
+        ("a.npz", bomb, "cannot be read"),
         ("a.pt", deflated, "compressed"),
-        ("a.pt", lambda path: save({"w": Evil()}, path), "damaged"),
-        ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than the file"),
+        ("a.pt", lambda path: save({"w": Evil()}, path), "more than a state dict"),
+        ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than its data"),
         ("a.pt", lambda path: save({"w": CODES["w"][:2]}, path), "shape"),
         ("a.npz", lambda path: save({"v": CODES["w"]}, path), "no tensor w"),
     ],
@@ -196,27 +195,30 @@ def test_each_wrong_file_is_one_sentence(tmp_path, name, make, about):
         pytest.importorskip("safetensors", reason="safetensors is not installed")
     first = save(CODES, tmp_path / "first.pt")
     make(tmp_path / name)
-    with pytest.raises(st.SterlingError, match=about) as caught:
-        stt.flips_between([first, tmp_path / name])
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("quantizer, about", [("sign", "no tensor of floating"), ("int9", "int4:group=32")])
-def test_each_wrong_quantiser_is_one_sentence(saved, quantizer, about):
-    with pytest.raises(st.InputError, match=about):
-        stt.flips_between(saved([CODES] * 2), quantizer)
+    for read in (
+        lambda path: stt.flips_between([first, path]),
+        lambda path: stt.verify(stt.binarize(torch.nn.Linear(3, 3)), path),
+    ):
+        with pytest.raises(st.InputError) as caught:
+            read(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert about in str(caught.value)
+        if about in ("shape", "no tensor w"):
+            break
 
 
 @pytest.mark.parametrize(
     "tensor, quantizer, about",
     [
+        (CODES["w"], "sign", "no tensor of floating"),
+        (CODES["w"], "int9", "int4:group=32"),
         (torch.full((4, 6), torch.nan), "sign", "not finite"),
-        (torch.ones(4, 6), "int4:group=4", "cannot be compared"),
+        (torch.ones(4, 6), "int4:group=4", "cannot be read"),
         (torch.ones(4, 6), "lsq:bits=4", "no tensor step"),
     ],
 )
-def test_each_wrong_tensor_is_one_sentence(saved, tensor, quantizer, about):
+def test_each_wrong_quantiser_or_tensor_is_one_sentence(saved, tensor, quantizer, about):
     with pytest.raises(st.InputError, match=about) as caught:
         stt.flips_between(saved([{"w": tensor}] * 2), quantizer)
     assert "\n" not in str(caught.value)
@@ -226,15 +228,3 @@ def test_one_checkpoint_is_not_enough(saved):
     with pytest.raises(st.InputError, match="two or more"):
         stt.flips_between(saved([CODES]))
 
-
-def test_verify_reads_the_same_files(tmp_path):
-    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(4, 4)))
-    path, state = tmp_path / "a.pt", {"0.weight": net[0].weight.detach().clone()}
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    assert stt.verify(net, path).ok
-    deflated(path)
-    with pytest.raises(st.InputError, match="compressed"):
-        stt.verify(net, path)
-    torch.save({"0.weight": torch.nn.Parameter(torch.ones(1).expand(10**12))}, path)
-    with pytest.raises(st.InputError, match="larger than its data"):
-        stt.verify(net, path)
