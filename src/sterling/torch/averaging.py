@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,27 +16,9 @@ from sterling.torch.horizons import checked
 from sterling.torch.taps import unwrapped
 
 
-class Averages(dict[float, AveragedModel]):
-    """Averages of all parameters by horizon; copies and pickles of it are plain dicts."""
-
-    detached = ""
-    _end: Callable[[], None]
-
-    def close(self) -> None:
-        """End the updates; the averages stay."""
-        self._end()
-
-    def _detach(self, cause: str) -> str:
-        self.detached = cause
-        return "the averages of the parameters are no longer updated"
-
-    def __reduce__(self) -> Any:
-        return dict, (dict(self),)
-
-
 def parameter_averages(
     model: nn.Module, optimizer: torch.optim.Optimizer, horizons: Sequence[float] = (64.0, 256.0)
-) -> Averages:
+) -> dict[float, AveragedModel]:
     """Average all parameters of a model after each step of its optimiser, for `decode` with "latents".
 
     A fault in the averages never ends the training: they warn once, and end.
@@ -54,8 +36,7 @@ def parameter_averages(
     Returns
     -------
     dict of float to AveragedModel
-        The averages by horizon. Save and load their `state_dict` with your checkpoints. The method `close`
-        of the dict ends the updates; its `detached` says which fault ended them, and is empty before.
+        The averages by horizon. Save and load their `state_dict` with your checkpoints.
 
     Raises
     ------
@@ -78,15 +59,14 @@ def parameter_averages(
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
     model, optimizer = unwrapped(model), innermost(optimizer)
-    averages = Averages()
-    for h in checked(horizons):
-        averages[h] = AveragedModel(model, multi_avg_fn=partial(_move, horizon=h))
+    averages = {h: AveragedModel(model, multi_avg_fn=partial(_move, horizon=h)) for h in checked(horizons)}
 
     def update() -> None:
         for one in () if skipped(optimizer) else averages.values():
             one.update_parameters(model)
 
-    averages._end = after_each_step(optimizer, guarded(update, averages._detach))
+    ended = "the averages of the parameters are no longer updated"
+    after_each_step(optimizer, guarded(update, lambda _: ended))
     return averages
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sterling.base.checks import choice, instance_of, is_number, shown
+from sterling.base.checks import choice, instance_of, shown
 from sterling.base.text import number, percent, sentence
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import MOMENTUM, CodeTracker
@@ -43,7 +43,7 @@ class Changes:
     Parameters
     ----------
     how : str
-        "mean", "mode", "frozen", "latents" or "last", see `decode`.
+        As in `decode`.
     horizon : float
         Horizon of the average, in steps; 0 for the last codes.
     chosen_by : str
@@ -67,15 +67,10 @@ class Changes:
     before: dict[str, float]
     after: dict[str, float]
     tried: dict[float, float]
-    left_out: dict[float, str] = field(default_factory=dict)
+    left_out: dict[float, str]
 
     def frame(self) -> pl.DataFrame:
-        """Return a table with a row for each tensor.
-
-        Returns
-        -------
-        polars.DataFrame
-        """
+        """Return a table with a row for each tensor."""
         import polars as pl
 
         return pl.DataFrame(self.tensors)
@@ -87,10 +82,7 @@ class Changes:
 
     def __str__(self) -> str:
         over = f" over {number(self.horizon)} steps ({self.chosen_by})" if self.horizon else ""
-        changed = sum(row["changed"] for row in self.tensors)
-        parts = [
-            f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last ({changed:,})"
-        ]
+        parts = [f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last"]
         for name, value in self.after.items():
             parts.append(f"{name} {number(self.before[name])} before, {number(value)} after")
         return sentence("; ".join(parts))
@@ -184,7 +176,6 @@ def decode(
     >>> better[0].weight.unique().numel()
     2
     """
-    instance_of(model, nn.Module, "model", "a torch.nn.Module")
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
     how = choice(how, "how", HOW)
     if unwrapped(model) is not monitor.model:
@@ -203,15 +194,19 @@ def decode(
             )
         if not bool(weight.latent.isfinite().all()):
             raise InputError(f"the latents of {weight.name!r} are not finite: the run has diverged")
+        if how == "latents" and (weight.stored or weight.framework == "parq"):
+            raise InputError(f"{weight.name!r} has no latents in the model: decode with another `how`")
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has counted no step, so there is no average: train first")
-    score, averages = scorer(validate), _averages(how, averages, monitor)
-    horizons = sorted(averages) if how == "latents" else monitor.horizons
+    if how == "latents" and not isinstance(averages, Mapping):
+        raise InputTypeError('how="latents" needs `averages`: a dict of horizons, see `parameter_averages`')
+    models = averages if how == "latents" and averages else {}
+    horizons, score = checked(models) if models else monitor.horizons, scorer(validate)
     wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"
     before, tried, left_out = {}, {}, {}
 
     def built(how: str, horizon: float) -> tuple[nn.Module, list[dict[str, Any]]]:
-        return _built(monitor, how, horizon, bn, averages.get(horizon))
+        return _built(monitor, how, horizon, bn, models.get(horizon))
 
     if score is not None:
         before = score(built("last", 0.0)[0])
@@ -249,35 +244,15 @@ def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -
     return codes.view(shape)
 
 
-def _averages(how: str, averages: Any, monitor: OrbitMonitor) -> dict[float, nn.Module]:
-    """Return the checked averages of parameters by horizon."""
-    if how != "latents":
-        return {}
-    if not isinstance(averages, Mapping):
-        raise InputTypeError('how="latents" needs `averages`: a dict of horizons, see `parameter_averages`')
-    for weight in monitor.weights:
-        if weight.stored or weight.framework == "parq":
-            raise InputError(f"{weight.name!r} has no latents in the model: decode with another `how`")
-    return {one: averages[one] for one in checked(averages)}
-
-
 def _wanted(how: str, horizon: Any, monitor: OrbitMonitor, horizons: Sequence[float]) -> float | None:
-    """Return the horizon that the user gave, or None if `decode` is to choose it."""
-    own = {
-        "last": 0.0,
-        "mode": monitor.horizons[monitor._tracker.vote],
-        "frozen": nearest(monitor.horizons, 1 / MOMENTUM),
-    }
-    if isinstance(horizon, str):
-        choice(horizon, "horizon", ("auto",))
-        return own.get(how)
-    if not is_number(horizon):
-        raise InputTypeError(f'horizon is {shown(horizon)}; give "auto" or one of the monitor\'s')
-    if how in ("last", "mode") and horizon != own[how]:
-        raise InputError(f'horizon is {shown(horizon)}, but "{how}" has none to choose: leave it out')
-    if how == "latents" and horizon not in horizons:
-        raise InputError(f"horizon is {shown(horizon)}, which is not among those of `averages`")
-    return horizon if how in ("last", "latents") else monitor.horizons[monitor._horizon(float(horizon))]
+    """Return the horizon that the user gave or that is fixed, or None if `decode` is to choose it."""
+    fixed = {"last": 0.0, "mode": monitor.horizons[monitor._tracker.vote]}.get(how)
+    if horizon == "auto":
+        return nearest(horizons, 1 / MOMENTUM) if how == "frozen" else fixed
+    if horizon not in (horizons if fixed is None else [fixed]):
+        known = f"has the horizon {fixed:g}" if fixed is not None else f"has {', '.join(map(str, horizons))}"
+        raise InputError(f'horizon is {shown(horizon)}, but "{how}" {known}: give one of these, or "auto"')
+    return horizon
 
 
 @torch.no_grad()
@@ -294,31 +269,20 @@ def _built(
             for mine, theirs in zip(result.parameters(), average.parameters(), strict=True):
                 mine.copy_(theirs)
     copies: dict[str, QuantisedWeight] = {}
-    if average is not None or any(map(_foreign, monitor.weights)):
+    if average is not None or any(one.framework not in PLAIN for one in monitor.weights):
         copies = {one.name: one for one in find(result, monitor.example, monitor.codes)}
     for index, weight in enumerate(monitor.weights):
-        now, mine, kept = weight.codes(), copies.get(weight.name, weight), "constants"
+        mine, kept = copies.get(weight.name, weight), "constants"
         codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
         present = average is not None or how == "last"
         values = mine.values() if present else weight.dequantise(codes)
-        if not _foreign(weight):
+        if weight.framework in PLAIN:
             make_plain(result, weight, values)
-        elif average is not None:
-            kept = "latents"
         else:
-            kept = install(result, mine, values, monitor.example)
+            kept = "latents" if average is not None else install(result, mine, values, monitor.example)
+        changed = int((codes != weight.codes()).sum())
         tensors.append(
-            {
-                "tensor": weight.name,
-                "weights": codes.numel(),
-                "changed": int((codes != now).sum()),
-                "kept_as": kept,
-            }
+            {"tensor": weight.name, "weights": codes.numel(), "changed": changed, "kept_as": kept}
         )
     recompute_norms(result, bn)
     return result.eval(), tensors
-
-
-def _foreign(weight: QuantisedWeight) -> bool:
-    """Return whether a layer keeps its quantiser if it can."""
-    return weight.framework not in PLAIN

@@ -40,20 +40,25 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         if hasattr(observed, "disable_observer"):
             observed(layer.weight)
             observed.disable_observer()
-    unreadable = InputError(
-        f"codes of {weight.name!r} cannot be set through `codes`: give the monitor an example input"
-    )
-    if weight.stored:
-        if _stored(weight, values):
-            return "codes"
-        if weight.framework == "codes":
-            raise unreadable
-        _hold(model, weight, values, example)
-        return "constants"
+    kept = _stored(weight, values) if weight.stored else _through_quantiser(weight, values)
+    if not kept and weight.framework == "codes":
+        raise InputError(
+            f"codes of {weight.name!r} cannot be set through `codes`: give the monitor an example input"
+        )
+    if not kept:
+        make_plain(model, weight, values, example)
+    return kept or "constants"
+
+
+def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
+    """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
     parts = (weight.latent, *weight._factors)
-    start = [one.detach().clone() for one in parts]
-    search = _Search(weight, values)
-    if search.succeeds() and not any(_changes_when_converted(layer) for layer in weight.modules):
+    start, search = [one.detach().clone() for one in parts], _Search(weight, values)
+    quantisers: list[Any] = [getattr(one, "weight_fake_quantizer", None) for one in weight.modules]
+    configs = [getattr(one, "config", None) for one in quantisers]
+    # The convert step of torchao has other zero points than its layers in training.
+    affine = any(hasattr(one, "range_learning") and not one.is_symmetric for one in configs)
+    if search.succeeds() and not affine:
         return "latents"
     best, done = search.trial, search.done
     weight.latent.data.copy_(start[0])
@@ -71,27 +76,22 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         weight.latent.data.copy_(start[0])
         if search.succeeds():
             return "fixed range"
-    if weight.framework == "codes":
-        raise unreadable
-    make_plain(model, weight, values, example)
-    return "constants"
+    return ""
 
 
-def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
-    """Store codes that give the values, and return whether there are any.
+def _stored(weight: QuantisedWeight, values: torch.Tensor) -> str:
+    """Store codes that give the values; return "codes", or nothing if there are none.
 
     Each number in store gives the same few weights, so all numbers are tried in all places at once.
     """
     store, wanted = weight.latent.data, values.flatten()
     start, each = store.clone(), -(-wanted.numel() // store.numel())
-    if (
-        weight.framework == "codes" and each == 1
-    ):  # codes that the user named may be those of the model itself
+    if weight.framework == "codes" and each == 1:  # these may be the codes of the model itself
         away = store.flatten() - weight.values().flatten()
         store.copy_((wanted + away).view(store.shape))
-        return bool((away == away[0]).all())
+        return "codes" if bool((away == away[0]).all()) else ""
     if store.element_size() > 1 and each > 1:
-        return False
+        return ""
     numbers = torch.arange(256).to(store) if each > 1 else store.unique()
     table = []
     for number in numbers:
@@ -102,9 +102,9 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
     nearest = [torch.cdist(part, levels).argmin(1) for part in rows.split(_PIECE)]
     store.copy_(numbers[torch.cat(nearest)].view(store.shape))
     if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
-        return True
+        return "codes"
     store.copy_(start)
-    return False
+    return ""
 
 
 class _Search:
@@ -148,27 +148,22 @@ class _Search:
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
         first = self.rows(self.weight.latent.data.clone())
-        now, stays = self.rows(self.weight.values()), self.right()
-        wanted, unit = self.wanted, _ratio((first * now).sum(1, True), now.square().sum(1, True))
+        now, stays, wanted = self.rows(self.weight.values()), self.right(), self.wanted
+        units = wanted * _ratio((first * now).sum(1, True), now.square().sum(1, True))
         yield first
         if self.weight.framework == "codes":
-            yield torch.where(stays, first, wanted * unit)
-        top, bottom = wanted.argmax(1, keepdim=True), wanted.argmin(1, keepdim=True)
+            yield torch.where(stays, first, units)
         yield wanted
         seen = self.rows(self.weight.values())
         yield wanted * _ratio(wanted.abs().sum(1, True), seen.abs().sum(1, True))  # scale: the mean size
-        largest, most, least = first.abs().amax(1, True), first.amax(1, True), first.amin(1, True)
+        largest, top = first.abs().amax(1, True), wanted.argmax(1, True)
         yield wanted.clamp(-largest, largest).scatter(1, top, largest)  # scale: the largest size
         halfway = ((largest / self.unit[:, :1]) % 1 - 0.5).abs() < _ERROR
         for place in range(_PLACES if bool(halfway.any()) else 1):  # it may lie half-way between two levels
             tried = largest * (1 + place * _ERROR / _PLACES)
-            yield wanted.clamp(-tried, tried).scatter(1, bottom, -tried)
-        yield wanted.scatter(1, top, wanted.gather(1, top) * _ratio(wanted, seen).gather(1, top))
-        yield wanted.scatter(1, top, most).scatter(1, bottom, least)  # scale: from the least to the largest
-        yield wanted.scatter(1, top, wanted.gather(1, bottom) + (most - least))
-        yield wanted.scatter(1, bottom, wanted.gather(1, top) - (most - least))
-        yield wanted * unit  # levels and thresholds have different units
-        yield torch.where(stays, first, wanted * unit)
+            yield wanted.clamp(-tried, tried).scatter(1, wanted.argmin(1, True), -tried)
+        yield units  # levels and thresholds have different units
+        yield torch.where(stays, first, units)
 
 
 def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
@@ -206,12 +201,6 @@ def _fix_range(layer: Any) -> bool:
         for name, part in parts:
             setattr(quantiser, name, _Fixed(seen[part]))
     return bool(parts)
-
-
-def _changes_when_converted(layer: Any) -> bool:
-    """Return whether torchao's convert step has other zero points than its layers in training."""
-    config: Any = getattr(getattr(layer, "weight_fake_quantizer", None), "config", None)
-    return hasattr(config, "range_learning") and not config.is_symmetric
 
 
 class _Fixed(nn.Module):

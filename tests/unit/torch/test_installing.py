@@ -261,10 +261,7 @@ def test_averages_of_all_parameters():
         assert better.changes.horizon == horizon
     chosen = stt.decode(net, monitor, how="latents", averages=averages, validate=lambda one: 1.0)
     assert list(chosen.changes.tried) == [0.0, 4.0, math.inf]
-    averages.close()
-    optimizer.step()
     assert averages[4].n_averaged == 20
-    assert type(copy.deepcopy(averages)) is dict
 
 
 def test_a_fault_of_the_averages_does_not_end_the_run(monkeypatch):
@@ -282,7 +279,7 @@ def test_a_fault_of_the_averages_does_not_end_the_run(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         optimizer.step()
-    assert "no memory left" in averages.detached
+    assert averages[64].n_averaged == 1
 
 
 def test_a_model_of_transformers_is_saved_and_loaded_with_the_decoded_codes(tmp_path):
