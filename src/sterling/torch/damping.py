@@ -107,11 +107,23 @@ class Damping:
         return f"Damping ended at step {self.taken}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the steps taken, the strength and the start, as plain numbers."""
+        """Return the steps taken, the strength and the start.
+
+        Returns
+        -------
+        dict
+            ``taken``, ``strength`` and ``start``, as plain numbers.
+        """
         return {"taken": self.taken, "strength": self.strength, "start": self.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a result of `state_dict`; raise InputError if the state is anything else."""
+        """Continue from a saved state; anything else raises InputError.
+
+        Parameters
+        ----------
+        state : dict
+            A result of `state_dict`.
+        """
         if not isinstance(state, Mapping) or state.keys() != self.state_dict().keys():
             raise InputError("this is not the state of a Damping: give the result of `state_dict`")
         taken, start = integer(state["taken"], "taken", 0), integer(state["start"], "start", 0)

@@ -146,7 +146,7 @@ def decode(
 
     - "latents": `decode` sets latents for which the quantiser gives the weights, at the present scale.
     - "fixed range": latents alone cannot, since some group has no code at the end of its range. The quantiser
-      of torchao or Brevitas keeps the present scales. torchao's convert step and Brevitas' export use them.
+      of torchao keeps the present scales, and its convert step uses them.
     - "codes": the layer stores codes and has no latents.
     - "constants": the parameter holds the weights, and the layer uses it in place of its quantiser's result.
 
@@ -252,7 +252,7 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor, horizons: Sequence[fl
     if horizon not in (horizons if fixed is None else [fixed]):
         known = f"has the horizon {fixed:g}" if fixed is not None else f"has {', '.join(map(str, horizons))}"
         raise InputError(f'horizon is {shown(horizon)}, but "{how}" {known}: give one of these, or "auto"')
-    return horizon
+    return float(horizon)
 
 
 @torch.no_grad()
@@ -281,8 +281,6 @@ def _built(
         else:
             kept = "latents" if average is not None else install(result, mine, values, monitor.example)
         changed = int((codes != weight.codes()).sum())
-        tensors.append(
-            {"tensor": weight.name, "weights": codes.numel(), "changed": changed, "kept_as": kept}
-        )
+        tensors.append({"tensor": weight.name, "weights": codes.numel(), "changed": changed, "kept_as": kept})
     recompute_norms(result, bn)
     return result.eval(), tensors

@@ -21,7 +21,6 @@ from sterling.torch.handle import QuantisedWeight
 from sterling.torch.parametrized import own_class
 from sterling.torch.taps import _is_turned, _weights, leaves_of, listen
 
-_FIXED = ("scaling_impl", "zero_point_impl", "pre_scaling_impl", "pre_zero_point_impl")  # of Brevitas
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
 _SURE = 0.2  # units from the level: no nearer to another one
@@ -182,39 +181,14 @@ def _groups(weight: QuantisedWeight) -> tuple[int, int]:
 
 
 def _fix_range(layer: Any) -> bool:
-    """Fix the range of a layer's quantiser at that of the present latents, if the framework has a way."""
+    """Fix the range of torchao's quantiser at that of the present latents; its convert step takes it."""
     quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
-    if hasattr(getattr(quantiser, "config", None), "range_learning"):  # torchao, whose convert step takes it
-        quantiser(layer.weight)
-        quantiser.config = copy.copy(quantiser.config)
-        quantiser.config.is_dynamic, quantiser.config.range_learning = False, True
-        return True
-    quantiser = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
-    parts = [(name, getattr(quantiser, name, None)) for name in _FIXED]
-    parts = [(name, part) for name, part in parts if isinstance(part, nn.Module)]
-    if parts:  # Brevitas
-        seen: dict[Any, Any] = {}
-        hooks = [part.register_forward_hook(lambda m, _, out: seen.update([(m, out)])) for _, part in parts]
-        layer.quant_weight()
-        for hook in hooks:
-            hook.remove()
-        for name, part in parts:
-            setattr(quantiser, name, _Fixed(seen[part]))
-    return bool(parts)
-
-
-class _Fixed(nn.Module):
-    """Gives the same tensor for all arguments."""
-
-    value: torch.Tensor
-
-    def __init__(self, value: torch.Tensor):
-        super().__init__()
-        self.register_buffer("value", value.detach().clone(), persistent=False)
-
-    def forward(self, *_: Any) -> torch.Tensor:
-        """Return the tensor."""
-        return self.value
+    if not hasattr(getattr(quantiser, "config", None), "range_learning"):
+        return False
+    quantiser(layer.weight)
+    quantiser.config = copy.copy(quantiser.config)
+    quantiser.config.is_dynamic, quantiser.config.range_learning = False, True
+    return True
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any = None) -> None:

@@ -42,8 +42,7 @@ def verify(
 
     Tensors are matched by their names, with the usual renamings (those of llama.cpp too). A tensor without
     its name is found by its values, or by its shape if no other has it. A difference comes with its cause
-    if the numbers confirm one: float weights left in, another scale, a wrong zero point, a transposition,
-    flipped signs, clipping, padding.
+    if the numbers confirm one: float weights left in, another scale, a transposition, padding.
 
     Parameters
     ----------
@@ -137,8 +136,7 @@ def _matched(
 
 def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck:
     check = TensorCheck(weight.name, weight.shape.numel(), name, stored.kind)
-    model = _Levels(weight, stored.precision)
-    orders = _orders(weight, stored)
+    model, orders = _Levels(weight, stored.precision), _orders(weight, stored)
     if not orders:
         check.cause = _misshapen(model, stored.values)
         return check
@@ -195,28 +193,23 @@ class _Levels:
         """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
         wrong = self.far(found).flatten()
         best, fewest = torch.ones_like(found), int(wrong.sum())
-        ratios = (found / self.values).abs().flatten()
-        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios > 0)
+        ratios = (found / self.values).flatten()
+        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios != 0)
         for group in self.groups():
-            touched = _holding(group, wrong)
+            ends = torch.zeros(int(group.max()) + 1, dtype=found.dtype)
+            touched = (ends > 0).index_fill(0, group[wrong], True)
             inside = touched[group] & used  # other groups are right
-            ends = torch.zeros(len(touched), dtype=found.dtype)
             low, high = (
                 ends.scatter_reduce(0, group[inside], ratios[inside], how, include_self=False)
                 for how in ("amin", "amax")
             )
             several = group[inside].bincount(minlength=len(ends)) > 1
-            shared = several & (high - low <= 2 * self.rounding * high)
+            shared = several & (high - low <= 2 * self.rounding * high.abs())
             factor = torch.where(shared, low, 1.0)[group].reshape(found.shape)
             left = int(self.far(found, factor * self.values).sum()) if bool(shared.any()) else fewest
             if left < fewest:
                 best, fewest = factor, left
         return best
-
-
-def _holding(group: torch.Tensor, marked: torch.Tensor) -> torch.Tensor:
-    """Return for each group whether it holds a marked weight."""
-    return torch.zeros(int(group.max()) + 1, dtype=torch.bool).index_fill(0, group[marked], True)
 
 
 def _cause(
@@ -244,28 +237,20 @@ def _cause(
         sources.append(weight.latent.detach().cpu().double())
         if holds(model.far(found, sources[1])):
             return "it holds the float latents, not their quantised values"
-    if holds(model.far(-found) & wrong):
-        return "the signs are flipped"
     factor = model.factor(found)
     if holds(other := model.far(found, factor * model.values)):
         count_apart(other, factor * model.scale)
         if not stored.precision.is_floating_point:
             return "no scale lies beside the codes"
-        if not bool(model.far(factor * model.scale, 1 / model.scale)[wrong].any()):
-            return "the scale is inverted"
-        return f"the scale is multiplied by {_range(factor[wrong & (factor != 1)])}"
+        low, high = (number(float(one)) for one in factor[wrong & (factor != 1)].aminmax())
+        return f"the scale is multiplied by {low}" + (f" to {high}" if high != low else "")
     shift = ((found - model.values) / model.scale).nan_to_num().round()
     if not model.even:
         return "no usual cause fits"
     if holds(model.far(found, model.values + shift * model.scale)):
-        flat = wrong.flatten()
-        whole = (_holding(group, flat)[group] & ~flat for group in model.groups())
         offsets = shift[wrong].unique()
-        if len(offsets) == 1 and count > 1 and any(map(holds, whole)):
-            return f"the zero point is off by {number(int(offsets))}"
-        codes = model.codes + shift
-        if codes.min() < codes.max() and model.codes.clamp(codes.min(), codes.max()).equal(codes):
-            return f"the codes are clipped to the range {_range(codes)}"
+        if len(offsets) == 1 and count > 1:
+            return f"these codes are off by {number(int(offsets))}: by a zero point?"
         return "no usual cause fits"
     grid = find_grid(found.to(stored.precision if stored.precision.is_floating_point else torch.float32))
     if grid is not None and grid.even:
@@ -275,24 +260,18 @@ def _cause(
             if holds(model.far(found, step * codes)):
                 count_apart(codes != model.codes, step)
                 return "the scale was computed anew, and the weights were rounded again"
-    if stored.kind.lower().startswith(("float", "bfloat", "f16", "f32", "bf16")):
-        return "it holds floats that lie on no level"
-    return "the weights were quantised again, to other levels"
+    return "the weights lie on no level of the model"
 
 
 def _misshapen(model: _Levels, found: torch.Tensor) -> str:
     """Return the cause if the shapes differ."""
     ours, theirs = tuple(model.raw.shape), tuple(found.shape)
     shapes = f"the shape is {theirs}, that of the model {ours}"
-    # A file may give a tensor any number of axes, and n axes have n! orders.
-    for axes in permutations(range(found.ndim)) if len(ours) == len(theirs) else ():
+    if len(ours) != len(theirs):  # a file may give a tensor any number of axes, and n axes have n! orders
+        return shapes
+    for axes in permutations(range(found.ndim)):
         if found.permute(axes).shape == model.raw.shape and not bool(model.far(found.permute(axes)).any()):
             return f"it is transposed: {shapes}"
-    inner = found[tuple(map(slice, ours))] if len(ours) == len(theirs) else found
+    inner = found[tuple(map(slice, ours))]
     padded = inner.shape == model.raw.shape and not bool(model.far(inner).any())
     return f"it is padded: {shapes}" if padded else shapes
-
-
-def _range(values: torch.Tensor) -> str:
-    low, high = float(values.min()), float(values.max())
-    return number(low) if math.isclose(low, high, rel_tol=1e-3) else f"{number(low)} to {number(high)}"

@@ -227,4 +227,3 @@ def test_each_wrong_quantiser_or_tensor_is_one_sentence(saved, tensor, quantizer
 def test_one_checkpoint_is_not_enough(saved):
     with pytest.raises(st.InputError, match="two or more"):
         stt.flips_between(saved([CODES]))
-

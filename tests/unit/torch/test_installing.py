@@ -128,18 +128,6 @@ def test_torchao_converts_the_decoded_codes(dtype, symmetric):
         assert int(((better[0].weight.dequantize() - seen).abs() > 0.3 * scale).sum()) == 0
 
 
-def test_brevitas_keeps_its_scale_if_no_code_is_at_the_end():
-    fw.needs("brevitas")
-    net = nn.Sequential(fw.brevitas("int4"))
-    (weight,) = stt.find(net)
-    values, copied = weight.scale() * weight.codes().clamp(-5, 5), copy.deepcopy(net)
-    (mine,) = stt.find(copied)
-    assert install(copied, mine, values, None) == "fixed range"
-    assert torch.allclose(copied[0].quant_weight().value, values, rtol=2e-3)
-    assert copied[0].quant_weight().scale == net[0].quant_weight().scale
-    assert list(copied.state_dict()) == list(net.state_dict())
-
-
 class Packed(nn.Module):
     """Five trits in a byte, and no latents."""
 
