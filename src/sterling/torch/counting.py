@@ -81,6 +81,8 @@ class CodeTracker(nn.Module):
     for the step of the last flip, 3 for two averages. If codes lie beyond ±127, each takes two bytes.
     """
 
+    __getattr__: Any  # of buffers
+
     def __init__(
         self,
         codes: Sequence[torch.Tensor],  # the first codes of each tensor, int8 or int16, all on one device
@@ -131,7 +133,7 @@ class CodeTracker(nn.Module):
     def changed(self, index: int, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the indices of the codes of a tensor that have changed, and the new codes."""
         if codes.dtype != self.now.dtype:
-            self._widen()
+            self.widen()
         codes, known = codes.reshape(-1).to(self.now.dtype).contiguous(), self.now[self.part(index)]
         word = WORD // codes.element_size()
         if codes.storage_offset() % word:  # a view of the user's that begins inside a word
@@ -145,7 +147,7 @@ class CodeTracker(nn.Module):
         real = new != known[indices]
         return indices[real], new[real]
 
-    def _widen(self) -> None:
+    def widen(self) -> None:
         """Hold codes beyond ±127."""
         for name in ("now", "before", "elected"):
             setattr(self, name, getattr(self, name).to(torch.int16))
@@ -177,7 +179,8 @@ class CodeTracker(nn.Module):
 
         column = tensor * len(KINDS) * GROUPS + at % GROUPS
         found = torch.cat([column, column[undone] + GROUPS, column[~moved] + 2 * GROUPS])
-        self.counts += found.bincount(minlength=self.counts.numel()).view(self.counts.shape)
+        counts = self.counts.view(-1)
+        counts += found.bincount(minlength=len(counts))
         if not self.lean:
             again = moved & (torch.sign(new.int() - old) == torch.sign(before.int() - old))
             kept = self.oscillation[at].float() * (1 - MOMENTUM) ** stay
@@ -287,12 +290,6 @@ class CodeTracker(nn.Module):
         """Continue from the part of a `state_dict` that is not in buffers."""
         self.clock.restore(state["clock"])
         self._origin = int(state["origin"])
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], **options: Any) -> Any:
-        """Continue from a state with the same weights, levels and horizons."""
-        if state_dict["now"].dtype == torch.int16:
-            self._widen()
-        return super().load_state_dict(state_dict, **options)
 
     def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
         """Widen the grid of tensors that show new codes, and the range of their lean averages."""

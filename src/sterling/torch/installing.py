@@ -53,11 +53,9 @@ def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
     parts = (weight.latent, *weight._factors)
     start, search = [one.detach().clone() for one in parts], _Search(weight, values)
-    quantisers: list[Any] = [getattr(one, "weight_fake_quantizer", None) for one in weight.modules]
-    configs = [getattr(one, "config", None) for one in quantisers]
     # The convert step of torchao has other zero points than its layers in training.
-    affine = any(hasattr(one, "range_learning") and not one.is_symmetric for one in configs)
-    if search.succeeds() and not affine:
+    configs: list[Any] = [_config(layer) for layer in weight.modules]
+    if search.succeeds() and all(one is None or one.is_symmetric for one in configs):
         return "latents"
     best, done = search.trial, search.done
     weight.latent.data.copy_(start[0])
@@ -182,13 +180,19 @@ def _groups(weight: QuantisedWeight) -> tuple[int, int]:
 
 def _fix_range(layer: Any) -> bool:
     """Fix the range of torchao's quantiser at that of the present latents; its convert step takes it."""
-    quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
-    if not hasattr(getattr(quantiser, "config", None), "range_learning"):
+    config = _config(layer)
+    if config is None:
         return False
-    quantiser(layer.weight)
-    quantiser.config = copy.copy(quantiser.config)
-    quantiser.config.is_dynamic, quantiser.config.range_learning = False, True
+    layer.weight_fake_quantizer(layer.weight)
+    config = layer.weight_fake_quantizer.config = copy.copy(config)
+    config.is_dynamic, config.range_learning = False, True
     return True
+
+
+def _config(layer: Any) -> Any:
+    """Return the settings of torchao's quantiser of a layer, or None for another one."""
+    config = getattr(getattr(layer, "weight_fake_quantizer", None), "config", None)
+    return config if hasattr(config, "range_learning") else None
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any = None) -> None:

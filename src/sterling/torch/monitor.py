@@ -459,6 +459,8 @@ class OrbitMonitor(Drawn):
                     f"the saved monitor had {name}={shown(saved.get(name))}, and this one has "
                     f"{shown(ours.get(name))}: resume with the same model and options"
                 )
+        if state["kept"]["now"].dtype == torch.int16:
+            self._tracker.widen()
         self._tracker.load_state_dict(state["kept"])
         self.skipped, self._totals = int(state["skipped"]), state["totals"].to(self._totals)
         self.history = [{"step": row["step"], "flips": list(row["flips"])} for row in state["history"]]

@@ -88,11 +88,10 @@ class MonitorReport(Report):
     def sentences(self) -> list[str]:
         """Sentences about all tensors together."""
         monitor, columns = self.monitor, self.frame.to_dict(as_series=False)
+        weights = sum(columns.get("weights", ()))
+        lines = [f"{counted(weights, 'quantised weight')} over {counted(monitor.steps, 'step')}"]
         if not monitor.weights:
             lines = ["no quantised weight has been found yet"]
-        else:
-            weights = sum(columns["weights"])
-            lines = [f"{counted(weights, 'quantised weight')} over {counted(monitor.steps, 'step')}"]
         if monitor.detached:
             lines.append(f"the monitor {monitor.detached}")
         if monitor.steps:

@@ -64,7 +64,7 @@ def scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
         )
 
     def score(model: nn.Module) -> dict[str, float]:
-        loss = validate(model)
+        loss: Any = validate(model)
         scalar = isinstance(loss, torch.Tensor) and loss.numel() == 1
         return {"loss": real(loss.item() if scalar else loss, "the loss that `validate` returned")}
 
