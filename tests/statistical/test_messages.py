@@ -1,4 +1,4 @@
-"""Message passing on one large data set follows state evolution, the law for n → ∞ behind `theory/ladder.py`."""
+"""Message passing on a large data set follows state evolution, the law behind `theory/ladder.py`."""
 
 from __future__ import annotations
 
