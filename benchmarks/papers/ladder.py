@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import sterling as st
+from benchmarks.papers import baselines
 from benchmarks.papers.chatter_theory import threshold
 from sterling import theory
 from sterling.study import Store, Study, run
@@ -43,7 +44,7 @@ class Arm:
 
 def baseline(name: str) -> dict:
     """Return the settings of another estimator."""
-    return {"kind": "baseline", "estimator": name}
+    return {"kind": baselines.KIND, "estimator": name}
 
 
 def ratio(value: float) -> Callable[[st.Problem], float]:

@@ -48,6 +48,29 @@ def test_play_runs_pauses_and_keeps_the_address(page):
     assert page.current_url.endswith("#story=1")
 
 
+FRAMES = """
+    const done = arguments[0], before = asked, real = frames;
+    real(() => real(() => real(() => done(asked - before))));
+"""
+
+
+def test_a_page_where_nothing_moves_asks_for_no_frame(page):
+    """Until a button is pressed: then it asks, and rests again."""
+    settled(page)
+    page.execute_script(
+        "window.asked = 0; window.frames = requestAnimationFrame.bind(window);"
+        "window.requestAnimationFrame = (call) => { asked += 1; return frames(call); };"
+    )
+    for button in ("play", "one", "flip", "return", "again"):
+        WebDriverWait(page, 10, 0.02).until(lambda one: one.execute_async_script(FRAMES) == 0)
+        page.find_element(By.ID, button).click()
+        assert page.execute_script("return asked") > 0, button
+        if button == "play":
+            assert page.execute_async_script(FRAMES) >= 2
+            page.find_element(By.ID, button).click()
+        page.execute_script("asked = 0")
+
+
 def test_next_return_leads_to_the_teacher(driver, address):
     look(driver, "light", 1280)
     turn(driver, f"{address}#story=3&at=2000", drawn)
@@ -103,7 +126,7 @@ def test_what_is_prepared_comes_while_a_run_takes_all_of_its_time(driver, addres
 
 
 def test_the_link_to_the_certificate_shows_it(page):
-    look(page, "light", 1024)  # on a wide page what scrolls past the story may turn to the next steps
+    """And the page stays at that step, although it has scrolled past the story."""
     page.find_element(By.CSS_SELECTOR, "#story li:nth-child(5) a").click()
     settled(page)
     page.find_element(By.LINK_TEXT, "Try it on the scales").click()

@@ -122,6 +122,7 @@ def test_a_number_of_the_text_is_dragged(page):
 
 
 def test_the_reader_scrolls_from_step_to_step(page):
+    ActionChains(page).scroll_by_amount(0, 10).perform()
     page.execute_script("document.getElementById('step-3').scrollIntoView()")
     until(page, "sterling.page.story === 3 && sterling.page.settings.noise === 0.5")
     assert page.current_url.endswith("#story=3")

@@ -64,13 +64,11 @@ class Context:
             outcome = run(study, folder, threads=self.threads, progress=self.show or False)
             store = Store(folder)
             store.trials(["trial"])  # reading warns of damaged shards
-        notes = []
         for one in caught:
-            if issubclass(one.category, SterlingWarning):
-                notes.append(str(one.message))
-            else:
+            if not issubclass(one.category, SterlingWarning):
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        for text in (*notes, *map(sentence, outcome.messages)):
-            if _TERM not in text:
-                self.note(text)
+            elif _TERM not in str(one.message):
+                self.note(str(one.message))
+        for text in map(sentence, outcome.messages):
+            self.note(text)
         return store

@@ -86,8 +86,17 @@ def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data s
     return measured(name, mean_interval(values), how, unit)
 
 
+#: Predicted and found values of the weights, (n,) each, for each data set.
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def evidence(*found: Measured) -> tuple[Interval, ...]:
+    """Return measured numbers as (value, low, high), which rules judge."""
+    return tuple((one.value, *one.ends) for one in found)
+
+
 def agreement(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]], apart: str, alike: str, scale: float = 1.0, unit: str = ""
+    pairs: Pairs, apart: str, alike: str, scale: float = 1.0, unit: str = ""
 ) -> tuple[Measured, Measured]:
     """Return how well predicted and found values of the weights agree, as two means over data sets.
 

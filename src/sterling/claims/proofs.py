@@ -15,9 +15,9 @@ import polars as pl
 
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured, share
+from sterling.claims.starts import OPPOSITE
 from sterling.claims.words import places
 from sterling.plot.curves import against, style
-from sterling.study.starts_kind import OPPOSITE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -71,9 +71,10 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     bits.set_title(" ", fontsize=_LETTERS)
     bits.set_axis_off()
     columns = math.ceil(math.sqrt(orbit.n))
-    cells = np.ones((math.ceil(orbit.n / columns), columns, 3))
+    cells = np.ones((math.ceil(orbit.n / columns) * columns, 3))  # RGB
+    shape = (-1, columns, 3)
     moving = [
-        bits.imshow(cells, animated=True),
+        bits.imshow(cells.reshape(shape), animated=True),
         errors.axvline(1, color=INK, animated=True),
         bits.text(0, 1.06, "", transform=bits.transAxes, animated=True, fontsize=_LETTERS, color=INK),
     ]
@@ -84,10 +85,10 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     kind = "wrong" if orbit.reference_kind == "teacher" else "unlike the best"
     for step, weights in zip(steps.tolist(), states(orbit, steps), strict=True):
         wrong, above = weights != orbit.reference, weights > 0
-        shown = np.where(wrong, 2, above.astype(int))
-        cells.reshape(-1, 3)[: orbit.n] = inks[shown]
-        cells.reshape(-1, 3)[: orbit.n][wrong & ~above] += (1 - inks[2]) * _SHADE
-        image.set_data(cells)
+        shown = inks[np.where(wrong, 2, above.astype(int))]
+        shown[wrong & ~above] += (1 - inks[2]) * _SHADE
+        cells[: orbit.n] = shown
+        image.set_data(cells.reshape(shape))
         line.set_xdata([step + 1] * 2)  # the axis counts from one
         words.set_text(f"step {step:,}: {wrong.sum()} of {orbit.n} {kind}")
         canvas.restore_region(ground)

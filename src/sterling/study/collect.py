@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,10 @@ from sterling.errors import SterlingError
 from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
-from sterling.study.place import FAILED, KNOWN, Known, Queue, Rounds
+from sterling.study.place import FAILED, KNOWN, Rounds, Trials
 from sterling.study.spec import Study, seconds
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
-from sterling.study.trial import Batch, Finished, Row, kernel_group, run_batch, warm_up
+from sterling.study.trial import Batch, Finished, Row, run_batch, warm_up
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
 _FIRST_BATCH = 4  # trials of a cell whose pace is unknown
@@ -64,12 +65,6 @@ class Outcome(Described):
         Duration of the run.
     messages : tuple of str
         Messages for the user, such as which trials failed, or why no exponent could be fitted.
-
-    Examples
-    --------
-    >>> from sterling.study import Outcome
-    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
-    False
     """
 
     reason: str
@@ -104,12 +99,6 @@ class Progress(base.Progress, Described):
     rows : Polars frame or None
         The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
         version.
-
-    Examples
-    --------
-    >>> from sterling.study import Progress
-    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
-    20
     """
 
     round: int = 0
@@ -129,8 +118,8 @@ class Collector:
         self.store, self.study, self.pool = store, study, pool
         self.begun = self.flushed = time.monotonic()
         self.deadline = None if limit is None else self.begun + limit
-        self.known = Known(study.criteria)
-        self.planning, self.queue = Rounds(study, self.known), Queue(self.known)
+        self.trials = Trials(study.criteria)
+        self.planning = Rounds(study, self.trials)
         self.seen: set[str] = set()  # shards
         self.buffer: list[Row] = []  # rows to write
         self.fresh: list[pl.DataFrame] = []  # rows for the next progress
@@ -141,7 +130,6 @@ class Collector:
         self.written = self.round = 0
         self.halted: str | None = None
         self.note = ""
-        self.warmed: set[tuple] = set()
 
     def go(self) -> Generator[Progress, None, None]:
         """Run rounds until there are no more, and yield progress several times a second."""
@@ -170,13 +158,18 @@ class Collector:
     @property
     def outcome(self) -> Outcome:
         """How it ended."""
-        done = sum(self.known.done(cell, count) for cell, count in self.queue.wanted.items())
+        done = self._done - len(self.failed)
         failed = self.failed[:_NAMED]
         if len(self.failed) > _NAMED:
             failed.append(f"{len(self.failed):,} trials failed in all; the others are kept")
         reason = self.halted or ("trials failed" if failed else self.planning.reason)
         spent = time.monotonic() - self.begun
         return Outcome(reason, self.written, done, spent, (*failed, *self.planning.messages))
+
+    @property
+    def _done(self) -> int:
+        """Number of trials of the round that are over."""
+        return sum(self.trials.wanted.values()) - self.trials.waiting - self.flying
 
     # -- what goes out ---------------------------------------------------------------------------------------
 
@@ -185,8 +178,8 @@ class Collector:
         self._scan()
         for wanted, note in self.planning:
             self.note, self.round = note, self.round + 1
-            self._prepare(self.queue.open(wanted))
-            while self.queue.waiting or self.flying:
+            self._prepare(self.trials.open(wanted))
+            while self.trials.waiting or self.flying:
                 if self.halted:
                     return
                 yield self._batch()
@@ -197,18 +190,16 @@ class Collector:
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
-            require_memory(self.pool.count * largest.memory(), f"{what} at a time")
-        groups = {kernel_group(cell): cell for cell in cells}
-        warm_up(cell for group, cell in groups.items() if group not in self.warmed)
-        self.warmed.update(groups)
+            require_memory(self.pool.count * largest._memory(), f"{what} at a time")
+        warm_up(cells)
 
     def _batch(self) -> Batch | None:
         """Return the next trials to run; None if all are running."""
         if self._flush_is_due():
             self._flush()
-        if not self.queue.waiting:
+        if not self.trials.waiting:
             return None
-        cell, numbers = self.queue.take(self._size)
+        cell, numbers = self.trials.take(self._size)
         self.flying += len(numbers)
         kind = self.study.kind
         users: list[Any] = [kind] if kind.name not in KINDS.built_in else []
@@ -218,7 +209,7 @@ class Collector:
     def _size(self, cell: Cell) -> int:
         pace = self.paces.get(cell.key)
         size = _FIRST_BATCH if pace is None else _BATCH_SECONDS / max(pace, 1e-6)
-        share = self.queue.waiting / (_BATCHES * self.pool.count)
+        share = self.trials.waiting / (_BATCHES * self.pool.count)
         return int(np.clip(min(size, share), 1, _BATCH_TRIALS))
 
     # -- what comes back -------------------------------------------------------------------------------------
@@ -228,15 +219,17 @@ class Collector:
         cell, numbers = done.item.cell, done.item.numbers
         finished: Finished = done.value or Finished([], {})
         self.flying -= len(numbers)
-        self.queue.states(cell)[list(finished.failed)] = FAILED
+        states = self.trials.states(cell)
+        states[list(finished.failed)] = FAILED
         self.failed += finished.failed.values()
         if finished.rows:
             frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
-            _, before = self.queue.record(frame)[cell.key]
-            self.buffer += [row for row, state in zip(finished.rows, before, strict=True) if state != KNOWN]
+            new = states[frame["trial"].to_numpy()] != KNOWN  # no other process has stored it
+            self.buffer += compress(finished.rows, new)
+            self.trials.record(frame)
             self.fresh.append(frame)
             self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]
-        left = self.queue.give_back(cell, numbers)
+        left = self.trials.give_back(cell, numbers)
         if not left.size or self.halted or self.pool.stopping or finished.rows:
             return
         problem = done.error
@@ -262,11 +255,10 @@ class Collector:
     def _progress(self) -> Progress:
         rows = pl.concat(self.fresh) if self.fresh else None
         self.fresh = []
-        total = sum(self.queue.wanted.values())
+        total, done = sum(self.trials.wanted.values()), self._done
         new, spent = self.written + len(self.buffer), time.monotonic() - self.begun
         facts = (f"{new / spent:.3g} a second",) if new else ()
         note = f"round {self.round}: {self.note}" if self.note else ""
-        done = total - self.queue.waiting - self.flying
         left = (total - done) * spent / new if new and done < total else None
         return Progress(done, total, note, facts, left, self.round, new, spent, rows)
 
@@ -275,7 +267,7 @@ class Collector:
     def _flush_is_due(self) -> bool:
         now, (least, most) = time.monotonic(), _FLUSH_SECONDS
         spent = now - self.flushed
-        if len(self.buffer) > _AWAITED * self.queue.waiting:
+        if len(self.buffer) > _AWAITED * self.trials.waiting:
             return spent >= least
         return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
@@ -291,12 +283,11 @@ class Collector:
 
     def _scan(self) -> None:
         for name in self.store._names():
-            if name in self.seen:
-                continue
-            self.seen.add(name)
-            frame = self.store._read(name, self.known.columns)
-            if frame is not None:
-                self.queue.record(frame)
+            if name not in self.seen:
+                self.seen.add(name)
+                frame = self.store._read(name, self.trials.columns)
+                if frame is not None:
+                    self.trials.record(frame)
 
 
 def iterate(
@@ -410,8 +401,8 @@ def run(
     >>> from sterling.study import Store, Study, run
     >>> folder = tempfile.mkdtemp()
     >>> outcome = run(Study(n=8, samples=[20, 40], trials=10, steps=500), folder)
-    >>> outcome.reason, outcome.new
-    ('complete', 20)
+    >>> outcome.reason, outcome.finished, outcome.new
+    ('complete', True, 20)
     >>> run(folder).new
     0
     >>> Store(folder).counts("optimal").select("samples", "trials").rows()

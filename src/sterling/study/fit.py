@@ -211,7 +211,8 @@ def fit_exponent(
     1.0
     """
     checks.real(level, "level", above=0, below=1)
-    given = _columns(n, samples, trials, successes, undecided)
+    left = np.zeros(np.shape(n)) if undecided is None else undecided
+    given = _columns(n=n, samples=samples, trials=trials, successes=successes, undecided=left)
     open_ones = given.pop("undecided")
     counts = Counts.of(*given.values())
     _require_information(counts)
@@ -257,10 +258,8 @@ def fit_exponent(
     )
 
 
-def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
+def _columns(**given: Any) -> dict[str, np.ndarray]:
     """Return counts as float64 arrays, by name; raise InputError if they cannot be counts."""
-    given = {"n": n, "samples": samples, "trials": trials, "successes": successes}
-    given["undecided"] = np.zeros(np.shape(n)) if undecided is None else undecided
     arrays = {}
     for name, values in given.items():
         try:
@@ -268,18 +267,12 @@ def _columns(n, samples, trials, successes, undecided) -> dict[str, np.ndarray]:
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"{name} is {checks.shown(values)}; give numbers, one for each cell") from None
         if arrays[name].ndim != 1 or arrays[name].shape != arrays["n"].shape:
-            shapes = f"the shape {arrays[name].shape}, and n the shape {arrays['n'].shape}"
-            raise InputError(f"{name} has {shapes}; give one number for each cell in both")
+            raise InputError(f"{name} has the shape {arrays[name].shape}; give one number for each cell")
         least = 1 if name in ("n", "samples") else 0
         if not (np.isfinite(arrays[name]) & (arrays[name] >= least)).all():
             raise InputError(f"{name} holds a number below {least}, or one that is not finite")
-    decided = arrays["successes"] + arrays["undecided"]
-    if (decided > arrays["trials"]).any():
-        worst = int(np.argmax(decided - arrays["trials"]))
-        raise InputError(
-            f"cell {worst} has {arrays['successes'][worst]:g} successes and {arrays['undecided'][worst]:g} "
-            f"undecided in {arrays['trials'][worst]:g} trials; their sum may not exceed the trials"
-        )
+    if (arrays["successes"] + arrays["undecided"] > arrays["trials"]).any():
+        raise InputError("successes and undecided trials together are more than the trials of a cell")
     return arrays
 
 

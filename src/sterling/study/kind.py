@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -153,8 +152,8 @@ class Cell(Described):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
-        """Return the cell that `to_dict` described. Raises InputError for any other values, and for a cell of
-        another version.
+        """Return the cell that `to_dict` described. Raises InputError for any other values, and where a kind,
+        surrogate or optimiser of that name has another version or definition here.
 
         Parameters
         ----------
@@ -167,32 +166,16 @@ class Cell(Described):
             The cell.
         """
         try:
-            kind, version = get_kind(values["kind"]), values["version"]
-            problem, settings = Problem(**values["problem"]), dict(values["settings"])
+            cell = cls(values["kind"], Problem(**values["problem"]), values["settings"])
+            same = canonical(values) == cell.text
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise InputError(f"these values do not describe a cell: {problem}") from None
-        if version != kind.version:
-            raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
-        cell = cls(kind.name, problem, settings)
-        here = cell.to_dict()
-        for name in ("surrogate", "optimizer"):
-            if here.get(name) != values.get(name):
-                raise InputError(f"the {name} {settings.get(name)!r} has another definition here")
+        if not same:
+            raise InputError("the kind, surrogate or optimizer of a cell has another definition here")
         return cell
 
-    def at(self, n: int, samples: int) -> Cell:
-        """Return the cell with another dimension and sample size.
-
-        Parameters
-        ----------
-        n, samples : int
-            As in `Problem`.
-
-        Returns
-        -------
-        Cell
-            A changed copy.
-        """
+    def _at(self, n: int, samples: int) -> Cell:
+        """Return the cell with another dimension and sample size."""
         if (n, samples) == (self.problem.n, self.problem.samples):
             return self
         return self._trusted(self.kind, replace(self.problem, n=n, samples=samples), self.settings)
@@ -213,7 +196,7 @@ class Cell(Described):
             A cell of the same kind.
         """
         few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
-        other = self.at(n or self.problem.n, few)
+        other = self._at(n or self.problem.n, few)
         return self._trusted(self.kind, other.problem, {**self.settings, **settings})
 
     @cached_property
@@ -318,13 +301,8 @@ class Kind(Described):
             name = checks.shown(self.name)
             raise InputError(f"a kind is named {name}; use lower-case letters, digits and underscores")
         checks.integer(self.version, "the version of a kind", 1)
-        for name in ("columns", "settings", "criteria"):
-            given = checks.instance_of(getattr(self, name), Mapping, f"{name} of a kind", "a mapping")
-            object.__setattr__(self, name, MappingProxyType(dict(given)))
-        for name in ("run", "check", "small", "replay"):
-            given = getattr(self, name)
-            if not callable(given) and (name == "run" or given is not None):
-                raise InputError(f"{name} of a kind is {checks.shown(given)}; give a function")
+        if not callable(self.run):
+            raise InputError(f"run of a kind is {checks.shown(self.run)}; give a function")
         columns = {
             name: Column(one, optional=True) if isinstance(one, str) else one
             for name, one in self.columns.items()
@@ -332,13 +310,11 @@ class Kind(Described):
         for name in (*columns, *self.settings):
             if not isinstance(name, str) or not name.isidentifier() or name in _RESERVED:
                 raise InputError(f"the kind {self.name!r} has {checks.shown(name)}; give it another name")
-            if name in columns and name in self.settings:
-                raise InputError(f"the kind {self.name!r} has {name!r} twice: as a column and as a setting")
         for name, column in columns.items():
             checks.instance_of(column, Column, f"the column {name!r}", "a Column, or the name of a type")
         for name, one in self.criteria.items():
             checks.instance_of(one, Criterion, f"the criterion {checks.shown(name)}", "a Criterion")
-        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "columns", columns)
         # A kind built on another one may have fewer settings.
         object.__setattr__(self, "later", tuple(name for name in self.later if name in self.settings))
 
@@ -374,46 +350,57 @@ class Kind(Described):
             near = difflib.get_close_matches(str(name), self.settings, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
+        if name == "schedule" and value == "auto" and "optimizer" in self.settings:
+            return "auto"
+        if name in _SHARED:
+            return _SHARED[name](value)
         default = self.settings[name]
-        if name == "schedule":
-            own = value == "auto" and "optimizer" in self.settings
-            return "auto" if own else schedule_text(value)
-        if name == "surrogate":
-            known = get_surrogate(value)
-            if SURROGATES.get(known.name) != known:
-                raise InputError(
-                    f"the surrogate {known.name!r} is not registered: call sterling.register first"
-                )
-            return known.name
-        if name == "restart":
-            from sterling.dynamics.restart import parse_restart
-
-            return str(parse_restart(None if value == "none" else value) or "none")
-        if name == "optimizer":
-            return str(as_optimizer(value))
-        if name == "batch":
-            return str(parse_batch(value) or "none")
-        if name == "steps":
-            return checks.integer(value, name, 1, MAX_STEPS)
         if isinstance(default, bool):
             return checks.flag(value, name)
         if isinstance(default, int):
             return checks.integer(value, name)
         if isinstance(default, float):
             return checks.real(value, name) + 0.0  # −0 is 0
-        if default is not None and not isinstance(default, str):
-            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a string")
         return None if value is None else checks.instance_of(value, str, name, "a string")
 
+
+def _surrogate(value: Any) -> str:
+    known = get_surrogate(value)
+    if SURROGATES.get(known.name) != known:
+        raise InputError(f"the surrogate {known.name!r} is not registered: call sterling.register first")
+    return known.name
+
+
+def _restart(value: Any) -> str:
+    from sterling.dynamics.restart import parse_restart
+
+    return str(parse_restart(None if value == "none" else value) or "none")
+
+
+def schedule_text(schedule: Schedule | str) -> str:
+    """Return a schedule as `parse_schedule` reads it, in full precision."""
+    if isinstance(schedule, str):
+        schedule = parse_schedule(schedule)
+    checks.instance_of(schedule, Schedule, "the schedule", "one such as Power(0.5, 0.5)")
+    kind, *values = schedule.to_dict().values()
+    return f"{kind}:" + ",".join(repr(rate) for rate in np.hstack(values).tolist())
+
+
+#: Settings that mean the same in every kind, and what makes a plain value of each.
+_SHARED: dict[str, Callable[[Any], Any]] = {
+    "schedule": schedule_text,
+    "surrogate": _surrogate,
+    "restart": _restart,
+    "optimizer": lambda value: str(as_optimizer(value)),
+    "batch": lambda value: str(parse_batch(value) or "none"),
+    "steps": lambda value: checks.integer(value, "steps", 1, MAX_STEPS),
+}
 
 KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
-    modules={
-        name: f"sterling.study.{name}_kind"
-        for name in ("train", "landscape", "baseline", "certificate", "starts")
-    },
+    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "certificate")},
 )
 
 
@@ -482,12 +469,3 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
         return Criterion(f"{column}>={number}", meaning.format(number), (column,), success, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
     return kind.criteria[checks.choice(word, "the criterion", known)]
-
-
-def schedule_text(schedule: Schedule | str) -> str:
-    """Return a schedule as `parse_schedule` reads it, in full precision."""
-    if isinstance(schedule, str):
-        schedule = parse_schedule(schedule)
-    checks.instance_of(schedule, Schedule, "the schedule", "one such as Power(0.5, 0.5)")
-    kind, *values = schedule.to_dict().values()
-    return f"{kind}:" + ",".join(repr(rate) for rate in np.hstack(values).tolist())

@@ -25,9 +25,7 @@ def ax():
 
 def test_success_shows_every_cell_and_curve(store, ax):
     (series,) = fit_store(store)
-    text = success_curves(ax, series)
-    assert "Jeffreys" in text
-    assert "absorbed at the teacher, for all time" in text
+    success_curves(ax, series)
     drawn = [container.lines[0].get_ydata() for container in ax.containers]
     for n, shares in zip((6, 12), drawn, strict=True):
         cells = series.cells.filter(series.cells["n"] == n).sort("samples")

@@ -82,12 +82,9 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
 
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw the deviation of every data set against N, and a triangle of slope −1/2."""
-    dimensions = sorted(raw["n"].unique())
-    for index, n in enumerate(dimensions):
-        one, style = raw.filter(raw["n"] == n), curves.style(index)
-        sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
-        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **style)
-        curves.set_aside(ax, drawn, index, len(dimensions))
+    for index, (n, one) in enumerate(raw.group_by("n", maintain_order=True)):
+        sizes, deviation = one["samples"].to_numpy(), one["deviation"].to_numpy()
+        ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n[0]}", **curves.style(index))
     tidy(ax, xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
     curves.slope_triangles(ax, {"−1/2": RATE})
     return (

@@ -27,7 +27,7 @@ from sterling.returns.recurrence import growth
 from sterling.schedules import Schedule, parse_schedule
 from sterling.study.columns import COUNT, REAL, SHARE
 from sterling.study.kind import Cell, Kind, Look, Seeds
-from sterling.study.seeds import trial_seeds
+from sterling.study.trial import trial_seeds
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
 
@@ -127,21 +127,19 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     teacher = problem.draw(seeds.data, threads=1).teacher
     surrogate = cell.settings["surrogate"]
     changes = list(fresh_iterates(problem, seeds, schedule, surrogate, steps, look))
-    begins = np.array([step for step, _ in changes] + [steps])
-    wrong = np.array([np.count_nonzero(signs != teacher) for _, signs in changes])
+    lengths = np.diff([*(step for step, _ in changes), steps])
+    wrong = np.repeat([np.count_nonzero(signs != teacher) for _, signs in changes], lengths)  # at each step
     there = wrong == 0
-    arrivals = begins[:-1][there & ~np.concatenate([[False], there[:-1]])]
+    arrivals = there & ~np.concatenate([[False], there[:-1]])
     marks = mark_steps()
     marks = marks[marks <= steps]
-    visits = np.searchsorted(arrivals, marks, side="left")
-    half = np.clip(begins, 0, steps // 2)
-    away = np.diff(half)[~there].sum(), np.diff(begins)[~there].sum()
+    visits = np.cumsum(arrivals)[marks - 1]
     return {
-        "visits": len(arrivals),
-        "occupancy": float(np.diff(begins)[there].sum() / steps),
-        "away_first": int(away[0]),
-        "away_last": int(away[1] - away[0]),
-        "wrong": float(np.diff(begins) @ wrong / (steps * problem.n)),
+        "visits": int(arrivals.sum()),
+        "occupancy": float(there.mean()),
+        "away_first": int((~there)[: steps // 2].sum()),
+        "away_last": int((~there)[steps // 2 :].sum()),
+        "wrong": float(wrong.mean() / problem.n),
         "growth": growth(marks, visits),
         "mark_steps": marks.tolist(),
         "mark_visits": visits.tolist(),
@@ -179,7 +177,6 @@ register(KIND)
 
 def measure(context: Context, budget: FreshDataBudget) -> Finding:
     """Compare the growth of visits, and the time away from w*, with fixed and with fresh data."""
-    names = ("trial", "visits", "occupancy", "growth", "mark_steps", "mark_visits")
     asked = {
         "n": budget.n,
         "samples": budget.samples,
@@ -188,20 +185,20 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         "steps": budget.steps,
         "trials": budget.instances,
     }
-    arms = {
-        "fixed": context.trials("fresh-data-fixed", kind="recurrence", **asked).select(names),
-        "fresh": context.trials("fresh-data-fresh", kind="fresh", **asked).select(
-            *names, "away_first", "away_last", "wrong"
-        ),
-    }
-    runs = pl.concat([one.with_columns(arm=pl.lit(arm)) for arm, one in arms.items()], how="diagonal")
+    kept = ["arm", "trial", "visits", "occupancy", "growth", "mark_steps", "mark_visits"]
+    fixed_runs, walks = (
+        context.trials(f"fresh-data-{arm}", kind=kind, **asked).with_columns(arm=pl.lit(arm))
+        for arm, kind in (("fixed", "recurrence"), ("fresh", "fresh"))
+    )
+    runs = pl.concat(
+        [fixed_runs.select(kept), walks.select(*kept, "away_first", "away_last", "wrong")], how="diagonal"
+    )
     runs = runs.sort("arm", "trial")
     marks = runs.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
     fixed, fresh = (
         mean(f"exponent of visits over T, {words}", runs.filter(arm=arm)["growth"].drop_nulls())
         for arm, words in _ARMS.items()
     )
-    walks = runs.filter(arm="fresh")
     known = walks.filter(pl.col("away_first") > 0)
     away = mean(
         "steps away from w* with fresh samples, last half over first half",

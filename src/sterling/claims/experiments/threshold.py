@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,13 @@ import polars as pl
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, measured, picture, share
+from sterling.claims.finding import Finding, Reference, evidence, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
 from sterling.optimizers.base import parse_optimizer
-from sterling.plot.curves import dots, slope_triangles, style
-from sterling.plot.style import dimensions_axis, note, tidy
+from sterling.plot.curves import dots, over_dimensions, slope_triangles
 from sterling.study.columns import Criterion
 from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.study.store import Store
@@ -118,16 +118,20 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
     """Count runs that end at w* in the factorial, and fit N₅₀ = C·n^α of the last iterate under noise."""
     table = pl.concat([_factorial(context, budget, index, one) for index, one in enumerate(budget.settings)])
     stores = {
-        _DAMPED: _grow(context, budget, budget.damped, f"sgd:damping={DAMPING:g}", "auto", _DAMPED),
-        _PLAIN: _grow(context, budget, budget.plain, "sgd", "power:0.5,0.5", _PLAIN),
+        _DAMPED: _grow(context, budget, _DAMPED, optimizer=f"sgd:damping={DAMPING:g}", schedule="auto"),
+        _PLAIN: _grow(context, budget, _PLAIN, optimizer="sgd", schedule="power:0.5,0.5"),
     }
     series = {name: fit_store(store, LAST)[0] for name, store in stores.items()}
     damped, plain = (
         exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}") for name in (_DAMPED, _PLAIN)
     )
-    laws = {
-        _DAMPED: _law(budget, budget.damped, lambda problem: samples_for_last(problem, damping=DAMPING)),
-        _PLAIN: _law(budget, budget.plain, samples_for_occupancy),
+    damped_law = partial(samples_for_last, damping=DAMPING)
+    laws = {  # at the smallest and the largest dimension
+        name: {n: law(Problem(n, 1, noise=budget.noise)) for n in (dimensions[0], dimensions[-1])}
+        for name, law, dimensions in (
+            (_DAMPED, damped_law, budget.damped.n),
+            (_PLAIN, samples_for_occupancy, budget.plain.n),
+        )
     }
     found = {
         (row["setting"], row["factor"]): share(
@@ -139,11 +143,13 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         tuple(found[str(one), name].value for name in ("decay and band", "decay alone", "band alone"))
         for one in budget.settings
     ]
-    ends = {name: _counts(table, name) for name in FACTORS}
-    largest = max(set(budget.damped.n))
+    ends = {
+        name: " and ".join(found[str(one), name].count.replace(",", "") for one in budget.settings)
+        for name in FACTORS
+    }
     return CLAIM.found(
         RULE,
-        [(judged, (damped.value, *damped.ends), slope(laws[_DAMPED]), (plain.value, *plain.ends))],
+        [(judged, *evidence(damped), slope(laws[_DAMPED]), *evidence(plain))],
         experiment=(
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
             f"{'; '.join(f'{one}, {one.steps:,} steps' for one in budget.settings)}. With σ = "
@@ -158,10 +164,24 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"{growth_words('of the last iterate of plain STE', series[_PLAIN])}. The damped exponent is "
             f"{said(damped)}, the law's {number(slope(laws[_DAMPED]), 2)}."
         ),
-        measured=(damped, plain, *found.values(), *_thresholds(series)),
+        measured=(
+            damped,
+            plain,
+            *found.values(),
+            *(
+                measured(
+                    f"N₅₀ of the last iterate, {name}, n = {point.n}",
+                    (point.samples, point.low, point.high),
+                    "profile likelihood",
+                )
+                for name, one in series.items()
+                if one.fit is not None
+                for point in one.fit.thresholds
+            ),
+        ),
         references=(
             Reference(
-                f"exponent of the law of damped runs from n = {budget.damped.n[0]} to {largest}",
+                f"exponent of the law of damped runs from n = {budget.damped.n[0]} to {budget.damped.n[-1]}",
                 slope(laws[_DAMPED]),
                 "mean-field",
                 "sterling.theory.samples_for_last",
@@ -219,56 +239,25 @@ def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: S
         steps=setting.steps,
         trials=budget.instances,
     )
-    names = {str(parse_optimizer(text)): name for name, text in FACTORS.items()}
-    order = {name: place for place, name in enumerate(FACTORS)}
-    return (
-        store.counts(LAST)
-        .select(
-            pl.lit(str(setting)).alias("setting"),
-            pl.col("optimizer").replace_strict(names).alias("factor"),
-            pl.col("successes").alias("ends"),
-            "trials",
-        )
-        .sort(pl.col("factor").replace_strict(order))
-    )
+    cells = store.counts(LAST)
+    rows = []
+    for name, text in FACTORS.items():
+        ends, trials = cells.filter(optimizer=str(parse_optimizer(text))).select("successes", "trials").row(0)
+        rows.append((str(setting), name, ends, trials))
+    return pl.DataFrame(rows, ["setting", "factor", "ends", "trials"], orient="row")
 
 
-def _grow(
-    context: Context, budget: ThresholdBudget, growth: Growth, optimizer: str, schedule: str, name: str
-) -> Store:
+def _grow(context: Context, budget: ThresholdBudget, name: str, **method: str) -> Store:
+    growth = getattr(budget, name)
     return context.run(
         f"threshold-{name}",
         n=growth.n,
         samples={"c": list(growth.factors), "a": growth.power},
         noise=budget.noise,
-        optimizer=optimizer,
-        schedule=schedule,
         steps=growth.steps,
         trials=growth.trials,
+        **method,
     )
-
-
-def _law(budget: ThresholdBudget, growth: Growth, law) -> dict[int, float]:
-    """Return N₅₀ of a law at the smallest and the largest dimension."""
-    return {n: law(Problem(n, 1, noise=budget.noise)) for n in (growth.n[0], growth.n[-1])}
-
-
-def _counts(table: pl.DataFrame, factor: str) -> str:
-    rows = table.filter(factor=factor).to_dicts()
-    return " and ".join(f"{row['ends']} of {row['trials']}" for row in rows)
-
-
-def _thresholds(series: dict[str, SeriesFit]):
-    return [
-        measured(
-            f"N₅₀ of the last iterate, {name}, n = {point.n}",
-            (point.samples, point.low, point.high),
-            "profile likelihood",
-        )
-        for name, one in series.items()
-        if one.fit is not None
-        for point in one.fit.thresholds
-    ]
 
 
 def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
@@ -284,22 +273,13 @@ def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
 
 def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int, float]]) -> str:
     """Draw N₅₀ of the last iterate against n, damped and plain, with the laws."""
-    if any(one.fit is None for one in series.values()):
-        note(ax, "One of the two has no fit.")
-        return "There is nothing to compare: one of the two has too few successes or failures for a fit."
-    dimensions = sorted({n for one in series.values() for n in one.cells["n"].unique()})
-    for index, (name, one) in enumerate(series.items()):
-        assert one.fit is not None
-        points = [(p.n, p.samples, p.samples - p.low, p.high - p.samples) for p in one.fit.thresholds]
-        n, middle, below, above = np.array(points, float).reshape(-1, 4).T
-        bars = np.where(np.isfinite([below, above]), [below, above], 0)
-        ax.errorbar(n, middle, bars, ls="", ms=5.5, lw=1.4, label=f"{name}, 95 %", **style(index))
-        law = laws[name]
-        ax.plot(
-            list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=f"{name}, law"
-        )
-    dimensions_axis(ax, np.array(dimensions, float))
-    tidy(ax, yscale="log", xlabel="dimension n", ylabel="samples N₅₀")
+    points = {
+        name: [(point.n, point.samples, point.low, point.high) for point in one.fit.thresholds]
+        for name, one in series.items()
+        if one.fit is not None
+    }
+    lines = {f"{name}, law": law for name, law in laws.items()}
+    over_dimensions(ax, points, lines, "samples N₅₀", yscale="log")
     slope_triangles(ax, {"n³": 3.0, "n": 1.0})
     return (
         "Samples with which half of the runs end at w* under label noise. A dashed line joins the mean-field "

@@ -1,4 +1,4 @@
-"""Other estimators of the teacher, as functions of arrays, to compare STE with; docs/science, 14.
+"""Other estimators of the teacher, as functions of arrays and as a kind of trial, to compare STE with.
 
 Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and returns signs, int8 (n,), with
 sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. `theory/ladder.py`
@@ -8,12 +8,19 @@ gives the limits of any estimator.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
+from sterling.base import checks
 from sterling.base.checks import integer, real
+from sterling.base.registry import register
 from sterling.errors import InputError
+from sterling.landscapes.landscape import check_dimension, landscape
+from sterling.model.levels import require_two
+from sterling.study.columns import COUNT, FLAG, Criterion
+from sterling.study.kind import Cell, Kind, Look, Seeds
 
 _ROOT = math.sqrt(2 * math.pi)
 _SETTLED = 1e-6  # change of the mean guess in a round, at which the iteration ends
@@ -153,3 +160,57 @@ def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: flo
         return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))
     error = float(np.mean((values - readout * answer) ** 2)) / sigma**2
     return error < 1 + _DOUBT * math.sqrt(2 / len(values))
+
+
+# -- the kind of trial --------------------------------------------------------------------------------------
+
+#: The estimators of this file, and the states of least risk.
+ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
+
+
+def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
+
+    instance, name, settled = cell.problem.draw(seeds.data, threads=1), cell.settings["estimator"], True
+    look()
+    data = instance.inputs, instance.labels
+    if name == "least_risk":
+        signs = landscape(instance).minimisers  # several if they are equally good
+    elif name == "gamp":
+        found = gamp(*data, noise=cell.problem.noise, readout=float(instance.readout[0]))
+        signs, settled = found.signs[None], bool(found.settled)
+    else:
+        signs = globals()[name](*data)[None]
+    errors = np.count_nonzero(signs != instance.teacher, axis=1)
+    return {"errors": int(errors.max()), "answers": len(errors), "settled": settled}
+
+
+def _check(cell: Cell) -> None:
+    problem = cell.problem
+    require_two(problem, f"the kind {cell.kind!r} is")
+    name = checks.choice(cell.settings["estimator"], "estimator", ESTIMATORS)
+    if problem.m != 1:
+        raise InputError(f"the estimators of the kind 'baseline' are for m = 1, not {problem.m}")
+    if name == "gamp" and (str(problem.inputs) != "gaussian" or problem.normalize is not None):
+        raise InputError("gamp needs Gaussian inputs without normalisation: use another estimator or inputs")
+    if name == "least_risk":
+        check_dimension(problem.n)
+
+
+KIND = Kind(
+    "baseline",
+    _run,
+    {"errors": COUNT, "answers": COUNT, "settled": FLAG},
+    version=2,
+    settings={"estimator": "least_squares"},
+    criteria={
+        "exact": Criterion(
+            "exact",
+            "the estimate is the teacher, in every weight and in every answer",
+            ("errors",),
+            pl.col("errors") == 0,
+        )
+    },
+    check=_check,
+    small=Cell.small,
+)
+register(KIND)

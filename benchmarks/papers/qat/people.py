@@ -36,9 +36,9 @@ from torch.nn.utils.parametrize import register_parametrization as register
 
 import sterling as st
 import sterling.torch as stt
-from benchmarks.qat.evidence import PILOT_SEED
-from benchmarks.qat.tasks import TASKS, order_of
-from benchmarks.qat.trial import DECAY, Annealed, Run, cosine, set_rate, train
+from benchmarks.papers.qat.evidence import PILOT_SEED
+from benchmarks.papers.qat.tasks import TASKS, order_of
+from benchmarks.papers.qat.trial import DECAY, Annealed, Run, cosine, set_rate, train
 from sterling.study import COUNT, REAL, SHARE, Kind, Store, Study, run, words
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.torch.horizons import HORIZONS, settled
@@ -50,7 +50,7 @@ SKIPPED = ("letters", "places", "head")  # of the transformer; the conv net is q
 SMALLER = {"mnist": TASKS["mnist"], "text": replace(TASKS["text"], batch=16)}
 NETS = {"mnist": "conv", "text": "transformer"}
 BASE = {"mnist": (500, 0.001), "text": (400, 0.003)}  # steps and rate of the nets in float
-#: Task, levels, steps, and the rate that the pilots chose (`python -m benchmarks.qat people-pilots`).
+#: Task, levels, steps, and the rate that the pilots chose (part `people-pilots`).
 QUANTISERS = {
     "lsq2": ("mnist", 4, 300, 0.0003),
     "lsq4": ("mnist", 16, 300, 0.0003),
