@@ -13,7 +13,7 @@ from sterling.base.checks import instance_of, shown
 from sterling.base.files import printable
 from sterling.base.text import counted, percent
 from sterling.errors import InputError
-from sterling.torch.checkpoints import Tensors, file_of, reading, tensors_in
+from sterling.torch.artefacts import Tensors, file_of, reading, tensors_in
 from sterling.torch.handle import PARAMETRIZED
 from sterling.torch.parts import inside
 from sterling.torch.tables import Report, TensorTable

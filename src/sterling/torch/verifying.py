@@ -20,8 +20,7 @@ from torch import nn
 
 from sterling.base.text import counted, number
 from sterling.errors import InputError
-from sterling.torch.artefacts import Artefact, Stored, opened, plain
-from sterling.torch.checkpoints import reading
+from sterling.torch.artefacts import Artefact, Stored, opened, plain, reading
 from sterling.torch.grids import GROUPS, find_grid
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.tables import Report, TensorTable

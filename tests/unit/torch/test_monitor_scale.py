@@ -11,8 +11,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import counting, parts
-from sterling.torch.counting import CodeTracker
-from sterling.torch.packed import Averages
+from sterling.torch.counting import Averages, CodeTracker
 from tests.unit.torch.byhand import Record
 from tests.unit.torch.loops import Task
 from tests.unit.torch.test_counting import feed, total, walk
