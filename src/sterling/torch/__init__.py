@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
     from sterling.torch.parametrized import binarize as binarize
     from sterling.torch.parametrized import unbinarize as unbinarize
-    from sterling.torch.verify_report import Verification as Verification
+    from sterling.torch.verifying import Verification as Verification
     from sterling.torch.verifying import verify as verify
     from sterling.torch.weights import find as find
 

@@ -13,7 +13,7 @@ from sterling.base.checks import instance_of, shown
 from sterling.base.files import printable
 from sterling.base.text import counted, percent
 from sterling.errors import InputError
-from sterling.torch.checkpoints import Tensors, file_of, reading, tensors_in
+from sterling.torch.artefacts import Tensors, file_of, reading, tensors_in
 from sterling.torch.handle import PARAMETRIZED
 from sterling.torch.parts import inside
 from sterling.torch.tables import Report, TensorTable
@@ -212,8 +212,8 @@ class CheckpointFlips(Report):
     >>> for name, row in (("a.npz", [[0.1, -0.2]]), ("b.npz", [[0.1, 0.2]])):
     ...     np.savez(name, w=np.array(row))
     >>> found = stt.flips_between(["a.npz", "b.npz"], "sign")
-    >>> found.frame()["flips"].to_list(), found.to_dict()["checkpoints"]
-    ([1], ['a.npz', 'b.npz'])
+    >>> found.files, found.frame()["flips"].to_list()
+    (['a.npz', 'b.npz'], [1])
     """
 
     def __init__(self, rows: list[dict[str, Any]], files: list[str]):
@@ -236,16 +236,6 @@ class CheckpointFlips(Report):
 
         kinds = {"to_zero": pl.Int64, "from_zero": pl.Int64, "undecided": pl.Float64}
         return pl.DataFrame(self.rows, schema_overrides=kinds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values.
-
-        Returns
-        -------
-        dict
-            ``checkpoints``, the files, and ``tensors``, the rows of `frame`.
-        """
-        return {"checkpoints": self.files, "tensors": self.rows}
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
         weights = sum(row["weights"] for row in self.rows)

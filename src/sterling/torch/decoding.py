@@ -111,8 +111,8 @@ def decode(
         "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a
         running majority vote; it is exact for a level with more than half of the mass. "frozen": the level
         nearest to the average for weights that oscillate (metric above twice the momentum), the last level
-        for the others (Nagel et al. 2022). "latents": all parameters take their own averages, biases, norms
-        and learned scales too, and the quantiser computes codes and scale anew. "last": the current codes.
+        for the others (Nagel et al. 2022). "latents": all parameters take their own averages, and the
+        quantiser computes codes and scale anew. "last": the current codes.
     horizon : float or "auto"
         Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
         validation loss; the current codes are a candidate too. Without, it is
@@ -142,15 +142,10 @@ def decode(
     Notes
     -----
     Layers of `binarize` become plain layers with the weights code × scale. Other layers keep their quantiser
-    if it can give these weights, and `decode` checks that it does:
-
-    - "latents": `decode` sets latents for which the quantiser gives the weights, at the present scale.
-    - "fixed range": latents alone cannot, since some group has no code at the end of its range. The quantiser
-      of torchao keeps the present scales, and its convert step uses them.
-    - "codes": the layer stores codes and has no latents.
-    - "constants": the parameter holds the weights, and the layer uses it in place of its quantiser's result.
-
-    Biases, quantisers of activations and the keys of `state_dict` stay.
+    if it can give these weights, and `decode` checks that it does: by latents at the present scale
+    ("latents"), by torchao's quantiser with the present scales kept ("fixed range"), or by stored codes
+    ("codes"). Else the parameter holds the weights, and the layer uses it in place of its quantiser's result
+    ("constants"). Biases, quantisers of activations and the keys of `state_dict` stay.
 
     References
     ----------

@@ -9,25 +9,121 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sterling.base.text import number
+from sterling.base.text import counted, number
 from sterling.errors import InputError
-from sterling.torch.artefacts import Artefact, Stored, opened, plain
-from sterling.torch.checkpoints import reading
+from sterling.torch.artefacts import Artefact, Stored, opened, plain, reading
 from sterling.torch.grids import GROUPS, find_grid
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.verify_report import TensorCheck, Verification
+from sterling.torch.tables import Report, TensorTable
 from sterling.torch.weights import find
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _NEAR = 4e-7  # relative difference by float32 arithmetic
 _REST = 0.01  # largest share of the differing weights that a cause may leave unexplained
+
+
+@dataclass
+class TensorCheck:
+    """One quantised tensor, here and in the artefact; `Verification.frame` explains the fields."""
+
+    tensor: str
+    weights: int
+    stored_as: str = ""
+    kind: str = ""
+    codes: int = 0
+    scales: int = 0
+    first: tuple[int, ...] | None = None
+    expected: float | None = None
+    found: float | None = None
+    cause: str = ""
+
+    def sentence(self) -> str:
+        """Return what differs, where, and why."""
+        where = f" in {self.stored_as} ({self.kind})" if self.stored_as else ""
+        if self.first is None:
+            return f"{self.tensor}{where}: {self.cause}."
+        parts = [(self.codes, "code"), (self.scales, "scale")]
+        what = " and ".join(counted(count, noun) for count, noun in parts if count)
+        found, expected = (f"{one:.6g}".replace("-", "−") for one in (self.found, self.expected))
+        return (
+            f"{self.tensor}: {what} of {self.weights:,} weights differ{where}, "
+            f"first at {list(self.first)} with {found} instead of {expected}: {self.cause}."
+        )
+
+
+class Verification(Report):
+    """The result of `verify`.
+
+    Parameters
+    ----------
+    rows : list of TensorCheck
+        One for each quantised tensor and each place of the artefact that holds it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> model = stt.binarize(torch.nn.Linear(4, 3), levels=3)
+    >>> stt.verify(model, torch.nn.Linear(4, 3))
+    <Verification: The artefact differs in 1 of 1 quantised tensor.>
+    """
+
+    def __init__(self, rows: Sequence[TensorCheck]):
+        self.rows = list(rows)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the artefact holds every quantised tensor, and nothing differs."""
+        return not self.findings
+
+    @property
+    def findings(self) -> list[str]:
+        """One sentence for each tensor that differs or is missing."""
+        return [row.sentence() for row in self.rows if row.cause]
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row for each tensor.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``tensor``; ``weights``, their number; ``stored_as``, its name in the artefact; ``kind``, the type
+            there; ``codes`` and ``scales``, the number of weights with another code or another scale;
+            ``first``, the index of the first such weight; ``expected`` and ``found``, its value in the model
+            and in the artefact; ``cause``, empty if nothing differs.
+        """
+        import polars as pl
+
+        types: dict[str, Any] = {"first": pl.List(pl.Int64), "expected": pl.Float64, "found": pl.Float64}
+        rows = [{**asdict(row), "first": row.first and list(row.first)} for row in self.rows]
+        return pl.DataFrame(rows, schema_overrides=types)
+
+    def _headline(self) -> str:
+        total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
+        holds = f"differs in {wrong} of" if wrong else "holds the codes and scales of"
+        return f"The artefact {holds} {total}."
+
+    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+        titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
+        rows = []
+        for row in self.rows:
+            numbers = map(number, (row.weights, row.codes, row.scales))
+            rows.append((row.tensor, row.stored_as, row.kind, *numbers, row.cause))
+        return [self._headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self._headline()}>"
 
 
 def verify(

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_a_whole_run(saved):
     report = stt.flips_between(saved(states))
     assert [row["tensor"] for row in report.rows] == ["a"]
     assert "changed between the last two of 3 checkpoints" in str(report)
-    assert json.loads(json.dumps(report.to_dict()))["tensors"][0]["weights"] == 35
+    assert json.loads(json.dumps(report.rows))[0]["weights"] == 35
 
 
 def test_include_and_exclude(saved):

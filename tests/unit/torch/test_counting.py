@@ -21,7 +21,8 @@ def walk(levels, steps, weights, seed, stay=0.9):
     for _ in range(steps):
         jump = rng.random(weights) > stay * rng.beta(5, 1, weights)
         codes.append(np.where(jump, rng.choice(levels, weights), codes[-1]))
-    return [row.tolist() for row in codes], (rng.random(steps) + 0.1).tolist()
+    rates = np.where(rng.random(steps) < 0.1, 0, rng.random(steps) + 0.1)  # some steps weigh nothing
+    return [row.tolist() for row in codes], rates.tolist()
 
 
 def feed(tally, records, start=0, stop=None):
@@ -56,7 +57,8 @@ def seen(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param:
             patch.setattr(counting, "EPOCH", request.param)
-        records = [Record(*walk(levels, 150, 13 + i, seed=i), levels) for i, levels in enumerate(LEVELS)]
+            patch.setattr(counting, "_PIECE", 7)
+        records = [Record(*walk(levels, 100, 13 + i, seed=i), levels) for i, levels in enumerate(LEVELS)]
         tally = tally_of(records, groups=[0, 1, 2, 3])
         feed(tally, records)
         yield tally, records
@@ -99,7 +101,7 @@ def test_the_vote_is_that_of_boyer_and_moore_and_finds_every_majority(seen):
             if share > 0.51:
                 majorities += 1
                 assert elected[k] == level
-    assert majorities > 20
+    assert majorities > 15
 
 
 def test_margins_are_distances_from_the_next_threshold(seen):
@@ -109,17 +111,6 @@ def test_margins_are_distances_from_the_next_threshold(seen):
         average = record.average(k, record.steps, math.inf)
         expected = 1 - abs(average - nearest(average, record.levels))  # levels are two apart
         assert margin == pytest.approx(expected, abs=1e-4)
-
-
-def test_steps_of_rate_zero_weigh_nothing():
-    codes, rates = walk((-1, 1), 50, 11, seed=6)
-    rates[:10] = [0.0] * 10
-    rates[30:35] = [0.0] * 5
-    record = Record(codes, rates, (-1, 1))
-    tally = tally_of([record])
-    feed(tally, [record])
-    expected = [record.average(k, 50, math.inf) for k in range(record.weights)]
-    np.testing.assert_allclose(tally.average(0, 3), expected, rtol=0, atol=1e-5)
 
 
 def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():
@@ -134,17 +125,6 @@ def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():
     for (name, one), other in zip(whole.named_buffers(), second.buffers(), strict=True):
         assert torch.equal(one, other), name
     assert np.array_equal(whole.clock.shares(), second.clock.shares())
-
-
-def test_pieces_change_nothing(monkeypatch):
-    record = Record(*walk((-1, 0, 1), 60, 40, seed=12), (-1, 0, 1))
-    whole = tally_of([record])
-    feed(whole, [record])
-    monkeypatch.setattr(counting, "_PIECE", 7)
-    pieces = tally_of([record])
-    feed(pieces, [record])
-    for one, other in zip(whole.buffers(), pieces.buffers(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
 
 
 def test_codes_may_be_any_view():

@@ -73,13 +73,6 @@ def test_frozen_takes_the_average_of_what_oscillates(ran):
     assert frozen > 0
 
 
-def test_last_changes_nothing(ran):
-    better = stt.decode(ran.model, ran.monitor, how="last")
-    x, _ = ran.batch()
-    assert torch.equal(better(x), ran.model(x))
-    assert better.changes.share == 0
-
-
 def test_the_original_stays_as_it_is_and_goes_on_training():
     task = Task(3, horizons=(8.0, math.inf))
     for _ in range(10):
@@ -204,8 +197,7 @@ def weight(model):
 
 CASES = {
     "brevitas ternary": (lambda: fw.brevitas("ternary"), lambda w: sign(w) * (w.abs() > 0.05)),
-    "bitnet": (fw.bitnet, ternary),
-    "turned": (fw.Product, ternary),
+    "a product": (fw.Product, ternary),
     "by hand, found by listening": (lambda: fw.Quantised(fw.detached), ternary),
 }
 

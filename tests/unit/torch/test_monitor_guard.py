@@ -63,22 +63,6 @@ def test_a_warning_that_is_an_error_does_not_end_the_run():
     assert task.monitor.steps == 3
 
 
-def test_faults_of_a_writer_are_faults():
-    class Writer:
-        def add_scalar(self, tag, value, step):
-            if step:
-                raise OSError("disk full")
-
-    task = Task(2)
-    task.monitor.tensorboard(Writer())
-    for _ in range(4):
-        task.step()
-    with pytest.warns(SterlingWarning, match=r"at step 5.*disk full"):
-        task.step()
-    task.step()
-    assert task.monitor.steps == 5
-
-
 def test_statistics_follow_to_another_device():
     tracker = Task(3).monitor._tracker
     tracker.to(torch.device("meta"))

@@ -11,8 +11,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import counting, parts
-from sterling.torch.counting import CodeTracker
-from sterling.torch.packed import Averages
+from sterling.torch.counting import Averages, CodeTracker
 from tests.unit.torch.byhand import Record
 from tests.unit.torch.loops import Task
 from tests.unit.torch.test_counting import feed, total, walk
@@ -43,7 +42,7 @@ def test_the_monitor_of_two_horizons_takes_six_bytes():
 def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch):
     monkeypatch.setattr(counting, "LEAN_EPOCH", epoch)
     levels = [tuple(scale * level for level in one) for one in ((-1, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))]
-    records = [Record(*walk(one, 400, 11 + i, seed=i, stay=0.99), one) for i, one in enumerate(levels)]
+    records = [Record(*walk(one, 250, 11 + i, seed=i, stay=0.99), one) for i, one in enumerate(levels)]
     tally = lean_of(records)
     feed(tally, records)
     assert total(tally, "flips") == [len(record.flips()) for record in records]
@@ -52,7 +51,7 @@ def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch)
         never = record.weights - total(tally, "moved")[index]
         assert never == record.never_moved() == int((tally._since(tally.part(index)) == 0).sum())
         for place, horizon in enumerate(LEAN):
-            expected = [record.average(k, 400, horizon) for k in range(record.weights)]
+            expected = [record.average(k, 250, horizon) for k in range(record.weights)]
             unit = 1 / float(tally.averages.units(tally.top[index]))
             np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=8 * unit)
 
@@ -60,7 +59,7 @@ def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch)
 def test_averages_of_twelve_bits_have_no_drift():
     """An average since the start moves by less than half a unit at each update."""
     horizons, weights = (math.inf,), 400
-    clock = counting.Clock(1, horizons, counting.LEAN_EPOCH)
+    clock = counting.Clock(1, horizons, 4)
     kept = Averages(1, torch.zeros(weights), lean=True)
     at, top = torch.arange(weights), torch.tensor(1.0)
     kept.write(at, torch.zeros(weights, 1), top, 0)
@@ -82,7 +81,7 @@ def test_one_byte_tells_a_step():
     codes, random = torch.zeros(300, dtype=torch.int8), torch.Generator().manual_seed(0)
     tally = CodeTracker([codes], [2], [False], [0], (16.0,), 100, 0, lean=True)
     true = torch.zeros(300, dtype=torch.int64)
-    for step in range(1, 700):
+    for step in range(1, 500):
         where = torch.randint(250, (2,), generator=random).unique()
         tally.take([0.1], [(where, 1 - tally.now[where])])
         true[where] = step
@@ -139,9 +138,8 @@ def test_a_model_of_two_horizons_decodes():
         assert stt.decode(task.model, monitor, how=how)[0].weight.isfinite().all()
 
 
-@pytest.mark.parametrize("every", [3, 5])
-def test_codes_read_at_each_kth_step(every):
-    task = Task(3)
+def test_codes_read_at_each_kth_step():
+    task, every = Task(3), 3
     task.monitor.close()
     task.monitor = stt.OrbitMonitor(
         task.model, task.optimizer, horizons=(8, 3000, math.inf), within=5, every=every
