@@ -126,7 +126,7 @@ def decode(
         "labels". If the model returns a loss, that is taken; else cross-entropy if targets are integers, and
         the mean squared error if not. A function returns a loss.
     averages : dict of horizon to AveragedModel, optional
-        Averages of the parameters for "latents", such as `parameter_averages` keeps.
+        Averages of the parameters for "latents": an `AveragedModel` of `torch.optim.swa_utils` for each.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def decode(
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has counted no step, so there is no average: train first")
     if how == "latents" and not isinstance(averages, Mapping):
-        raise InputTypeError('how="latents" needs `averages`: a dict of horizons, see `parameter_averages`')
+        raise InputTypeError('how="latents" needs `averages`: a dict of horizons and AveragedModels')
     models = averages if how == "latents" and averages else {}
     horizons, score = checked(models) if models else monitor.horizons, scorer(validate)
     wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"

@@ -14,7 +14,7 @@ from torch import nn
 from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.text import counted
-from sterling.errors import InputError, InputTypeError, SterlingError
+from sterling.errors import InputError, SterlingError
 from sterling.torch.counting import GROUPS, SHORT, CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
@@ -365,16 +365,7 @@ class OrbitMonitor(Drawn):
         ----------
         writer : torch.utils.tensorboard.SummaryWriter
             Or any object with `add_scalar(tag, value, step)`.
-
-        Raises
-        ------
-        InputTypeError
-            If the writer has no such method.
         """
-        if not callable(getattr(writer, "add_scalar", None)):
-            raise InputTypeError(
-                f"writer is of the type {type(writer).__name__}; give a torch.utils.tensorboard.SummaryWriter"
-            )
         self._writers.append(lambda: self._write(writer))
         self._write(writer)
 
@@ -390,11 +381,6 @@ class OrbitMonitor(Drawn):
 
     def __deepcopy__(self, memo: Any) -> OrbitMonitor:
         return self  # the copy of a model that holds its monitor shares the monitor
-
-    def __reduce__(self) -> Any:
-        raise InputTypeError(
-            "a monitor belongs to its optimizer and cannot be pickled: save its `state_dict()`"
-        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all statistics as tensors, numbers and strings, which `torch.load` reads with its defaults.
