@@ -98,11 +98,9 @@ class OrbitMonitor(Drawn):
     Notes
     -----
     In an average, the code before step s has the weight of step s. The oscillation metric is that of Nagel et
-    al. 2022, arXiv 2203.11086, with the momentum 0.01.
-
-    If `fully_shard` has sharded the model, each process reads its part, and counts are summed over the
-    processes at each step: `frame` shows the sums in each process. Averages, `undecided` and `margin` are
-    those of the part in this process, and so is the state. With DDP the counts are those of one process.
+    al. 2022, arXiv 2203.11086, with the momentum 0.01. With `fully_shard`, counts are summed over the
+    processes at each step; averages, `undecided`, `margin` and the state are those of the part in this
+    process. With DDP the counts are those of one process.
 
     Examples
     --------
@@ -112,16 +110,13 @@ class OrbitMonitor(Drawn):
     >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> monitor = stt.OrbitMonitor(model, optimizer)
+    >>> x = torch.randn(16, 8)
     >>> for _ in range(20):
-    ...     x = torch.randn(16, 8)
-    ...     loss = ((model(x) - x[:, :1]) ** 2).mean()
     ...     optimizer.zero_grad()
-    ...     loss.backward()
+    ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> monitor
     <OrbitMonitor: 8 weights in 1 tensor, 20 steps>
-    >>> monitor.frame()["steps"].to_list()
-    [20]
     """
 
     _pictures = "sterling.torch.monitor_report", ("flip_ratio",)
