@@ -67,8 +67,7 @@ def needed(package: str) -> Any:
 
 def tensors_in(path: Path) -> Tensors:
     """Return a function for each tensor of a file, which reads the tensor."""
-    suffix = path.suffix.lower()
-    return {".safetensors": _safetensors, ".npz": _npz}.get(suffix, _pickled)(path)
+    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix.lower(), _pickled)(path)
 
 
 def _safetensors(path: Path) -> Tensors:

@@ -38,36 +38,18 @@ PLAIN = ("binarize", "parq")
 
 @dataclass
 class Changes:
-    """The changes that `decode` made.
-
-    Parameters
-    ----------
-    how : str
-        As in `decode`.
-    horizon : float
-        Horizon of the average, in steps; 0 for the last codes.
-    chosen_by : str
-        "given", "validation" or "the steps so far".
-    tensors : list of dict
-        A row for each tensor: tensor, weights, changed (codes that differ from the last ones), kept_as
-        ("latents", "fixed range", "codes" or "constants", see `decode`).
-    before, after : dict
-        Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
-        validation. If batch-norm statistics were recomputed, both scores use recomputed ones.
-    tried : dict
-        Validation loss at each horizon.
-    left_out : dict
-        Horizons that could not be tried, each with the reason.
-    """
+    """The changes that `decode` made."""
 
     how: str
-    horizon: float
-    chosen_by: str
+    horizon: float  # of the average, in steps; 0 for the last codes
+    chosen_by: str  # "given", "validation" or "the steps so far"
+    #: A row for each tensor: tensor, weights, changed (codes that differ from the last ones), kept_as.
     tensors: list[dict[str, Any]]
+    #: Loss, and accuracy if there are classes, with the same batch norm; empty without validation.
     before: dict[str, float]
     after: dict[str, float]
-    tried: dict[float, float]
-    left_out: dict[float, str]
+    tried: dict[float, float]  # validation loss at each horizon
+    left_out: dict[float, str]  # horizons that could not be tried, each with the reason
 
     def frame(self) -> pl.DataFrame:
         """Return a table with a row for each tensor."""
@@ -126,7 +108,7 @@ def decode(
         "labels". If the model returns a loss, that is taken; else cross-entropy if targets are integers, and
         the mean squared error if not. A function returns a loss.
     averages : dict of horizon to AveragedModel, optional
-        Averages of the parameters for "latents", such as `parameter_averages` keeps.
+        Averages of the parameters for "latents": an `AveragedModel` of `torch.optim.swa_utils` for each.
 
     Returns
     -------
@@ -159,17 +141,14 @@ def decode(
     >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     >>> monitor = stt.OrbitMonitor(model, optimizer)
+    >>> x = torch.randn(8, 8)
     >>> for _ in range(60):
-    ...     x = torch.randn(8, 8)
-    ...     loss = ((model(x) - x[:, :1]) ** 2).mean()
     ...     optimizer.zero_grad()
-    ...     loss.backward()
+    ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> better = stt.decode(model, monitor, horizon=16)
-    >>> better.changes.how, better.changes.horizon
-    ('mean', 16.0)
-    >>> better[0].weight.unique().numel()
-    2
+    >>> better.changes.horizon, better[0].weight.unique().numel()
+    (16.0, 2)
     """
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
     how = choice(how, "how", HOW)
@@ -194,7 +173,7 @@ def decode(
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has counted no step, so there is no average: train first")
     if how == "latents" and not isinstance(averages, Mapping):
-        raise InputTypeError('how="latents" needs `averages`: a dict of horizons, see `parameter_averages`')
+        raise InputTypeError('how="latents" needs `averages`: a dict of horizons and AveragedModels')
     models = averages if how == "latents" and averages else {}
     horizons, score = checked(models) if models else monitor.horizons, scorer(validate)
     wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"

@@ -136,18 +136,3 @@ def test_codes_may_be_any_view():
         where, new = tally.changed(0, view())
         assert torch.equal(where, before.nonzero().flatten())
         assert torch.equal(new, -before[where])
-
-
-def test_a_clock_goes_on_from_a_table_on_another_device():
-    class Elsewhere(torch.Tensor):
-        def numpy(self):
-            raise TypeError("can't convert cuda:0 device type tensor to numpy")
-
-        def cpu(self):
-            return self.as_subclass(torch.Tensor)
-
-    clock, other = (counting.Clock(1, HORIZONS, 16) for _ in range(2))
-    clock.tick([0.1])
-    state = clock.state()
-    other.restore({**state, "log": state["log"].as_subclass(Elsewhere)})
-    assert np.array_equal(clock.shares(), other.shares())

@@ -14,42 +14,6 @@ from tests.unit.torch import frameworks
 STEPS, START, RATE = 60, 12, 0.01
 
 
-class Plain(torch.nn.Module):
-    """Two layers with a quantiser by hand: absmean scale, sign or rounding, identity as surrogate."""
-
-    def __init__(self, levels):
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.levels = levels
-        self.latents = torch.nn.ParameterList(
-            0.1 * torch.randn(shape, generator=generator) for shape in ((16, 8), (4, 16))
-        )
-
-    def scale(self, u):
-        return u.detach().abs().mean()
-
-    def codes(self, u):
-        if self.levels == 2:
-            return torch.where(u >= 0, 1.0, -1.0)
-        return (u.detach() / self.scale(u)).round().clamp(-1, 1)
-
-    def forward(self, x):
-        for u in self.latents:
-            quantised = self.scale(u) * self.codes(u)
-            x = torch.tanh(x @ (quantised + (u - u.detach())).T)
-        return x
-
-
-class Listened(Plain):
-    """The same for `find`, which sees the weights where `linear` is called."""
-
-    def forward(self, x):
-        for u in self.latents:
-            quantised = self.scale(u) * self.codes(u)
-            x = torch.tanh(torch.nn.functional.linear(x, u + (quantised - u).detach()))
-        return x
-
-
 def optimiser(name, model):
     if name == "sgd":
         return torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
@@ -81,13 +45,11 @@ def train(model, optimizer, data, after=lambda step: None):
 
 
 def binarized(levels):
-    plain = Plain(levels)
     layers = [torch.nn.Linear(8, 16, bias=False), torch.nn.Linear(16, 4, bias=False)]
-    for layer, u in zip(layers, plain.latents, strict=True):
-        layer.weight.data.copy_(u)
-    return stt.binarize(
-        torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1], torch.nn.Tanh()), levels=levels
+    net = torch.nn.Sequential(
+        *(one for layer in map(frameworks.latents, layers) for one in (layer, torch.nn.Tanh()))
     )
+    return stt.binarize(net, levels=levels)
 
 
 def by_formula(model, optimizer, levels, strength):
@@ -170,20 +132,6 @@ def test_a_push_below_the_strength_never_turns_a_weight_and_one_above_does(level
             if bool((weight.codes() != inner).any()):
                 break
         assert bool((weight.codes() != inner).all()) == turns
-
-
-def test_other_frameworks_are_damped():
-    listened, ours = Listened(3), binarized(3)
-    pairs = [(listened, {"example": torch.ones(1, 8)}), (ours, {})]
-    for model, more in pairs:
-        held = optimiser("sgd", model)
-        stt.Damping(model, held, strength=0.01, **more)
-        for x, y in batches(last=5):
-            held.zero_grad()
-            (model(x) - y).pow(2).sum().backward()
-            held.step()
-    for a, b in zip(listened.parameters(), ours.parameters(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("make", [frameworks.torchao, frameworks.brevitas])

@@ -150,13 +150,9 @@ def test_quantisation_that_starts_late_is_counted_from_its_first_step(how):
             assert monitor.steps == 0
             assert len(monitor.frame()) == 0
             assert "No quantised weight" in str(monitor.report())
-            state = monitor.state_dict()
-            monitor.load_state_dict(state)
-            with pytest.raises(InputError, match="no monitored tensor"):
-                monitor.average("weight", 64)
-            for way in ("last", "mean", "mode"):
-                with pytest.raises(InputError, match="no quantised weight yet"):
-                    stt.decode(layer, monitor, how=way)
+            monitor.load_state_dict(monitor.state_dict())
+            with pytest.raises(InputError, match="no quantised weight yet"):
+                stt.decode(layer, monitor, how="last")
         else:
             flips += int((layer.codes() != before).sum())
     assert not monitor.detached

@@ -224,17 +224,6 @@ def test_samples_together_are_bounded(monkeypatch):
         assert sum(taken) >= min(sum(min(one, 600) for one in sizes), 1000 - len(sizes))
 
 
-@pytest.mark.parametrize("total", [5000, (1 << 20) + 7])
-def test_a_sample_has_no_weight_twice(total):
-    layer = torch.nn.Linear(total, 1, bias=False)
-    reader = parts.Reader(stt.find(stt.binarize(layer))[0])
-    reader.sample(500, seed=3)
-    assert reader.size == len(reader.chosen.unique()) == 500
-    assert torch.equal(reader.codes(), stt.find(layer)[0].codes().flatten()[reader.chosen.long()])
-    middle = float(reader.chosen.double().mean()) / total
-    assert middle == pytest.approx(0.5, abs=0.08)
-
-
 def test_layers_are_named_as_in_binarize():
     net = torch.nn.ModuleDict(
         {name: torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)]) for name in ("body", "head")}
