@@ -8,6 +8,7 @@ trial, reads the store before each batch, and jumps to another trial when it mee
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections import Counter
@@ -21,7 +22,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.base import checks
 from sterling.base import progress as base
 from sterling.base.files import remove_left
 from sterling.base.pool import Done, Pool
@@ -33,7 +33,7 @@ from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Rounds, Trials
-from sterling.study.spec import Study, seconds
+from sterling.study.spec import Study
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, run_batch, warm_up
 
@@ -114,10 +114,10 @@ class Progress(base.Progress, Described):
 class Collector:
     """One run of a study under way; `go` yields its progress."""
 
-    def __init__(self, store: Store, study: Study, pool: Pool, limit: float | None):
+    def __init__(self, store: Store, study: Study, pool: Pool):
         self.store, self.study, self.pool = store, study, pool
         self.begun = self.flushed = time.monotonic()
-        self.deadline = None if limit is None else self.begun + limit
+        self.deadline = math.inf if study.time is None else self.begun + study.time
         self.trials = Trials(study.criteria)
         self.planning = Rounds(study, self.trials)
         self.seen: set[str] = set()  # shards
@@ -142,7 +142,7 @@ class Collector:
                 if done is not None:
                     self._take(done)
                 else:
-                    if self.deadline is not None and time.monotonic() >= self.deadline:
+                    if time.monotonic() >= self.deadline:
                         self.halted, self.pool.stopping = "time", True
                     if self._flush_is_due():
                         self._flush()
@@ -232,25 +232,18 @@ class Collector:
         left = self.trials.give_back(cell, numbers)
         if not left.size or self.halted or self.pool.stopping or finished.rows:
             return
-        problem = done.error
-        if isinstance(problem, CancelledError):
-            raise SterlingError("trials were given up: is the cluster or the executor still running?")
-        if isinstance(problem, BrokenExecutor):
-            raise SterlingError(
-                f"a worker of the executor died, perhaps for lack of memory ({problem}): finished trials "
-                "are in the store; run the study again with a new executor"
-            )
-        lost = isinstance(problem, KeyboardInterrupt) or type(problem).__name__ == "KilledWorker"
-        if problem is not None and not lost:
-            raise problem
-        first = cell.key, int(left[0])
+        problem, first = done.error, (cell.key, int(left[0]))
         self.lost[first] += 1
-        if self.lost[first] > _ATTEMPTS:
-            where = f"n={cell.problem.n}, samples={cell.problem.samples}"
-            why = problem or "they end early"
-            raise SterlingError(
-                f"workers return no rows for trials of {where} ({why}): is something killing them?"
-            )
+        killed = isinstance(problem, KeyboardInterrupt | None) or type(problem).__name__ == "KilledWorker"
+        if killed and self.lost[first] <= _ATTEMPTS:
+            return
+        if problem is not None and not killed and not isinstance(problem, CancelledError | BrokenExecutor):
+            raise problem
+        where = f"n={cell.problem.n}, samples={cell.problem.samples}"
+        raise SterlingError(
+            f"workers return no rows for trials of {where} ({problem or 'they end early'!s}): is something "
+            "killing them, and is the executor still running?"
+        )
 
     def _progress(self) -> Progress:
         rows = pl.concat(self.fresh) if self.fresh else None
@@ -266,19 +259,17 @@ class Collector:
 
     def _flush_is_due(self) -> bool:
         now, (least, most) = time.monotonic(), _FLUSH_SECONDS
-        spent = now - self.flushed
         if len(self.buffer) > _AWAITED * self.trials.waiting:
-            return spent >= least
-        return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
+            most = least
+        return now - self.flushed >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
     def _flush(self) -> None:
         """Write rows, and read those that other processes have written."""
         self.flushed = time.monotonic()
         if self.buffer:
-            name = self.store.add(self.buffer)
+            self.seen.add(self.store._add(self.buffer))
             self.written += len(self.buffer)
             self.buffer = []  # only now: rows that could not be written are tried again
-            self.seen.add(name or "")
         self._scan()
 
     def _scan(self) -> None:
@@ -351,14 +342,13 @@ def iterate(
     20
     """
     store = open_store(study, folder)
-    narrowed = store.study if width is None else replace(store.study, width=width)
-    limit = narrowed.time
-    if time_limit is not None:
-        limit = checks.real(seconds(time_limit), "time_limit", above=0)
+    asked = {"width": width, "time": time_limit}
+    changes: Any = {name: value for name, value in asked.items() if value is not None}
+    changed = replace(store.study, **changes) if changes else store.study
     for written in (store.folder, store.folder / SHARD_FOLDER):
         remove_left(written)  # temporary files of writers that were killed
     with Pool(threads, executor) as pool:
-        collector = Collector(store, narrowed, pool, limit)
+        collector = Collector(store, changed, pool)
         try:
             yield from collector.go()
         except KeyboardInterrupt as error:

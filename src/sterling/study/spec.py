@@ -312,7 +312,13 @@ class Study(Described, Drawn):
         str
             The text.
         """
-        return to_toml(self.to_dict())
+        lines = []
+        for key, value in self.to_dict().items():
+            if isinstance(value, dict):
+                lines += ["", f"[{key}]", *(f"{name} = {_toml(inner)}" for name, inner in value.items())]
+            else:
+                lines.append(f"{key} = {_toml(value)}")
+        return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         samples = self.samples
@@ -453,17 +459,6 @@ def _hint(key: str, title: str, known: dict[str, tuple[str, ...]]) -> str:
         if key in names:
             return f"; it belongs to {f'[{other}]' if other else 'the top of the file'}"
     return f"; known are {', '.join(known[title])}"
-
-
-def to_toml(tables: dict[str, Any]) -> str:
-    """Return tables, in the layout of a study's file, as TOML."""
-    lines = []
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            lines += ["", f"[{key}]", *(f"{name} = {_toml(inner)}" for name, inner in value.items())]
-        else:
-            lines.append(f"{key} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:

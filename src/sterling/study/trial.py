@@ -80,8 +80,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
 
     Raises
     ------
-    Cancelled
-        If ``stop()`` returned True.
     SterlingError
         If the kind returned other columns, or a value that its columns do not allow.
 
