@@ -211,6 +211,5 @@ KIND = Kind(
         )
     },
     check=_check,
-    small=Cell.small,
 )
 register(KIND)

@@ -15,8 +15,6 @@ import pytest
 import sterling as st
 from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.event import EventEngine
-from sterling.study import Study
-from sterling.study.trial import warm_up
 from tests.crash.processes import DEADLINE, STERLING, start, wait_until
 from tests.support import assert_same_orbit, interrupted
 
@@ -178,12 +176,6 @@ def test_a_loop_over_short_runs_ends(pressed_in_first_slice):
     assert not done
     assert orbit.steps == 100
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_ctrl_c_while_kernels_are_warmed_up_is_passed_on(pressed_in_first_slice):
-    study = Study(n=8, samples=100, trials=1, steps=1000)
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
-        warm_up(study.cells)
 
 
 def test_ctrl_c_that_nobody_looks_at_goes_to_the_handler_before():

@@ -35,7 +35,7 @@ from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Rounds, Trials
 from sterling.study.spec import Study
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
-from sterling.study.trial import Batch, Finished, Row, run_batch, warm_up
+from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
 _FIRST_BATCH = 4  # trials of a cell whose pace is unknown
@@ -178,20 +178,19 @@ class Collector:
         self._scan()
         for wanted, note in self.planning:
             self.note, self.round = note, self.round + 1
-            self._prepare(self.trials.open(wanted))
+            self._check_memory(self.trials.open(wanted))
             while self.trials.waiting or self.flying:
                 if self.halted:
                     return
                 yield self._batch()
             self._flush()  # other processes may wait for these rows
 
-    def _prepare(self, cells: list[Cell]) -> None:
-        """Refuse trials that do not fit into memory, and compile kernels before workers start."""
+    def _check_memory(self, cells: list[Cell]) -> None:
+        """Refuse trials that do not fit into memory."""
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
             require_memory(self.pool.count * largest.memory(), f"{what} at a time")
-        warm_up(cells)
 
     def _batch(self) -> Batch | None:
         """Return the next trials to run; None if all are running."""

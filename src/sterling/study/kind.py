@@ -164,25 +164,6 @@ class Cell(Described):
             return self
         return self._trusted(self.kind, replace(self.problem, n=n, samples=samples), self.settings)
 
-    def small(self, n: int | None = None, **settings: Any) -> Cell:
-        """Return a cell with few samples that needs the same kernels; use it for the ``small`` of a `Kind`.
-
-        Parameters
-        ----------
-        n : int, optional
-            Dimension, if it must be smaller too.
-        **settings : value
-            Settings to change.
-
-        Returns
-        -------
-        Cell
-            A cell of the same kind.
-        """
-        few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
-        other = self._at(n or self.problem.n, few)
-        return self._trusted(self.kind, other.problem, {**self.settings, **settings})
-
     @cached_property
     def text(self) -> str:
         """The canonical JSON of `to_dict`, which the store keeps."""
@@ -246,8 +227,6 @@ class Kind(Described):
         Definitions of success; the first is a study's default.
     check : callable, optional
         ``check(cell)`` raises `InputError` for a cell that cannot run.
-    small : callable, optional
-        ``small(cell)`` returns a tiny cell that needs the same kernels.
     replay : callable, optional
         ``replay(cell, seeds, record)`` returns a trial in full; see `replay`.
     later : collection of str
@@ -275,7 +254,6 @@ class Kind(Described):
     settings: Mapping[str, Any] = field(default_factory=dict)
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     check: Callable[[Cell], None] | None = None
-    small: Callable[[Cell], Cell] | None = None
     replay: Callable[[Cell, Seeds, Iterable[str]], Any] | None = None
     later: Collection[str] = ()
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
 
-_WARM_STEPS = 20
-
 
 def run_orbit(
     cell: Cell,
@@ -77,16 +75,6 @@ def check_run(cell: Cell) -> None:
     batch = Options(**_options(cell)).batch
     if batch is not None and batch.replace and 1 < cell.problem.samples < batch.size:
         raise InputError(f"batch has {batch.size:,} samples, but N is {cell.problem.samples:,}: take fewer")
-
-
-def _small(cell: Cell) -> Cell:
-    """Return a cell of few steps and samples that needs the same kernels."""
-    values = {"steps": min(cell.settings["steps"], _WARM_STEPS)}
-    if "damping" in cell.settings.get("optimizer", "sgd"):
-        values["schedule"] = "auto"  # S may differ in a tiny sample, and with it the largest rate
-    if cell.settings.get("batch", "none") != "none":
-        values["batch"] = "1"
-    return cell.small(**values)
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
@@ -158,7 +146,6 @@ KIND = Kind(
     },
     criteria={one.text: one for one in CRITERIA},
     check=check_run,
-    small=_small,
     replay=run_orbit,
     later=("optimizer", "batch"),
 )
