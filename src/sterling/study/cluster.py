@@ -23,10 +23,10 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
 
     Parameters
     ----------
-    address : "local", or one such as "tcp://host:8786"
-        "local" starts processes on this machine, which communicate through pipes and open no port; an address
-        names a running Dask scheduler. Anyone who can reach a Dask scheduler over plain TCP can run programs
-        in its workers: use "tls://…" where strangers share the network.
+    address : str
+        "local" starts processes on this machine, which open no port; "tcp://host:8786" is that of a running
+        Dask scheduler. Anyone who can reach a scheduler over plain TCP can run programs in its workers: use
+        "tls://…" where strangers share the network.
     workers : int, optional
         Number of trials at a time: by default one for each core, or each thread of the cluster.
 
@@ -39,10 +39,8 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
 
     Raises
     ------
-    InputError
-        If the address is not valid, or Dask is missing.
     SterlingError
-        If the cluster does not answer.
+        If the cluster does not answer; `InputError` if the address is not valid, or Dask is missing.
 
     Examples
     --------

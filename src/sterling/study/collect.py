@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -33,7 +33,7 @@ from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Rounds, Trials
-from sterling.study.spec import Study
+from sterling.study.spec import Study, arguments
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, run_batch
 
@@ -298,15 +298,12 @@ def iterate(
     study : Study, Store or path
         A study, its store, its TOML file, or its folder.
     folder : path, optional
-        Folder for a new study. By default the study of a TOML file goes to the folder next to it of the same
-        name.
+        Folder for a new study; that of a TOML file goes by default to the folder beside it of the same name.
     threads : int, optional
         Number of trials at a time, all cores by default; results are the same for any value.
     executor : concurrent.futures.Executor, optional
-        Runs the trials instead of threads; see `open_cluster`. After Ctrl-C threads cancel their trials.
-        Processes do the same if Ctrl-C reaches them, as at a terminal; otherwise they finish their batches.
-        sterling checks that simultaneous trials fit into memory only for threads and for a
-        ProcessPoolExecutor.
+        Runs the trials instead of threads; see `open_cluster`. sterling checks that simultaneous trials fit
+        into memory only for threads and for a ProcessPoolExecutor.
     width, time_limit : float, optional
         Replace the study's ``width`` and ``time`` in this call.
 
@@ -322,14 +319,11 @@ def iterate(
 
     Raises
     ------
-    InputError
-        If an argument cannot be used, or a folder is missing.
-    StoreError
-        If a shard cannot be written; shards before it are safe.
     SterlingError
-        If workers die again and again.
+        If an argument cannot be used (`InputError`), a shard cannot be written (`StoreError`), or workers die
+        again and again. Finished trials are in the store.
     KeyboardInterrupt
-        After Ctrl-C, with ``error.outcome``; finished trials are in the store.
+        After Ctrl-C, with ``error.outcome``.
 
     Examples
     --------
@@ -343,7 +337,7 @@ def iterate(
     store = open_store(study, folder)
     asked = {"width": width, "time": time_limit}
     changes: Any = {name: value for name, value in asked.items() if value is not None}
-    changed = replace(store.study, **changes) if changes else store.study
+    changed = Study(**arguments(store.study.to_toml()) | changes) if changes else store.study
     for written in (store.folder, store.folder / SHARD_FOLDER):
         remove_left(written)  # temporary files of writers that were killed
     with Pool(threads, executor) as pool:
