@@ -7,6 +7,8 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.theory.chatter import _path
+from sterling.theory.numbers import numbers_of
 
 CONSTANT = st.Constant(0.5)
 
@@ -61,5 +63,5 @@ def test_approach():
     for seed in range(4):
         run = st.train(problem.draw(seed), 30, surrogate="identity", init=seed, record=("flips",))
         paths.append(run.distance(steps) / 512)
-    law = theory.approach(problem, steps=30, surrogate="identity")[steps]
+    law = _path(numbers_of(problem, "identity"), problem.samples, 30, st.Power(0.5, 0.5))[steps]
     np.testing.assert_allclose(np.mean(paths, axis=0), law, atol=0.03)

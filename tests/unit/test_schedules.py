@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sterling.errors import InputError
 from sterling.exact import mass as masses
-from sterling.schedules import Conditions, Constant, Power, Table, parse_schedule, schedule_from_dict
+from sterling.schedules import Constant, Power, Table, parse_schedule, schedule_from_dict
 
 EXPONENTS = [0.0, 0.3, 0.5, 0.7, 0.75, 0.999, 1.0, 1.5, 2.0, 3.0, -0.25, -1.0, -2.5, 6.0]
 TABLE = Table([0.5, 0.25, 0.0, 0.0, 1e-9, 3.0, 0.1])
@@ -207,16 +207,11 @@ def test_remaining_mass():
 
 def test_conditions():
     for met in (Constant(0.1), Power(0.5, 0.0), Power(0.5, 1.0), TABLE):
-        assert met.conditions() == Conditions(True, True, True)
-    growing = Power(0.5, -0.25).conditions()
-    assert (growing.bounded, growing.non_summable, growing.slow_decay) == (False, True, True)
-    summable = Power(0.5, 1.5).conditions()
-    assert (summable.bounded, summable.non_summable, summable.slow_decay) == (True, False, True)
-    stopped = Table([0.5, 0.5, 0.0, 0.0]).conditions()
-    assert (stopped.bounded, stopped.non_summable, stopped.slow_decay) == (True, False, False)
-    assert ["step 2" in text for text in stopped.failed] == [True, True]
-    assert not Table([0.0]).conditions().non_summable
-    assert json.loads(json.dumps(stopped.to_dict()))["non_summable"] is False
+        assert not met.conditions()
+    assert ["bounded" in text for text in Power(0.5, -0.25).conditions()] == [True]
+    assert ["summable" in text for text in Power(0.5, 1.5).conditions()] == [True]
+    assert ["step 2" in text for text in Table([0.5, 0.5, 0.0, 0.0]).conditions()] == [True, True]
+    assert len(Table([0.0]).conditions()) == 2
 
 
 @pytest.mark.parametrize("schedule", [Constant(0.1), Power(1 / 3, 0.7), TABLE])

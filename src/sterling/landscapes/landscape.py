@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,13 +24,8 @@ from sterling.model.levels import require_two
 from sterling.model.signal import signal_of
 from sterling.optimizers.sgd import SGD
 from sterling.surrogates import Surrogate, get_surrogate
-from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
 from sterling.theory.population import profile
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
@@ -146,20 +140,12 @@ class Landscape(Result, Drawn):
     @property
     def reference_absorbs(self) -> bool:
         """Whether a run that reaches the reference stays there."""
-        return bool(np.isin(self.reference_state, self.absorbing_states))
+        return self.reference_state in self.absorbing_states
 
     @property
     def distance(self) -> np.ndarray:
         """Hamming distance from every state to the reference, uint8 (2**n,)."""
         return distances(np.arange(len(self.loss)), self.reference_state)
-
-    @property
-    def estimated_deviation(self) -> float | None:
-        """The mean-field estimate of the deviation; None if the deviation or the noise is unknown."""
-        known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
-        if self.deviation is None or not known:
-            return None
-        return expected_deviation(self.instance, surrogate=self._surrogate)
 
     def signs(self, state: int) -> np.ndarray:
         """Return the signs of the state with a given number.
@@ -252,9 +238,7 @@ class Landscape(Result, Drawn):
                 consequence += "traps are possible, but there are none in these data"
             else:
                 consequence += "traps are possible"
-        estimate = self.estimated_deviation
-        beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
-        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
+        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞; {consequence}"
 
     def to_dict(self) -> dict:
         return {
@@ -272,7 +256,6 @@ class Landscape(Result, Drawn):
             "reference_absorbs": self.reference_absorbs,
             "deviation": self.deviation,
             "deviation_reason": self.deviation_reason,
-            "estimated_deviation": self.estimated_deviation,
             "pull": self.pull,
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,

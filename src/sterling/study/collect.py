@@ -190,7 +190,7 @@ class Collector:
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
-            require_memory(self.pool.count * largest.memory(), f"{what} at a time")
+            require_memory(self.pool.count * largest._memory(), f"{what} at a time")
 
     def _batch(self) -> Batch | None:
         """Return the next trials to run; None if all are running."""

@@ -139,8 +139,7 @@ def test_names_round_trip(spec):
     assert get_family(str(family)) == family
     assert get_family(family) is family
     described = family.to_dict()
-    kind = FAMILIES[described.pop("family")]
-    assert kind(**described) == family
+    assert FAMILIES[described.pop("family")](**described) == family
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_the_estimate_of_memory_is_from_above(n, samples, m, normalize):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= asked.memory() <= 4 * peak
+    assert peak <= asked._memory() <= 4 * peak
 
 
 # ------------------------------------------------------------------------------------------- draws

@@ -10,6 +10,8 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.model.levels import Quantiser
+from sterling.theory.chatter import _path
+from sterling.theory.numbers import numbers_of
 
 
 def problem(n=256, ratio=3.0, **rest):
@@ -68,12 +70,6 @@ def test_the_average_is_right_too_where_the_run_has_ended():
         theory.samples_for_average(few, steps=0)
 
 
-def test_samples_so_many_that_no_weight_is_ever_wrong():
-    """The variance of the pushes is zero there; a plan of four weights divided by it."""
-    few = st.Problem(4, samples=1, m=4)
-    assert 4 < theory.samples_for_average(few, confidence=0.99, surrogate="sigmoid") < 1000
-
-
 def test_average_grows_a_little_faster_than_n():
     found = [theory.samples_for_average(problem(n=n)) / n for n in (10**3, 10**6)]
     slope = math.log(found[1] / found[0]) / math.log(math.log(10**6) / math.log(10**3))
@@ -89,17 +85,9 @@ def test_iterate_by_chance_and_by_the_dip():
     )
     by_dip = theory.samples_for_iterate(base, steps=10**5)
     assert by_dip < 0.95 * by_chance
-    path = theory.approach(base, samples=by_dip, steps=120)
+    path = _path(numbers_of(base, "relu"), by_dip, 120, st.Power(0.5, 0.5))
     late = 10**5 * math.exp(-theory.chatter(base, samples=by_dip).log_lifetime)
     assert np.exp(-512 * path).sum() + late == pytest.approx(math.log(2), rel=0.05)
-
-
-def test_approach_starts_in_the_middle_and_repeats():
-    first = theory.approach(problem(ratio=8.0), steps=60)
-    again = theory.approach(problem(ratio=8.0), steps=60)
-    np.testing.assert_array_equal(first, again)
-    assert first[0] == pytest.approx(0.5, abs=0.001)
-    np.testing.assert_array_equal(first[:20], theory.approach(problem(ratio=8.0), steps=20))
 
 
 @pytest.mark.parametrize(
@@ -141,8 +129,9 @@ def test_refusals():
     for cause, law, of, options in (
         ("smooth", theory.chatter_mean, st.Problem(n=16, samples=64).draw(0), {"surrogate": "sigmoid"}),
         ("an Instance", theory.chatter_mean, problem(), {}),
-        ("identity and relu", theory.approach, problem(), {"steps": 10, "surrogate": "hard_tanh"}),
-        ("schedule", theory.approach, problem(), {"steps": 10, "schedule": 0.5}),
+        ("identity and relu", theory.samples_for_iterate, problem(), {"steps": 9, "surrogate": "hard_tanh"}),
+        ("schedule", theory.samples_for_iterate, problem(), {"steps": 10, "schedule": 0.5}),
+        ("smooth", theory.samples_for_average, problem(), {"surrogate": "sigmoid"}),
         ("steps", theory.samples_for_iterate, problem(), {"steps": 0}),
         ("take more samples", theory.chatter, problem(ratio=1.0, noise=1.0), {"surrogate": "hard_tanh"}),
         ("Gaussian", theory.chatter, problem(inputs="rademacher"), {}),

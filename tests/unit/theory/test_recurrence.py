@@ -80,7 +80,7 @@ def test_a_reference_stands_in_for_the_teacher():
     for reference in (base.teacher, base.teacher.tolist(), base.teacher.astype(float)):
         found = theory.balance(nameless, reference=reference)
         assert found.occupancy == pytest.approx(expected.occupancy, rel=1e-2)
-    for call in (theory.drift, theory.neighbours, theory.balance, theory.wrong_share, theory.occupancy):
+    for call in (theory.drift, theory.balance, theory.wrong_share, theory.occupancy):
         with pytest.raises(st.InputError, match="no teacher: give reference"):
             call(nameless)
         with pytest.raises(st.InputError, match=r"reference must have shape \(12,\) for n=12, not \(3,\)"):
@@ -97,7 +97,7 @@ def test_refusals():
     for bad in (-1, 2.5, True, "many"):
         with pytest.raises(st.InputError, match="states is"):
             theory.balance(instance, states=bad)
-    for call in (theory.drift, theory.neighbours, theory.balance, theory.wrong_share):
+    for call in (theory.drift, theory.balance, theory.wrong_share):
         with pytest.raises(st.InputError, match="Instance"):
             call([1, -1])
     opposite = -instance.teacher
@@ -119,7 +119,7 @@ def test_a_single_weight():
         push = float(instance.teacher[0] * theory.drift(instance)[0])
         if push <= 0:
             continue
-        away = float(instance.teacher[0] * theory.neighbours(instance)[0, 0])
+        away = float(instance.teacher[0] * instance.gradient(-instance.teacher)[0])
         found = theory.balance(instance)
         assert found.wrong_share[0] == pytest.approx(push / (push - away), abs=1e-6)
         assert found.occupancy == pytest.approx(1 - found.wrong_share[0], abs=1e-6)
