@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE
@@ -44,16 +44,7 @@ NOISELESS = {
 
 def run_scaling(context: Context, name: str, budget: ScalingBudget, criteria: tuple[str, ...]) -> Store:
     """Run the adaptive study of a budget and return its store."""
-    return context.run(
-        name,
-        n=budget.n,
-        noise=budget.noise,
-        steps=budget.steps,
-        criteria=criteria,
-        target="exponent",
-        width=budget.width,
-        max_trials=budget.max_trials,
-    )
+    return context.run(name, criteria=criteria, target="exponent", **asdict(budget))
 
 
 def run_noiseless(context: Context, budget: ScalingBudget) -> Store:

@@ -400,7 +400,9 @@ KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
-    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "certificate")},
+    modules={
+        name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "baseline", "certificate")
+    },
 )
 
 

@@ -152,6 +152,6 @@ def test_a_study_has_levels_as_an_axis():
     assert Cell.from_dict(study.series[1].to_dict()) == study.series[1]
     assert "levels" not in Study(n=8, samples=[50]).to_toml()
     assert "levels = [2, 3]" in study.to_toml()
-    for kind in ("landscape", "certificate"):
+    for kind in ("landscape", "certificate", "baseline"):
         with pytest.raises(st.InputError, match="two levels only"):
             Study(n=8, samples=[50], levels=3, kind=kind)

@@ -188,10 +188,11 @@ def test_cells_of_one_problem_meet_the_same_data_and_starts():
         replace(cell, settings={**cell.settings, "steps": 999}),
         replace(cell, settings={**cell.settings, "schedule": "power:0.5,0.4"}),
         Cell("landscape", cell.problem),
+        Cell("baseline", cell.problem),
     ]
     mine = trial_seeds(5, cell, 3)
     assert {trial_seeds(5, other, 3).data for other in others} == {mine.data}
-    assert len({mine.rest, *(trial_seeds(5, other, 3).rest for other in others)}) == 5
+    assert len({mine.rest, *(trial_seeds(5, other, 3).rest for other in others)}) == 6
     assert trial_seeds(5, replace(cell, problem=replace(cell.problem, noise=0.5)), 3).data != mine.data
 
 
