@@ -155,7 +155,7 @@ SLIPS = [
     ("d.npy", TABLE, {"labels": 7}, "no column 7"),
     # options
     ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize"),
-    ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'"),
+    ("d.csv", GOOD, {"readout": "signs"}, "readout must"),
 ]  # fmt: skip
 
 
