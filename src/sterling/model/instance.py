@@ -18,7 +18,7 @@ import numpy as np
 from sterling.base.arrays import check_labels, check_signs, real_array, real_inputs, refuse_constant
 from sterling.base.checks import choice, integer
 from sterling.base.resources import require_memory
-from sterling.base.text import Described, counted, shortened
+from sterling.base.text import Described, counted
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import (
     InputGrid,
@@ -451,15 +451,3 @@ class Instance(Described):
         exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
         levels = "" if self.levels == 2 else f"levels={self.levels}, "
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {levels}{known}{exact})"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        rows = [
-            ("inputs, n", f"{self.n:,}"),
-            ("samples, N", f"{self.samples:,}"),
-            ("hidden units, m", f"{self.m:,}"),
-            ("readout", shortened(self.readout.tolist())),
-            ("levels of a weight", f"{self.levels}"),
-            ("teacher", "unknown" if self.teacher is None else "known"),
-            ("rounding", self.rounding.words()),
-        ]
-        return [*rows, *((name, shortened(value)) for name, value in self.origin.items())]
