@@ -25,7 +25,7 @@ from tests.support import PIECEWISE, assert_agrees, assert_same_orbit, make_sche
 
 assert _jit.INTERPRETED
 passes.CHUNK = 64  # several chunks, in small data
-lookup.FIRST_WAIT, lookup._TRIAL, lookup._LOOK_AGAIN = 12, 5, 9  # soon, no state is kept
+lookup.FIRST_WAIT, lookup._LOOK_AGAIN = 12, 9  # soon, no state is kept
 
 runs = 0
 def check(instance, schedule, surrogate, steps=60, **options):

@@ -264,7 +264,7 @@ def _cache(n: int, slots: int, bound: int, exact: bool) -> lookup.Cache:
     words, slots = -(-n // 64), min(slots, bound)
     buckets = 1 << max(1, (slots - 1).bit_length())
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words will do
-    state = np.zeros(12, np.int64)
+    state = np.zeros(10, np.int64)
     state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
     state[lookup.LAST_SIZE] = slots == bound
     state[lookup.WAIT] = lookup.FIRST_WAIT

@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from sterling.dynamics import state as cell
-from sterling.dynamics.state import LOGGED, Log, RunState
+from sterling.dynamics.state import RunState
 from sterling.errors import InputError
 from sterling.model.batches import extreme_gradients
 from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser
 from sterling.optimizers.base import Optimizer
-from sterling.returns.counts import FLIPPED
 from sterling.surrogates import Surrogate
 
 
@@ -30,33 +29,6 @@ def at_levels(state: RunState, quantiser: Quantiser) -> RunState:
     clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
     plus = np.zeros(signs.size * quantiser.count, np.int64)
     return state._replace(signs=signs, reference=reference, plus=plus)
-
-
-def turn(
-    state: RunState,
-    log: Log,
-    step: int,
-    total: float,
-    k: int,
-    level: np.int8,
-    leaving: bool,
-    quantiser: Quantiser,
-) -> None:
-    """Move weight k to another level at a step, as `flip` of `bookkeeping.py` turns a sign."""
-    clock, old, home = state.clock, state.signs[k], state.reference[k]
-    state.plus[k * quantiser.count + quantiser.index(old)] += step - state.since[k]
-    state.balance[k] += old * (total - state.since_mass[k])
-    state.since[k], state.since_mass[k] = step, total
-    clock[cell.DISTANCE] += int(old == home) - int(level == home)
-    state.signs[k] = level
-    clock[cell.FLIPS] += 1
-    if log.flips.size:
-        log.flips[log.counts[LOGGED]] = step, k, level
-        log.counts[LOGGED] += 1
-    if state.tally.size:
-        state.tally[FLIPPED + k] += 1
-        if leaving:
-            state.tally[FLIPPED + len(state.signs) + k] += 1
 
 
 def steps_at(state: RunState, steps: int, level: np.ndarray, quantiser: Quantiser) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 # Why an engine returned.
 REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
+FOUND = -1  # the current state is known, and the engine goes on
 
 CLOCK = 17
 # Cells of RunState.clock, all int64.

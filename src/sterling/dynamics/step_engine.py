@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.dynamics import level_kernels, step_kernels
+from sterling.dynamics import step_kernels
 from sterling.dynamics.event import EventEngine, check_shapes
 from sterling.dynamics.options import Options
 from sterling.dynamics.state import CURRENT, REACHED, SEEKING, Log, RunState
@@ -38,7 +38,8 @@ class BatchEngine:
         self.batches = Batches(options, instance.samples)
         batch = options.batch
         read = 0 if batch is None else batch.size * instance.m
-        self.rows = _rows(instance, options, state.signs, max(read, self._most_rows()))
+        whole = instance.levels > 2 and (batch is None or state.clock[SEEKING])
+        self.rows = _rows(instance, options, state.signs, instance.samples * instance.m if whole else read)
         optimizer, positive = options.optimizer, state.signs > 0
         quantiser = Quantiser(instance.levels, instance.n)
         packed = np.zeros(-(-instance.n // 64) * 64, np.uint8)
@@ -56,6 +57,14 @@ class BatchEngine:
             at=np.array([position, 0, 0]),
             cost=_STEP_COST + read * instance.n // _CODES_COST,
         )
+        self.levels = step_kernels.Levels(
+            quantiser.values,
+            quantiser.thresholds,
+            np.arange(instance.samples if whole else 0, dtype=np.int32),
+            _zeros(instance.n, np.float64),
+            np.array([int(whole)]),
+            instance.samples * instance.m * instance.n // _CODES_COST,
+        )
         self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
         self._seen: tuple[bytes, np.ndarray, int] = b"", np.zeros(0), 0  # weights, gradient, loss
 
@@ -70,12 +79,9 @@ class BatchEngine:
                 return status
             budget = int(self.way.at[step_kernels.LEFT])
 
-    def _most_rows(self) -> int:
-        """Return how many rows are read at once beside those of a batch."""
-        return 0
-
     def _advance(self, until: int, budget: int) -> int:
-        return step_kernels.advance(self.rows, self.drawn, self.way, self.state, self.log, until, budget)
+        given = self.rows, self.drawn, self.way, self.levels, self.state, self.log
+        return step_kernels.advance(*given, until, budget)
 
     def _seek(self) -> int:
         """Draw the stretch of batches of the current step; return the step at which it ends."""
@@ -137,37 +143,12 @@ class LookingEngine(BatchEngine):
         self.event.finish()
 
 
-class LevelEngine(BatchEngine):
-    """The same for more than two levels."""
-
-    def __init__(self, instance: Instance, options: Options, *rest):
-        super().__init__(instance, options, *rest)
-        quantiser, rows = Quantiser(instance.levels, instance.n), instance.samples * instance.m
-        self.levels = level_kernels.Levels(
-            quantiser.values,
-            quantiser.thresholds,
-            np.arange(instance.samples, dtype=np.int32),
-            _zeros(instance.n, np.float64),
-            np.ones(1, np.int64),
-            rows * instance.n // _CODES_COST,
-        )
-
-    def _most_rows(self) -> int:
-        whole = self.options.batch is None or self.state.clock[SEEKING]
-        return self.instance.samples * self.instance.m if whole else 0
-
-    def _advance(self, until: int, budget: int) -> int:
-        given = self.rows, self.drawn, self.way, self.levels, self.state, self.log
-        return level_kernels.advance_levels(*given, until, budget)
-
-
 def step_engine(
     instance: Instance, options: Options, arguments: tuple, state: RunState, log: Log, position: int
 ) -> BatchEngine:
     """Return the step engine of a run."""
-    looks = options.batch is None or state.clock[SEEKING]
-    kind = LevelEngine if instance.levels > 2 else LookingEngine if looks else BatchEngine
-    return kind(instance, options, arguments, state, log, position)
+    looks = instance.levels == 2 and (options.batch is None or state.clock[SEEKING])
+    return (LookingEngine if looks else BatchEngine)(instance, options, arguments, state, log, position)
 
 
 def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) -> step_kernels.Rows:

@@ -90,7 +90,8 @@ class StepwiseEngine:
                 if self.quantiser.count == 2:
                     plain.flip(state, self.log, t + 1, total, k, leaving)
                 else:
-                    levels.turn(state, self.log, t + 1, total, int(k), after[k], leaving, self.quantiser)
+                    values, index = self.quantiser.values, self.quantiser.index(after[k])
+                    plain.turn(state, self.log, t + 1, total, k, values, index, leaving)
             plain.rest(state, t + 1)
 
     def _weights(self, latent: np.ndarray) -> np.ndarray:

@@ -58,7 +58,6 @@ _SOURCES = (
     "dynamics/motion.py",
     "dynamics/relax.py",
     "dynamics/step_kernels.py",
-    "dynamics/level_kernels.py",
     "landscapes/kernels.py",
 )
 _FILES = "*.nb[ci]"  # Numba's data and index files
