@@ -14,12 +14,13 @@ import numpy as np
 from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.motion import Movement
+from sterling.dynamics.options import Options
 from sterling.dynamics.state import ANCHOR, EVENTS, GROW, READ, Log, RunState
 from sterling.errors import InputError
 from sterling.exact.grid import aligned_zeros, padded_width
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
-from sterling.optimizers.base import PLAIN, Motion
+from sterling.optimizers.base import PLAIN
 from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
@@ -39,26 +40,25 @@ _SPLIT = 1 << 17  # with fewer entries a second thread costs more than it saves
 class EventEngine:
     """The engine that moves from flip to flip; the surrogate must be piecewise constant.
 
-    At most ``threads`` threads work on one new state. Gradients of visited states take ``cache_bytes``.
-    Results are the same for any value of either.
+    At most ``options.threads`` threads work on one new state. Gradients of visited states take
+    ``options.cache_bytes``. Results are the same for any value of either.
     """
 
     def __init__(
         self,
         instance: Instance,
-        surrogate: Surrogate,
+        options: Options,
         arguments: tuple,
         state: RunState,
         log: Log,
-        motion: Motion,
-        threads: int,
-        cache_bytes: int | None = None,
+        position: int = 0,  # the anchor says where the run is
     ):
         self.state, self.log = state, log
         self.unit, n = instance.unit, instance.n
         self.kernel: Any = kernels.advance
         self.schedule: Any = kernels.StepSizes(*arguments)
-        if motion != PLAIN:
+        motion, threads = options.motion, options.threads
+        if motion is not None and motion != PLAIN:
             from sterling.dynamics import relax
 
             movement = Movement(motion, arguments)
@@ -69,11 +69,13 @@ class EventEngine:
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
-        self.data, self.base, self.job, self.scratch = machinery(instance, surrogate, state.signs, threads)
+        self.data, self.base, self.job, self.scratch = machinery(
+            instance, options.surrogate, state.signs, threads
+        )
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
         self._exact = instance.gradient_bound >= _RECOVERABLE
-        self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
+        self._slot_bound = _slot_bound(n, self._exact, options.cache_bytes)
         self.cache = _cache(n, _FIRST_SLOTS, self._slot_bound, self._exact)
         self.moved()
         self._stop = False

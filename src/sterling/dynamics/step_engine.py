@@ -17,7 +17,6 @@ from sterling.exact.grid import aligned_zeros
 from sterling.exact.machine import ADDED
 from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser, level_values
-from sterling.optimizers.base import PLAIN
 
 _STEP_COST, _CODES_COST = 100, 16  # budget units, about nanoseconds: of a step, and codes read in one
 
@@ -123,10 +122,9 @@ class BatchEngine:
 class LookingEngine(BatchEngine):
     """The same where the gradient or the loss of all samples is needed at each new state."""
 
-    def __init__(self, instance: Instance, options: Options, arguments: tuple, state: RunState, *rest):
-        super().__init__(instance, options, arguments, state, *rest)
-        more = PLAIN, options.threads, options.cache_bytes
-        self.event = EventEngine(instance, options.surrogate, arguments, state, self.log, *more)
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.event = EventEngine(*given)
         self.event.kernel = step_kernels.advance_looking
 
     def _advance(self, until: int, budget: int) -> int:

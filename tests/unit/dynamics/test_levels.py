@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.levels import at_levels, moves_of, rest_of
-from sterling.dynamics.options import initial_latent
+from sterling.dynamics.options import Options, initial_latent
 from sterling.dynamics.run import first_state
-from sterling.dynamics.state import FLIP
+from sterling.dynamics.steps import rest_of
 from sterling.model.levels import Quantiser, level_values
 from sterling.model.signal import pull_of, signal_of
 from sterling.surrogates import get_surrogate
@@ -27,10 +26,11 @@ def rest_at(levels, gradient, optimizer=st.SGD(), velocity=None, latent=None):  
     instance = st.Problem(n=n, samples=5, levels=3).draw(0)
     quantiser = Quantiser(3, n)
     middle = quantiser.latents(np.array(levels)) if latent is None else np.array(latent, float)
-    state = at_levels(first_state(middle, None), quantiser)
+    state = first_state(middle, None, levels=3)
     if velocity is not None:
         state = state._replace(moments=np.array(velocity, float))
-    return rest_of(instance, optimizer, RELU, 1.0, state, np.array(gradient, float), 0.1, batches=False)
+    options = Options(schedule=st.Constant(0.1), optimizer=optimizer, signal=1.0, levels=3)
+    return rest_of(instance, options, state, np.array(gradient, float), 0)
 
 
 def test_inner_levels_rest_where_the_gradient_is_zero_and_outer_ones_where_it_pushes_outwards():
@@ -166,9 +166,3 @@ def test_a_users_optimiser_gets_levels():
     mine, plain = st.train(instance, 100, optimizer=Watching()), st.train(instance, 100)
     assert seen == {-1, 0, 1}
     assert np.array_equal(mine.flips, plain.flips)
-
-
-def test_moves_are_changes_of_level():
-    flips = np.array([(1, 0, 1), (1, 2, -1), (4, 0, -1), (5, 0, 0), (9, 2, 0)], FLIP)
-    assert moves_of(flips, np.array([0, 0, 1], np.int8)).tolist() == [1, -2, -2, 1, 1]
-    assert moves_of(flips[:0], np.zeros(3, np.int8)).tolist() == []
