@@ -31,8 +31,8 @@ from sterling.dynamics.passes import (
     copy_into,
     run_job,
 )
-from sterling.dynamics.state import CURRENT, EVALUATIONS, FOUND, GROW, PAUSED, READ, RESTARTED
-from sterling.exact.jit import embedded, helper, njit
+from sterling.dynamics.state import CURRENT, EVALUATIONS, FOUND, PAUSED, READ, RESTARTED
+from sterling.exact.jit import embedded, helper
 from sterling.exact.machine import clear_lowest, ones, trailing_zeros
 
 look, close, spend, flip, turn, rest, full = bookkeeping.build(helper, embedded)
@@ -42,14 +42,13 @@ look, close, spend, flip, turn, rest, full = bookkeeping.build(helper, embedded)
     SIZE,  # slots in use
     HAND,  # slot at which the search for one to free continues
     CURRENT_SLOT,
-    LAST_SIZE,  # 1 once the memory bound forbids growth
     MISSES,  # states computed since one was last found
     PASSING,  # 1 while states are not kept
     WAIT,  # misses after which states are no longer kept
     COUNTING,  # rows with a nonzero coefficient, when last counted
     KNOWN,  # 1 where `Cache.parked` holds the sums of the base
     SINCE,  # states since the dearer way was last measured
-) = range(10)
+) = range(9)
 
 SPARE = 0  #: the slot of a state that is not kept
 
@@ -72,11 +71,11 @@ class Cache(NamedTuple):
     keys: np.ndarray  # uint64 (words, slots), packed signs
     hashes: np.ndarray  # uint64 (slots,)
     uses: np.ndarray  # int32 (slots,)
-    following: np.ndarray  # int32 (slots,), next slot of the same bucket or -1
-    buckets: np.ndarray  # int32 (power of two,), first slot or -1
+    following: np.ndarray  # int32 (slots,), next slot of the same bucket or 0
+    buckets: np.ndarray  # int32 (power of two,), first slot or 0
     zobrist: np.ndarray  # uint64 (n,), a flip of weight k changes the hash by XOR with entry k
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
-    state: np.ndarray  # int64 (10,), the cells above
+    state: np.ndarray  # int64 (9,), the cells above
     base: np.ndarray  # uint64 (words, 1), key of the base
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
     apart: np.ndarray  # int64, room for distances
@@ -91,7 +90,7 @@ def _find(cache):
     words = cache.keys.shape[0]
     code = cache.key[words]
     slot = cache.buckets[np.int64(code & np.uint64(cache.buckets.size - 1))]
-    while slot >= 0:
+    while slot > 0:
         if cache.hashes[slot] == code:
             same = True
             for w in range(words):
@@ -430,8 +429,7 @@ def _evaluate(data, base, job, scratch, cache, run, unit):
 def visit(data, base, job, scratch, cache, run, log, unit, budget):
     """Find the current state or compute it; return its slot, FOUND or the reason to stop, and the cost.
 
-    The caller stops where the budget is spent, where the cache must grow, and where the state becomes the
-    reference.
+    The caller stops where the budget is spent, and where the state becomes the reference.
     """
     slot, cost, state = _find(cache), np.int64(0), cache.state
     if slot >= 0:
@@ -442,20 +440,9 @@ def visit(data, base, job, scratch, cache, run, log, unit, budget):
                 _keep_again(state, cache.lean)
     elif budget <= 0:
         return slot, PAUSED, cost
-    elif state[SIZE] == cache.uses.size and state[LAST_SIZE] == 0:
-        return slot, GROW, cost
     else:
         slot, cost = _evaluate(data, base, job, scratch, cache, run, unit)
     state[CURRENT_SLOT] = slot
     square = cache.squares[slot]
     better = run.clock[CURRENT] != square and look(run, log, square)
     return slot, RESTARTED if better else FOUND, cost
-
-
-@njit
-def rehash(cache):
-    """Sort the filled slots into new, empty buckets."""
-    for slot in range(SPARE + 1, cache.state[SIZE]):
-        bucket = np.int64(cache.hashes[slot] & np.uint64(cache.buckets.size - 1))
-        cache.following[slot] = cache.buckets[bucket]
-        cache.buckets[bucket] = slot

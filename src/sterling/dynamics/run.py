@@ -20,7 +20,7 @@ from sterling.base.progress import Progress, reporting
 from sterling.dynamics import state as cell
 from sterling.dynamics.options import Options
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.saved import Course
+from sterling.dynamics.saved import Course, first_state
 from sterling.dynamics.state import (
     ABSORBED,
     FLIP,
@@ -34,8 +34,6 @@ from sterling.dynamics.state import (
 from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
-from sterling.model.levels import Quantiser
-from sterling.returns import counts
 from sterling.surrogates import STEEPEST
 
 if TYPE_CHECKING:
@@ -306,37 +304,6 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
         text = f"this schedule violates a condition of the theorem. {reason}"
         warnings.warn(text, SterlingWarning, stacklevel=3)
     return run.go()
-
-
-def first_state(
-    latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True, levels: int = 2
-) -> RunState:
-    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
-    n = len(latent)
-    signs = Quantiser(levels, n).quantise(latent)
-    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
-    clock = np.zeros(cell.CLOCK, np.int64)
-    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
-    clock[cell.BEST] = np.iinfo(np.int64).max
-    clock[cell.SEEKING] = teacher is None
-    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
-    tally = np.zeros(counts.FLIPPED + 5 * n + 1 if counting else 0, np.int64)
-    if counting:
-        tally[[counts.NEXT, counts.NEXT_MARK, counts.NEXT_BATCH, counts.SPACING]] = 1
-    return RunState(
-        clock,
-        latent.astype(np.float64),
-        signs,
-        reference,
-        since=np.zeros(n, np.int64),
-        plus=np.zeros(n if levels == 2 else n * levels, np.int64),
-        since_mass=np.zeros(n),
-        balance=np.zeros(n),
-        epoch=np.zeros(n),
-        mass=np.zeros(3),
-        moments=np.zeros(0),
-        tally=tally,
-    )
 
 
 def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:

@@ -1,6 +1,6 @@
 """The step engine sets up the step loop (`step_kernels.py`) for an instance, and draws the batches.
 
-It needs a built-in optimiser and a piecewise-constant surrogate. `StepwiseEngine` in `steps.py` is its twin.
+It needs a built-in optimiser and a piecewise-constant surrogate. `dense.py` is its twin.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from sterling.dynamics import step_kernels
-from sterling.dynamics.event import EventEngine, check_shapes
+from sterling.dynamics.event import EventEngine
 from sterling.dynamics.options import Options
 from sterling.dynamics.state import CURRENT, REACHED, SEEKING, Log, RunState
 from sterling.dynamics.steps import Batches, rest_of
@@ -109,7 +109,7 @@ class BatchEngine:
 
     @property
     def rest(self) -> int:
-        """As in `StepwiseEngine`."""
+        """As `rest_of`."""
         return rest_of(self.instance, self.options, self.state, self.gradient, self.position)
 
     def moved(self) -> None:
@@ -152,7 +152,6 @@ def step_engine(
 def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) -> step_kernels.Rows:
     """Return the data as the kernel reads them, with room for batches of ``read`` rows."""
     grid, low_bits = instance.grid, instance.grid.rows.dtype == np.int16
-    check_shapes(instance)
     weights = signs.astype(np.int64) << grid.shifts
     largest, width = instance.coefficient_bound, grid.rows.shape[1]
     group = ((1 << 31) - 1) // (largest * instance.code_bound) // 2 * 2

@@ -1,6 +1,6 @@
 """The step loop: every step of any built-in optimiser, with batches or all samples.
 
-`steps.py` defines all of this in NumPy. Gradients are exact integers up to one division, and the optimiser's
+`dense.py` defines all of this in NumPy. Gradients are exact integers up to one division, and the optimiser's
 numbers are rounded in the order of its NumPy step (`make` in the optimiser's file), so the bits agree.
 With batches each step reads the rows of its batch. The gradient of all samples, and the loss where the
 reference is still sought, come from the cache of visited states (`lookup.py`). It holds two levels only: with

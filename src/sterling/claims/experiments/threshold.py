@@ -16,7 +16,7 @@ from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
-from sterling.optimizers.base import parse_optimizer
+from sterling.optimizers.base import as_optimizer
 from sterling.plot.curves import dots, slope_triangles, style
 from sterling.plot.style import dimensions_axis, note, tidy
 from sterling.study.columns import Criterion
@@ -219,7 +219,7 @@ def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: S
         steps=setting.steps,
         trials=budget.instances,
     )
-    names = {str(parse_optimizer(text)): name for name, text in FACTORS.items()}
+    names = {str(as_optimizer(text)): name for name, text in FACTORS.items()}
     order = {name: place for place, name in enumerate(FACTORS)}
     return (
         store.counts(LAST)
