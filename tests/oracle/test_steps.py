@@ -20,7 +20,7 @@ from tests.support import PIECEWISE, assert_same_orbit, counted
 
 _CASES = counted(100, 400)
 _STEPS = 80
-_TORCH_STEPS = counted(200, 1000)
+_TORCH_STEPS = counted(300, 1000)
 
 
 def _case(number: int) -> tuple:
