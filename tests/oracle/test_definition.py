@@ -57,7 +57,7 @@ def run_both(instance, schedule, steps, surrogate="relu", init=0, engine="event"
 
 
 def _meets_terms(schedule):
-    return not make_schedule(schedule).conditions().failed
+    return not make_schedule(schedule).conditions()
 
 
 # ---------------------------------------------------------------- every surrogate through every schedule

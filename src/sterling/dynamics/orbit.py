@@ -197,10 +197,10 @@ class Orbit(Result, Shown):
             return Verdict.RECURRENT
         if self.counted:
             from sterling.dynamics.visits import counts_of
-            from sterling.returns.chatter import chattering
+            from sterling.returns.chatter import chatters
 
             counts = counts_of(self)
-            if chattering(counts.late_wrong, counts.late_flips, counts.batch_steps).chatters:
+            if chatters(counts.late_wrong, counts.late_flips, counts.batch_steps):
                 return Verdict.CHATTERING
         return Verdict.WANDERING
 

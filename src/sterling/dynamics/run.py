@@ -300,7 +300,7 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
         if moments is not None:
             state = state._replace(moments=np.array(moments, np.float64).ravel())
     run = Run(instance, options, state, latent, "flips" in options.record)
-    for reason in options.schedule.conditions().failed:
+    for reason in options.schedule.conditions():
         text = f"this schedule violates a condition of the theorem. {reason}"
         warnings.warn(text, SterlingWarning, stacklevel=3)
     return run.go()

@@ -81,7 +81,7 @@ def _is_row_number(series: pl.Series, index: int) -> bool:
     rows = np.arange(len(series))
     if series.dtype.is_integer() and any((series.to_numpy() == rows + first).all() for first in (0, 1)):
         text = "the column without a name is left out, because it only numbers the rows"
-        warnings.warn(text, SterlingWarning, stacklevel=5)
+        warnings.warn(text, SterlingWarning, stacklevel=6)
         return True
     raise InputError(f"column {index} (counted from 0) has no name: name it, or drop it")
 
@@ -100,9 +100,7 @@ def label_column(names: list[str], labels, option: str = "labels=") -> int:
     if number is not None:
         return column_index(number, len(names))
     near = difflib.get_close_matches(str(labels), names, n=1)
-    likely = usual or names[-1:]
-    likely_first = [*map(repr, likely), *(repr(name) for name in names if name not in likely)]
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {shortened(likely_first)}"
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {shortened(names)}"
     raise InputError(f"it has no column {labels!r}: {hint}")
 
 

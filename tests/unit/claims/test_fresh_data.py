@@ -63,7 +63,7 @@ def test_wrong_weights_and_visits_are_those_of_the_random_walk():
     The spreads of runs are 31 % and 0.15, so a correct program fails once in 1,000 seeds. A prediction of
     wrong weights that is wrong by a half is seen with a chance of 95 %.
     """
-    budget = fresh_data.FreshDataBudget(n=5, samples=40, instances=16, steps=8_000)
+    budget = fresh_data.FreshDataBudget(n=5, samples=40, trials=16, steps=8_000)
     cell = Cell("fresh", st.Problem(n=5, samples=40, noise=0.5), {"steps": 8_000})
     runs = [run_trial(cell, number, 5) for number in range(16)]
     wrong, growth = (np.mean([run[name] for run in runs]) for name in ("wrong", "growth"))
