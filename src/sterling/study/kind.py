@@ -22,8 +22,8 @@ from sterling.base.registry import Registry
 from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer, parse_optimizer
-from sterling.optimizers.batch import parse_batch
+from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer
+from sterling.optimizers.batch import as_batch
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
 from sterling.study.columns import Column, Criterion
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
@@ -131,7 +131,7 @@ class Cell(Described):
         if name is not None and name not in SURROGATES.built_in:
             found["surrogate"] = get_surrogate(name)
         if optimizer is not None and optimizer.partition(":")[0] not in OPTIMIZERS.built_in:
-            found["optimizer"] = parse_optimizer(optimizer)
+            found["optimizer"] = as_optimizer(optimizer)
         return found
 
     @classmethod
@@ -322,9 +322,9 @@ def _surrogate(value: Any) -> str:
 
 
 def _restart(value: Any) -> str:
-    from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.restart import as_restart
 
-    return str(parse_restart(None if value == "none" else value) or "none")
+    return str(as_restart(None if value == "none" else value) or "none")
 
 
 def schedule_text(schedule: Schedule | str) -> str:
@@ -342,7 +342,7 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
     "surrogate": _surrogate,
     "restart": _restart,
     "optimizer": lambda value: str(as_optimizer(value)),
-    "batch": lambda value: str(parse_batch(value) or "none"),
+    "batch": lambda value: str(as_batch(value) or "none"),
     "steps": lambda value: checks.integer(value, "steps", 1, MAX_STEPS),
 }
 

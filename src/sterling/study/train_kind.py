@@ -11,7 +11,7 @@ import polars as pl
 
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
-from sterling.optimizers.batch import parse_batch
+from sterling.optimizers.batch import as_batch
 from sterling.schedules import parse_schedule
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Criterion, words
 from sterling.study.kind import Cell, Kind, Look, Seeds
@@ -51,7 +51,7 @@ def run_orbit(
 
 def _options(cell: Cell) -> dict[str, Any]:
     """Return the settings of a cell as arguments of `train`."""
-    from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.restart import as_restart
 
     values = cell.settings
     schedule, restart = values["schedule"], values.get("restart", "none")
@@ -59,9 +59,9 @@ def _options(cell: Cell) -> dict[str, Any]:
         "steps": values["steps"],
         "schedule": None if schedule == "auto" else parse_schedule(schedule),
         "surrogate": values["surrogate"],
-        "restart": None if restart == "none" else parse_restart(restart),
+        "restart": None if restart == "none" else as_restart(restart),
         "optimizer": values.get("optimizer", "sgd"),
-        "batch": parse_batch(values.get("batch", "none")),
+        "batch": as_batch(values.get("batch", "none")),
     }
 
 
