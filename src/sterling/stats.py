@@ -16,8 +16,6 @@ from sterling.base import checks
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-_RESAMPLES = 4000  # of a bootstrap
-
 Interval = tuple[float, float, float]
 
 
@@ -62,22 +60,6 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         return middle, -math.inf, math.inf
     reach = float(stdtrit(count - 1, 1 - tail)) * float(np.std(values, ddof=1)) / math.sqrt(count)
     return middle, middle - reach, middle + reach
-
-
-def bootstrap_counts(count: int, seed: int | np.random.SeedSequence = 0) -> np.ndarray:
-    """Return how often each of ``count`` draws is in each of 4000 resamples, int64 (4000, count).
-
-    Quantities that are compared with each other, such as paired values, should use the same resamples.
-    """
-    checks.integer(count, "count", 1)
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
-
-
-def percentiles(resampled: ArrayLike, value: float, level: float = 0.95) -> Interval:
-    """Return a value with the percentile interval of its resamples; those that are NaN are left out."""
-    tail = _tail(level)
-    low, high = np.nanquantile(np.asarray(resampled, np.float64), [tail, 1 - tail])
-    return float(value), float(low), float(high)
 
 
 def _tail(level: float) -> float:

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from sterling.study.report import Status as Status
     from sterling.study.report import fit_store as fit_store
     from sterling.study.report import status as status
-    from sterling.study.seeds import trial_seeds as trial_seeds
     from sterling.study.spec import Study as Study
     from sterling.study.store import Store as Store
     from sterling.study.store import replay as replay
     from sterling.study.trial import run_trial as run_trial
+    from sterling.study.trial import trial_seeds as trial_seeds
 
 __getattr__, __dir__, __all__ = lazily(globals())

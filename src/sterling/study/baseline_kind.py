@@ -1,36 +1,181 @@
-"""Trials of the kind "baseline": another estimator on the data of a run of the same problem."""
+"""Trials of the kind "baseline": other estimators of the teacher, on the data of a run of the same problem.
+
+Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and returns signs, int8 (n,), with
+sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. `theory/ladder.py`
+gives the limits of any estimator.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from sterling.base import checks
+from sterling.base.checks import integer, real
 from sterling.errors import InputError
+from sterling.landscapes.landscape import check_dimension, landscape
 from sterling.model.levels import require_two
 from sterling.study.columns import COUNT, FLAG, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
 
-#: The estimators of `baselines.py`, and the states of least risk.
-ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
+_ROOT = math.sqrt(2 * math.pi)
+_SETTLED = 1e-6  # change of the mean guess in a round, at which the iteration ends
+_SURE = 1e-3  # mean uncertainty of the weights below which the guess counts as certain
+_DOUBT = 6.0  # standard errors of the mean square error
+_SMALL = 1e-12
+_FLAT = 1e-9  # slope of the logistic loss of a sample, at its minimum
+
+
+class Messages(NamedTuple):
+    """The result of `gamp`; not settled if it diverged, still moved in the last round, or was certain of
+    signs that do not explain the labels.
+    """
+
+    signs: np.ndarray  # int8 (n,), the rounded guess
+    mean: np.ndarray  # float64 (n,), the guess, from −1 to 1
+    settled: bool
+    rounds: int
+
+
+def _arrays(inputs, labels) -> tuple[np.ndarray, np.ndarray]:
+    rows, values = np.asarray(inputs, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if rows.ndim == 3 and rows.shape[1] == 1:
+        rows = rows[:, 0]
+    if rows.ndim != 2 or values.shape != rows.shape[:1] or not rows.size:
+        raise InputError(
+            f"inputs have the shape {np.shape(inputs)} and labels {np.shape(labels)}; give (N, n) or "
+            "(N, 1, n), and (N,), with at least one sample and one weight"
+        )
+    if not (np.isfinite(rows).all() and np.isfinite(values).all()):
+        raise InputError("inputs or labels hold a value that is not finite: leave those samples out")
+    return rows, values
+
+
+def _signs(values: np.ndarray) -> np.ndarray:
+    return np.where(values >= 0, 1, -1).astype(np.int8)
+
+
+def hebb(inputs, labels) -> np.ndarray:
+    """Return the sign of Σ (y − ȳ) z, the majority vote of the samples; the units of labels do not matter.
+
+    Golea and Marchand 1993; Fang and Venkatesh 1996: π n ln n samples suffice to leading order.
+    """
+    rows, values = _arrays(inputs, labels)
+    return _signs((values - values.mean()) @ rows)
+
+
+def least_squares(inputs, labels) -> np.ndarray:
+    """Return the sign of the least-squares fit of y − ȳ; if it is not unique, of the shortest one."""
+    rows, values = _arrays(inputs, labels)
+    return _signs(np.linalg.lstsq(rows, values - values.mean(), rcond=None)[0])
+
+
+def logistic(inputs, labels, *, threshold: float = 0.5, penalty: float = 1.0) -> np.ndarray:
+    """Return the sign of the logistic regression of y > threshold, with an L2 penalty λ and no intercept.
+
+    It minimises Σ ln(1 + exp(∓ z·w)) + λ|w|²/2: without λ > 0 separable data have no minimum.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    rows, values = _arrays(inputs, labels)
+    size = real(penalty, "penalty", above=0)
+    rows = rows * np.where(values > real(threshold, "threshold"), 1.0, -1.0)[:, None]
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = rows @ w
+        return float(np.logaddexp(0, -margin).sum() + size * w @ w / 2), size * w - expit(-margin) @ rows
+
+    return _signs(minimize(loss, np.zeros(rows.shape[1]), jac=True, options={"gtol": _FLAT * len(rows)}).x)
+
+
+def gamp(
+    inputs, labels, *, noise: float = 0.0, readout: float = 1.0, damping: float = 0.3, rounds: int = 500
+) -> Messages:
+    """Find the teacher by generalised approximate message passing, for y = readout·H(z·w*) + noise·ξ.
+
+    The weights' prior is ±1, and both the channel and the prior are the true ones: for Gaussian inputs of
+    variance one and many weights no algorithm of polynomial time is known that needs fewer samples. Without
+    noise a label counts only by whether it is above or below readout/2. Damping is the share of the old
+    messages that is kept; without it small systems oscillate. The result is not settled if its signs do not
+    explain the labels: all of them without noise, and to within six standard errors with noise.
+
+    Rangan 2011, arXiv 1010.5141; for the edge Barbier et al. 2019, PNAS 116, 5451.
+
+    >>> from sterling.model.problem import Problem
+    >>> data = Problem(n=64, samples=160).draw(0)
+    >>> found = gamp(data.inputs, data.labels)
+    >>> bool(np.all(found.signs == data.teacher)), found.settled
+    (True, True)
+    """
+    from scipy.special import log_ndtr
+
+    rows, values = _arrays(inputs, labels)
+    sigma, v = real(noise, "noise", 0), real(readout, "readout")
+    kept, most = real(damping, "damping", 0, below=1), integer(rounds, "rounds", 1)
+    if v == 0:
+        raise InputError("readout is 0, so the labels do not depend on the weights; give another readout")
+    count, n = rows.shape
+    rows = rows / math.sqrt(n)
+    squares = rows**2
+    odds = None if sigma == 0 else v * (values - v / 2) / sigma**2  # ln P(y | 1)/P(y | 0)
+    side = np.where((values > v / 2) == (v > 0), 1.0, -1.0)
+    mean, spread = np.zeros(n), np.ones(n)
+    force = np.zeros(count)
+    for number in range(1, most + 1):
+        width = np.maximum(squares @ spread, _SMALL)
+        root = np.sqrt(width)
+        u = (rows @ mean - width * force) / root
+        if odds is None:
+            log_z, log_size = log_ndtr(side * u), 0.0
+            sign = side
+        else:
+            # The likelier answer's probability is taken out of Z, so that nothing overflows.
+            log_z = np.logaddexp(log_ndtr(u) + np.minimum(odds, 0), log_ndtr(-u) - np.maximum(odds, 0))
+            log_size, sign = np.log(np.maximum(-np.expm1(-np.abs(odds)), 1e-300)), np.sign(odds)
+        new = sign * np.exp(np.minimum(-u * u / 2 + log_size - log_z, 300)) / (_ROOT * root)
+        force = kept * force + (1 - kept) * new
+        slope = force * (force + u / root)  # minus the derivative of the force
+        precision = np.maximum(slope @ squares, _SMALL)
+        guess = np.tanh(np.clip(mean * precision + force @ rows, -400, 400))
+        change = np.abs(guess - mean).max()
+        mean = kept * mean + (1 - kept) * guess
+        if not np.isfinite(mean).all():
+            return Messages(_signs(np.nan_to_num(mean)), np.nan_to_num(mean), False, number)
+        spread = 1 - mean**2
+        if change < _SETTLED:
+            sure = spread.mean() < _SURE
+            return Messages(_signs(mean), mean, not sure or _explains(rows, values, mean, sigma, v), number)
+    return Messages(_signs(mean), mean, False, most)
+
+
+def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: float, readout: float) -> bool:
+    """Whether these weights and label noise of this size explain the labels."""
+    answer = rows @ _signs(mean) > 0
+    if sigma == 0:
+        return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))
+    error = float(np.mean((values - readout * answer) ** 2)) / sigma**2
+    return error < 1 + _DOUBT * math.sqrt(2 / len(values))
+
+
+_VOTES = {"least_squares": least_squares, "hebb": hebb, "logistic": logistic}
+ESTIMATORS = (*_VOTES, "gamp", "least_risk")
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-    from sterling.landscapes.landscape import landscape
-    from sterling.study import baselines
-
     instance, name, settled = cell.problem.draw(seeds.data, threads=1), cell.settings["estimator"], True
     look()
-    data = instance.inputs, instance.labels
     if name == "least_risk":
         signs = landscape(instance).minimisers  # several if they are equally good
     elif name == "gamp":
-        found = baselines.gamp(*data, noise=cell.problem.noise, readout=float(instance.readout[0]))
+        noise, readout = cell.problem.noise, float(instance.readout[0])
+        found = gamp(instance.inputs, instance.labels, noise=noise, readout=readout)
         signs, settled = found.signs[None], bool(found.settled)
     else:
-        signs = getattr(baselines, name)(*data)[None]
+        signs = _VOTES[name](instance.inputs, instance.labels)[None]
     errors = np.count_nonzero(signs != instance.teacher, axis=1)
     return {"errors": int(errors.max()), "answers": len(errors), "settled": settled}
 
@@ -44,8 +189,6 @@ def _check(cell: Cell) -> None:
     if name == "gamp" and (str(problem.inputs) != "gaussian" or problem.normalize is not None):
         raise InputError("gamp needs Gaussian inputs without normalisation: use another estimator or inputs")
     if name == "least_risk":
-        from sterling.landscapes.landscape import check_dimension
-
         check_dimension(problem.n)
 
 
@@ -64,5 +207,4 @@ KIND = Kind(
         )
     },
     check=_check,
-    small=Cell.small,
 )

@@ -8,19 +8,20 @@ trial, reads the store before each batch, and jumps to another trial when it mee
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from sterling.base import checks
 from sterling.base import progress as base
 from sterling.base.files import remove_left
 from sterling.base.pool import Done, Pool
@@ -31,10 +32,10 @@ from sterling.errors import SterlingError
 from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
-from sterling.study.place import FAILED, KNOWN, Known, Queue, Rounds
-from sterling.study.spec import Study, seconds
+from sterling.study.place import FAILED, KNOWN, Rounds, Trials
+from sterling.study.spec import Study, arguments
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
-from sterling.study.trial import Batch, Finished, Row, kernel_group, run_batch, warm_up
+from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
 _FIRST_BATCH = 4  # trials of a cell whose pace is unknown
@@ -64,12 +65,6 @@ class Outcome(Described):
         Duration of the run.
     messages : tuple of str
         Messages for the user, such as which trials failed, or why no exponent could be fitted.
-
-    Examples
-    --------
-    >>> from sterling.study import Outcome
-    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
-    False
     """
 
     reason: str
@@ -104,12 +99,6 @@ class Progress(base.Progress, Described):
     rows : Polars frame or None
         The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
         version.
-
-    Examples
-    --------
-    >>> from sterling.study import Progress
-    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
-    20
     """
 
     round: int = 0
@@ -125,12 +114,12 @@ class Progress(base.Progress, Described):
 class Collector:
     """One run of a study under way; `go` yields its progress."""
 
-    def __init__(self, store: Store, study: Study, pool: Pool, limit: float | None):
+    def __init__(self, store: Store, study: Study, pool: Pool):
         self.store, self.study, self.pool = store, study, pool
         self.begun = self.flushed = time.monotonic()
-        self.deadline = None if limit is None else self.begun + limit
-        self.known = Known(study.criteria)
-        self.planning, self.queue = Rounds(study, self.known), Queue(self.known)
+        self.deadline = math.inf if study.time is None else self.begun + study.time
+        self.trials = Trials(study.criteria)
+        self.planning = Rounds(study, self.trials)
         self.seen: set[str] = set()  # shards
         self.buffer: list[Row] = []  # rows to write
         self.fresh: list[pl.DataFrame] = []  # rows for the next progress
@@ -141,7 +130,6 @@ class Collector:
         self.written = self.round = 0
         self.halted: str | None = None
         self.note = ""
-        self.warmed: set[tuple] = set()
 
     def go(self) -> Generator[Progress, None, None]:
         """Run rounds until there are no more, and yield progress several times a second."""
@@ -154,7 +142,7 @@ class Collector:
                 if done is not None:
                     self._take(done)
                 else:
-                    if self.deadline is not None and time.monotonic() >= self.deadline:
+                    if time.monotonic() >= self.deadline:
                         self.halted, self.pool.stopping = "time", True
                     if self._flush_is_due():
                         self._flush()
@@ -170,13 +158,18 @@ class Collector:
     @property
     def outcome(self) -> Outcome:
         """How it ended."""
-        done = sum(self.known.done(cell, count) for cell, count in self.queue.wanted.items())
+        done = self._done - len(self.failed)
         failed = self.failed[:_NAMED]
         if len(self.failed) > _NAMED:
             failed.append(f"{len(self.failed):,} trials failed in all; the others are kept")
         reason = self.halted or ("trials failed" if failed else self.planning.reason)
         spent = time.monotonic() - self.begun
         return Outcome(reason, self.written, done, spent, (*failed, *self.planning.messages))
+
+    @property
+    def _done(self) -> int:
+        """Number of trials of the round that are over."""
+        return sum(self.trials.wanted.values()) - self.trials.waiting - self.flying
 
     # -- what goes out ---------------------------------------------------------------------------------------
 
@@ -185,30 +178,27 @@ class Collector:
         self._scan()
         for wanted, note in self.planning:
             self.note, self.round = note, self.round + 1
-            self._prepare(self.queue.open(wanted))
-            while self.queue.waiting or self.flying:
+            self._check_memory(self.trials.open(wanted))
+            while self.trials.waiting or self.flying:
                 if self.halted:
                     return
                 yield self._batch()
             self._flush()  # other processes may wait for these rows
 
-    def _prepare(self, cells: list[Cell]) -> None:
-        """Refuse trials that do not fit into memory, and compile kernels before workers start."""
+    def _check_memory(self, cells: list[Cell]) -> None:
+        """Refuse trials that do not fit into memory."""
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
-            require_memory(self.pool.count * largest.memory(), f"{what} at a time")
-        groups = {kernel_group(cell): cell for cell in cells}
-        warm_up(cell for group, cell in groups.items() if group not in self.warmed)
-        self.warmed.update(groups)
+            require_memory(self.pool.count * largest._memory(), f"{what} at a time")
 
     def _batch(self) -> Batch | None:
         """Return the next trials to run; None if all are running."""
         if self._flush_is_due():
             self._flush()
-        if not self.queue.waiting:
+        if not self.trials.waiting:
             return None
-        cell, numbers = self.queue.take(self._size)
+        cell, numbers = self.trials.take(self._size)
         self.flying += len(numbers)
         kind = self.study.kind
         users: list[Any] = [kind] if kind.name not in KINDS.built_in else []
@@ -218,7 +208,7 @@ class Collector:
     def _size(self, cell: Cell) -> int:
         pace = self.paces.get(cell.key)
         size = _FIRST_BATCH if pace is None else _BATCH_SECONDS / max(pace, 1e-6)
-        share = self.queue.waiting / (_BATCHES * self.pool.count)
+        share = self.trials.waiting / (_BATCHES * self.pool.count)
         return int(np.clip(min(size, share), 1, _BATCH_TRIALS))
 
     # -- what comes back -------------------------------------------------------------------------------------
@@ -228,45 +218,39 @@ class Collector:
         cell, numbers = done.item.cell, done.item.numbers
         finished: Finished = done.value or Finished([], {})
         self.flying -= len(numbers)
-        self.queue.states(cell)[list(finished.failed)] = FAILED
+        states = self.trials.states(cell)
+        states[list(finished.failed)] = FAILED
         self.failed += finished.failed.values()
         if finished.rows:
             frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
-            _, before = self.queue.record(frame)[cell.key]
-            self.buffer += [row for row, state in zip(finished.rows, before, strict=True) if state != KNOWN]
+            new = states[frame["trial"].to_numpy()] != KNOWN  # no other process has stored it
+            self.buffer += compress(finished.rows, new)
+            self.trials.record(frame)
             self.fresh.append(frame)
             self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]
-        left = self.queue.give_back(cell, numbers)
+        left = self.trials.give_back(cell, numbers)
         if not left.size or self.halted or self.pool.stopping or finished.rows:
             return
-        problem = done.error
-        if isinstance(problem, CancelledError):
-            raise SterlingError("trials were given up: is the cluster or the executor still running?")
-        if isinstance(problem, BrokenExecutor):
-            raise SterlingError(
-                f"a worker of the executor died, perhaps for lack of memory ({problem}): finished trials "
-                "are in the store; run the study again with a new executor"
-            )
-        lost = isinstance(problem, KeyboardInterrupt) or type(problem).__name__ == "KilledWorker"
-        if problem is not None and not lost:
-            raise problem
-        first = cell.key, int(left[0])
+        problem, first = done.error, (cell.key, int(left[0]))
         self.lost[first] += 1
-        if self.lost[first] > _ATTEMPTS:
-            where = f"n={cell.problem.n}, samples={cell.problem.samples}"
-            why = problem or "they end early"
-            raise SterlingError(
-                f"workers return no rows for trials of {where} ({why}): is something killing them?"
-            )
+        killed = isinstance(problem, KeyboardInterrupt | None) or type(problem).__name__ == "KilledWorker"
+        if killed and self.lost[first] <= _ATTEMPTS:
+            return
+        if problem is not None and not killed and not isinstance(problem, CancelledError | BrokenExecutor):
+            raise problem
+        where = f"n={cell.problem.n}, samples={cell.problem.samples}"
+        raise SterlingError(
+            f"workers return no rows for trials of {where} ({problem or 'they end early'!s}): is something "
+            "killing them, and is the executor still running?"
+        )
 
     def _progress(self) -> Progress:
         rows = pl.concat(self.fresh) if self.fresh else None
         self.fresh = []
-        total = sum(self.queue.wanted.values())
+        total, done = sum(self.trials.wanted.values()), self._done
         new, spent = self.written + len(self.buffer), time.monotonic() - self.begun
         facts = (f"{new / spent:.3g} a second",) if new else ()
         note = f"round {self.round}: {self.note}" if self.note else ""
-        done = total - self.queue.waiting - self.flying
         left = (total - done) * spent / new if new and done < total else None
         return Progress(done, total, note, facts, left, self.round, new, spent, rows)
 
@@ -274,29 +258,26 @@ class Collector:
 
     def _flush_is_due(self) -> bool:
         now, (least, most) = time.monotonic(), _FLUSH_SECONDS
-        spent = now - self.flushed
-        if len(self.buffer) > _AWAITED * self.queue.waiting:
-            return spent >= least
-        return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
+        if len(self.buffer) > _AWAITED * self.trials.waiting:
+            most = least
+        return now - self.flushed >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
     def _flush(self) -> None:
         """Write rows, and read those that other processes have written."""
         self.flushed = time.monotonic()
         if self.buffer:
-            name = self.store.add(self.buffer)
+            self.seen.add(self.store._add(self.buffer))
             self.written += len(self.buffer)
             self.buffer = []  # only now: rows that could not be written are tried again
-            self.seen.add(name or "")
         self._scan()
 
     def _scan(self) -> None:
         for name in self.store._names():
-            if name in self.seen:
-                continue
-            self.seen.add(name)
-            frame = self.store._read(name, self.known.columns)
-            if frame is not None:
-                self.queue.record(frame)
+            if name not in self.seen:
+                self.seen.add(name)
+                frame = self.store._read(name, self.trials.columns)
+                if frame is not None:
+                    self.trials.record(frame)
 
 
 def iterate(
@@ -317,15 +298,12 @@ def iterate(
     study : Study, Store or path
         A study, its store, its TOML file, or its folder.
     folder : path, optional
-        Folder for a new study. By default the study of a TOML file goes to the folder next to it of the same
-        name.
+        Folder for a new study; that of a TOML file goes by default to the folder beside it of the same name.
     threads : int, optional
         Number of trials at a time, all cores by default; results are the same for any value.
     executor : concurrent.futures.Executor, optional
-        Runs the trials instead of threads; see `open_cluster`. After Ctrl-C threads cancel their trials.
-        Processes do the same if Ctrl-C reaches them, as at a terminal; otherwise they finish their batches.
-        sterling checks that simultaneous trials fit into memory only for threads and for a
-        ProcessPoolExecutor.
+        Runs the trials instead of threads; see `open_cluster`. sterling checks that simultaneous trials fit
+        into memory only for threads and for a ProcessPoolExecutor.
     width, time_limit : float, optional
         Replace the study's ``width`` and ``time`` in this call.
 
@@ -341,14 +319,11 @@ def iterate(
 
     Raises
     ------
-    InputError
-        If an argument cannot be used, or a folder is missing.
-    StoreError
-        If a shard cannot be written; shards before it are safe.
     SterlingError
-        If workers die again and again.
+        If an argument cannot be used (`InputError`), a shard cannot be written (`StoreError`), or workers die
+        again and again. Finished trials are in the store.
     KeyboardInterrupt
-        After Ctrl-C, with ``error.outcome``; finished trials are in the store.
+        After Ctrl-C, with ``error.outcome``.
 
     Examples
     --------
@@ -360,14 +335,13 @@ def iterate(
     20
     """
     store = open_store(study, folder)
-    narrowed = store.study if width is None else replace(store.study, width=width)
-    limit = narrowed.time
-    if time_limit is not None:
-        limit = checks.real(seconds(time_limit), "time_limit", above=0)
+    asked = {"width": width, "time": time_limit}
+    changes: Any = {name: value for name, value in asked.items() if value is not None}
+    changed = Study(**arguments(store.study.to_toml()) | changes) if changes else store.study
     for written in (store.folder, store.folder / SHARD_FOLDER):
         remove_left(written)  # temporary files of writers that were killed
     with Pool(threads, executor) as pool:
-        collector = Collector(store, narrowed, pool, limit)
+        collector = Collector(store, changed, pool)
         try:
             yield from collector.go()
         except KeyboardInterrupt as error:
@@ -410,8 +384,8 @@ def run(
     >>> from sterling.study import Store, Study, run
     >>> folder = tempfile.mkdtemp()
     >>> outcome = run(Study(n=8, samples=[20, 40], trials=10, steps=500), folder)
-    >>> outcome.reason, outcome.new
-    ('complete', 20)
+    >>> outcome.reason, outcome.finished, outcome.new
+    ('complete', True, 20)
     >>> run(folder).new
     0
     >>> Store(folder).counts("optimal").select("samples", "trials").rows()

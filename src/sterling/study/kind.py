@@ -6,14 +6,12 @@ work, so a trial gives the same row wherever and whenever it runs.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from hashlib import blake2b
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,8 +22,8 @@ from sterling.base.registry import Registry
 from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer, parse_optimizer
-from sterling.optimizers.batch import parse_batch
+from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer
+from sterling.optimizers.batch import as_batch
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
 from sterling.study.columns import Column, Criterion
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
@@ -37,17 +35,8 @@ SEMANTICS = 2
 PROBLEM = tuple(one.name for one in fields(Problem))
 
 # Names that settings and columns may not have. Levels are free: some kinds had them before problems did.
-_RESERVED = (
-    *(name for name in PROBLEM if name != "levels"),
-    "cell",
-    "trial",
-    "seconds",
-    "version",
-    "outcome",
-    "trials",
-    "successes",
-    "undecided",
-)
+_RESERVED = {*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided"}
+_RESERVED -= {"levels"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 Look = Callable[..., None]
@@ -69,12 +58,6 @@ class Seeds(Described):
         between them are paired.
     rest : int
         Seed for all other randomness, derived from the root seed, the cell and the number.
-
-    Examples
-    --------
-    >>> from sterling.study import Seeds
-    >>> Seeds(data=1, rest=2).to_dict()
-    {'data': 1, 'rest': 2}
     """
 
     data: int
@@ -148,13 +131,13 @@ class Cell(Described):
         if name is not None and name not in SURROGATES.built_in:
             found["surrogate"] = get_surrogate(name)
         if optimizer is not None and optimizer.partition(":")[0] not in OPTIMIZERS.built_in:
-            found["optimizer"] = parse_optimizer(optimizer)
+            found["optimizer"] = as_optimizer(optimizer)
         return found
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
-        """Return the cell that `to_dict` described. Raises InputError for any other values, and for a cell of
-        another version.
+        """Return the cell that `to_dict` described. Raises InputError for any other values, and where a kind,
+        surrogate or optimiser of that name has another version or definition here.
 
         Parameters
         ----------
@@ -167,54 +150,19 @@ class Cell(Described):
             The cell.
         """
         try:
-            kind, version = get_kind(values["kind"]), values["version"]
-            problem, settings = Problem(**values["problem"]), dict(values["settings"])
+            cell = cls(values["kind"], Problem(**values["problem"]), values["settings"])
+            same = canonical(values) == cell.text
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise InputError(f"these values do not describe a cell: {problem}") from None
-        if version != kind.version:
-            raise InputError(f"trials of the kind {kind.name!r} have version {kind.version}, not {version!r}")
-        cell = cls(kind.name, problem, settings)
-        here = cell.to_dict()
-        for name in ("surrogate", "optimizer"):
-            if here.get(name) != values.get(name):
-                raise InputError(f"the {name} {settings.get(name)!r} has another definition here")
+        if not same:
+            raise InputError("the kind, surrogate or optimizer of a cell has another definition here")
         return cell
 
-    def at(self, n: int, samples: int) -> Cell:
-        """Return the cell with another dimension and sample size.
-
-        Parameters
-        ----------
-        n, samples : int
-            As in `Problem`.
-
-        Returns
-        -------
-        Cell
-            A changed copy.
-        """
+    def _at(self, n: int, samples: int) -> Cell:
+        """Return the cell with another dimension and sample size."""
         if (n, samples) == (self.problem.n, self.problem.samples):
             return self
         return self._trusted(self.kind, replace(self.problem, n=n, samples=samples), self.settings)
-
-    def small(self, n: int | None = None, **settings: Any) -> Cell:
-        """Return a cell with few samples that needs the same kernels; use it for the ``small`` of a `Kind`.
-
-        Parameters
-        ----------
-        n : int, optional
-            Dimension, if it must be smaller too.
-        **settings : value
-            Settings to change.
-
-        Returns
-        -------
-        Cell
-            A cell of the same kind.
-        """
-        few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
-        other = self.at(n or self.problem.n, few)
-        return self._trusted(self.kind, other.problem, {**self.settings, **settings})
 
     @cached_property
     def text(self) -> str:
@@ -267,9 +215,8 @@ class Kind(Described):
         ``run(cell, seeds, look)`` runs one trial on one thread and returns its row: a mapping of column to
         value. Take all randomness from ``seeds`` and call ``look()`` several times a second. It
         raises when the trial is cancelled; long computations accept it as ``progress``.
-    columns : mapping of str to Column or str
-        The columns that a trial measures; every row has all of them. A string names a Polars type, whose
-        values may be missing.
+    columns : mapping of str to Column
+        The columns that a trial measures; every row has all of them.
     version : int
         Increase it whenever the same trial would give another row.
     settings : mapping of str to value
@@ -280,8 +227,6 @@ class Kind(Described):
         Definitions of success; the first is a study's default.
     check : callable, optional
         ``check(cell)`` raises `InputError` for a cell that cannot run.
-    small : callable, optional
-        ``small(cell)`` returns a tiny cell that needs the same kernels.
     replay : callable, optional
         ``replay(cell, seeds, record)`` returns a trial in full; see `replay`.
     later : collection of str
@@ -304,12 +249,11 @@ class Kind(Described):
 
     name: str
     run: Callable[[Cell, Seeds, Look], Mapping[str, Any] | Iterable[Mapping[str, Any]]]
-    columns: Mapping[str, Any]
+    columns: Mapping[str, Column]
     version: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     check: Callable[[Cell], None] | None = None
-    small: Callable[[Cell], Cell] | None = None
     replay: Callable[[Cell, Seeds, Iterable[str]], Any] | None = None
     later: Collection[str] = ()
 
@@ -318,29 +262,15 @@ class Kind(Described):
             name = checks.shown(self.name)
             raise InputError(f"a kind is named {name}; use lower-case letters, digits and underscores")
         checks.integer(self.version, "the version of a kind", 1)
-        for name in ("columns", "settings", "criteria"):
-            given = checks.instance_of(getattr(self, name), Mapping, f"{name} of a kind", "a mapping")
-            object.__setattr__(self, name, MappingProxyType(dict(given)))
-        for name in ("run", "check", "small", "replay"):
-            given = getattr(self, name)
-            if not callable(given) and (name == "run" or given is not None):
-                raise InputError(f"{name} of a kind is {checks.shown(given)}; give a function")
-        columns = {
-            name: Column(one, optional=True) if isinstance(one, str) else one
-            for name, one in self.columns.items()
-        }
-        for name in (*columns, *self.settings):
+        if not callable(self.run):
+            raise InputError(f"run of a kind is {checks.shown(self.run)}; give a function")
+        for name in (*self.columns, *self.settings):
             if not isinstance(name, str) or not name.isidentifier() or name in _RESERVED:
                 raise InputError(f"the kind {self.name!r} has {checks.shown(name)}; give it another name")
-            if name in columns and name in self.settings:
-                raise InputError(f"the kind {self.name!r} has {name!r} twice: as a column and as a setting")
-        for name, column in columns.items():
-            checks.instance_of(column, Column, f"the column {name!r}", "a Column, or the name of a type")
+        for name, column in self.columns.items():
+            checks.instance_of(column, Column, f"the column {name!r}", "a Column such as COUNT")
         for name, one in self.criteria.items():
             checks.instance_of(one, Criterion, f"the criterion {checks.shown(name)}", "a Criterion")
-        object.__setattr__(self, "columns", MappingProxyType(columns))
-        # A kind built on another one may have fewer settings.
-        object.__setattr__(self, "later", tuple(name for name in self.later if name in self.settings))
 
     def __repr__(self) -> str:
         return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
@@ -369,50 +299,59 @@ class Kind(Described):
 
     def _setting(self, name: str, value: Any) -> Any:
         """Return a value of one setting as a plain one, checked."""
-        if name not in self.settings:
-            names = ", ".join(self.settings) or "none"
-            near = difflib.get_close_matches(str(name), self.settings, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
+        checks.choice(name, f"a setting of the kind {self.name!r}", self.settings)
+        if name == "schedule" and value == "auto" and "optimizer" in self.settings:
+            return "auto"
+        if name in _SHARED:
+            return _SHARED[name](value)
         default = self.settings[name]
-        if name == "schedule":
-            own = value == "auto" and "optimizer" in self.settings
-            return "auto" if own else schedule_text(value)
-        if name == "surrogate":
-            known = get_surrogate(value)
-            if SURROGATES.get(known.name) != known:
-                raise InputError(
-                    f"the surrogate {known.name!r} is not registered: call sterling.register first"
-                )
-            return known.name
-        if name == "restart":
-            from sterling.dynamics.restart import parse_restart
-
-            return str(parse_restart(None if value == "none" else value) or "none")
-        if name == "optimizer":
-            return str(as_optimizer(value))
-        if name == "batch":
-            return str(parse_batch(value) or "none")
-        if name == "steps":
-            return checks.integer(value, name, 1, MAX_STEPS)
         if isinstance(default, bool):
             return checks.flag(value, name)
         if isinstance(default, int):
             return checks.integer(value, name)
         if isinstance(default, float):
             return checks.real(value, name) + 0.0  # −0 is 0
-        if default is not None and not isinstance(default, str):
-            raise InputError(f"the default of {name} is {checks.shown(default)}; give a number or a string")
         return None if value is None else checks.instance_of(value, str, name, "a string")
 
+
+def _surrogate(value: Any) -> str:
+    known = get_surrogate(value)
+    if SURROGATES.get(known.name) != known:
+        raise InputError(f"the surrogate {known.name!r} is not registered: call sterling.register first")
+    return known.name
+
+
+def _restart(value: Any) -> str:
+    from sterling.dynamics.restart import as_restart
+
+    return str(as_restart(None if value == "none" else value) or "none")
+
+
+def schedule_text(schedule: Schedule | str) -> str:
+    """Return a schedule as `parse_schedule` reads it, in full precision."""
+    if isinstance(schedule, str):
+        schedule = parse_schedule(schedule)
+    checks.instance_of(schedule, Schedule, "the schedule", "one such as Power(0.5, 0.5)")
+    kind, *values = schedule.to_dict().values()
+    return f"{kind}:" + ",".join(repr(rate) for rate in np.hstack(values).tolist())
+
+
+#: Settings that mean the same in every kind, and what makes a plain value of each.
+_SHARED: dict[str, Callable[[Any], Any]] = {
+    "schedule": schedule_text,
+    "surrogate": _surrogate,
+    "restart": _restart,
+    "optimizer": lambda value: str(as_optimizer(value)),
+    "batch": lambda value: str(as_batch(value) or "none"),
+    "steps": lambda value: checks.integer(value, "steps", 1, MAX_STEPS),
+}
 
 KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
     modules={
-        name: f"sterling.study.{name}_kind"
-        for name in ("train", "landscape", "baseline", "certificate", "starts")
+        name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "baseline", "certificate")
     },
 )
 
@@ -467,7 +406,7 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
     if isinstance(text, Criterion):
         return text
     kind = get_kind(kind)
-    numbers = [name for name, one in kind.columns.items() if one.dtype in ("Int64", "Int32", "Float64")]
+    numbers = [name for name, one in kind.columns.items() if one.dtype in ("Int64", "Float64")]
     word = text.strip() if isinstance(text, str) else text
     column, reaches, number = map(str.strip, str(word).partition(">="))
     if reaches and column in numbers:
@@ -482,12 +421,3 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
         return Criterion(f"{column}>={number}", meaning.format(number), (column,), success, threshold=share)
     known = [*kind.criteria, *(f"{name}>=R" for name in numbers)]
     return kind.criteria[checks.choice(word, "the criterion", known)]
-
-
-def schedule_text(schedule: Schedule | str) -> str:
-    """Return a schedule as `parse_schedule` reads it, in full precision."""
-    if isinstance(schedule, str):
-        schedule = parse_schedule(schedule)
-    checks.instance_of(schedule, Schedule, "the schedule", "one such as Power(0.5, 0.5)")
-    kind, *values = schedule.to_dict().values()
-    return f"{kind}:" + ",".join(repr(rate) for rate in np.hstack(values).tolist())

@@ -44,22 +44,29 @@ _TRIES = 20  # random numbers that are tried before all trials are looked throug
 MISSING, TAKEN, KNOWN, FAILED = range(4)  # states of a trial
 
 
-class Known:
-    """State and outcomes of each trial of a study, by cell and number.
+class Trials:
+    """The trials of a study by cell and number: those that are known, and those that a round hands out.
 
-    Each cell has an int8 array (1 + criteria, numbers): the first row holds states, the others outcomes.
-    Memory that is never written costs nothing, so the numbers can be far apart.
+    Missing trials are handed out in blocks from a random one on, so two processes on one folder seldom run
+    the same. Each cell has an int8 array (1 + criteria, numbers): the first row holds states, the others
+    outcomes. Memory that is never written costs nothing, so the numbers can be far apart.
     """
 
     def __init__(self, criteria: tuple[Criterion, ...]):
         self.criteria = criteria
+        read = (name for criterion in criteria for name in criterion.columns)
+        self.columns = list(dict.fromkeys(["cell", "trial", *read]))  # that `record` reads
+        self.wanted: Wanted = {}
         self._codes: dict[str, np.ndarray] = {}
+        self._cells: dict[str, Cell] = {}  # of the round
+        self._missing: dict[str, int] = {}  # number of trials to hand out, by cell
+        self._order = random.Random(os.urandom(16))  # another one in each process
+        self._next: tuple[Cell, int] | None = None  # the trial to go on with
 
     @property
-    def columns(self) -> list[str]:
-        """The columns that `record` reads."""
-        read = [name for criterion in self.criteria for name in criterion.columns]
-        return list(dict.fromkeys(["cell", "trial", *read]))
+    def waiting(self) -> int:
+        """Number of trials of the round that no worker has yet."""
+        return sum(self._missing.values())
 
     def _of(self, key: str, count: int) -> np.ndarray:
         """Return the codes of a cell, for ``count`` numbers at least."""
@@ -71,61 +78,35 @@ class Known:
                 self._codes[key][:, : old.shape[1]] = old
         return self._codes[key]
 
-    def states(self, cell: Cell, count: int) -> np.ndarray:
-        """Return the states of the first ``count`` trials of a cell, to read and to change."""
-        return self._of(cell.key, count)[0, :count]
-
-    def record(self, frame: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Take finished trials, rows with `columns`; return their numbers and the states before, by cell."""
-        found = {}
-        for (key,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items():
-            outcomes = (one.outcome().alias(f"{index}") for index, one in enumerate(self.criteria))
-            numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
-            known = self._of(str(key), int(numbers.max()) + 1)
-            found[str(key)] = numbers, known[0, numbers]
-            known[:, numbers] = [np.full(len(numbers), KNOWN, np.int8), *codes]
-        return found
-
-    def done(self, cell: Cell, count: int) -> int:
-        """Return how many of the cell's first ``count`` trials are known."""
-        return int(np.count_nonzero(self.states(cell, count) == KNOWN))
+    def states(self, cell: Cell) -> np.ndarray:
+        """Return the states of a cell's trials in this round, to read and to change."""
+        return self._of(cell.key, self.wanted[cell])[0, : self.wanted[cell]]
 
     def tally(self, cell: Cell, count: int, criterion: Criterion) -> Tally:
         """Count the known trials and the successes among the cell's first ``count``."""
         codes = self._of(cell.key, count)[:, :count]
-        known = codes[0] == KNOWN
-        outcomes = codes[1 + self.criteria.index(criterion)][known]
+        outcomes = codes[1 + self.criteria.index(criterion)][codes[0] == KNOWN]
         return len(outcomes), int(np.count_nonzero(outcomes == SUCCESS))
 
-
-class Queue:
-    """The missing trials of a round, handed out in blocks from a random trial on.
-
-    So two processes on one folder seldom run the same trials.
-    """
-
-    def __init__(self, known: Known):
-        self.known = known
-        self.wanted: Wanted = {}
-        self._order = random.Random(os.urandom(16))  # another one in each process
-        self._missing: dict[str, tuple[Cell, int]] = {}  # number of trials to hand out, by cell
-        self._next: tuple[Cell, int] | None = None  # the trial to go on with
+    def record(self, frame: pl.DataFrame) -> None:
+        """Take finished trials, rows with `columns`."""
+        for (name,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items():
+            key = str(name)
+            outcomes = (one.outcome().alias(f"{index}") for index, one in enumerate(self.criteria))
+            numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
+            known = self._of(key, int(numbers.max()) + 1)
+            if key in self._missing:
+                missing = numbers[known[0, numbers] == MISSING]
+                self._change(key, -int(np.sum(missing < self.wanted[self._cells[key]])))
+            known[:, numbers] = [np.full(len(numbers), KNOWN, np.int8), *codes]
 
     def open(self, wanted: Wanted) -> list[Cell]:
         """Begin a round; return the cells that lack trials."""
         self.wanted, self._missing, self._next = wanted, {}, None
-        for cell, count in wanted.items():
-            self._change(cell, count - int(np.count_nonzero(self.known.states(cell, count))))
-        return [cell for cell, _ in self._missing.values()]
-
-    @property
-    def waiting(self) -> int:
-        """Number of trials that no worker has yet."""
-        return sum(count for _, count in self._missing.values())
-
-    def states(self, cell: Cell) -> np.ndarray:
-        """Return the states of a cell's trials in this round, to read and to change."""
-        return self.known.states(cell, self.wanted[cell])
+        self._cells = {cell.key: cell for cell in wanted}
+        for key, cell in self._cells.items():
+            self._change(key, wanted[cell] - int(np.count_nonzero(self.states(cell))))
+        return [self._cells[key] for key in self._missing]
 
     def take(self, size: Callable[[Cell], int]) -> tuple[Cell, np.ndarray]:
         """Hand out missing trials of one cell, at most ``size(cell)``, while any are waiting."""
@@ -136,7 +117,7 @@ class Queue:
         taken = np.flatnonzero(states != MISSING)
         count = int(taken[0]) if taken.size else len(states)
         states[:count] = TAKEN
-        self._change(cell, -count)
+        self._change(cell.key, -count)
         self._next = cell, first + count
         return cell, np.arange(first, first + count)
 
@@ -145,21 +126,11 @@ class Queue:
         states = self.states(cell)
         left = numbers[states[numbers] == TAKEN]
         states[left] = MISSING
-        self._change(cell, len(left))
+        self._change(cell.key, len(left))
         return left
 
-    def record(self, frame: pl.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Take finished trials, as `Known.record` does."""
-        found = self.known.record(frame)
-        for key, (numbers, before) in found.items():
-            cell, _ = self._missing.get(key, (None, 0))
-            if cell is not None:
-                missing = (before == MISSING) & (numbers < self.wanted[cell])
-                self._change(cell, -int(np.count_nonzero(missing)))
-        return found
-
     def _jump(self) -> tuple[Cell, int]:
-        cell, _ = self._missing[self._order.choice(list(self._missing))]
+        cell = self._cells[self._order.choice(list(self._missing))]
         states = self.states(cell)
         for _ in range(_TRIES):
             number = self._order.randrange(len(states))
@@ -167,10 +138,10 @@ class Queue:
                 return cell, number
         return cell, int(self._order.choice(np.flatnonzero(states == MISSING)))
 
-    def _change(self, cell: Cell, change: int) -> None:
-        count = self._missing.pop(cell.key, (cell, 0))[1] + change
+    def _change(self, key: str, change: int) -> None:
+        count = self._missing.pop(key, 0) + change
         if count > 0:
-            self._missing[cell.key] = cell, count
+            self._missing[key] = count
 
 
 class Rounds:
@@ -180,7 +151,7 @@ class Rounds:
     rounds included. At the end ``reason`` says why there are no more rounds; ``messages`` are for the user.
     """
 
-    def __init__(self, study: Study, known: Known):
+    def __init__(self, study: Study, known: Trials):
         self.study, self.known = study, known
         self.reason = "complete"
         self.messages: list[str] = []
@@ -239,7 +210,7 @@ class Rounds:
                     if cell in complete
                 }
                 for point, count in placement.propose(tallies).items():
-                    cell = cells[series].get(point) or series.at(*point)
+                    cell = cells[series].get(point) or series._at(*point)
                     cells[series][point] = cell
                     wanted[cell] = max(count, wanted.get(cell, 0))
             if wanted == complete:

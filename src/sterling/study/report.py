@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,9 +14,11 @@ import polars as pl
 
 from sterling import theory
 from sterling.base.drawn import Drawn
+from sterling.base.files import printable
 from sterling.base.text import Result, number, readable_time
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
+from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
 from sterling.stats import jeffreys
 from sterling.study.columns import Criterion
@@ -54,12 +57,10 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     optimisers have no expected exponent.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
-    if len(known) < 2 or "steps" not in cell.settings:  # theory is about runs
-        return ()
     one, problem = parse_criterion(criterion), cell.problem
-    if not isinstance(problem.inputs, Gaussian) or problem.normalize is not None:
-        return ()
-    if any(cell.settings.get(name, plain) != plain for name, plain in _PLAIN.items()):
+    plain = all(cell.settings.get(name, usual) == usual for name, usual in _PLAIN.items())
+    gaussian = isinstance(problem.inputs, Gaussian) and problem.normalize is None
+    if len(known) < 2 or "steps" not in cell.settings or not plain or not gaussian:  # theory is about runs
         return ()
     found = []
     claim = _PROVED.get(one.column)
@@ -67,33 +68,25 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
         found.append(Expected(slope(order), "theorem", source, {}))
-    law = _law(one, cell)
-    if law is not None:
-        try:
-            samples = {n: law(n) for n in known}
-        except InputError:  # outside the range of the law
-            return tuple(found)
-        found.append(Expected(slope(samples), "mean-field", "sterling.theory", samples))
+    with contextlib.suppress(InputError):  # outside the range of the law
+        samples = {n: _law(one, replace(problem, n=n), cell.settings) for n in known}
+        if None not in samples.values():
+            found.append(Expected(slope(samples), "mean-field", "sterling.theory", samples))
     return tuple(found)
 
 
-def _law(criterion: Criterion, cell: Cell) -> Callable[[int], float] | None:
-    """Return the mean-field law of N₅₀ for a criterion, if there is one."""
-    problem, settings = cell.problem, cell.settings
-    noise, surrogate = problem.noise, settings["surrogate"]
+def _law(criterion: Criterion, problem: Problem, settings: Mapping[str, Any]) -> Any:
+    """Return N₅₀ by the mean-field law for a criterion, None if there is no law."""
+    given: Any = {"schedule": parse_schedule(settings["schedule"]), "steps": settings["steps"]}
+    surrogate, share = settings["surrogate"], criterion.threshold
     if settings.get("restart", "none") != "none":
         return None
-    given: Any = {"schedule": parse_schedule(settings["schedule"]), "surrogate": surrogate}
-    given["steps"] = settings["steps"]
-    if criterion.column == "optimal" and not noise:
-        return lambda n: theory.samples_for_iterate(replace(problem, n=n), **given)
+    if criterion.column == "optimal" and not problem.noise:
+        return theory.samples_for_iterate(problem, surrogate=surrogate, **given)
     if criterion.column == "ergodic":
-        return lambda n: theory.samples_for_average(replace(problem, n=n), **given)
-    share = criterion.threshold
-    if criterion.column == "occupancy" and noise and share is not None and share < 1:
-        return lambda n: theory.samples_for_occupancy(
-            replace(problem, n=n), occupancy=share, surrogate=surrogate
-        )
+        return theory.samples_for_average(problem, surrogate=surrogate, **given)
+    if criterion.column == "occupancy" and problem.noise and share is not None and share < 1:
+        return theory.samples_for_occupancy(problem, occupancy=share, surrogate=surrogate)
     return None
 
 
@@ -121,15 +114,6 @@ class SeriesFit(Result, Drawn):
         The exponents that theory gives for such a series.
     placed : bool
         Whether the study used its results to choose sample sizes and when to stop.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from sterling.study import Study, fit_store, run
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
-    >>> fit_store(folder)[0].refusal
-    'all trials have n = 6: an exponent needs at least two dimensions'
     """
 
     _pictures = "sterling.plot.study", ("success_curves", "threshold_law")
@@ -291,21 +275,10 @@ class Status(Result):
         As in `SeriesFit`, with mean seconds, for the first criterion.
     fits : list of SeriesFit
         Fits of all series if the target is an exponent; otherwise empty.
-    target : str or None
-        "exponent", "proportion" or None, as in the study.
-    target_width, widest : float or None
-        The target width, and the width of the widest interval so far.
+    widest : float or None
+        The width of the widest interval so far, if the study has a target.
     work_left : float or None
         Estimated seconds of work left, on one core; None if unknown.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from sterling.study import Study, run, status
-    >>> folder = tempfile.mkdtemp()
-    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
-    >>> status(folder).reached
-    True
     """
 
     study: Study
@@ -314,23 +287,25 @@ class Status(Result):
     extra: int
     cells: pl.DataFrame
     fits: list[SeriesFit]
-    target: str | None
-    target_width: float | None
     widest: float | None
     work_left: float | None
 
     @property
     def reached(self) -> bool:
         """Whether there is nothing left to do."""
-        if self.target is None:
+        if self.study.target is None:
             return self.done >= self.planned
-        return self.widest is not None and self.target_width is not None and self.widest <= self.target_width
+        return self.widest is not None and self.widest <= (self.study.width or 0)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.study.name,
             "seed": self.study.seed,
-            **{name: getattr(self, name) for name in ("done", "planned", "extra", "target", "target_width")},
+            "done": self.done,
+            "planned": self.planned,
+            "extra": self.extra,
+            "target": self.study.target,
+            "target_width": self.study.width,
             "widest": self.widest,
             "reached": self.reached,
             "work_left_seconds": self.work_left,
@@ -341,11 +316,10 @@ class Status(Result):
     def _rows(self) -> list[tuple[str, str]]:
         done = f"{self.done:,}" + (f" of {self.planned:,}" if self.planned else "")
         beyond = f", and {self.extra:,} beyond the plan" if self.extra else ""
-        name = "".join(letter if letter.isprintable() else "�" for letter in self.study.name)
-        rows = [("study", name), ("trials done", f"{done}{beyond}")]
-        if self.target is not None:
-            what = "exponent" if self.target == "exponent" else "share of successes in a cell"
-            rows.append(("target", f"{what} known to {self.target_width:g}"))
+        rows = [("study", printable(self.study.name)), ("trials done", f"{done}{beyond}")]
+        if self.study.target is not None:
+            what = "exponent" if self.study.adaptive else "share of successes in a cell"
+            rows.append(("target", f"{what} known to {self.study.width:g}"))
             known = self.widest is not None and math.isfinite(self.widest)
             rows.append(("widest interval now", f"{self.widest:.3g}" if known else "not known yet"))
         for one in self.fits:
@@ -377,22 +351,18 @@ def status(store: Store | str | os.PathLike) -> Status:
     >>> from sterling.study import Study, status, run
     >>> folder = tempfile.mkdtemp()
     >>> _ = run(Study(n=[6, 12], samples=[8, 16, 32, 64], trials=25, steps=800), folder)
-    >>> status(folder).done
-    200
+    >>> status(folder).done, status(folder).reached
+    (200, True)
     """
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     tables = [store.counts(criterion) for criterion in study.criteria] or [store.counts()]
-    counted = {
-        key: (trials, pace) for key, trials, pace in tables[0].select("cell", "trials", "seconds").rows()
-    }
-    everything = sum(trials for trials, _ in counted.values())
-    work = sum(trials * pace for trials, pace in counted.values())
-    mean = work / everything if everything else math.nan
-    missing = {cell.key: max(0, study.trials - counted.get(cell.key, (0, mean))[0]) for cell in study.cells}
-    left = sum(count * counted.get(key, (0, mean))[1] for key, count in missing.items())
-    planned = study.trials * len(missing)
-    done = planned - sum(missing.values())
+    table, size = tables[0], {cell.key: 0 for cell in study.cells}
+    size |= dict(table.select("cell", "trials").rows())
+    everything, work = int(table["trials"].sum()), float((table["trials"] * table["seconds"]).sum())
+    planned = study.trials * len(study.cells)
+    done = sum(min(study.trials, size[cell.key]) for cell in study.cells)
+    left = (planned - done) * work / everything if everything else math.nan
     fits, widest, target = [], None, study.width or math.inf
     if study.adaptive:
         planned, done = 0, everything
@@ -402,8 +372,9 @@ def status(store: Store | str | os.PathLike) -> Status:
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
             left = max(0.0, (widest / target) ** 2 - 1) * work
     elif study.target == "proportion":
-        known = [with_shares(table.filter(pl.col("cell").is_in(list(missing)))) for table in tables]
-        widths = [one["share_high"] - one["share_low"] for one in known if len(one) == len(missing)]
+        keys = [cell.key for cell in study.cells]
+        known = [with_shares(table.filter(pl.col("cell").is_in(keys))) for table in tables]
+        widths = [one["share_high"] - one["share_low"] for one in known if len(one) == len(keys)]
         widest = max(float(width.max()) for width in widths) if len(widths) == len(known) else 1.0  # type: ignore[arg-type]
         left = 0.0 if widest <= target else left
     return Status(
@@ -413,8 +384,6 @@ def status(store: Store | str | os.PathLike) -> Status:
         extra=everything - done,
         cells=with_shares(tables[0]).with_columns(tables[0]["seconds"]),
         fits=fits,
-        target=study.target,
-        target_width=study.width,
         widest=widest,
         work_left=left if math.isfinite(left) else None,
     )

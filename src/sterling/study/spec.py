@@ -11,6 +11,7 @@ import json
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -69,7 +70,6 @@ class Scaled:
         return sorted({math.ceil(round(c * n**self.a, 9)) for c in self.c})
 
 
-@dataclass(frozen=True, init=False, eq=False)
 class Study(Described, Drawn):
     """Many trials over a grid of problems.
 
@@ -85,12 +85,10 @@ class Study(Described, Drawn):
     m, noise, readout, inputs, normalize, levels : values or lists of values
         As in `Problem`. A list of numbers is one readout.
     kind : str
-        The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "baseline" (another estimator),
-        "certificate" (a proof), "starts" (runs from other starts, without restart), or your own.
+        The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "certificate" (a proof), or your own.
     trials : int
-        Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
-        `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for
-        each criterion.
+        Trials in a cell, up to 10⁹; with target "proportion" their upper bound. A run keeps one byte in
+        memory for each trial, and one more for each criterion.
     criteria : str or list of str, optional
         Definitions of success, by default the first criterion of the kind; see `parse_criterion`.
     seed : int
@@ -104,7 +102,7 @@ class Study(Described, Drawn):
         Time limit of a call of `run`, in seconds or as a string such as "15min". The number of trials until
         then depends on the machine.
     max_trials : int, optional
-        Upper bound of the trials of one series where the study chooses the sample sizes.
+        Upper bound of the trials of one series with target "exponent".
     name : str
         Name of the study, for headings.
     settings : mapping, optional
@@ -125,25 +123,6 @@ class Study(Described, Drawn):
     """
 
     _pictures = "sterling.plot.study", ("grid",)
-
-    n: tuple[int, ...]
-    samples: tuple[int, ...] | Scaled | None
-    m: tuple[int, ...]
-    noise: tuple[float, ...]
-    readout: tuple[Any, ...]
-    inputs: tuple[str, ...]
-    normalize: tuple[str | None, ...]
-    levels: tuple[int, ...]
-    kind: Kind
-    trials: int
-    criteria: tuple[Criterion, ...]
-    seed: int
-    target: str | None
-    width: float | None
-    time: float | None
-    max_trials: int
-    name: str
-    settings: dict[str, tuple]
 
     def __init__(
         self,
@@ -168,57 +147,57 @@ class Study(Described, Drawn):
         settings: Mapping[str, Any] | None = None,
         **more: Any,
     ):
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        put("n", _integers(n, "n"))
-        put("samples", _samples(samples))
-        put("m", _integers(m, "m"))
-        put("noise", _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0))  # −0 is 0
-        put("readout", _readouts(readout))
-        put("inputs", _values(inputs, "inputs", str))
-        put(
-            "normalize",
-            _values(normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)),
-        )
-        put("levels", _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS)))
-        put("kind", get_kind(kind.name if isinstance(kind, Kind) else kind))
-        put("trials", checks.integer(trials, "trials", 1, MAX_TRIALS))
-        put("seed", checks.integer(seed, "seed", 0))
-        put("target", None if target is None else checks.choice(target, "target", TARGETS))
-        put("width", None if width is None else checks.real(width, "width", above=0))
-        put("time", None if time is None else checks.real(seconds(time), "time", above=0))
-        put("max_trials", checks.integer(max_trials, "max_trials", 1, MAX_TRIALS))
         if not isinstance(name, str) or name.encode(errors="ignore").decode() != name:
             raise InputError(f"name is {checks.shown(name)}; it must be a string")
-        put("name", name)
-        plain, given = {}, checks.instance_of(settings or {}, Mapping, "settings", "a mapping")
-        for setting, value in {**self.kind.settings, **given, **more}.items():
-            plain[setting] = _values(value, setting, partial(self.kind._setting, setting))
-        put("settings", plain)
-        named = list(self.kind.criteria)[:1] if criteria is None else criteria
-        put("criteria", _values(named, "criteria", partial(parse_criterion, kind=self.kind)) if named else ())
+        kind = get_kind(kind.name if isinstance(kind, Kind) else kind)
+        given = checks.instance_of(settings or {}, Mapping, "settings", "a mapping")
+        named = list(kind.criteria)[:1] if criteria is None else criteria
+        self.n = _integers(n, "n")
+        self.samples = _samples(samples)
+        self.m = _integers(m, "m")
+        self.noise = _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0)  # −0 is 0
+        self.readout = _readouts(readout)
+        self.inputs = _values(inputs, "inputs", str)
+        self.normalize = _values(
+            normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)
+        )
+        self.levels = _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS))
+        self.kind = kind
+        self.trials = checks.integer(trials, "trials", 1, MAX_TRIALS)
+        self.criteria: tuple[Criterion, ...] = (
+            _values(named, "criteria", partial(parse_criterion, kind=kind)) if named else ()
+        )
+        self.seed = checks.integer(seed, "seed", 0)
+        self.target = None if target is None else checks.choice(target, "target", TARGETS)
+        self.width = None if width is None else checks.real(width, "width", above=0)
+        self.time = None if time is None else checks.real(seconds(time), "time", above=0)
+        self.max_trials = checks.integer(max_trials, "max_trials", 1, MAX_TRIALS)
+        self.name = name
+        self.settings = {
+            setting: _values(value, setting, partial(kind._setting, setting))
+            for setting, value in {**kind.settings, **given, **more}.items()
+        }
         self._check_target()
         self._check_cells()
 
     def _check_target(self) -> None:
-        if self.samples is None and self.target is None:
-            object.__setattr__(self, "target", "exponent")
+        if self.target is None and (self.samples is None or self.width is not None):
+            self.target = "exponent" if self.samples is None else "proportion"
         if self.samples is None and self.target != "exponent":
             raise InputError(
                 "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
                 '"exponent" chooses them by itself'
             )
-        if self.width is not None and self.target is None:
-            object.__setattr__(self, "target", "proportion")
         if self.target == "proportion" and self.width is None:
             raise InputError('target = "proportion" needs a width, such as 0.1')
         if self.target is not None and not self.criteria:
             raise InputError(
                 f"the target {self.target!r} needs a criterion, and trials of this kind have none"
             )
-        if self.target == "exponent" and (len(self.n) < 2 or min(self.n) < 2):
-            raise InputError("an exponent needs at least two values of n, each at least 2")
-        if self.target == "exponent" and self.width is None:
-            object.__setattr__(self, "width", DEFAULT_WIDTH)
+        if self.target == "exponent":
+            if len(self.n) < 2 or min(self.n) < 2:
+                raise InputError("an exponent needs at least two values of n, each at least 2")
+            self.width = self.width or DEFAULT_WIDTH
 
     def _check_cells(self) -> None:
         series = math.prod(len(values) for values in (*self._axes().values(), *self.settings.values()))
@@ -227,7 +206,7 @@ class Study(Described, Drawn):
             raise InputError(f"the study would have more than {MAX_CELLS:,} cells: give fewer values")
         for one in self.series:  # so that a wrong value is refused here, not in a worker
             for n in {min(self.n), max(self.n)}:
-                cell = one.at(n, 1 if self.samples is None else self.samples_at(n)[0])
+                cell = one._at(n, 1 if self.samples is None else self.samples_at(n)[0])
                 if self.kind.check is not None:
                     self.kind.check(cell)
 
@@ -272,7 +251,7 @@ class Study(Described, Drawn):
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The listed cells; none where the study chooses the sample sizes."""
-        return tuple(one.at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
+        return tuple(one._at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
 
     @cached_property
     def identity(self) -> str:
@@ -299,10 +278,8 @@ class Study(Described, Drawn):
             raise InputError(reason)
         try:
             return cls(**arguments(path.read_text(encoding="utf-8")))
-        except OSError as problem:
-            raise InputError(f"cannot read {printable(path)}: {problem.strerror or problem}") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{printable(path)} is not UTF-8 text, so it is not a study file") from None
+        except (OSError, UnicodeDecodeError) as problem:
+            raise InputError(f"cannot read {printable(path)} as text in UTF-8: {problem}") from None
         except InputError as problem:
             raise InputError(f"{path}: {problem}") from None
 
@@ -314,7 +291,13 @@ class Study(Described, Drawn):
         str
             The text.
         """
-        return to_toml(self.to_dict())
+        lines = []
+        for key, value in self.to_dict().items():
+            if isinstance(value, dict):
+                lines += ["", f"[{key}]", *(f"{name} = {_toml(inner)}" for name, inner in value.items())]
+            else:
+                lines.append(f"{key} = {_toml(value)}")
+        return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         samples = self.samples
@@ -367,12 +350,10 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
         raise InputError(f"{name} is an empty list; give at least one value")
     if len(values) > MAX_CELLS:
         raise InputError(f"{name} has {len(values):,} values; give at most {MAX_CELLS:,}")
-    result, seen = tuple(plain(one) for one in values), set()
-    for one in result:
-        key = one if isinstance(one, int | float | str | tuple | None) else repr(one)
-        if key in seen:
-            raise InputError(f"{name} holds {checks.shown(one)} twice")
-        seen.add(key)
+    result = tuple(plain(one) for one in values)
+    text, count = Counter(map(repr, result)).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{name} holds {text:.60} twice")
     return result
 
 
@@ -457,17 +438,6 @@ def _hint(key: str, title: str, known: dict[str, tuple[str, ...]]) -> str:
         if key in names:
             return f"; it belongs to {f'[{other}]' if other else 'the top of the file'}"
     return f"; known are {', '.join(known[title])}"
-
-
-def to_toml(tables: dict[str, Any]) -> str:
-    """Return tables, in the layout of a study's file, as TOML."""
-    lines = []
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            lines += ["", f"[{key}]", *(f"{name} = {_toml(inner)}" for name, inner in value.items())]
-        else:
-            lines.append(f"{key} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -24,12 +24,11 @@ import polars as pl
 from sterling.base import checks
 from sterling.base.drawn import Drawn
 from sterling.base.files import as_path, printable, write_atomically
-from sterling.errors import InputError, InputTypeError, SterlingError, SterlingWarning, StoreError
+from sterling.errors import InputError, SterlingError, SterlingWarning, StoreError
 from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
 from sterling.study.kind import Cell, Kind, parse_criterion
-from sterling.study.seeds import trial_seeds
 from sterling.study.spec import Study
-from sterling.study.trial import Row, run_trial
+from sterling.study.trial import Row, run_trial, trial_seeds
 
 if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
@@ -40,7 +39,6 @@ FORMAT = "sterling-study-2"
 
 _GROUP = 1 << 15  # rows of a Parquet row group; readers hold a few at a time
 _NAME = re.compile(r"(?P<kind>[a-z][a-z0-9_]{0,39})-\d{1,10}-(?P<digest>[0-9a-f]{32})\.parquet")
-_KEY = re.compile(r"([0-9a-f]{24})-([0-9]{1,11})")  # of a trial
 
 
 class Store(Drawn):
@@ -78,7 +76,11 @@ class Store(Drawn):
         if study is not None:
             checks.instance_of(study, Study, "study", "a Study")
         self._left_out: set[str] = set()
-        held = self._read_study()
+        file = self.folder / STUDY_FILE
+        try:
+            held = Study.from_toml(file) if os.path.lexists(file) else None
+        except InputError as problem:
+            raise StoreError(f"the study in {self.folder} cannot be read: {problem}") from None
         if held is None and study is None:
             raise StoreError(
                 f"{printable(self.folder)} holds no {STUDY_FILE}: name the folder of a study, or run one "
@@ -89,11 +91,10 @@ class Store(Drawn):
                 f"{self.folder} belongs to a study with seed {held.seed}, this one has seed {study.seed}: "
                 "take another folder"
             )
-        chosen = study or held
-        assert chosen is not None
-        self.study: Study = chosen
-        if study is not None and held != study:
-            self._write_study(study)
+        self.study: Study = study or held  # type: ignore[assignment]
+        if held != self.study:
+            self._make_folder()
+            write_atomically(file, self.study.to_toml().encode())
 
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
@@ -107,22 +108,12 @@ class Store(Drawn):
     def _shards(self) -> Path:
         return self.folder / SHARD_FOLDER
 
-    def _read_study(self) -> Study | None:
-        path = self.folder / STUDY_FILE
-        if not os.path.lexists(path):
-            return None
-        try:
-            return Study.from_toml(path)
-        except InputError as problem:
-            raise StoreError(f"the study in {self.folder} cannot be read: {problem}") from None
-
-    def _write_study(self, study: Study) -> None:
+    def _make_folder(self) -> None:
         try:
             self._shards.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             folder = printable(self._shards)
             raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
-        write_atomically(self.folder / STUDY_FILE, study.to_toml().encode())
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -173,16 +164,12 @@ class Store(Drawn):
 
     def _check_origin(self, data: bytes) -> None:
         """Refuse a Parquet file of another program, study, kind or version."""
-        kind, identity = self.study.kind, self.study.identity
-        about = pl.read_parquet_metadata(io.BytesIO(data))
-        if about.get("format") != FORMAT:
-            raise StoreError(f"it has the format {about.get('format')!r:.60}, not {FORMAT!r}")
-        if about.get("study") != identity:
-            raise StoreError("it belongs to a study with another seed or another semantics version")
-        if (about.get("kind"), about.get("version")) != (kind.name, str(kind.version)):
-            raise StoreError(f"its trials are not of the kind {kind.name!r}, version {kind.version}")
-        if dict(pl.read_parquet_schema(io.BytesIO(data))) != schema_of(kind):
-            raise StoreError(f"its columns are not those of the kind {kind.name!r}")
+        found = pl.read_parquet_metadata(io.BytesIO(data))
+        for name, value in about(self.study).items():
+            if found.get(name) != value:
+                raise StoreError(f"its {name} is {found.get(name)!r:.60}, not {value!r}")
+        if dict(pl.read_parquet_schema(io.BytesIO(data))) != schema_of(self.study.kind):
+            raise StoreError(f"its columns are not those of the kind {self.study.kind.name!r}")
 
     def _cell(self, text: str) -> Cell:
         if text not in self._cells:
@@ -190,8 +177,6 @@ class Store(Drawn):
                 cell = Cell.from_dict(json.loads(text))
             except (SterlingError, ValueError, TypeError, RecursionError) as problem:
                 raise StoreError(f"a cell has impossible values ({problem!s:.100})") from None
-            if cell.text != text or cell.kind != self.study.kind.name:
-                raise StoreError("this program describes the cell in another way")
             self._cells[text] = cell
         return self._cells[text]
 
@@ -243,15 +228,9 @@ class Store(Drawn):
         Raises
         ------
         StoreError
-            If two rows of a trial contradict each other.
-
-        Warns
-        -----
-        SterlingWarning
-            Once for each file that is skipped.
+            If two rows of a trial contradict each other. Damaged and strange files are left out, with a
+            warning.
         """
-        if columns is not None:
-            checks.instance_of(columns, Iterable, "columns", "a list of names")
         wanted = self.columns if columns is None else list(columns)
         for name in wanted:
             checks.choice(name, "a column of trials", self.columns)
@@ -280,17 +259,17 @@ class Store(Drawn):
         regimes = [name for name, column in kind.columns.items() if column.words and not column.listed]
         needed = dict.fromkeys(["cell", "trial", "seconds", *regimes, *(chosen.columns if chosen else ())])
         outcome = pl.lit(UNDECIDED).alias("outcome") if chosen is None else chosen.outcome()
-        count = lambda condition, name: condition.sum().cast(pl.Int64).alias(name)  # noqa: E731
+        counted = {"successes": pl.col("outcome") == SUCCESS, "undecided": pl.col("outcome") == UNDECIDED}
+        for name in regimes:
+            counted |= {word: pl.col(name) == word for word in kind.columns[name].words or ()}
         table = (
             self._read_all(list(needed))
             .with_columns(outcome)
             .group_by("cell")
             .agg(
                 pl.len().cast(pl.Int64).alias("trials"),
-                count(pl.col("outcome") == SUCCESS, "successes"),
-                count(pl.col("outcome") == UNDECIDED, "undecided"),
                 pl.col("seconds").mean(),
-                *(count(pl.col(name) == word, word) for name in regimes for word in kind.columns[name].words),
+                *(flag.sum().cast(pl.Int64).alias(name) for name, flag in counted.items()),
             )
             .with_columns(pl.col("cell").cast(pl.String))
         )
@@ -300,33 +279,10 @@ class Store(Drawn):
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def add(self, rows: Iterable[Row]) -> str | None:
-        """Write finished trials as one new shard and return its name.
-
-        Parameters
-        ----------
-        rows : iterable of rows
-            Rows as `run_batch` returns them.
-
-        Returns
-        -------
-        str or None
-            Name of the shard; None if there are no rows.
-
-        Raises
-        ------
-        StoreError
-            If it cannot be written, for example because the disk is full. Nothing half-written is left.
-        """
-        rows = list(checks.instance_of(rows, Iterable, "rows", "the rows of `run_batch`"))
-        if not rows:
-            return None
-        try:
-            frame = frame_of(self.study.kind, rows)
-        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as problem:
-            raise InputError(f"these are not rows of the kind {self.study.kind.name!r}: {problem}") from None
-        name, data = encode(frame, self.study.kind, self.study.identity)
-        self._shards.mkdir(parents=True, exist_ok=True)
+    def _add(self, rows: Iterable[Row]) -> str:
+        """Write finished trials, rows as `run_batch` returns them, as one new shard and return its name."""
+        name, data = encode(frame_of(self.study.kind, rows), self.study)
+        self._make_folder()
         write_atomically(self._shards / name, data)
         return name
 
@@ -336,30 +292,20 @@ class Store(Drawn):
         Parameters
         ----------
         path : path
-            Path of the file; its suffix gives the format. CSV files hold lists as text, and a string that a
-            spreadsheet would evaluate gets a leading quotation mark.
+            Path of the file; its suffix gives the format. CSV files hold lists as text.
 
         Returns
         -------
         Path
             The path.
-
-        Raises
-        ------
-        InputError
-            If the format is unknown.
-        StoreError
-            If it cannot be written, or rows contradict each other.
         """
         path = as_path(path)
-        writers: dict[str, Callable] = {
-            "csv": lambda frame, stream: _for_spreadsheets(frame).write_csv(stream),
-            "parquet": lambda frame, stream: frame.write_parquet(stream),
-            "json": lambda frame, stream: frame.write_json(stream),
-        }
-        write = writers[checks.choice(path.suffix.lstrip(".").lower(), "the suffix", tuple(writers))]
+        form = checks.choice(path.suffix.lstrip(".").lower(), "the suffix", ("csv", "parquet", "json"))
         frame = self.trials().sort("cell", "trial")
-        return write_atomically(path, lambda stream: write(frame, stream))
+        if form == "csv":  # has no lists
+            lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+            frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
+        return write_atomically(path, getattr(frame, f"write_{form}"))
 
 
 def replay(
@@ -394,18 +340,15 @@ def replay(
     True
     """
     store = Store(folder)
-    if not isinstance(record, tuple | list):
-        raise InputTypeError(f"record is {checks.shown(record)}; give a tuple of names")
-    match = _KEY.fullmatch(key) if isinstance(key, str) else None
-    if match is None:
-        name = checks.shown(key)
-        raise InputError(f"{name} is not the name of a trial: give HASH-NUMBER, as in the store's rows")
-    name, number = match[1], int(match[2])
+    name, _, digits = str(key).partition("-")
+    if not digits.isdecimal():
+        named = checks.shown(key)
+        raise InputError(f"{named} is not the name of a trial: give HASH-NUMBER, as in the store's rows")
     if name not in store.cells:
         store.trials(["cell"])  # the shards know the cells of an adaptive study
     if name not in store.cells:
         raise InputError(f"the study in {store.folder} has no cell {name}")
-    cell, study = store.cells[name], store.study
+    cell, number, study = store.cells[name], int(digits), store.study
     if study.kind.replay is not None:
         return study.kind.replay(cell, trial_seeds(study.seed, cell, number), record)
     return run_trial(cell, number, study.seed)
@@ -443,15 +386,20 @@ def frame_of(kind: Kind, rows: Iterable[Row]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=schema_of(kind), orient="row")
 
 
-def encode(frame: pl.DataFrame, kind: Kind, identity: str) -> tuple[str, bytes]:
+def about(study: Study) -> dict[str, str]:
+    """Return the metadata of a study's shards."""
+    kind = study.kind
+    return {"format": FORMAT, "study": study.identity, "kind": kind.name, "version": str(kind.version)}
+
+
+def encode(frame: pl.DataFrame, study: Study) -> tuple[str, bytes]:
     """Return the name and the bytes of a shard; equal rows give equal files."""
-    stored = frame.select(pl.col(name).cast(dtype) for name, dtype in schema_of(kind).items())
+    stored = frame.select(pl.col(name).cast(dtype) for name, dtype in schema_of(study.kind).items())
     stored = stored.sort("cell", "trial", "seconds", "version")
     stream = io.BytesIO()
-    about = {"format": FORMAT, "study": identity, "kind": kind.name, "version": str(kind.version)}
-    stored.write_parquet(stream, row_group_size=_GROUP, metadata=about)
+    stored.write_parquet(stream, row_group_size=_GROUP, metadata=about(study))
     data = stream.getvalue()
-    return f"{kind.name}-{len(stored)}-{_digest(data)}.parquet", data
+    return f"{study.kind.name}-{len(stored)}-{_digest(data)}.parquet", data
 
 
 def _digest(data: bytes) -> str:
@@ -482,11 +430,3 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
     repeated = repeated.sort(order) if order else repeated
     kept = repeated.unique(["cell", "trial"], keep="first", maintain_order=True)
     return pl.concat([frame.filter(~twice), kept])
-
-
-def _for_spreadsheets(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a table of numbers and strings, without strings that a spreadsheet would evaluate."""
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-    return frame.with_columns(pl.col(name).str.replace(r"^([=+\-@\t\r])", r"'$1") for name in texts)

@@ -1,9 +1,8 @@
-"""Running trials: one, a batch as a worker does, and the short ones that compile kernels beforehand."""
+"""Running trials: one, or a batch as a worker does."""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,9 +12,8 @@ import numpy as np
 from sterling import __version__
 from sterling.base import checks
 from sterling.base.registry import register
-from sterling.errors import InputTypeError, SterlingError, SterlingWarning
-from sterling.study.kind import Cancelled, Cell, Kind, get_kind
-from sterling.study.seeds import trial_seeds
+from sterling.errors import SterlingError
+from sterling.study.kind import Cancelled, Cell, Kind, Seeds, get_kind
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]
@@ -25,6 +23,42 @@ Stop = Callable[[], bool]
 
 class TrialError(SterlingError):
     """A trial returned a value that its kind does not allow."""
+
+
+def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
+    """Return the seeds of a trial.
+
+    Each is the first word of SeedSequence(root, spawn_key=(hash as 32-bit words, number)), without its lowest
+    bit. The hash is that of the problem for ``data``, and that of the cell for ``rest``.
+
+    Parameters
+    ----------
+    root, cell, number : int, Cell, int
+        The seed of the study, the cell of the trial, and its number.
+
+    Returns
+    -------
+    Seeds
+        Both seeds of the trial.
+
+    Examples
+    --------
+    >>> import sterling as st
+    >>> from sterling.study import Cell, trial_seeds
+    >>> problem = st.Problem(n=8, samples=50)
+    >>> cells = [Cell("train", problem, {"surrogate": name}) for name in ("relu", "identity")]
+    >>> one, two = (trial_seeds(0, cell, 3) for cell in cells)
+    >>> one.data == two.data, one.rest == two.rest
+    (True, False)
+    """
+    root, number = checks.integer(root, "root", 0), checks.integer(number, "number", 0)
+    return Seeds(_seed(root, cell.data_key, number), _seed(root, cell.key, number))
+
+
+def _seed(root: int, key: str, number: int) -> int:
+    hashed = np.frombuffer(bytes.fromhex(key), "<u4").tolist()
+    sequence = np.random.SeedSequence(root, spawn_key=(*hashed, number))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> dict[str, Any]:
@@ -45,8 +79,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
 
     Raises
     ------
-    Cancelled
-        If ``stop()`` returned True.
     SterlingError
         If the kind returned other columns, or a value that its columns do not allow.
 
@@ -63,8 +95,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
         if stop is not None and stop():
             raise Cancelled
 
-    if stop is not None and not callable(stop):
-        raise InputTypeError(f"stop is {checks.shown(stop)}; give a function")
     seeds = trial_seeds(root, cell, number)
     kind = get_kind(cell.kind)
     row = _ordered(kind, kind.run(cell, seeds, look))
@@ -79,10 +109,8 @@ def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
     checks.instance_of(found, Iterable, f"the row of the kind {kind.name!r}", "a mapping of column to value")
     rows = [found] if isinstance(found, Mapping) else list(found)
     if len(rows) != 1 or not isinstance(rows[0], Mapping) or set(rows[0]) != set(kind.columns):
-        names = ", ".join(map(str, rows[0])) if rows and isinstance(rows[0], Mapping) else ""
-        what = f"{len(rows)} rows" if len(rows) != 1 else f"the columns {names}"
         raise SterlingError(
-            f"a trial of the kind {kind.name!r} returned {what}; it must return one row with "
+            f"a trial of the kind {kind.name!r} returned {checks.shown(found)}; it must return one row with "
             f"{', '.join(kind.columns)}"
         )
     return {name: rows[0][name] for name in kind.columns}
@@ -127,23 +155,3 @@ def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
         seconds = time.perf_counter() - begun
         finished.rows.append((cell.text, number, *found.values(), seconds, __version__))
     return finished
-
-
-def kernel_group(cell: Cell) -> tuple:
-    """Return a key: cells with equal keys need the same kernels."""
-    problem = cell.problem
-    how = tuple(cell.settings.get(name) for name in ("surrogate", "optimizer", "batch"))
-    return cell.kind, how, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
-
-
-def warm_up(cells: Iterable[Cell]) -> None:
-    """Compile (or load) every kernel that the cells need, by short trials on tiny samples."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SterlingWarning)  # they would be about the tiny trial
-        for cell in {kernel_group(cell): cell for cell in cells}.values():
-            small = get_kind(cell.kind).small
-            if small is not None:
-                try:
-                    run_trial(small(cell), 0, 0)
-                except Cancelled:
-                    raise KeyboardInterrupt from None

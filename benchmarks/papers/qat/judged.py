@@ -1,4 +1,4 @@
-"""Tables and verdicts of the study of damping, by the rule in `benchmarks.qat.plan`."""
+"""Tables and verdicts of the study of damping, by the rule in `plan.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 import sterling as st
-from benchmarks.qat import plan
+from benchmarks.papers.qat import plan
 from sterling.base.files import write_atomically
 from sterling.stats import mean_interval
 

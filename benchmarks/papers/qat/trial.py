@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import sterling.torch as stt
-from benchmarks.qat import bridge, rivals
-from benchmarks.qat.tasks import SKIPPED, TASKS, Batch, Data, order_of
+from benchmarks.papers.qat import bridge, rivals
+from benchmarks.papers.qat.tasks import SKIPPED, TASKS, Batch, Data, order_of
 from sterling.base.checks import choice
 from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Kind, words

@@ -8,7 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.qat.pairs import differences
+from benchmarks.papers.qat.pairs import differences
 from sterling.plot.style import (
     AMBER,
     BLUE,

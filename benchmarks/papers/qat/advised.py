@@ -1,4 +1,4 @@
-"""Should I decode? The answers for the quantisers that people use, by the rule in `benchmarks.qat.people`."""
+"""Should I decode? The answers for the quantisers that people use, by the rule in `people.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.qat import people
+from benchmarks.papers.qat import people
 from sterling.base.files import write_atomically
 from sterling.stats import mean_interval
 

@@ -33,12 +33,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization as register
+from torch.optim.swa_utils import AveragedModel
 
 import sterling as st
 import sterling.torch as stt
-from benchmarks.qat.evidence import PILOT_SEED
-from benchmarks.qat.tasks import TASKS, order_of
-from benchmarks.qat.trial import DECAY, Annealed, Run, cosine, set_rate, train
+from benchmarks.papers.qat.evidence import PILOT_SEED
+from benchmarks.papers.qat.tasks import TASKS, order_of
+from benchmarks.papers.qat.trial import DECAY, Annealed, Run, cosine, set_rate, train
 from sterling.study import COUNT, REAL, SHARE, Kind, Store, Study, run, words
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.torch.horizons import HORIZONS, settled
@@ -50,7 +51,7 @@ SKIPPED = ("letters", "places", "head")  # of the transformer; the conv net is q
 SMALLER = {"mnist": TASKS["mnist"], "text": replace(TASKS["text"], batch=16)}
 NETS = {"mnist": "conv", "text": "transformer"}
 BASE = {"mnist": (500, 0.001), "text": (400, 0.003)}  # steps and rate of the nets in float
-#: Task, levels, steps, and the rate that the pilots chose (`python -m benchmarks.qat people-pilots`).
+#: Task, levels, steps, and the rate that the pilots chose (part `people-pilots`).
 QUANTISERS = {
     "lsq2": ("mnist", 4, 300, 0.0003),
     "lsq4": ("mnist", 16, 300, 0.0003),
@@ -183,18 +184,31 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     return {**own.found.rows, **codes, "valid_loss": own.validate(nets["cosine"])}
 
 
+def _averaged(model: nn.Module, optimizer: torch.optim.Optimizer, horizon: float) -> AveragedModel:
+    """Return an average of all parameters after each step; that of the first steps is a plain mean."""
+
+    @torch.no_grad()
+    def move(averages: Any, parameters: Any, count: Any) -> None:
+        for average, parameter in zip(averages, parameters, strict=True):
+            average.lerp_(parameter, 1 / min(float(count) + 1, horizon))
+
+    average = AveragedModel(model, multi_avg_fn=move)
+    optimizer.register_step_post_hook(lambda *_: average.update_parameters(model))
+    return average
+
+
 def _trained(own: Run, nets: dict[str, nn.Module], look: Look) -> dict[str, Any]:
     """Add the nets of both runs, and return the statistics of the codes at the constant rate."""
     steps, fork, horizon = own.steps, round((1 - DECAY) * own.steps), settled(HORIZONS, own.steps)
     models = own.model, copy.deepcopy(own.model)
     optimizer, of_cosine = (torch.optim.Adam(one.parameters(), lr=own.settings["rate"]) for one in models)
     monitor = stt.OrbitMonitor(own.model, optimizer, example=own.bn[0][:2])
-    averages = stt.parameter_averages(own.model, optimizer, horizons=[horizon])
+    ema = _averaged(own.model, optimizer, horizon)
     least = math.inf
     for step, batch in enumerate(own.batches()):
         look()
         if step == steps // 2:
-            later = stt.parameter_averages(own.model, optimizer, horizons=[math.inf])
+            swa = _averaged(own.model, optimizer, math.inf)
         if step == fork:
             annealed, before = Annealed(own, optimizer, step, steps), monitor.frame()
         if step >= fork:
@@ -205,7 +219,7 @@ def _trained(own: Run, nets: dict[str, nn.Module], look: Look) -> dict[str, Any]
         if (step + 1) % max(1, steps // CHECKPOINTS) == 0 and (loss := own.validate(own.model)) < least:
             least, nets["best"] = loss, copy.deepcopy(own.model)
     nets |= {"last": own.model, "cosine": models[1], "wsd": annealed.model}
-    nets |= {"ema": averages[horizon].module, "swa": later[math.inf].module}
+    nets |= {"ema": ema.module, "swa": swa.module}
     nets["mean"] = stt.decode(own.model, monitor, bn=own.bn)
     frame = monitor.frame()
     flips, undone = (frame[one].sum() - before[one].sum() for one in ("flips", "undone"))

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.qat import evidence, figures
-from benchmarks.qat.pairs import CELL, differences
-from benchmarks.qat.trial import REMEDIES
+from benchmarks.papers.qat import evidence, figures
+from benchmarks.papers.qat.pairs import CELL, differences
+from benchmarks.papers.qat.trial import REMEDIES
 from sterling.base.files import write_atomically
 from sterling.errors import InputError
-from sterling.stats import Interval, bootstrap_counts, mean_interval, percentiles
+from sterling.stats import Interval, mean_interval
 
 #: Judged at the end of the run; the bars were fixed before these seeds were drawn.
 LEAST_SHARE, LEAST_LOW = 0.6, 0.4
@@ -189,6 +189,17 @@ def shares(scores: pl.DataFrame) -> pl.DataFrame:
 def gap_shown(gap: np.ndarray) -> bool:
     """Return whether the annealed nets are better than the last iterates, by the interval of the mean."""
     return mean_interval(gap)[1] > 0
+
+
+def bootstrap_counts(count: int) -> np.ndarray:
+    """Return how often each of ``count`` draws is in each of 4000 resamples, int64 (4000, count)."""
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), 4000)
+
+
+def percentiles(resampled: np.ndarray, value: float) -> Interval:
+    """Return a value with the 95 % percentile interval of its resamples; those that are NaN are left out."""
+    low, high = np.nanquantile(resampled, [(1 - 0.95) / 2, 1 - (1 - 0.95) / 2])
+    return float(value), float(low), float(high)
 
 
 def ratio(upper: np.ndarray, lower: np.ndarray) -> Interval:

@@ -31,10 +31,10 @@ from typing import Any
 import polars as pl
 
 import sterling as st
-from benchmarks.qat.damped import KIND, STARTS, branches_of
-from benchmarks.qat.evidence import PILOT_SEED, RATES
-from benchmarks.qat.tasks import TASKS
-from benchmarks.qat.trial import DECAY
+from benchmarks.papers.qat.damped import KIND, STARTS, branches_of
+from benchmarks.papers.qat.evidence import PILOT_SEED, RATES
+from benchmarks.papers.qat.tasks import TASKS
+from benchmarks.papers.qat.trial import DECAY
 from sterling.study import Store, Study, run
 
 SEED, FEWEST, SEEDS = 20261201, 3, 5
@@ -150,7 +150,7 @@ def schedule(part: str) -> Iterator[tuple[int, Planned]]:
         yield from ((seeds, one) for block in blocks for one in block())
 
 
-#: What the pilots chose (`python -m benchmarks.qat damping-pilots`). At the edge of what was tried are the
+#: What the pilots chose (part `damping-pilots`). At the edge of what was tried are the
 #: strength of text from half on, and the rates of SGD, momentum, Lion and the sign.
 STRENGTHS = {"mnist": "half:0.3 fifth:0.3", "text": "half:0.1 fifth:0.3"}
 METHODS = {

@@ -20,7 +20,7 @@ from torch import nn
 import sterling.torch as stt
 
 if TYPE_CHECKING:
-    from benchmarks.qat.trial import Run
+    from benchmarks.papers.qat.trial import Run
     from sterling.study.kind import Look
 
 FLIPPED = 24  # weights of each layer whose own pull is measured
@@ -61,7 +61,7 @@ def predicted(run: Run, monitor: stt.OrbitMonitor, look: Look) -> list[float]:
 def _gradients(
     net: nn.Module, weights: list[nn.Parameter], inputs: torch.Tensor, targets: torch.Tensor
 ) -> Sequence[torch.Tensor]:
-    from benchmarks.qat.trial import loss_of
+    from benchmarks.papers.qat.trial import loss_of
 
     return torch.autograd.grad(loss_of(net, inputs, targets), weights)
 

@@ -1,11 +1,11 @@
-"""Evidence on decoding: `python -m benchmarks.qat [PART …] [--out FOLDER] [--results FOLDER] [--workers W]`.
+"""Evidence on decoding: what decoding is worth in small nets. Hundreds of runs take hours.
 
 rates      pilot: the best rate for the last iterate of a cosine run
 strengths  pilot: the best strength of each remedy
 runs       constant rates and cosines, and all nets of these runs
 remedies   a constant rate with each remedy, and Bop and PARQ
-people-pilots, people, people-summary   the quantisers that people use, see `benchmarks.qat.people`
-damping-pilots, damping-runs, damping-summary   the study of damping, see `benchmarks.qat.plan`
+people-pilots, people, people-summary   the quantisers that people use, see `people.py`
+damping-pilots, damping-runs, damping-summary   the study of damping, see `plan.py`
 summary    tables and figures of `runs` and `remedies`, in the folder of `--results`
 
 Default: runs, remedies, summary. Finished trials are not repeated.
@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.qat import advised, judged, people, plan, summary
-from benchmarks.qat.evidence import collect
+from benchmarks.papers.qat import advised, judged, people, plan, summary
+from benchmarks.papers.qat.evidence import collect
 
 PARTS = (
     "rates",
@@ -36,7 +36,7 @@ PARTS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.qat",
+        prog="python -m benchmarks.papers.qat",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

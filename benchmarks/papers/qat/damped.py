@@ -17,10 +17,10 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sterling.torch as stt
-from benchmarks.qat import rivals
-from benchmarks.qat.evidence import RATES
-from benchmarks.qat.tasks import TASKS, Batch
-from benchmarks.qat.trial import DECAY, Annealed, Run, loss_of, set_rate, train
+from benchmarks.papers.qat import rivals
+from benchmarks.papers.qat.evidence import RATES
+from benchmarks.papers.qat.tasks import TASKS, Batch
+from benchmarks.papers.qat.trial import DECAY, Annealed, Run, loss_of, set_rate, train
 from sterling.base.checks import choice
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds

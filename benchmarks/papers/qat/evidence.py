@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 
 import sterling as st
-from benchmarks.qat.tasks import TASKS
-from benchmarks.qat.trial import KIND
+from benchmarks.papers.qat.tasks import TASKS
+from benchmarks.papers.qat.trial import KIND
 from sterling.study import Store, Study, open_cluster, run
 
 SEED, PILOT_SEED = 20261127, 1
@@ -91,7 +91,7 @@ def studies(part: str) -> list[Study]:
     return found
 
 
-#: What the pilots chose (`python -m benchmarks.qat rates`, then `strengths`). On text no decay of Q-EMA that
+#: What the pilots chose (parts `rates`, then `strengths`). On text no decay of Q-EMA that
 #: was tried did better than none (1.99 against 1.93 nats); the last is the weakest.
 RATES = {
     ("digits", "mlp"): 0.0003,
