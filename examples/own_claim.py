@@ -13,7 +13,8 @@ from sterling.claims.claim import Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
-from sterling.plot.curves import share_lines
+from sterling.plot.curves import shares
+from sterling.plot.style import tidy
 from sterling.study.report import with_shares
 
 HALF = 0.5
@@ -55,7 +56,8 @@ def measure(context: Context, budget: Budget) -> Finding:
 
 def draw(ax, cells) -> str:
     """Draw the share against N; return the sentence that says what to see."""
-    share_lines(ax, {"runs": cells}, "share of runs absorbed at w*")
+    shares(ax, cells, marker="o")
+    tidy(ax, ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of runs absorbed at w*")
     return "Bars are 95 % Jeffreys intervals."
 
 

@@ -2,10 +2,9 @@
 
 share     wrong weights at a time, stationary, at a constant rate: `theory.chatter`, and the same for each
           data set by `theory.chatter_mean`
-plain     the same share without the reaction χ of `theory/box.py`, which the explorable page shows
 average   N at which the sign of the time average is w* in half of the data sets: `theory.samples_for_average`
 iterate   N at which half of the runs are absorbed at w* within T steps: `theory.samples_for_iterate`
-approach  the share of wrong weights on the way from a random start: `theory.approach`
+approach  the share of wrong weights on the way from a random start
 ladder    N/n at which half of the data sets are solved by other estimators: `theory/ladder.py`
 
 A measured N is that of a probit curve in ln N fitted to the trials, with the 95 % interval of its place. All
@@ -22,7 +21,7 @@ Found, with 16 data sets a cell at n = 256 and 512 and 12 at 1024: share of wron
 By `chatter_mean` each of the 100 data sets that were fitted lay within 2.3 % of its run, with a correlation
 over the weights of at least 0.998. The means have standard errors of 2.5, 1.5 and 1 %.
 The share without reaction over runs, where at least half of 16 runs had not been absorbed, at
-α′ = 2, 2.5, 3, 4.5 (part plain):
+α′ = 2, 2.5, 3, 4.5, which the explorable page shows (measured by a part that went with this option):
 
     n = 128, identity   0.993  1.004  0.991  –         ReLU  1.066  1.022  1.075  –
     n = 256             1.004  0.994  1.003  1.023           1.022  1.036  1.029  1.048
@@ -56,16 +55,16 @@ run, and the law does not know of that.
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import time
 
 import numpy as np
 
 import sterling as st
-from benchmarks.papers import baselines
 from sterling import theory
-from sterling.theory.box import fit
+from sterling.study import baseline_kind as baselines
+from sterling.theory.chatter import _path
+from sterling.theory.numbers import numbers_of
 
 SEED = 20261125  # data sets
 BURN_IN, STEPS = 500, 3000  # at a constant rate
@@ -212,7 +211,7 @@ def approach(quick: bool) -> None:
                 )
                 paths.append(run.distance(np.array(steps)) / n)
             problem = st.Problem(n=n, samples=round(ratio * n))
-            law = theory.approach(problem, steps=100, schedule=schedule, surrogate="identity")
+            law = _path(numbers_of(problem, "identity"), problem.samples, 100, schedule)
             print(f"n={n} α′={ratio:g} {schedule!r}")
             print("  " + " ".join(f"{value:.4f}" for value in np.mean(paths, axis=0)))
             print("  " + " ".join(f"{law[t]:.4f}" for t in steps), flush=True)
@@ -258,27 +257,8 @@ def ladder(quick: bool) -> None:
             )
 
 
-def plain(quick: bool) -> None:
-    """Compare the share without reaction, which the explorable page shows, with runs not absorbed."""
-    print("share of wrong weights in 16 runs, those absorbed left out, and the law without reaction over it")
-    for n, ratio, surrogate in itertools.product((128, 256), (2.0, 2.5, 3.0, 4.5), ("identity", "relu")):
-        runs = []
-        for trial in range(4 if quick else 16):
-            instance = draw(n, ratio * n * (2 if surrogate == "relu" else 1), trial)
-            wrong, run = stationary(instance, surrogate, trial, STEPS)
-            if not run.verdict.absorbed:
-                runs.append(wrong.mean())
-        found = fit(ratio, 0.0, st.get_surrogate("identity"), reacts=False)
-        assert found is not None
-        mean, law = np.mean(runs) if runs else math.nan, (1 - found.mean) / 2
-        print(
-            f"n={n:5} α′={ratio:3} {surrogate:8} {len(runs):2} runs  {mean:.4f}  {law / mean:.3f}", flush=True
-        )
-
-
 PARTS = {
     "share": share,
-    "plain": plain,
     "average": average,
     "iterate": iterate,
     "approach": approach,

@@ -34,6 +34,8 @@ from rich.table import Table
 import sterling as st
 from sterling import theory
 from sterling.base.files import write_atomically
+from sterling.theory.numbers import numbers_of
+from sterling.theory.typical import variance
 
 ROOT = 20261124  # seed of the problems
 RANGE = (0.05, 0.95)  # of the measured occupancy
@@ -107,9 +109,9 @@ def measure(problem: st.Problem, seed: int, surrogate: str, steps: int) -> dict:
 def predictions(instance: st.Instance, problem: st.Problem, surrogate: str) -> dict:
     """Return occupancy and wrong shares (None for the laws) by each method."""
     n = problem.n
-    variance = theory.drift_variance(instance, surrogate=surrogate)
+    drift_variance = variance(numbers_of(instance, surrogate))
     pull = theory.signal(instance, surrogate=surrogate)
-    law = math.exp(-n * math.sqrt(variance / (2 * math.pi * problem.samples)) / pull)
+    law = math.exp(-n * math.sqrt(drift_variance / (2 * math.pi * problem.samples)) / pull)
     more = theory.expected_occupancy(instance, surrogate=surrogate)
     single = theory.wrong_share(instance, method="signal", surrogate=surrogate)
     out = {"law": (law, None), "law+": (more, None), "signal": (float(np.prod(1 - single)), single)}

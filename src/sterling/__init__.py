@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from sterling.model.families import get_family as get_family
     from sterling.model.instance import Instance as Instance
     from sterling.model.normalise import Normalizer as Normalizer
-    from sterling.model.normalise import Standardize as Standardize
-    from sterling.model.normalise import Whiten as Whiten
     from sterling.model.problem import Problem as Problem
     from sterling.optimizers.adam import Adam as Adam
     from sterling.optimizers.base import Optimizer as Optimizer

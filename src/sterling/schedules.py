@@ -25,16 +25,6 @@ from sterling.exact.mass import (
     pow_neg,
 )
 
-__all__ = [
-    "Conditions",
-    "Constant",
-    "Power",
-    "Schedule",
-    "Table",
-    "parse_schedule",
-    "schedule_from_dict",
-]
-
 #: Steps of a run, at most; the accuracy of the mass was tested up to here.
 MAX_STEPS = 10**12
 MAX_EXPONENT = 8.0  # the accuracy of the mass was tested up to here
@@ -42,16 +32,6 @@ MAX_EXPONENT = 8.0  # the accuracy of the mass was tested up to here
 _SHOWN = 32  # rates of a table that its repr holds
 
 KernelArguments = tuple[int, float, float, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Conditions(Described):
-    """The conditions of Jeong, Xin & Yin, arXiv 2505.18113, on the step sizes; ``failed`` has the reasons."""
-
-    bounded: bool  # sup η_t < ∞: the exponent is not negative; a table is always bounded
-    non_summable: bool  # Σ η_t = ∞: the exponent is at most 1, or the table's last rate is positive
-    slow_decay: bool  # η_{t+1}/η_t → 1: every power law, and a table whose last rate is positive
-    failed: tuple[str, ...] = ()
 
 
 class Schedule(Described):
@@ -120,13 +100,13 @@ class Schedule(Described):
         """
         raise NotImplementedError
 
-    def conditions(self) -> Conditions:
-        """Check the paper's conditions on the step sizes.
+    def conditions(self) -> tuple[str, ...]:
+        """Check the conditions of Jeong, Xin & Yin, arXiv 2505.18113: bounded, Σ η_t = ∞, η_{t+1}/η_t → 1.
 
         Returns
         -------
-        Conditions
-            Which conditions are met, and why others are not.
+        tuple of str
+            A sentence for each condition that does not hold; empty if all hold.
         """
         raise NotImplementedError
 
@@ -165,13 +145,13 @@ class _PowerLaw(Schedule):
         far = max(t0, 2**30)
         return self.mass(t0, far) + self.rate * pow_neg(float(far) + 0.5, p - 1.0) / (p - 1.0)
 
-    def conditions(self) -> Conditions:
-        p, failed = self.exponent, []
+    def conditions(self) -> tuple[str, ...]:
+        p = self.exponent
         if p < 0.0:
-            failed.append(f"The steps are not bounded: with exponent {p} the rate grows without limit.")
+            return (f"The steps are not bounded: with exponent {p} the rate grows without limit.",)
         if p > 1.0:
-            failed.append(f"The steps are summable: with exponent {p} > 1 the total mass is finite.")
-        return Conditions(p >= 0.0, p <= 1.0, True, tuple(failed))
+            return (f"The steps are summable: with exponent {p} > 1 the total mass is finite.",)
+        return ()
 
     def _kernel_arguments(self, scale: float = 1.0) -> KernelArguments:
         return KIND_POWER, _scaled(self.rate, scale), self.exponent, np.zeros(2)
@@ -272,18 +252,15 @@ class Table(Schedule):
         t0 = _step(t0, "t0")
         return math.inf if self.rates[-1] > 0.0 else self.mass(t0, max(t0, len(self.rates)))
 
-    def conditions(self) -> Conditions:
+    def conditions(self) -> tuple[str, ...]:
         if self.rates[-1] > 0.0:
-            return Conditions(True, True, True)
-        end = len(self.rates)
-        while end > 0 and self.rates[end - 1] == 0.0:
-            end -= 1
+            return ()
+        end = int(np.flatnonzero(self.rates).max(initial=-1)) + 1
         text = f"the rate is zero from step {end} on"
-        failed = (
+        return (
             f"The steps are summable: {text}.",
             f"The steps do not decay slowly: {text}, so the ratio of neighbouring rates does not go to one.",
         )
-        return Conditions(True, False, False, failed)
 
     @cached_property
     def _summed(self) -> dict[float, KernelArguments]:

@@ -18,8 +18,6 @@ from sterling.base.registry import Registry
 from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 
-__all__ = ["SURROGATES", "Surrogate", "get_surrogate", "surrogate_from_dict"]
-
 UNBOUNDED = 2**62  # stands for infinity; integer pre-activations are far smaller
 #: Bound on derivatives. A steeper surrogate is equivalent to larger steps.
 STEEPEST = 8.0

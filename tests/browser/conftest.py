@@ -17,13 +17,6 @@ def driver():
     started.quit()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def left_blank(driver):
-    """Leave the page when a file of tests ends: it asks for each frame, which costs a fifth of a core."""
-    yield
-    driver.get("about:blank")
-
-
 @pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """The address of the explorable page."""

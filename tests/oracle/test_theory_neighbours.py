@@ -7,6 +7,7 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.theory.recurrence import neighbours
 from tests.support import PIECEWISE
 
 PROBLEMS = (
@@ -24,7 +25,7 @@ def test_drift_and_neighbours(problem, surrogate):
     np.testing.assert_array_equal(
         theory.drift(instance, surrogate=surrogate), instance.gradient(teacher, surrogate), strict=True
     )
-    found = theory.neighbours(instance, surrogate=surrogate)
+    found = neighbours(instance, st.get_surrogate(surrogate), teacher.astype(np.int64))
     assert found.shape == (problem.n, problem.n)
     for k in range(problem.n):
         signs = teacher.copy()
@@ -43,7 +44,7 @@ def test_neighbours_on_a_users_grid(surrogate, scale):
     instance = st.Instance(inputs, rng.integers(0, 2, 80).astype(float))
     assert (instance.grid.bits < 0) == (scale > 1)
     reference = np.array([1, -1, 1, 1])
-    found = theory.neighbours(instance, surrogate=surrogate, reference=reference)
+    found = neighbours(instance, st.get_surrogate(surrogate), reference)
     for k in range(4):
         signs = np.where(np.arange(4) == k, -reference, reference)
         np.testing.assert_array_equal(found[k], instance.gradient(signs, surrogate))

@@ -60,9 +60,9 @@ def test_the_effect_of_the_rate_is_found(shift, paired):
     """
     rng = np.random.default_rng(4)
     found = [effects(SIZES, RATES, EXPONENTS, outcomes(rng, shift, paired=paired)) for _ in range(200)]
-    assert covered([one.rate[1:] for one in found], shift) >= 179
-    assert covered([one.exponent[1:] for one in found], 0.0) >= 179
-    assert covered([one.slope[1:] for one in found], 5.0) >= 179
+    assert covered([rate[1:] for _, rate, _ in found], shift) >= 179
+    assert covered([exponent[1:] for *_, exponent in found], 0.0) >= 179
+    assert covered([np.exp(slope[1:]) for slope, *_ in found], 5.0) >= 179
 
 
 def test_pairing_narrows_the_interval_of_the_rate():
@@ -70,7 +70,7 @@ def test_pairing_narrows_the_interval_of_the_rate():
     rng = np.random.default_rng(5)
     widths = [
         np.mean(
-            [np.ptp(effects(SIZES, RATES, EXPONENTS, outcomes(rng, 0.0, paired=one)).rate) for _ in range(9)]
+            [np.ptp(effects(SIZES, RATES, EXPONENTS, outcomes(rng, 0.0, paired=one))[1]) for _ in range(9)]
         )
         for one in (False, True)
     ]

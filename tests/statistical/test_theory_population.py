@@ -15,6 +15,8 @@ import pytest
 
 import sterling as st
 from sterling import theory
+from sterling.theory.numbers import numbers_of
+from sterling.theory.typical import variance
 
 LARGEST_OF_HUNDRED = 5.7
 
@@ -53,5 +55,5 @@ def test_drift_variance(surrogate, noise, m):
     n, samples, sets = 30, 100, 50
     problem = st.Problem(n, samples, m, noise=noise)
     values = np.array([theory.drift(problem.draw(seed), surrogate=surrogate) for seed in range(sets)])
-    expected = theory.drift_variance(problem, surrogate=surrogate) / samples
+    expected = variance(numbers_of(problem, surrogate)) / samples
     assert abs(values.var() / expected - 1) < 1.5 * 4.9 * math.sqrt(2 / values.size)

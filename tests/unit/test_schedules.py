@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sterling.errors import InputError
 from sterling.exact import mass as masses
-from sterling.schedules import Conditions, Constant, Power, Table, parse_schedule, schedule_from_dict
+from sterling.schedules import Constant, Power, Table, parse_schedule, schedule_from_dict
 
 EXPONENTS = [0.0, 0.3, 0.5, 0.7, 0.75, 0.999, 1.0, 1.5, 2.0, 3.0, -0.25, -1.0, -2.5, 6.0]
 TABLE = Table([0.5, 0.25, 0.0, 0.0, 1e-9, 3.0, 0.1])
@@ -138,58 +138,6 @@ def test_no_guess_changes_the_answer(schedule, t0, target, off, room):
     assert t == (reached[0] if reached else limit + 1)
 
 
-def test_first_reach_at_the_ends():
-    assert Constant(0.5).first_reach(10, 0.0) == 10
-    assert Constant(0.5).first_reach(10, -1.0) == 10
-    assert Constant(0.5).first_reach(10, 1.0) == 12
-    assert Constant(0.5).first_reach(10, math.inf) is None
-    assert Power(0.5, 2.0).first_reach(0, 0.9) is None
-    assert Table([1.0, 1.0, 0.0]).first_reach(0, 2.0) == 2
-    assert Table([1.0, 1.0, 0.0]).first_reach(0, 2.1) is None
-    assert Table([1.0, 0.0, 0.0]).first_reach(1, 1e-300) is None
-
-
-def test_compiled_functions_give_the_same_bits():
-    numba = pytest.importorskip("numba")
-    pure = masses.build(lambda function: function)
-    power = numba.njit(masses.pow_neg)
-
-    mass, guess, first_reach, _ = masses.build(numba.njit)
-
-    @numba.njit
-    def run(kind, rate, exponent, sums, starts, ends, targets, out, steps):
-        for i in range(starts.size):
-            t0 = starts[i]
-            out[i] = mass(kind, rate, exponent, sums, t0, ends[i])
-            start = guess(kind, rate, exponent, t0, targets[i])
-            steps[0, i] = start
-            steps[1, i] = first_reach(kind, rate, exponent, sums, t0, targets[i], start, ends[i])
-
-    rnd = random.Random(11)
-    cases = [Power(0.5, p) for p in EXPONENTS] + [
-        Constant(0.3),
-        TABLE,
-        Table([rnd.random() for _ in range(500)]),
-    ]
-    for schedule in cases:
-        arguments = schedule._kernel_arguments(scale=0.2)
-        starts = np.array([int(10 ** rnd.uniform(0, 11)) - 1 for _ in range(20)] + [0, 63, 64])
-        ends = np.array([t + int(10 ** rnd.uniform(0, 11)) if i % 3 else t + i for i, t in enumerate(starts)])
-        targets = np.array([rnd.random() * pure.mass(*arguments, int(a), int(a) + 50) for a in starts])
-        out, steps = np.zeros(starts.size), np.zeros((2, starts.size), np.int64)
-        run(*arguments, starts, ends, targets, out, steps)
-        listed = (*arguments[:3], arguments[3].tolist())
-        for i, (t0, t1, target) in enumerate(
-            zip(starts.tolist(), ends.tolist(), targets.tolist(), strict=True)
-        ):
-            assert out[i] == pure.mass(*arguments, t0, t1) == pure.mass(*listed, t0, t1)
-            start = pure.guess(*arguments[:3], t0, target)
-            assert steps[:, i].tolist() == [start, pure.first_reach(*arguments, t0, target, start, t1)]
-    for _ in range(500):
-        x, p = 10 ** rnd.uniform(-0.3, 18), rnd.uniform(-8, 8)
-        assert power(x, p) == masses.pow_neg(x, p)
-
-
 def test_remaining_mass():
     assert Power(0.5, 2.0).remaining_mass(0) == pytest.approx(math.pi**2 / 12, rel=1e-14)
     assert Power(1.0, 4.0).remaining_mass(0) == pytest.approx(math.pi**4 / 90, rel=1e-14)
@@ -207,37 +155,16 @@ def test_remaining_mass():
 
 def test_conditions():
     for met in (Constant(0.1), Power(0.5, 0.0), Power(0.5, 1.0), TABLE):
-        assert met.conditions() == Conditions(True, True, True)
-    growing = Power(0.5, -0.25).conditions()
-    assert (growing.bounded, growing.non_summable, growing.slow_decay) == (False, True, True)
-    summable = Power(0.5, 1.5).conditions()
-    assert (summable.bounded, summable.non_summable, summable.slow_decay) == (True, False, True)
-    stopped = Table([0.5, 0.5, 0.0, 0.0]).conditions()
-    assert (stopped.bounded, stopped.non_summable, stopped.slow_decay) == (True, False, False)
-    assert ["step 2" in text for text in stopped.failed] == [True, True]
-    assert not Table([0.0]).conditions().non_summable
-    assert json.loads(json.dumps(stopped.to_dict()))["non_summable"] is False
+        assert not met.conditions()
+    assert ["bounded" in text for text in Power(0.5, -0.25).conditions()] == [True]
+    assert ["summable" in text for text in Power(0.5, 1.5).conditions()] == [True]
+    assert ["step 2" in text for text in Table([0.5, 0.5, 0.0, 0.0]).conditions()] == [True, True]
+    assert len(Table([0.0]).conditions()) == 2
 
 
 @pytest.mark.parametrize("schedule", [Constant(0.1), Power(1 / 3, 0.7), TABLE])
 def test_dictionaries_round_trip(schedule):
     assert schedule_from_dict(json.loads(json.dumps(schedule.to_dict()))) == schedule
-
-
-@pytest.mark.parametrize(
-    "data, text",
-    [
-        ({}, "kind"),
-        ([1], "kind"),
-        ({"kind": "cosine"}, "cosine"),
-        ({"kind": "power", "rate": 1.0}, "exponent"),
-        ({"kind": "constant", "rate": "1"}, "rate is '1'"),
-        ({"kind": "table", "rates": 3}, "rates is 3"),
-    ],
-)
-def test_bad_dictionaries(data, text):
-    with pytest.raises(InputError, match=text):
-        schedule_from_dict(data)
 
 
 def test_parse():

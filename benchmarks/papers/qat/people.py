@@ -33,6 +33,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization as register
+from torch.optim.swa_utils import AveragedModel
 
 import sterling as st
 import sterling.torch as stt
@@ -183,18 +184,31 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     return {**own.found.rows, **codes, "valid_loss": own.validate(nets["cosine"])}
 
 
+def _averaged(model: nn.Module, optimizer: torch.optim.Optimizer, horizon: float) -> AveragedModel:
+    """Return an average of all parameters after each step; that of the first steps is a plain mean."""
+
+    @torch.no_grad()
+    def move(averages: Any, parameters: Any, count: Any) -> None:
+        for average, parameter in zip(averages, parameters, strict=True):
+            average.lerp_(parameter, 1 / min(float(count) + 1, horizon))
+
+    average = AveragedModel(model, multi_avg_fn=move)
+    optimizer.register_step_post_hook(lambda *_: average.update_parameters(model))
+    return average
+
+
 def _trained(own: Run, nets: dict[str, nn.Module], look: Look) -> dict[str, Any]:
     """Add the nets of both runs, and return the statistics of the codes at the constant rate."""
     steps, fork, horizon = own.steps, round((1 - DECAY) * own.steps), settled(HORIZONS, own.steps)
     models = own.model, copy.deepcopy(own.model)
     optimizer, of_cosine = (torch.optim.Adam(one.parameters(), lr=own.settings["rate"]) for one in models)
     monitor = stt.OrbitMonitor(own.model, optimizer, example=own.bn[0][:2])
-    averages = stt.parameter_averages(own.model, optimizer, horizons=[horizon])
+    ema = _averaged(own.model, optimizer, horizon)
     least = math.inf
     for step, batch in enumerate(own.batches()):
         look()
         if step == steps // 2:
-            later = stt.parameter_averages(own.model, optimizer, horizons=[math.inf])
+            swa = _averaged(own.model, optimizer, math.inf)
         if step == fork:
             annealed, before = Annealed(own, optimizer, step, steps), monitor.frame()
         if step >= fork:
@@ -205,7 +219,7 @@ def _trained(own: Run, nets: dict[str, nn.Module], look: Look) -> dict[str, Any]
         if (step + 1) % max(1, steps // CHECKPOINTS) == 0 and (loss := own.validate(own.model)) < least:
             least, nets["best"] = loss, copy.deepcopy(own.model)
     nets |= {"last": own.model, "cosine": models[1], "wsd": annealed.model}
-    nets |= {"ema": averages[horizon].module, "swa": later[math.inf].module}
+    nets |= {"ema": ema.module, "swa": swa.module}
     nets["mean"] = stt.decode(own.model, monitor, bn=own.bn)
     frame = monitor.frame()
     flips, undone = (frame[one].sum() - before[one].sum() for one in ("flips", "undone"))

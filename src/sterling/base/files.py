@@ -12,7 +12,6 @@ import secrets
 import stat
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -44,19 +43,15 @@ def write_atomically(path: str | os.PathLike, fill: bytes | Callable[[BinaryIO],
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".sterling-{secrets.token_hex(8)}.part")
     try:
-        mode = stat.S_IMODE(os.stat(target).st_mode) if target.exists() else None
-        with _create(temporary, mode) as stream:
+        replaced = target.exists()
+        with temporary.open("xb") as stream:  # never an existing file or a link
+            if replaced:
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             stream.write(fill) if isinstance(fill, bytes) else fill(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        with contextlib.suppress(OSError):  # some systems cannot open folders; the rename has happened
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        if mode is not None:
+        temporary.replace(target)
+        if replaced:
             remove_left(target.parent)
     except OSError as problem:
         reason = problem.strerror or str(problem)
@@ -72,16 +67,11 @@ def refusal(path: Path) -> str | None:
     reason = _unfit(path)
     if reason is not None:
         return reason
-    target = Path(os.path.realpath(path))
-    folder = printable(target.parent)
-    if not target.parent.is_dir():
-        return f"but there is no folder {folder}: make it first"
-    probe = target.with_name(f".sterling-{secrets.token_hex(8)}.part")
-    try:
-        _create(probe).close()
-        probe.unlink()
-    except OSError as problem:
-        return f"but no file can be made in {folder} ({problem.strerror}): name another folder"
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        return f"but there is no folder {printable(folder)}: make it first"
+    if not os.access(folder, os.W_OK):
+        return f"but no file can be made in {printable(folder)}: name another folder"
     return None
 
 
@@ -145,20 +135,10 @@ def _unfit(path: Path) -> str | None:
     """Return why the name cannot be that of a file to write, or None."""
     try:
         mode = os.stat(path).st_mode
-    except ValueError:
-        return "which holds a zero byte: give another name"
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None  # a new name, or a reason that the attempt to write shows better
-    except OSError as problem:  # too long, or a circle of links
-        return f"which is no name for a file ({problem.strerror}): give another one"
+    except (OSError, ValueError) as problem:  # too long, a circle of links, a zero byte
+        return f"which is no name for a file ({getattr(problem, 'strerror', problem)}): give another one"
     if stat.S_ISDIR(mode):
         return "which is a folder: name a file in it"
     return None if stat.S_ISREG(mode) else "which is a pipe, a socket or a device: name a regular file"
-
-
-def _create(path: Path, mode: int | None = None) -> BinaryIO:
-    """Open a new file, never an existing one or a link, with these permissions from the first moment."""
-    stream = open(path, "xb", opener=partial(os.open, mode=0o666 if mode is None else mode))  # noqa: SIM115
-    if mode is not None and hasattr(os, "fchmod"):
-        os.fchmod(stream.fileno(), mode)  # the umask may have removed some
-    return stream

@@ -40,8 +40,8 @@ class Context:
             self.notes.append(text)
 
     def trials(self, name: str, **asked: Any) -> pl.DataFrame:
-        """Run a study as `run` does, and return one row for each trial."""
-        return self.run(name, **asked).trials()
+        """Run a study as `run` does; return one row for each trial, sorted so that sums stay the same."""
+        return self.run(name, **asked).trials().sort("n", "samples", "trial", maintain_order=True)
 
     def at(self, places: Iterable[tuple[int, int]], name: str, **asked: Any) -> pl.DataFrame:
         """Return the trials of a study at each place (n, N)."""
@@ -64,13 +64,11 @@ class Context:
             outcome = run(study, folder, threads=self.threads, progress=self.show or False)
             store = Store(folder)
             store.trials(["trial"])  # reading warns of damaged shards
-        notes = []
         for one in caught:
-            if issubclass(one.category, SterlingWarning):
-                notes.append(str(one.message))
-            else:
+            if not issubclass(one.category, SterlingWarning):
                 warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-        for text in (*notes, *map(sentence, outcome.messages)):
-            if _TERM not in text:
-                self.note(text)
+            elif _TERM not in str(one.message):
+                self.note(str(one.message))
+        for text in map(sentence, outcome.messages):
+            self.note(text)
         return store

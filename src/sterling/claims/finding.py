@@ -10,18 +10,16 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from sterling.base import checks
 from sterling.stats import Interval, mean_interval, share_interval
 from sterling.theory.labels import KINDS
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
 
 
 class Judgement(Enum):
@@ -86,8 +84,17 @@ def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data s
     return measured(name, mean_interval(values), how, unit)
 
 
+#: Predicted and found values of the weights, (n,) each, for each data set.
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+def evidence(*found: Measured) -> tuple[Interval, ...]:
+    """Return measured numbers as (value, low, high), which rules judge."""
+    return tuple((one.value, *one.ends) for one in found)
+
+
 def agreement(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]], apart: str, alike: str, scale: float = 1.0, unit: str = ""
+    pairs: Pairs, apart: str, alike: str, scale: float = 1.0, unit: str = ""
 ) -> tuple[Measured, Measured]:
     """Return how well predicted and found values of the weights agree, as two means over data sets.
 

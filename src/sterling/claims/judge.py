@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sterling.base.text import number, sentence
 from sterling.claims.finding import Judgement
@@ -15,18 +15,11 @@ from sterling.claims.finding import Judgement
 FAR = 0.5
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """One judgement, and all the conditions that it needs: in words, and as functions of the evidence."""
 
     judgement: Judgement
     conditions: tuple[tuple[str, Callable[..., bool]], ...]
-
-    @property
-    def where(self) -> str:
-        """All conditions in words, numbered if there are several."""
-        words = [text for text, _ in self.conditions]
-        return words[0] if len(words) == 1 else ", ".join(f"({k}) {one}" for k, one in enumerate(words, 1))
 
     def unmet(self, piece: tuple[Any, ...]) -> list[str]:
         """Return the conditions, in words, that a piece of evidence does not meet."""
@@ -65,8 +58,12 @@ class Rule:
     @property
     def words(self) -> str:
         """The rule in a sentence or two."""
-        said = "; ".join(f"{case.judgement} where {case.where}" for case in self.cases)
-        return f"{sentence(f'{said}; not decided otherwise')} {self.note}".strip()
+        parts = []
+        for case in self.cases:
+            words = [text for text, _ in case.conditions]
+            where = ", ".join(f"({k}) {one}" for k, one in enumerate(words, 1)) if words[1:] else words[0]
+            parts.append(f"{case.judgement} where {where}")
+        return f"{sentence('; '.join([*parts, 'not decided otherwise']))} {self.note}".strip()
 
 
 def _case(judgement: Judgement, *conditions: Any) -> Case:

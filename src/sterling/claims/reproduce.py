@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +21,6 @@ from sterling.errors import InputError
 
 #: Subfolder of a reproduction that holds the rows.
 DATA_FOLDER = "data"
-
-# Seconds of each claim with --quick on one core, and of another one: shares of the work.
-_SECONDS = {"P1": 50, "P2": 25, "P3": 75, "P4": 75, "P5": 50, "concentration": 10, "online": 60}
-_OTHER = 25
 
 
 @dataclass(frozen=True)
@@ -81,23 +76,18 @@ def reproduce(
     """
     checks.choice(effort, "effort", EFFORTS)
     keys, budgets = chosen(only), dict(budgets or {})
-    begun, weights = time.monotonic(), [_SECONDS.get(key, _OTHER) for key in keys]
-    worked = expected = 0.0  # seconds of the claims that this call computed, and those in the table above
+    begun = time.monotonic()
     report = Reproduction((), effort, checks.integer(seed, "seed", 0))
     try:
         with reporting(progress) as show, deferred_interrupt() as pressed:
             for index, key in enumerate(keys):
-                claim = CLAIMS[key]
+                claim, started = CLAIMS[key], time.monotonic()
                 where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"
-                pace = worked / expected if expected else math.nan
-                report_progress = _claim_progress(show, pressed, where, index, weights, pace)
-                context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, report_progress)
-                started = time.monotonic()
-                report_progress(Progress(0, None))
+                look = _claim_progress(show, pressed, where, index, len(keys))
+                look(Progress(0, None))
+                context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, look)
                 finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
                 now = time.monotonic()
-                if now - started > weights[index] / 20:  # else its rows were in the store
-                    worked, expected = worked + now - started, expected + weights[index]
                 finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)
                 report = replace(report, findings=(*report.findings, finding), seconds=now - begun)
                 if on_finding is not None:
@@ -109,28 +99,19 @@ def reproduce(
 
 
 def _claim_progress(
-    show: Callable[[Progress], Any] | None,
-    pressed: Callable[[], bool],
-    where: str,
-    index: int,
-    weights: list[int],
-    pace: float,
+    show: Callable[[Progress], Any] | None, pressed: Callable[[], bool], where: str, index: int, total: int
 ) -> Callable[[Progress], None]:
-    """Return a function that turns the progress of studies into that of a claim, and stops at Ctrl-C."""
-    begun, reached, whole = time.monotonic(), 0.0, sum(weights)
+    """Return a function that turns the progress of studies into that of claims, and stops at Ctrl-C."""
+    reached = 0.0
 
     def report(of_study: Progress) -> None:
         nonlocal reached
         if pressed():
             raise KeyboardInterrupt
-        if show is None:
-            return
-        if of_study.total:  # each study of the claim begins at zero
-            reached = max(reached, min(1.0, of_study.done / of_study.total))
-        share = (sum(weights[:index]) + reached * weights[index]) / whole
-        own = max(0.0, pace * weights[index] - (time.monotonic() - begun))  # NaN before the first claim
-        left = own + pace * sum(weights[index + 1 :])
-        show(Progress(share * len(weights), len(weights), where, seconds_left=left))
+        if show is not None:
+            if of_study.total:  # each study of the claim begins at zero
+                reached = max(reached, min(1.0, of_study.done / of_study.total))
+            show(Progress(index + reached, total, where))
 
     return report
 

@@ -46,7 +46,7 @@ def flips(
 
     found = flips_between(checkpoints, quantizer, include or ["*"], exclude or [])
     if json:
-        print_json(found.to_dict())
+        print_json({"checkpoints": found.files, "tensors": found.rows})
         return
     (first, *_), table, notes = found.parts()
     typer.echo(first)

@@ -6,7 +6,7 @@ By the balance (docs/science, 13) every limit of the shares of mass π(D), D the
 
 B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound all
 runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). One more program bounds every absence from
-w* (`absences.py`). The dual vectors are the proof; `proof.py` evaluates them over all states from the
+w* (`Certificate.absence`). The dual vectors are the proof; `proof.py` evaluates them over all states from the
 definition.
 """
 
@@ -22,14 +22,13 @@ from typing import Any
 import numpy as np
 
 from sterling.base.arrays import check_signs, read_only
-from sterling.base.checks import instance_of, integer, real
+from sterling.base.checks import instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.files import read_json, write_atomically
 from sterling.base.progress import Progress, reporting
 from sterling.base.text import Result, counted
 from sterling.errors import InputError
 from sterling.exact.mass import STEP_LIMIT
-from sterling.landscapes.absences import longest
 from sterling.landscapes.cases import MOST_CASES, MOST_STATES, branch
 from sterling.landscapes.landscape import check_dimension, check_surrogate, landscape
 from sterling.landscapes.numbering import members
@@ -38,7 +37,7 @@ from sterling.landscapes.proof import check, clipped, judge
 from sterling.landscapes.sweep import balances
 from sterling.model.instance import Instance
 from sterling.model.levels import require_two
-from sterling.schedules import Schedule
+from sterling.schedules import Constant, Power
 from sterling.surrogates import Surrogate
 
 FORMAT, VERSION = "sterling-certificate", 3
@@ -46,6 +45,7 @@ FORMAT, VERSION = "sterling-certificate", 3
 _CLAIMED = 4.0  # factor on rounding errors in claims: a check with sums in another order then cannot fail
 _SHOWN = 10_000  # bounds are shown in units of 1/10,000
 _LARGEST_FILE = 1 << 20  # bytes
+_ROUNDING = 1e-9  # relative, far above the errors of sums of step sizes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,7 +143,7 @@ class Certificate(Result, Drawn):
         """Whether the proof shows that the sign of the time average is the reference in the long run."""
         return bool((self.wrong_share < 0.5).all())
 
-    def longest_absence(self, schedule: Schedule | None = None, after: int = 0) -> int | None:
+    def longest_absence(self, schedule: Constant | Power | None = None, after: int = 0) -> int | None:
         """Return a proved upper bound of the length of every absence from the reference.
 
         An absence begins when a weight leaves the reference, and ends at the next visit: its length is an
@@ -151,8 +151,8 @@ class Certificate(Result, Drawn):
 
         Parameters
         ----------
-        schedule : Schedule, optional
-            Step sizes that do not grow, or a `Table`. Without one, the bound is for every constant rate.
+        schedule : Constant or Power, optional
+            Step sizes that do not grow. Without them, the bound is for every constant rate.
         after : int, optional
             Only absences that begin at this step or later count. Where rates fall, the bound falls with it.
 
@@ -164,7 +164,7 @@ class Certificate(Result, Drawn):
         Raises
         ------
         InputError
-            If the step sizes grow, or if those from step ``after`` on sum to less than an absence may take.
+            If step sizes may grow, or if those from step ``after`` on sum to less than an absence may take.
 
         Notes
         -----
@@ -181,15 +181,28 @@ class Certificate(Result, Drawn):
         >>> [certificate.longest_absence(schedule, after=step) for step in (0, 10, 1000)]
         [15, 9, 7]
         """
-        step = integer(after, "after", 0, STEP_LIMIT)
-        if schedule is not None:
-            instance_of(schedule, Schedule, "schedule", "a Schedule, such as Constant(0.1), or None")
+        first = max(integer(after, "after", 0, STEP_LIMIT), 1)
+        if schedule is not None and not (isinstance(schedule, Constant | Power) and schedule.exponent >= 0):
+            raise InputError(
+                f"the bound is for step sizes that do not grow, and schedule is {shown(schedule)}: give a "
+                "Constant, or a Power whose exponent is not negative"
+            )
         if self.absorbs:
             return 0
         if not np.isfinite(self.absence).all():
             return None
         outward, overshoot = self.absence.tolist()
-        return longest(outward, overshoot, schedule, step)
+        if schedule is None:
+            return math.floor((outward + overshoot) * (1 + _ROUNDING))
+        # Σ η_t/η_a over the first L steps does not fall with a, and η_{a−1}/η_a does not rise.
+        mass = outward * schedule.at(first - 1) + overshoot * schedule.at(first)
+        end = schedule.first_reach(first, mass * (1 + _ROUNDING))
+        if end is None:
+            raise InputError(
+                f"no bound is proved: the step sizes from step {first} on sum to less than the mass that an "
+                "absence may take; give a schedule of infinite sum"
+            )
+        return end - 1 - first
 
     def verify(self, instance: Instance) -> bool:
         """Check the proofs on the data, with the definition of the gradient.
@@ -257,13 +270,11 @@ class Certificate(Result, Drawn):
 
     def _rows(self) -> list[tuple[str, str]]:
         absence = self.longest_absence()
+        longest = "not bounded" if absence is None else f"at most {counted(absence, 'step')}"
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
             ("share of mass at the reference", f"at least {_below(self.occupancy)}"),
-            (
-                "absence at a constant rate",
-                "not bounded" if absence is None else f"at most {counted(absence, 'step')}",
-            ),
+            ("absence at a constant rate", longest),
             ("share of mass in which a weight is wrong", f"at most {_above(self.wrong_share.max())}"),
             ("time average decodes", "proved" if self.decodes else "not proved"),
             ("reference absorbs", "yes" if self.absorbs else "no"),
@@ -290,8 +301,7 @@ class Certificate(Result, Drawn):
         StoreError
             If the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=1).encode()
-        write_atomically(path, lambda stream: stream.write(text))
+        write_atomically(path, json.dumps(self.to_dict(), indent=1).encode())
 
     @staticmethod
     def load(path: str | os.PathLike) -> Certificate:
@@ -402,12 +412,12 @@ def certify(
 
 def _below(bound: float) -> str:
     """Return a lower bound, rounded down to four decimals."""
-    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
+    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}"
 
 
 def _above(bound: float) -> str:
     """Return an upper bound, rounded up to four decimals."""
-    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
+    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}"
 
 
 def _from_dict(facts: dict[str, Any]) -> Certificate:
@@ -417,14 +427,12 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
     n = len(facts["reference"])
     surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
     wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
-    if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
-        raise ValueError("a share of mass is not between 0 and 1")
     cases = np.array(facts["cases"], np.int8).reshape(-1, n)
+    away = np.array([math.inf if end is None else end for end in facts["absence"]], np.float64).reshape(2)
+    if not (((wrong_share >= 0) & (wrong_share <= 1)).all() and (away >= 0).all()):
+        raise ValueError("a share of mass is not between 0 and 1, or the bound of an absence is negative")
     if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
         raise ValueError("its cases are too many, or not 1, 0 and -1")
-    away = np.array([math.inf if end is None else end for end in facts["absence"]], np.float64).reshape(2)
-    if not (away >= 0).all():
-        raise ValueError("the bound of an absence is negative or not a number")
     return Certificate(
         occupancy=real(facts["occupancy"], "occupancy", 0, 1),
         balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),

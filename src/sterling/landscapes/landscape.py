@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,17 +24,11 @@ from sterling.model.levels import require_two
 from sterling.model.signal import signal_of
 from sterling.optimizers.sgd import SGD
 from sterling.surrogates import Surrogate, get_surrogate
-from sterling.theory.laws import expected_deviation
 from sterling.theory.numbers import numbers_of, unlike_gaussian
 from sterling.theory.population import profile
 
-if TYPE_CHECKING:
-    pass
-
-
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
-_LISTED = 8  # distances listed one by one
 
 
 class Landscape(Result, Drawn):
@@ -146,20 +139,12 @@ class Landscape(Result, Drawn):
     @property
     def reference_absorbs(self) -> bool:
         """Whether a run that reaches the reference stays there."""
-        return bool(np.isin(self.reference_state, self.absorbing_states))
+        return self.reference_state in self.absorbing_states
 
     @property
     def distance(self) -> np.ndarray:
         """Hamming distance from every state to the reference, uint8 (2**n,)."""
         return distances(np.arange(len(self.loss)), self.reference_state)
-
-    @property
-    def estimated_deviation(self) -> float | None:
-        """The mean-field estimate of the deviation; None if the deviation or the noise is unknown."""
-        known = self.instance.origin.get("noise") is not None and not unlike_gaussian(self.instance)
-        if self.deviation is None or not known:
-            return None
-        return expected_deviation(self.instance, surrogate=self._surrogate)
 
     def signs(self, state: int) -> np.ndarray:
         """Return the signs of the state with a given number.
@@ -209,18 +194,17 @@ class Landscape(Result, Drawn):
 
     def _rows(self) -> list[tuple[str, str]]:
         reference = "the teacher" if self.instance.teacher is not None else "the lowest minimiser"
-        loss, minimisers, absorbing = self.loss, self.minimiser_states, self.absorbing_states
-        lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
+        loss, absorbing = self.loss, self.absorbing_states
         ends = "none: runs leave every state again"
         if absorbing.size:
-            ends = f"{absorbing.size:,}: {self._spread(absorbing, reference)}"
+            ends = self._spread(absorbing, reference)
         solved = int((loss[self.trap_states] == 0).sum())
         if solved:
             ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is OPTIMAL"
         return [
             ("verdict", "trap free" if self.trap_free else "has traps"),
             ("states", f"{len(loss):,} (2^{self.n}), losses from {loss.min():.4g} to {loss.max():.4g}"),
-            ("lowest loss", lowest),
+            ("lowest loss", self._spread(self.minimiser_states, reference)),
             (f"loss of {reference}", f"{loss[self.reference_state]:.4g}"),
             (reference.removeprefix("the "), "absorbs" if self.reference_absorbs else "does not absorb"),
             ("absorbing states", ends),
@@ -228,33 +212,19 @@ class Landscape(Result, Drawn):
         ]
 
     def _spread(self, states: np.ndarray, reference: str) -> str:
-        """Return the number of states at each distance, in words."""
-        found, counts = np.unique(distances(states, self.reference_state), return_counts=True)
-        parts = [
-            f"{count:,} at {counted(distance, 'flip')}" if distance else reference
-            for distance, count in zip(found[:_LISTED].tolist(), counts[:_LISTED], strict=True)
-        ]
-        if len(found) > _LISTED:
-            parts.append(f"{counts[_LISTED:].sum():,} at {counted(int(found[_LISTED]), 'flip')} or more")
-        return ", ".join(parts) + ("" if parts == [reference] else f" from {reference}")
+        """Return how many states there are, and how far from the reference, in words."""
+        away = distances(states, self.reference_state)
+        if away.max() == 0:
+            return f"1 state: {reference}"
+        return f"{counted(states.size, 'state')}, {away.min()} to {away.max()} flips from {reference}"
 
     def _deviation_in_words(self) -> str:
         if self.deviation is None or self.pull is None:
             return f"unknown: {self.deviation_reason}"
-        if self.pull <= 0:
-            consequence = "some wrong weights have no mean pull towards the teacher"
-        else:
-            less = f", less θS = {self.hold:.3g}" if self.hold else ""
-            consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact){less}, so "
-            if self.deviation < self.pull - self.hold:
-                consequence += "no trap can exist"
-            elif self.trap_free:
-                consequence += "traps are possible, but there are none in these data"
-            else:
-                consequence += "traps are possible"
-        estimate = self.estimated_deviation
-        beside = "" if estimate is None else f"; estimated {estimate:.3g} (mean-field)"
-        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞{beside}; {consequence}"
+        less = f" less θS = {self.hold:.3g}" if self.hold else ""
+        so = "so no trap can exist" if self.deviation < self.pull - self.hold else "so traps are possible"
+        pull = f"the smallest mean pull on a wrong weight is {self.pull:.3g}{less} (exact)"
+        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞; {pull}, {so}"
 
     def to_dict(self) -> dict:
         return {
@@ -272,7 +242,6 @@ class Landscape(Result, Drawn):
             "reference_absorbs": self.reference_absorbs,
             "deviation": self.deviation,
             "deviation_reason": self.deviation_reason,
-            "estimated_deviation": self.estimated_deviation,
             "pull": self.pull,
             "instance": self.instance.to_dict(),
             "seconds": self.seconds,

@@ -81,7 +81,7 @@ def _is_row_number(series: pl.Series, index: int) -> bool:
     rows = np.arange(len(series))
     if series.dtype.is_integer() and any((series.to_numpy() == rows + first).all() for first in (0, 1)):
         text = "the column without a name is left out, because it only numbers the rows"
-        warnings.warn(text, SterlingWarning, stacklevel=5)
+        warnings.warn(text, SterlingWarning, stacklevel=6)
         return True
     raise InputError(f"column {index} (counted from 0) has no name: name it, or drop it")
 

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ from sterling.base.resources import require_memory
 from sterling.errors import InputError, RangeError, SterlingError
 from sterling.model.columns import Data, column_index, refuse_twins, split, whole
 from sterling.model.instance import Instance
-from sterling.model.normalise import Normalizer, check_normalize, normalize_values
+from sterling.model.normalise import check_normalize, normalize_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,16 +26,7 @@ _ENTRY_BYTES = 28  # memory of a number at the peak: as read, as float64 twice, 
 _STARTS = {".npz": b"PK", ".npy": b"\x93NUMPY", ".parquet": b"PAR1"}
 
 
-def load_data(
-    path: str | os.PathLike,
-    *,
-    labels: str | int | None = None,
-    normalize: str | Normalizer | None = None,
-    readout: Sequence[float] | np.ndarray | None = None,
-    precision: str = "int16",
-    constant: str = "refuse",
-    levels: int = 2,
-) -> Instance:
+def load_data(path: str | os.PathLike, *, labels: str | int | None = None, **options: Any) -> Instance:
     """Read a data file into an instance. The suffix of the file's name gives the format.
 
     ======== ==============================================================================================
@@ -57,16 +46,9 @@ def load_data(
     labels : str or int, optional
         Column of the labels by name, or by number from 0 (negative: from the end); in an .npz file the name
         of their array. By default a column called "label" or "y", else the last one.
-    normalize : None, "standard", "whiten" or Normalizer
-        As in `Instance`, and so are ``precision`` and ``constant``.
-    readout : m numbers, optional
-        The readout v; by default the one in the file, else ones.
-    precision : "int16" or "int32"
-        Width of the stored codes.
-    constant : "refuse" or "keep"
-        Whether to refuse or keep a column with only one value.
-    levels : int
-        Number of values that a weight can take, as in `Instance`.
+    **options
+        As in `Instance`: normalize, readout (by default the one in the file, else ones), precision, constant,
+        levels.
 
     Returns
     -------
@@ -97,12 +79,8 @@ def load_data(
         raise InputError(reason)
     if suffix not in _READERS:
         raise InputError(f"{name}: unsupported file type {suffix!r}: use .npz, .npy, .csv or .parquet")
-    if isinstance(readout, str):
-        raise InputError(f"readout is {readout!r}; for a data file give the numbers, one for each unit")
-    origin: dict[str, Any] = {
-        "file": printable(path.name),
-        "normalize": normalize_values(check_normalize(normalize)),
-    }
+    normalize = normalize_values(check_normalize(options.get("normalize")))
+    origin: dict[str, Any] = {"file": printable(path.name), "normalize": normalize}
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -110,22 +88,14 @@ def load_data(
             raise InputError("the file is empty")
         if not start.startswith(_STARTS.get(suffix, b"")):
             raise InputError(f"it is not a {suffix} file, in spite of its name")
-        data = _READERS[suffix](path, labels)
+        data = _read(path, suffix, labels)
         if data.label_name is not None:
             origin["labels"] = data.label_name
         if data.names is not None:
             origin["columns"] = data.names
-        return Instance(
-            data.inputs,
-            data.labels,
-            data.readout if readout is None else readout,
-            data.teacher,
-            normalize=normalize,
-            precision=precision,
-            constant=constant,
-            origin=origin,
-            levels=levels,
-        )
+        if options.get("readout") is None:
+            options["readout"] = data.readout
+        return Instance(data.inputs, data.labels, teacher=data.teacher, origin=origin, **options)
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
         raise kind(f"{name}: {problem}{_columns_of(problem, origin)}", about=problem.about) from None
@@ -142,34 +112,34 @@ def _columns_of(problem: InputError, origin: dict[str, Any]) -> str:
     return f" ({', '.join(names)})" if names else ""
 
 
-def _unusable(suffix: str, problem: BaseException) -> InputError:
-    reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
-    return InputError(f"it cannot be read as a {suffix} file: {reason}")
+def _read(path: Path, suffix: str, labels) -> Data:
+    """Return the content of a file; a damaged one raises many kinds of errors."""
+    import polars as pl
+
+    try:
+        return _READERS[suffix](path, labels)
+    except SterlingError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as problem:
+        reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
+        raise InputError(f"it cannot be read as a {suffix} file: {reason}") from None
 
 
 def _read_npz(path: Path, labels) -> Data:
     name = "labels" if labels is None else labels
     if not isinstance(name, str):
         raise InputError(f"labels is {labels!r}; for an .npz file give the name of their array")
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            for key in ("inputs", name):
-                if key not in archive.files:
-                    raise InputError(f"it has no array {key!r}; it has {', '.join(archive.files) or 'none'}")
-            require_memory(sum(info.file_size for info in archive.zip.infolist()), printable(path))
-            parts = [archive.get(key) for key in ("inputs", name, "readout", "teacher")]
-    except SterlingError:
-        raise
-    except Exception as problem:  # damaged files raise many kinds of errors
-        raise _unusable(".npz", problem) from None
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        for key in ("inputs", name):
+            if key not in archive.files:
+                raise InputError(f"it has no array {key!r}; it has {', '.join(archive.files) or 'none'}")
+        require_memory(sum(info.file_size for info in archive.zip.infolist()), printable(path))
+        parts = [archive.get(key) for key in ("inputs", name, "readout", "teacher")]
     return Data(*parts, label_name=None if name == "labels" else name)
 
 
 def _read_npy(path: Path, labels) -> Data:
-    try:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as problem:
-        raise _unusable(".npy", problem) from None
+    table = np.load(path, mmap_mode="r", allow_pickle=False)
     if table.ndim != 2 or table.shape[1] < 2:
         raise InputError(f"it has shape {table.shape}; give a table of inputs, with the labels in a column")
     number = -1 if labels is None else whole(labels)
@@ -178,15 +148,6 @@ def _read_npy(path: Path, labels) -> Data:
     require_memory(table.size * (table.itemsize + _ENTRY_BYTES), printable(path))
     column = column_index(number, table.shape[1])
     return Data(np.delete(table, column, axis=1), table[:, column], label_name=f"column {column}")
-
-
-def _source(path: Path) -> Path | io.BytesIO:
-    """Return the file for Polars, as bytes if its name is not UTF-8."""
-    return path if printable(path) == str(path) else io.BytesIO(path.read_bytes())
-
-
-def _read_csv(path: Path, labels) -> Data:
-    return split(csv_frame(path), labels)
 
 
 def csv_frame(path: Path, *, texts: bool = False) -> pl.DataFrame:
@@ -201,13 +162,10 @@ def csv_frame(path: Path, *, texts: bool = False) -> pl.DataFrame:
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)  # a comma where none occurs
     entries = size * (text.count(separator) + text.count("\n") + 1) / (len(text) or 1)
     require_memory(size + int(_ENTRY_BYTES * entries), printable(path))
+    source = path if printable(path) == str(path) else path.read_bytes()  # Polars takes UTF-8 names only
     try:
         frame = pl.read_csv(
-            _source(path),
-            separator=separator,
-            glob=False,
-            infer_schema_length=None,
-            infer_schema=not texts,
+            source, separator=separator, glob=False, infer_schema_length=None, infer_schema=not texts
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
         raise InputError(f"it cannot be read as CSV: {_csv_reason(str(problem))}") from None
@@ -232,21 +190,18 @@ def _csv_reason(text: str) -> str:
 def _read_parquet(path: Path, labels) -> Data:
     import polars as pl
 
-    try:
-        lazy = pl.scan_parquet(_source(path), glob=False)
-        schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
-        for (
-            name,
-            kind,
-        ) in schema.items():  # a repeated text may take few bytes in the file and fill the memory
-            if not (kind.is_numeric() or kind == pl.Boolean):
-                raise InputError(f"column {name!r} has type {kind}: turn it into numbers, or drop it")
-        require_memory(rows * len(schema) * _ENTRY_BYTES, printable(path))
-        return split(lazy.collect(), labels)
-    except SterlingError:
-        raise
-    except (Exception, pl.exceptions.PanicException) as problem:
-        raise _unusable(".parquet", problem) from None
+    lazy = pl.scan_parquet(path, glob=False)
+    schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
+    for name, kind in schema.items():  # a repeated text may take few bytes in the file and fill the memory
+        if not (kind.is_numeric() or kind == pl.Boolean):
+            raise InputError(f"column {name!r} has type {kind}: turn it into numbers, or drop it")
+    require_memory(rows * len(schema) * _ENTRY_BYTES, printable(path))
+    return split(lazy.collect(), labels)
 
 
-_READERS = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv, ".parquet": _read_parquet}
+_READERS = {
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".csv": lambda path, labels: split(csv_frame(path), labels),
+    ".parquet": _read_parquet,
+}

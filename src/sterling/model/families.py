@@ -7,7 +7,6 @@ Normalisation of drawn and given data is in `normalise.py`.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -26,7 +25,6 @@ TAIL = 1e-7
 #: Largest difference from 1 of the variance of a user's distribution.
 _VARIANCE_OFF = 0.05
 
-_POWER = re.compile(r":.*\d[eE]$")  # the "+" after it belongs to a number such as 1e+2
 _RECTIFIED_DEVIATION = math.sqrt(0.5 - 0.5 / math.pi)  # of max(0, z) for a standard normal z
 
 
@@ -75,19 +73,8 @@ class Family(Described):
         """
         raise NotImplementedError
 
-    def correlate(self, codes: np.ndarray) -> np.ndarray:
-        """Correlate the entries of each row of drawn codes; by default they stay independent.
-
-        Parameters
-        ----------
-        codes : int16 array (rows, n)
-            Independent codes.
-
-        Returns
-        -------
-        int16 array (rows, n)
-            The codes to use.
-        """
+    def _correlate(self, codes: np.ndarray) -> np.ndarray:
+        """Correlate the entries of each row of independent codes, int16 (rows, n)."""
         return codes
 
     @property
@@ -111,33 +98,30 @@ class Family(Described):
         return {"family": self.name, **asdict(self)}
 
 
-@dataclass(frozen=True, repr=False)
 class Gaussian(Family):
     """Standard normal entries, the paper's setting."""
 
-    name: ClassVar[str] = "gaussian"
-    reach = 7.99  # the 2^-12 grid reaches 8; the tail beyond has probability 1e-15
+    name = "gaussian"
+    reach = 6.0
 
     def cumulative(self, x):
         return _normal(x)
 
 
-@dataclass(frozen=True, repr=False)
 class Rademacher(Family):
     """Entries −1 and +1 with equal probability."""
 
-    name: ClassVar[str] = "rademacher"
+    name = "rademacher"
     reach = 1.5
 
     def cumulative(self, x):
         return 0.5 * (x > -1) + 0.5 * (x > 1)
 
 
-@dataclass(frozen=True, repr=False)
 class Uniform(Family):
     """Entries uniform on [−√3, √3]."""
 
-    name: ClassVar[str] = "uniform"
+    name = "uniform"
     reach = math.sqrt(3)
 
     def cumulative(self, x):
@@ -167,11 +151,10 @@ class StudentT(Family):
         return stdtr(self.df, x * math.sqrt(self.df / (self.df - 2)))
 
 
-@dataclass(frozen=True, repr=False)
 class Exponential(Family):
     """Exponential entries less their mean: skewed, never below −1."""
 
-    name: ClassVar[str] = "exponential"
+    name = "exponential"
     reach = -math.log(TAIL) - 1
 
     def cumulative(self, x):
@@ -180,30 +163,39 @@ class Exponential(Family):
 
 @dataclass(frozen=True, repr=False)
 class Shifted(Family):
-    """Normal entries of unit variance around ``mean`` instead of zero."""
+    """Another family shifted by ``mean``: "uniform+0.5" keeps the shape and moves it; normal by default."""
 
     name: ClassVar[str] = "shifted"
     mean: float = 0.5
+    base: Family = Gaussian()  # noqa: RUF009
 
     def __post_init__(self):
         object.__setattr__(self, "mean", real(self.mean, "the mean of shifted inputs", -100, 100) + 0.0)
+        if isinstance(self.base, AutoRegressive | Shifted):
+            raise InputError(f"{self.base} takes no mean: give a distribution of independent entries, once")
 
     @property
     def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return abs(self.mean) + 6
+        return abs(self.mean) + self.base.reach
 
     def cumulative(self, x):
-        return _normal(x - self.mean)
+        return self.base.cumulative(x - self.mean)
+
+    def __str__(self) -> str:
+        return f"shifted:{self.mean!r}" if self.base == Gaussian() else f"{self.base}+{self.mean!r}"
+
+    def to_dict(self) -> dict:
+        moved = {} if self.base == Gaussian() else {"base": self.base.to_dict()}
+        return {"family": self.name, "mean": self.mean, **moved}
 
 
-@dataclass(frozen=True, repr=False)
 class Rectified(Family):
     """Positive parts of normal numbers, scaled to unit variance and not centred: activations of a ReLU layer.
 
     Half of the entries are zero; the mean is 0.683.
     """
 
-    name: ClassVar[str] = "rectified"
+    name = "rectified"
     reach = 6 / _RECTIFIED_DEVIATION
 
     def cumulative(self, x):
@@ -226,7 +218,7 @@ class AutoRegressive(Family):
         rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)
         object.__setattr__(self, "rho", rho + 0.0)  # −0.0 is 0
 
-    def correlate(self, codes):
+    def _correlate(self, codes):
         fresh = math.sqrt(1 - self.rho * self.rho)
         state = codes[:, 0].astype(np.float64)
         out = codes.copy()
@@ -234,32 +226,6 @@ class AutoRegressive(Family):
             state = self.rho * state + fresh * codes[:, k]
             out[:, k] = np.clip(np.rint(state), -32767, 32767)
         return out
-
-
-@dataclass(frozen=True, repr=False)
-class Displaced(Family):
-    """Another family shifted by ``mean``: "uniform+0.5" keeps the shape and moves it."""
-
-    base: Family
-    mean: float
-
-    def __post_init__(self):
-        object.__setattr__(self, "mean", real(self.mean, "the mean of displaced inputs", -100, 100) + 0.0)
-        if type(self.base).correlate is not Family.correlate or isinstance(self.base, Displaced):
-            raise InputError(f"{self.base} takes no mean: give a distribution of independent entries, once")
-
-    @property
-    def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return abs(self.mean) + self.base.reach
-
-    def cumulative(self, x):
-        return self.base.cumulative(x - self.mean)
-
-    def __str__(self) -> str:
-        return f"{self.base}+{self.mean!r}"
-
-    def to_dict(self) -> dict:
-        return {"family": "displaced", "base": self.base.to_dict(), "mean": self.mean}
 
 
 FAMILIES: Registry[type[Family]] = Registry(
@@ -295,8 +261,8 @@ def get_family(spec: str | Family) -> Family:
     if not isinstance(spec, str):
         raise InputTypeError(f"inputs is {shown(spec)}; give a family or a name out of {', '.join(FAMILIES)}")
     base, plus, mean = spec.rpartition("+")
-    if plus and not base.endswith(":") and not _POWER.search(base):
-        return Displaced(get_family(base), _parameter(mean, spec))
+    if plus and not base.endswith(":"):
+        return Shifted(_parameter(mean, spec), get_family(base))
     name, _, argument = spec.partition(":")
     kind = FAMILIES.get(name) or FAMILIES.find(name)
     if not argument:
@@ -316,7 +282,7 @@ def _parameter(text: str, spec: str) -> float:
 @lru_cache(maxsize=16)
 def family_table(family: Family):
     """Return the sampling table of a family; code c stands for the cell around c·2^-bits."""
-    base = family.base if isinstance(family, Displaced) else family
+    base = family.base if isinstance(family, Shifted) else family
     if base.name not in FAMILIES.built_in:
         _check_distribution(base, 2.0**-base.bits)
     return _table(family.cumulative, 2.0**-family.bits)

@@ -15,16 +15,10 @@ from operator import mul
 
 import numpy as np
 
-from sterling.base.arrays import (
-    check_labels,
-    check_signs,
-    real_array,
-    real_inputs,
-    refuse_constant,
-)
+from sterling.base.arrays import check_labels, check_signs, real_array, real_inputs, refuse_constant
 from sterling.base.checks import choice, integer
 from sterling.base.resources import require_memory
-from sterling.base.text import Described, counted, shortened
+from sterling.base.text import Described, counted
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import (
     InputGrid,
@@ -228,7 +222,7 @@ class Instance(Described):
     def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
         outputs = float(np.abs(self.readout).sum())
-        return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
+        return too_large(self.grid, self.samples, label, outputs, helped)
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
@@ -427,9 +421,8 @@ class Instance(Described):
         return sums
 
     def _float_blocks(self):
-        if len(self.grid.rows) * self.n * 8 <= _KEEP_FLOATS:
-            return self._kept_blocks
-        return self._make_blocks()
+        small = len(self.grid.rows) * self.n * 8 <= _KEEP_FLOATS
+        return self._kept_blocks if small else self._make_blocks()
 
     @cached_property
     def _kept_blocks(self) -> list[tuple[int, np.ndarray]]:
@@ -437,8 +430,7 @@ class Instance(Described):
 
     def _make_blocks(self):
         for first in range(0, len(self.grid.rows), _BLOCK_ROWS):
-            codes = self.grid.rows[first : first + _BLOCK_ROWS, : self.n]
-            yield first, codes.astype(np.float64)
+            yield first, self.grid.rows[first : first + _BLOCK_ROWS, : self.n].astype(np.float64)
 
     def to_dict(self) -> dict:
         return {
@@ -459,15 +451,3 @@ class Instance(Described):
         exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
         levels = "" if self.levels == 2 else f"levels={self.levels}, "
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {levels}{known}{exact})"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        rows = [
-            ("inputs, n", f"{self.n:,}"),
-            ("samples, N", f"{self.samples:,}"),
-            ("hidden units, m", f"{self.m:,}"),
-            ("readout", shortened(self.readout.tolist())),
-            ("levels of a weight", f"{self.levels}"),
-            ("teacher", "unknown" if self.teacher is None else "known"),
-            ("rounding", self.rounding.words()),
-        ]
-        return [*rows, *((name, shortened(value)) for name, value in self.origin.items())]

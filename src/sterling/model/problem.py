@@ -37,13 +37,10 @@ TEACHER, READOUT, NOISE, INPUTS, LATENT, BATCH = range(6)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# Memory of a draw in bytes: for each code (rows, columns, and float32 values if whitened), for each row, for
-# each code in the blocks of the threads and in the blocks that are normalised, and for the sampling tables.
-_CODE_BYTES = {None: 4, "standard": 4, "whiten": 8}
-_ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 40, 10, 20, 1 << 20
-_UNCHECKED = (
-    1 << 19
-)  # inputs up to which the memory is not checked: the check would take longer than the draw
+# Memory of a draw in bytes: for each code and row, and for each code in the blocks of a thread and of the
+# normalisation.
+_CODE_BYTES, _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 6, 40, 10, 30, 1 << 20
+_UNCHECKED = 1 << 19  # inputs up to which the memory is not checked: that would take longer than the draw
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
 _FINE = 4096  # codes to one standard deviation before noise is scaled
@@ -154,16 +151,13 @@ class Problem(Described):
         threads = 1 if threads is None and rows <= _BLOCK else thread_count(threads)
         if rows * self.n > _UNCHECKED:
             what = f"an instance with n={self.n}, m={self.m}, {self.samples} samples"
-            require_memory(self.memory(threads), what)
+            require_memory(self._memory(threads), what)
         raw = grid = self._draw_inputs(seed, threads)
         normalizer = None
         if self.normalize is not None:
             grid, normalizer = normalise(raw, self.normalize)
             grid = replace(grid, rounding=np.zeros(self.n))  # no error: the teacher labels the rounded inputs
-        if self.levels == 2:
-            teacher = _draw_signs(part_seed(seed, TEACHER), self.n)
-        else:
-            teacher = _draw_levels(part_seed(seed, TEACHER), self.n, self.levels)
+        teacher = _draw_teacher(part_seed(seed, TEACHER), self.n, self.levels)
         active = self._activations(grid, teacher, threads)
         instance = Instance.__new__(Instance)
         origin = {**self.to_dict(), "seed": seed}
@@ -189,26 +183,13 @@ class Problem(Described):
             return float(self.m)  # ones and signs exactly, standard Gaussian weights on average
         return math.fsum(weight * weight for weight in self.readout)
 
-    def memory(self, threads: int | None = None) -> int:
-        """Return an upper estimate of the memory that a draw takes.
-
-        Parameters
-        ----------
-        threads : int, optional
-            Number of threads, all cores by default.
-
-        Returns
-        -------
-        int
-            Bytes.
-        """
+    def _memory(self, threads: int | None = None) -> int:
+        """Return an upper estimate of the memory that a draw takes, in bytes."""
         rows, width = self.samples * self.m, padded_width(self.n)
-        block = min(rows, _BLOCK * self.m)
-        kind = self.normalize.name if isinstance(self.normalize, Normalizer) else self.normalize
-        whole = (_CODE_BYTES[kind] * width + _ROW_BYTES) * rows
+        codes = _CODE_BYTES * rows + _BLOCK_BYTES * min(rows, _BLOCK * self.m) * thread_count(threads)
         if self.normalize is not None:
-            whole += _MOMENT_BYTES * width * min(rows, 2 * _BLOCK)
-        return whole + _BLOCK_BYTES * width * block * thread_count(threads) + _TABLE_BYTES
+            codes += _MOMENT_BYTES * min(rows, 2 * _BLOCK)
+        return codes * width + _ROW_BYTES * rows + _TABLE_BYTES
 
     def _draw_inputs(self, seed, threads: int) -> InputGrid:
         family: Family = self.inputs  # type: ignore[assignment]
@@ -220,7 +201,7 @@ class Problem(Described):
 
             first = block * _BLOCK * self.m
             part = rows[first : first + _BLOCK * self.m, : self.n]
-            part[:] = family.correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
+            part[:] = family._correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
 
         for_each(fill, range(-(-self.samples // _BLOCK)), threads)
         return InputGrid.plain(rows, self.n, family.bits)
@@ -268,9 +249,7 @@ class Problem(Described):
             labels[first:last] = (active[first:last] @ readout) << (bits - readout_bits)
             if self.noise > 0:  # fine normal codes, scaled by σ and rounded to the grid
                 codes = draw_codes(normal_table(_FINE), part_seed(seed, NOISE, block), (_BLOCK,))
-                noise = codes[: last - first].astype(np.float64) * (
-                    math.ldexp(self.noise, noise_bits) / _FINE
-                )
+                noise = codes[: last - first] * (math.ldexp(self.noise, noise_bits) / _FINE)
                 labels[first:last] += np.rint(noise).astype(np.int64) << (bits - noise_bits)
 
         for_each(fill, range(-(-self.samples // _BLOCK)), threads if self.noise > 0 else 1)
@@ -296,10 +275,12 @@ class Problem(Described):
         return f"Problem({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
 
-def _draw_levels(seed: np.random.SeedSequence, count: int, levels: int) -> np.ndarray:
+def _draw_teacher(seed: np.random.SeedSequence, count: int, levels: int) -> np.ndarray:
     """Return uniform levels, int8, not all of them zero."""
     from sterling.exact.sampling import words
 
+    if levels == 2:
+        return _draw_signs(seed, count)
     values = np.array(level_values(levels), np.int8)
     drawn, first = np.zeros(count, np.int8), 0
     while not drawn.any():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.plot.style import (
     AMBER,
@@ -15,21 +17,14 @@ from sterling.plot.style import (
     INK,
     PURPLE,
     VERMILLION,
+    dimensions_axis,
     legend_above,
     tidy,
-    whole_numbers,
 )
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 #: Colours and markers of series by their order.
 SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)
 MARKERS = "osD^vP*X"
-
-_APART = 2.0  # points between series at the same x
 
 
 def style(index: int) -> dict[str, Any]:
@@ -37,25 +32,12 @@ def style(index: int) -> dict[str, Any]:
     return {"color": SERIES_COLOURS[index % len(SERIES_COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def shares(ax: Axes, cells: pl.DataFrame, index: int, count: int, **given: Any) -> None:
-    """Draw shares with their intervals against N, as series number ``index`` of ``count``.
-
-    ``cells`` has the columns samples, share, share_low and share_high; ``given`` goes to ``ax.errorbar``.
-    """
+def shares(ax: Axes, cells: pl.DataFrame, **given: Any) -> None:
+    """Draw the columns share, share_low and share_high of cells against samples, by ``ax.errorbar``."""
     cells = cells.sort("samples")
-    share, low, high = (cells[f"share{end}"].to_numpy() for end in ("", "_low", "_high"))
+    share, low, high = intervals(cells, "share").T
     bars = np.maximum([share - low, high - share], 0)
-    given = {"lw": 1.3, "ms": 5, **style(index), **given}
-    drawn = ax.errorbar(cells["samples"].to_numpy(), share, bars, **given)
-    set_aside(ax, drawn.get_children(), index, count)
-
-
-def share_lines(ax: Axes, groups: Mapping[str, pl.DataFrame], axis: str, **given: Any) -> None:
-    """Draw the shares of each named group of cells against N; ``axis`` is the label of the y axis."""
-    for index, (label, cells) in enumerate(groups.items()):
-        shares(ax, cells, index, len(groups), label=label)
-    tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel=axis, **given)
-    whole_numbers(ax)
+    ax.errorbar(cells["samples"].to_numpy(), share, bars, **given)
 
 
 def intervals(table: pl.DataFrame, column: str) -> np.ndarray:
@@ -80,6 +62,26 @@ def dots(
     ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
         legend_above(ax, len(groups) if len(groups) < 4 else 2, handletextpad=0.2)
+
+
+def over_dimensions(
+    ax: Axes,
+    points: Mapping[str, Iterable[tuple[float, ...]]],
+    laws: Mapping[str, Mapping[int, float]],
+    axis: str,
+    **given: Any,
+) -> None:
+    """Draw series of (n, value, low, high) against n, and laws n → value as dashed lines."""
+    ticks = {n for law in laws.values() for n in law}
+    for index, (label, rows) in enumerate(points.items()):
+        n, value, low, high = np.array(list(rows), float).reshape(-1, 4).T
+        bars = np.nan_to_num(np.maximum([value - low, high - value], 0), posinf=0)
+        ax.errorbar(n, value, bars, ls="", ms=5.5, lw=1.4, label=f"{label}, 95 %", **style(index))
+        ticks |= set(n)
+    for index, (label, law) in enumerate(laws.items()):
+        ax.plot(list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=label)
+    dimensions_axis(ax, sorted(ticks))
+    tidy(ax, xlabel="dimension n", ylabel=axis, **given)
 
 
 def against(
@@ -123,12 +125,3 @@ def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
             ax.plot(*line, lw=1, label=None if number else label, color=style(index)["color"])
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
-
-
-def set_aside(ax: Axes, drawn: Iterable[Artist], index: int, count: int) -> None:
-    """Shift series number ``index`` of ``count`` sideways, so that bars at the same x do not overlap."""
-    from matplotlib.transforms import ScaledTranslation
-
-    move = _APART * (index - (count - 1) / 2) / 72
-    for artist in drawn:
-        artist.set_transform(ax.transData + ScaledTranslation(move, 0, ax.figure.dpi_scale_trans))  # type: ignore[union-attr]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from sterling.base.checks import integer
 from sterling.base.files import as_path, printable, write_atomically
+from sterling.dynamics.orbit import Orbit
 from sterling.errors import InputError
 from sterling.plot.run import errors_over_time
 from sterling.plot.style import INK, PALE, VERMILLION
-
-if TYPE_CHECKING:
-    from sterling.dynamics.orbit import Orbit
 
 _SIZE, _DPI = (8.0, 3.4), 80  # inches, pixels an inch
 _LETTERS = 10
@@ -59,9 +60,6 @@ def states(orbit: Orbit, steps: np.ndarray) -> Iterator[np.ndarray]:
 
 def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     """Yield the pictures: what stays is drawn once, and what moves on top of it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
     from PIL import Image
 
     figure = Figure(_SIZE, dpi=_DPI, layout="constrained", facecolor="white")
@@ -71,9 +69,10 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     bits.set_title(" ", fontsize=_LETTERS)
     bits.set_axis_off()
     columns = math.ceil(math.sqrt(orbit.n))
-    cells = np.ones((math.ceil(orbit.n / columns), columns, 3))
+    cells = np.ones((math.ceil(orbit.n / columns) * columns, 3))  # RGB
+    shape = (-1, columns, 3)
     moving = [
-        bits.imshow(cells, animated=True),
+        bits.imshow(cells.reshape(shape), animated=True),
         errors.axvline(1, color=INK, animated=True),
         bits.text(0, 1.06, "", transform=bits.transAxes, animated=True, fontsize=_LETTERS, color=INK),
     ]
@@ -84,10 +83,10 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     kind = "wrong" if orbit.reference_kind == "teacher" else "unlike the best"
     for step, weights in zip(steps.tolist(), states(orbit, steps), strict=True):
         wrong, above = weights != orbit.reference, weights > 0
-        shown = np.where(wrong, 2, above.astype(int))
-        cells.reshape(-1, 3)[: orbit.n] = inks[shown]
-        cells.reshape(-1, 3)[: orbit.n][wrong & ~above] += (1 - inks[2]) * _SHADE
-        image.set_data(cells)
+        shown = inks[np.where(wrong, 2, above.astype(int))]
+        shown[wrong & ~above] += (1 - inks[2]) * _SHADE
+        cells[: orbit.n] = shown
+        image.set_data(cells.reshape(shape))
         line.set_xdata([step + 1] * 2)  # the axis counts from one
         words.set_text(f"step {step:,}: {wrong.sum()} of {orbit.n} {kind}")
         canvas.restore_region(ground)

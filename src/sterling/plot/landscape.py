@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
+from sterling.landscapes.certificate import Certificate
+from sterling.landscapes.landscape import Landscape
 from sterling.plot.style import BLUE, GREEN, GREY, INK, VERMILLION, tidy, whole_ticks
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from sterling.landscapes.certificate import Certificate
-    from sterling.landscapes.landscape import Landscape
 
 _BINS = 90  # bins of the loss
 _MARKED = 2000  # largest number of traps drawn: those of lowest loss
@@ -21,12 +17,8 @@ _WIDTH = 0.4  # half the width of a column
 
 def loss_by_distance(ax: Axes, landscape: Landscape) -> str:
     """Draw a histogram of the loss at each Hamming distance to the teacher; return a caption."""
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
-
     n, loss, distance = landscape.n, landscape.loss, landscape.distance
-    low, high = float(loss.min()), float(loss.max())
-    margin = 0.04 * (high - low) or 0.5
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    edges = np.histogram_bin_edges(loss, _BINS)
     colours = LinearSegmentedColormap.from_list("states", ["#FFFFFF", BLUE])
     shades = {"cmap": colours, "norm": LogNorm(1e-5, 0.3, clip=True)}
     medians = np.empty(n + 1)
@@ -50,7 +42,6 @@ def loss_by_distance(ax: Axes, landscape: Landscape) -> str:
     mark = {"ms": 7, "mfc": "#FFFFFF", "mec": GREEN, "mew": 1.4, "clip_on": False}
     ax.plot(distance[best], loss[best], "v", label="lowest loss", **mark)
     reference = "teacher" if landscape.instance.teacher is not None else "lowest minimiser"
-    ax.set(xlim=(-0.7, n + 0.7), ylim=(low - margin, high + margin))
     ax.set(xlabel=f"Hamming distance to the {reference} (weights)", ylabel="loss (empirical risk)")
     tidy(ax, legend="lower right")
     whole_ticks(ax.xaxis)

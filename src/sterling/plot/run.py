@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 
-from sterling.base.text import counted
+from sterling.base.text import counted, sentence
 from sterling.dynamics.history import History, history
 from sterling.dynamics.learned import meaning, problem_line
+from sterling.dynamics.orbit import Orbit
 from sterling.plot.style import (
     BLUE,
     DASHED,
+    GREEN,
     GREY,
     INK,
     PALE,
@@ -26,13 +33,7 @@ from sterling.plot.style import (
     tidy,
     whole_ticks,
 )
-from sterling.returns.recurrence import home
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from sterling.dynamics.orbit import Orbit
+from sterling.returns.recurrence import Recurrence, home
 
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # largest number of weights in the raster
@@ -45,16 +46,14 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
 
     The line is the mean over each time bin and the band its range; the dashed line is the time average.
     """
-    ax.set_ylabel(
-        "wrong weights (number)" if orbit.reference_kind == "teacher" else "differing weights (number)"
-    )
+    ax.set_ylabel(f"{'wrong' if orbit.reference_kind == 'teacher' else 'differing'} weights (number)")
     _time_axis(ax, orbit.steps)
     if not orbit.recorded:
         return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights {_wrong(orbit)}")
     h = history(orbit)
-    ax.set_xlim(right=_right_end(_last_of_interest(orbit, h)))
-    band = {"step": "mid", "color": BLUE, "alpha": 0.22, "lw": 0}
-    ax.fill_between(h.centres, h.low, h.high, label="iterates: range", **band)
+    ax.fill_between(
+        h.centres, h.low, h.high, step="mid", color=BLUE, alpha=0.22, lw=0, label="iterates: range"
+    )
     ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label="iterates: mean")
     ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, label="time average")
     _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
@@ -66,16 +65,12 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
 
 def _count_axis(ax: Axes, top: float) -> None:
     """Scale the axis of a count that is often zero: linear, or logarithmic above one if it is large."""
-    from matplotlib.ticker import FuncFormatter
-
     if top <= 12:
         whole_ticks(ax.yaxis)
         ax.set_ylim(-0.05 * top, 1.12 * top)
         return
     ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    ax.set_yticks([0, *(step * 10**k for k in range(7) for step in (1, 2, 5) if step * 10**k <= 1.25 * top)])
-    ax.set_yticks([], minor=True)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.set_ylim(-0.15, 1.4 * top)
 
 
@@ -89,24 +84,10 @@ def _read_errors(orbit: Orbit, h: History) -> str:
     low, high = int(h.low[late].min()), int(h.high[late].max())
     mean = float(np.average(h.mean[late], weights=np.diff(h.edges)[late]))
     span = f"{low}" if low == high else f"{low} to {high} ({mean:.2g} on average)"
-    average, wrong = "none ever is", np.flatnonzero(h.ergodic)
-    if h.ergodic[-1]:
-        average = f"{h.ergodic[-1]} at the end"
-    elif wrong.size:
-        average = f"none from about step {int(h.edges[wrong[-1] + 2]):,} on"
-    since = int(h.edges[:-1][late][0])
-    weights = f"{span} of {orbit.n} weights are {_wrong(orbit)}"
-    return f"From step {since:,} on, {weights}; in the time average {average}."
-
-
-def _last_of_interest(orbit: Orbit, h: History) -> int:
-    """Return the last step to show: that of the run, or some time after the last flip."""
-    if not orbit.certified:
-        return orbit.steps
-    last = int(orbit.flips["step"][-1]) if orbit.flips.size else 0
-    wrong = np.flatnonzero(h.ergodic)
-    decided = int(h.edges[wrong[-1] + 1]) if wrong.size else 0
-    return min(orbit.steps, max(30 * (last + 1), 3 * decided))
+    return (
+        f"From step {int(h.edges[:-1][late][0]):,} on, {span} of {orbit.n} weights are {_wrong(orbit)}; in "
+        f"the time average {h.ergodic[-1]} at the end."
+    )
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
@@ -115,8 +96,6 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     The upper half of a row shows flips upwards, to +1 with two levels, and the lower half flips downwards. A
     deeper colour means more flips.
     """
-    from matplotlib.patches import Patch
-
     _time_axis(ax, orbit.steps)
     ax.grid(False)
     ax.set_ylabel("weight")
@@ -149,19 +128,14 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
 
 def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
-    from matplotlib.colors import to_rgb
-
     row = np.full(orbit.n, -1)
     row[busy] = np.arange(len(busy))
-    shown = row[orbit.flips["coordinate"]] >= 0
-    flips, moves = orbit.flips[shown], orbit._moves[shown]
-    time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
-    half = 2 * row[flips["coordinate"]] + (moves < 0)
-    shape = (2 * len(busy), len(cells) - 1)
-    image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
+    coordinate, half = orbit.flips["coordinate"], np.arange(2 * len(busy) + 1)
+    place = np.where(row[coordinate] >= 0, 2 * row[coordinate] + (orbit._moves < 0), -1)
+    image, *_ = np.histogram2d(place, orbit.flips["step"] + 1, [half, cells])
     # A weight can flip to +1 at most at every other step.
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
-    colours = np.zeros((*shape, 4))
+    colours = np.zeros((*image.shape, 4))
     for offset, colour in enumerate((BLUE, VERMILLION)):
         colours[offset::2, :, :3] = to_rgb(colour)
     colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)
@@ -181,50 +155,59 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         margin = np.clip(1 - 2 * np.abs(average - orbit.reference) / orbit._quantiser.step, -1, 1)
     order = np.argsort(margin, kind="stable")
     margin, right = margin[order], (orbit.ergodic_signs == orbit.reference)[order]
-    missing = (orbit.signs != orbit.reference)[order]
     x = np.arange(1, orbit.n + 1)
-    size = float(np.clip(900 / orbit.n, 8, 36))
+    size = float(np.clip(900 / orbit.n, 14, 36))
     ax.axhspan(-1.08, 0, color=VERMILLION, alpha=0.06, lw=0)
     ax.axhline(0, color=GREY, lw=0.9)
-    colours = np.where(right, BLUE, VERMILLION)
-    ax.vlines(x, 0, margin, color=colours, lw=min(2.0, 90 / orbit.n), alpha=0.45)
-    ring = {"facecolor": "none", "edgecolor": INK, "lw": 1.0}
-    for where, scale, style, label in (
-        (right, 1.0, {"color": BLUE, "zorder": 3}, "time average agrees"),
-        (~right, 1.5, {"color": VERMILLION, "marker": "X", "zorder": 4}, "time average differs"),
-        (missing, 4.5, {"zorder": 5, **ring}, "last iterate differs"),
+    ax.vlines(x, 0, margin, color=np.where(right, BLUE, VERMILLION), lw=min(2.0, 90 / orbit.n), alpha=0.45)
+    for where, scale, label, fill, edge, marker in (
+        (right, 1.0, "time average agrees", BLUE, BLUE, "o"),
+        (~right, 1.5, "time average differs", VERMILLION, VERMILLION, "X"),
+        ((orbit.signs != orbit.reference)[order], 4.5, "last iterate differs", "none", INK, "o"),
     ):
         if where.any():
-            name = f"{label} ({where.sum()})"
-            ax.scatter(x[where], margin[where], max(size, 14) * scale, label=name, **style)
+            look: dict[str, Any] = {"fc": fill, "ec": edge, "label": f"{label} ({where.sum()})"}
+            ax.scatter(x[where], margin[where], size * scale, marker=marker, zorder=3, **look)
     against = home(orbit)
     tidy(
         ax,
         legend="lower right",
-        xlim=(0.5 - 0.02 * orbit.n, 0.5 + 1.02 * orbit.n),
         ylim=(-1.08, 1.08),
         xlabel="weights, in the order of this value",
         ylabel=f"√n·average × sign of the {against}" if two else "1 − |√n·average − level|/(½ step)",
     )
     whole_ticks(ax.xaxis)
-    wrong = orbit.ergodic_errors
+    wrong, what = orbit.ergodic_errors, "sign" if two else "level"
     if wrong:
         has = "has" if wrong == 1 else "have"
-        what = "sign" if two else "level"
         return f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s."
-    closest = (
-        f"; the closest call is weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
-        if orbit.n > 1
-        else ""
-    )
-    return f"Every {'sign' if two else 'level'} of the time average agrees with the {against}{closest}."
+    closest = f"weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
+    return f"Every {what} of the time average agrees with the {against}; the closest call is {closest}."
+
+
+def survival(ax: Axes, found: Recurrence) -> str:
+    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes."""
+    parts: list[str] = []
+    for times, colour, line_style, name in (
+        (found.returns, BLUE, "-", "absences"),
+        (found.sojourns, GREEN, DASHED, "stays"),
+    ):
+        if not times.count:
+            continue
+        t, share = times.survival()
+        ends = np.append(t, times.longest), np.append(share, share[-1])
+        label = f"{name} ({times.count:,})"
+        ax.plot(*ends, color=colour, ls=line_style, lw=1.6, drawstyle="steps-pre", label=label)
+        ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
+        mean = counted(float(f"{times.mean:.3g}"), "step")
+        parts.append(f"{name} last {mean} on average and {times.longest:,} at most")
+    tidy(ax, xscale="log", yscale="log", xlabel="time t (steps)", ylabel="share that lasts t or longer")
+    ax.set_xlim(0.9, max(12.0, ax.get_xlim()[1]))  # an axis shorter than a decade has no labels
+    return sentence(" and ".join(parts) or "there is no completed absence or stay")
 
 
 def figure(orbit: Orbit) -> Figure:
     """Return a figure of the three panels with their captions."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
     fig = Figure(figsize=(12, 8), layout=engine, facecolor="white")
     axes = fig.subplot_mosaic(
@@ -237,7 +220,6 @@ def figure(orbit: Orbit) -> Figure:
     ):
         caption(axes[name], draw(axes[name], orbit), width)
         axes[name].set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK)
-    axes["raster"].set_xlim(axes["errors"].get_xlim())
     axes["errors"].set_xlabel("")
     (_, verdict), *_ = orbit._rows()
     colour = VERDICT_COLOURS[orbit.verdict.name]
@@ -253,11 +235,8 @@ def _wrong(orbit: Orbit) -> str:
 
 
 def _time_axis(ax: Axes, steps: int) -> None:
-    tidy(ax, xscale="log", xlabel="iterate, counted from 1 (log scale)", xlim=(0.9, _right_end(steps)))
-
-
-def _right_end(steps: int) -> float:
-    return max(12.0, 1.15 * steps)  # an axis shorter than a decade has no labels
+    end = max(12.0, 1.15 * steps)  # an axis shorter than a decade has no labels
+    tidy(ax, xscale="log", xlabel="iterate, counted from 1 (log scale)", xlim=(0.9, end))
 
 
 def _unrecorded(ax: Axes, words: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.special import expit
 
 from sterling.base.text import number
@@ -28,30 +30,17 @@ from sterling.plot.style import (
     whole_numbers,
 )
 from sterling.study.report import SeriesFit, fit_store
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from sterling.study.spec import Study
-    from sterling.study.store import Store
+from sterling.study.spec import Study
+from sterling.study.store import Store
 
 #: The paper's exponents, drawn as triangles: the time average, and the last iterate.
 PROVED = {"n⁴": 4.0, "n²": 2.0}
 
-#: Verdicts in the order of the bars, with their legends.
-_REGIMES = {
-    "OPTIMAL": "optimal*",
-    "RECURRENT": "recurrent",
-    "CHATTERING": "chattering",
-    "WANDERING": "wandering",
-    "TRAPPED": "trapped",
-    "STALLED": "stalled",
-}
+#: Verdicts in the order of the bars.
+_REGIMES = ("OPTIMAL", "RECURRENT", "CHATTERING", "WANDERING", "TRAPPED", "STALLED")
 _OPTIMAL = (
-    " *Absorbed at w* or at other weights of zero empirical risk, which exist with few samples; only w* is "
-    "a success."
+    " Optimal runs are absorbed at w* or at other weights of zero empirical risk, which exist with few "
+    "samples; only w* is a success."
 )
 #: Colours of rising n; each has a contrast of at least 3 to 1 with light and dark pages.
 SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
@@ -67,7 +56,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
         cells = series.cells.filter(series.cells["n"] == n)
         shade = SHADES[round(index * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]
         marker = MARKERS[index % len(MARKERS)]
-        curves.shares(ax, cells, 0, 1, ls="", label=f"n = {n}", marker=marker, ms=4, lw=1, color=shade)
+        curves.shares(ax, cells, ls="", label=f"n = {n}", marker=marker, ms=4, lw=1, color=shade)
         if fit is not None and n in fit.slope_at:
             x = cells["samples"].to_numpy()
             line = np.geomspace(x.min(), x.max(), 200)
@@ -76,13 +65,11 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
     tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of trials that succeed")
     whole_numbers(ax)
-    text = f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval."
-    if fit is None:
-        return f"{text} No curve is drawn: {series.refusal}."
+    curve = "No curve is drawn" if fit is None else "Curves: the power law"
+    doubt = f": {series.refusal}" if fit is None else ", which does not fit" if fit.curved else ""
     return (
-        f"{text} Curves: the power law, which does not fit."
-        if fit.curved
-        else f"{text} Curves: the power law."
+        f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval. "
+        f"{curve}{doubt}."
     )
 
 
@@ -92,15 +79,14 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     if fit is None:
         note(ax, textwrap.fill(f"No fit: {series.refusal}.", 40))
         return f"There is no fit: {series.refusal}."
-    n = np.array([point.n for point in fit.thresholds], float)
-    middle = np.array([point.samples for point in fit.thresholds])
-    reach = np.array([(one.samples - one.low, one.high - one.samples) for one in fit.thresholds])
+    points = [(one.n, one.samples, one.samples - one.low, one.high - one.samples) for one in fit.thresholds]
+    n, middle, *reach = np.array(points, float).reshape(-1, 4).T
     dimensions = np.array(sorted(series.cells["n"].unique()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
     exponent, *ends = (number(value, 3) for value in (fit.exponent, fit.exponent_low, fit.exponent_high))
     band = f"C·nᵅ, α = {exponent} ({' to '.join(ends)})"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
-    bounded = np.where(np.isfinite(reach), reach, 0).reshape(-1, 2).T
+    bounded = np.where(np.isfinite(reach), reach, 0)
     ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of each n alone, 95 %")
     predicted = ""
     for law in [one for one in series.expected if one.samples][:1]:
@@ -128,15 +114,15 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         raise InputError("there are no trials to draw: run the study first")
     dimensions = sorted(counts["n"].unique())
     present = [name for name in _REGIMES if counts[name].sum() > 0]
-    sizes = np.sort(counts["samples"].unique().to_numpy())
     for column, n in enumerate(dimensions):
         cells = counts.filter(counts["n"] == n).sort("samples")
-        edges = _edges(cells["samples"].to_numpy().astype(float), sizes)
-        left = np.full(len(cells), column - 0.46)
+        logs, left = np.log(cells["samples"].to_numpy()), np.full(len(cells), column - 0.46)
+        half = np.diff(logs) / 2 if len(logs) > 1 else np.array([0.2])
+        edges = np.exp([logs[0] - half[0], *(logs[:-1] + half), logs[-1] + half[-1]])
         for name in present:
             share = 0.92 * (cells[name] / cells["trials"]).to_numpy()
-            label = _REGIMES[name] if column == 0 else None
-            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", label=label, **verdict_bar(name))
+            look = verdict_bar(name) | {"label": name.lower() if column == 0 else None, "align": "edge"}
+            ax.barh(edges[:-1], share, np.diff(edges), left, **look)
             left = left + share
     ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
     tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")
@@ -189,8 +175,6 @@ def _first(store: Store) -> SeriesFit:
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     """Return a figure of the three pictures of one series, each with its caption."""
-    from matplotlib.figure import Figure
-
     fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
     axes = fig.subplots(1, 3)
     captions = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
@@ -199,14 +183,3 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     heading = ": ".join(part for part in (title, f"{series.meaning}, {series.title}") if part)
     fig.suptitle(textwrap.fill(escaped(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
-
-
-def _edges(sizes: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
-    """Return the edges of bars around rising sample sizes: geometric means, outer ones mirrored."""
-    logs = np.log(sizes)
-    if len(logs) == 1:
-        gaps = np.diff(np.log(everywhere.astype(float)))
-        half = gaps.min() / 2 if len(gaps) else 0.2
-        return np.exp([logs[0] - half, logs[0] + half])
-    middle = (logs[1:] + logs[:-1]) / 2
-    return np.exp(np.concatenate([[2 * logs[0] - middle[0]], middle, [2 * logs[-1] - middle[-1]]]))

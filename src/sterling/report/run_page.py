@@ -6,53 +6,24 @@ With a known teacher the details are about visits to it; on a reader's own data 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from matplotlib.axes import Axes
 
-from sterling.base.text import counted, sentence
+from sterling.base.text import sentence
 from sterling.claims.finding import picture
-from sterling.dynamics.learned import (
-    LabelFit,
-    label_fit,
-    outcome,
-    problem_line,
-    weights_table,
-)
-from sterling.errors import InputError
-from sterling.optimizers.adam import Adam
-from sterling.optimizers.sgd import SGD
-from sterling.plot import visits
-from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
+from sterling.dynamics.learned import LabelFit, label_fit, outcome, problem_line, weights_table
+from sterling.dynamics.orbit import Orbit
+from sterling.model.instance import Instance
+from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, survival
 from sterling.plot.style import named_bars
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
-from sterling.returns.recurrence import home
-from sterling.theory.labels import KINDS
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from sterling.dynamics.orbit import Orbit
-    from sterling.model.instance import Instance
-    from sterling.returns.recurrence import Recurrence
-    from sterling.theory import Balance
+from sterling.returns.recurrence import Recurrence
 
 _ROWS = 500  # weights in the table
 _VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
 _NAMES = 14  # weights in the flip raster
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A part of the page: figures under one title, or sentences that say why it has no figure."""
-
-    name: str
-    title: str
-    words: tuple[str, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
-    kind: str = ""
 
 
 def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
@@ -61,9 +32,6 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     (_, verdict), *_ = orbit._rows()
     meaning, rows = outcome(orbit, instance)
     known = instance.teacher is not None
-    sections = [_over_time(orbit)]
-    if known:
-        sections += [_returns(found, orbit), _shares(orbit, instance)]
     weights = weights_table(orbit).head(_ROWS)
     return page(
         "run.html",
@@ -78,17 +46,14 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         weights=weights.rows(),
         weight_columns=[name.replace("_", " ") for name in weights.columns],
         more_weights=orbit.n - len(weights),
-        sections=sections,
+        drawings=_details(orbit, found if known else None),
         script="page.js",
-        kinds=KINDS,
         command=command,
     )
 
 
 def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
-    known = instance.teacher is not None
-    stays = "the teacher absorbs: a run that reaches it never leaves"
-    lasts = "the gradient is zero at the teacher"  # what an optimiser remembers may move weights on
+    known, damping = instance.teacher is not None, orbit.optimizer.damping
     notes = (
         (
             not known,
@@ -102,13 +67,9 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "and a weight is wrong if it differs from the teacher’s.",
         ),
         (
-            _noise(instance) == 0,
-            f"The labels have no noise, so {stays if orbit._movement is not None else lasts}.",
-        ),
-        (
-            orbit.optimizer.damping > 0,
-            f"The run is damped (θ = {orbit.optimizer.damping:g}): a state absorbs where no weight is pushed "
-            "by more than θS. What st.certify proves is about undamped runs, θ = 0.",
+            damping > 0,
+            f"The run is damped (θ = {damping:g}): a state absorbs where no weight is pushed by more than "
+            "θS. What st.certify proves is about undamped runs, θ = 0.",
         ),
         (
             orbit.verdict.absorbed and not orbit.certified,
@@ -116,10 +77,12 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             "proved to last: what the optimizer remembers may still turn one.",
         ),
         (orbit.interrupted, f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}."),
+        (not orbit.recorded, "The run did not record its flips, so there are no pictures over time."),
         (
-            found is None and known,
-            "This run did not record its visits, so times and distances of absences are unknown.",
+            0 < orbit.flips_complete_to < orbit.steps,
+            f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",
         ),
+        (found is None and known, "The run did not record its visits, so times of absences are unknown."),
     )
     return [text for holds, text in notes if holds]
 
@@ -139,85 +102,14 @@ def _labels(ax: Axes, fit: LabelFit) -> str:
     return sentence("; ".join(f"{name.partition(', ')[2]}: {text}" for name, text in fit.texts))
 
 
-def _over_time(orbit: Orbit) -> _Part:
-    name, title = "time", "What the weights did"
-    if not orbit.recorded:
-        words = "The run did not record its flips, so its distance over time and its flips cannot be drawn."
-        return _Part(name, title, (words,))
-    words = ()
-    if orbit.flips_complete_to < orbit.steps:
-        words = (f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",)
-    drawings = (
-        _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES),
-        _draw("Time average of the weights", ergodic_mean, orbit=orbit),
-    )
-    return _Part(name, title, words, drawings)
-
-
-def _returns(found: Recurrence | None, orbit: Orbit) -> _Part:
-    where = home(orbit)
-    name, title = "returns", f"Leaving the {where} and coming back"
-    if found is None or not found.returns.count:
-        never = f"The run did not leave the {where} and return, so there are no return times."
-        return _Part(name, title, (never,))
-    drawings = (
-        _draw("How long absences and stays last", visits.survival, found=found),
-        _draw("Visits over time", visits.growth, found=found),
-        _draw("Occupancy over the run", visits.batches, found=found),
-    )
-    if orbit.optimizer != SGD():
-        return _Part(name, title, ("Times are in steps.",), drawings)
-    words = (
-        "Times are in steps. Scaling all step sizes alike does not change the orbit, so with slowly decaying "
-        "step sizes stays and absences keep their lengths in steps. Slow drift to a first flip follows the "
-        "mass instead, the sum of the step sizes so far.",
-    )
-    return _Part(name, title, words, drawings)
-
-
-def _shares(orbit: Orbit, instance: Instance) -> _Part:
-    name, title = "shares", "How often each weight is wrong"
-    predicted, silence = _prediction(orbit, instance)
-    if predicted is None:
-        drawing = _draw("Measured", visits.shares, measured=orbit.wrong_share, predicted=None)
-        return _Part(name, title, (silence,), (drawing,))
-    given = {"measured": orbit.wrong_share, "predicted": predicted.wrong_share}
-    drawing = _draw("Measured against predicted", visits.shares, **given)
-    further = f" and at {counted(predicted.states, 'further state')} that it samples"
-    words = (
-        f"The prediction uses exact gradients at the teacher, at its {counted(orbit.n, 'neighbour')}"
-        f"{further if predicted.states else ''}. It uses no step of the run."
-    )
-    return _Part(name, title, (words,), (drawing,), "mean-field")
-
-
-def _prediction(orbit: Orbit, instance: Instance) -> tuple[Balance | None, str]:
-    """Return the prediction of theory for this data set, or None and the reason."""
-    from sterling.theory import balance, drift
-
-    optimizer = orbit.optimizer
-    follows = isinstance(optimizer, SGD | Adam)  # the mean gradient (docs/science, 16)
-    if not follows or optimizer.damping or optimizer.decay or optimizer.band:
-        return None, (
-            "There is no prediction: the law of the balance is about optimizers that take steps by the mean "
-            f"gradient, without damping, decay or a band, and not about {optimizer}."
-        )
-    given = {"surrogate": orbit.surrogate, "reference": orbit.reference}
-    try:
-        with np.errstate(all="ignore"):
-            if not (drift(instance, **given) * orbit.reference > 0).any():
-                raise InputError(f"the {home(orbit)} absorbs, so there is no recurrence")
-            predicted = balance(instance, **given)
-        if not np.isfinite([predicted.occupancy, *predicted.wrong_share]).all():
-            raise InputError("the mean-field equations have no solution here")
-    except InputError as problem:
-        return None, f"There is no prediction: {problem}."
-    return predicted, ""
-
-
-def _noise(instance: Instance) -> float | None:
-    noise = instance.to_dict().get("origin", {}).get("noise")
-    return None if noise is None else float(noise)
+def _details(orbit: Orbit, found: Recurrence | None) -> list[Drawing]:
+    drawings = []
+    if orbit.recorded:
+        drawings.append(_draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES))
+        drawings.append(_draw("Time average of the weights", ergodic_mean, orbit=orbit))
+    if found is not None and found.returns.count:
+        drawings.append(_draw("How long absences and stays last", survival, found=found))
+    return drawings
 
 
 def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:

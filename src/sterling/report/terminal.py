@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sterling.base.text import readable_time
 from sterling.claims.finding import Finding, Judgement
-from sterling.claims.words import amount, interval, level
+from sterling.claims.words import amount, interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,14 +20,6 @@ JUDGEMENT_STYLES = {
     Judgement.NOT_DECIDED: ("…", "bold yellow"),
 }
 
-KIND_STYLES = {
-    "theorem": "magenta",
-    "exact": "green",
-    "mean-field": "yellow",
-    "measured": "blue",
-    "interpretation": "dim",
-}
-
 
 def judged(finding: Finding) -> str:
     """Return one line with the judgement of a claim."""
@@ -38,25 +30,21 @@ def judged(finding: Finding) -> str:
 def table(findings: Iterable[Finding]) -> RenderableType:
     """Return the findings as a table, one row for each claim, the verdict first."""
     from rich import box
-    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    findings = list(findings)
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False)
+    caption = "In brackets: intervals of 95 %."
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False, caption=caption)
     for name in ("verdict", "claim", "measured", "theory"):
         grid.add_column(name, overflow="fold")
     for one in findings:
         mark, style = JUDGEMENT_STYLES[one.judgement]
-        claim = Text.assemble((one.key, "bold"), " ", one.title, " ", _kind(one.kind))
+        claim = Text.assemble((one.key, "bold"), f" {one.title} ", (f"({one.kind})", "dim"))
         laws = [
-            Text.assemble((amount(law), "bold"), " ", _kind(law.kind), (f" {law.name}", "dim"))
-            for law in one.theory
+            Text.assemble((amount(law), "bold"), (f" ({law.kind}) {law.name}", "dim")) for law in one.theory
         ]
         grid.add_row(Text(f"{mark} {one.judgement}", style), claim, _measured(one), Text("\n").join(laws))
-    levels = sorted({level(one.headline) for one in findings if one.headline and one.headline.has_interval})
-    legend = [Text(f"In brackets: intervals of {' and '.join(levels)}.", "dim")] if levels else []
-    return Group(grid, *legend)
+    return grid
 
 
 def _measured(finding: Finding) -> Text:
@@ -67,7 +55,3 @@ def _measured(finding: Finding) -> Text:
         return Text("no number")
     inside = f" [{interval(one, references)}]" if one.has_interval else ""
     return Text.assemble((amount(one, references), "bold"), inside, (f" {one.name}", "dim"))
-
-
-def _kind(kind: str) -> tuple[str, str]:
-    return f"({kind})", KIND_STYLES[kind]

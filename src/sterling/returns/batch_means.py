@@ -140,20 +140,12 @@ def ratio_of_halves(means: np.ndarray, length: int) -> Estimate | None:
         return None
     first, factor, one = decorrelate(means[:half])
     second, other_factor, other = decorrelate(means[-half:])
-    before, after = float(first.mean()), float(second.mean())
-    relative = _relative_variance(first) + (_relative_variance(second) if after else 0.0)
-    fewest = min(len(first), len(second))
-    reach = float(stdtrit(fewest - 1, (1 + LEVEL) / 2)) * math.sqrt(relative)
-    value = after / before
-    return Estimate(
-        value,
-        value * math.exp(-reach),
-        value * math.exp(reach),
-        LEVEL,
-        len(first) + len(second),
-        length * max(factor, other_factor),
-        one or other,
-    )
+    value = float(second.mean() / first.mean())
+    relative = _relative_variance(first) + (_relative_variance(second) if value else 0.0)
+    fewest, batches = min(len(first), len(second)), len(first) + len(second)
+    reach = math.exp(float(stdtrit(fewest - 1, (1 + LEVEL) / 2)) * math.sqrt(relative))
+    steps = length * max(factor, other_factor)
+    return Estimate(value, value / reach, value * reach, LEVEL, batches, steps, one or other)
 
 
 def _relative_variance(means: np.ndarray) -> float:

@@ -22,12 +22,9 @@ than a tenth: 13 of 69 such runs were named after 200 steps, 65 after 1,000 and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from sterling.base.text import Result
-from sterling.returns.batch_means import Estimate, interval, ratio_of_halves
+from sterling.returns.batch_means import interval, ratio_of_halves
 
 #: Largest relative change of the number of wrong weights that counts as none.
 TOLERANCE = 0.1
@@ -41,58 +38,26 @@ FEWEST_TURNS = 10.0
 _BATCHES = 24  # below it the halves of uncorrelated series are too often taken for correlated
 
 
-@dataclass(frozen=True)
-class Chattering(Result):
-    """What `chattering` found; ``reason`` says which part of the rule fails, and is empty where none does."""
-
-    chatters: bool
-    reason: str
-    wrong: Estimate | None  # mean number; None where batches are too few or the number never changes
-    change: Estimate | None  # that of the later half over that of the earlier one
-    moving: int  # weights that flipped twice or more
-    turns: float  # how many times the wrong weights were replaced by others
-
-
-def chattering(wrong: np.ndarray, flips: np.ndarray, length: int) -> Chattering:
-    """Say whether a run chatters, from its last part.
+def chatters(wrong: np.ndarray, flips: np.ndarray, length: int) -> bool:
+    """Return whether a run chatters, by its last part.
 
     ``wrong`` is the mean number of wrong weights in each batch, ``flips`` the number of flips of each weight,
     ``length`` the steps of a batch. Source: Geyer 1992 for batch means; the rule is ours.
 
     >>> rng = np.random.default_rng(0)
-    >>> chattering(20 + rng.standard_normal(24), rng.poisson(300, 256), length=1000).chatters
+    >>> chatters(20 + rng.standard_normal(24), rng.poisson(300, 256), length=1000)
     True
-    >>> chattering(np.linspace(30, 20, 24), rng.poisson(300, 256), length=1000).reason
-    'the number of wrong weights may change: in the later half it is 0.72 to 0.91 times that in the earlier'
+    >>> chatters(np.linspace(30, 20, 24), rng.poisson(300, 256), length=1000)
+    False
     """
-    moving = int(np.count_nonzero(flips >= 2))
-    level = float(wrong.mean()) if len(wrong) else 0.0
-    # A weight that turns wrong flips once and once more when it turns right.
-    turns = float(flips.sum()) / 2 / level if level > 0 else 0.0
-    known, change = interval(wrong, length), ratio_of_halves(wrong, length)
-    reason = _refusal(len(wrong), level, known, change, moving, turns)
-    return Chattering(not reason, reason, known, change, moving, turns)
-
-
-def _refusal(
-    batches: int, level: float, known: Estimate | None, change: Estimate | None, moving: int, turns: float
-) -> str:
-    """Return the first part of the rule that fails, in words."""
-    if batches < _BATCHES:
-        return f"{batches} batches are too few to tell; it takes {_BATCHES}"
-    if known is None or change is None:
-        return "the number of wrong weights does not vary"
-    if known.low < FEWEST_WRONG:
-        return f"{level:.3g} weights are wrong at a time, too few to say that some always are"
+    if len(wrong) < _BATCHES:
+        return False
+    known, change, level = interval(wrong, length), ratio_of_halves(wrong, length), float(wrong.mean())
+    if known is None or change is None or known.low < FEWEST_WRONG:
+        return False
     wider = 2 if change.correlated else 1
     low, high = (change.value + wider * (end - change.value) for end in (change.low, change.high))
-    if not (low >= 1 - TOLERANCE and high <= 1 + TOLERANCE):
-        return (
-            f"the number of wrong weights may change: in the later half it is {low:.2g} to {high:.2g} times "
-            "that in the earlier"
-        )
-    if moving < FEWEST_MOVING * level:
-        return f"{level:.3g} weights are wrong at a time and {moving} flip: most are wrong all of the time"
-    if turns < FEWEST_TURNS:
-        return f"the wrong weights were replaced {turns:.2g} times; it takes {FEWEST_TURNS:g}"
-    return ""
+    moving = np.count_nonzero(flips >= 2)
+    turns = flips.sum() / 2 / level  # a weight that turns wrong flips once, and once more when it turns right
+    steady = low >= 1 - TOLERANCE and high <= 1 + TOLERANCE
+    return bool(steady and moving >= FEWEST_MOVING * level and turns >= FEWEST_TURNS)

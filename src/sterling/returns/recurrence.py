@@ -6,19 +6,20 @@ cover the whole run, not only the part whose flips were recorded.
 **The clock is the step.** The orbit does not change when all step sizes and the first latents are scaled
 alike (docs/science, 5): a slowly decaying schedule changes the scale of the moving latents, and stays and
 absences keep their lengths in steps. In the mass of the schedule they would shrink. So batches have equal
-numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/arrivals.py` says
+numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/visits.py` says
 how much of the run to leave out for them, and how far they can lower the occupancy.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from sterling.base.text import Described, Result, counted, number, percent
+from sterling.base.text import Described, Result, as_json, counted, number, percent
 from sterling.returns.batch_means import (
     BURN_IN,
     DRIFT_LEVEL,
@@ -64,17 +65,6 @@ class Times(Described):
         """Return the starts of the bins, and the share of times that are at least that long; both exact."""
         return self.starts, self.counts[::-1].cumsum()[::-1] / max(self.count, 1)
 
-    def to_dict(self) -> dict:
-        return {
-            "count": self.count,
-            "mean": _plain(self.mean),
-            "median": _plain(self.quantile(0.5)),
-            "quantile_90": _plain(self.quantile(0.9)),
-            "quantile_99": _plain(self.quantile(0.99)),
-            "longest": self.longest,
-            "histogram": np.stack([self.starts, self.stops, self.counts], axis=1).tolist(),
-        }
-
     @property
     def text(self) -> str:
         """The distribution in words."""
@@ -82,8 +72,6 @@ class Times(Described):
         return f"in steps: mean {mean}, median {median}, 99 % last at most {most}, longest {self.longest:,}"
 
     def __repr__(self) -> str:
-        if not self.count:
-            return "Times(none)"
         return f"Times(count={self.count:,}, mean={self.mean:.4g}, longest={self.longest:,})"
 
 
@@ -105,7 +93,6 @@ class Recurrence(Result):
     """
 
     steps: int
-    reference_kind: str  # "teacher" or "lowest risk seen"
     certified: bool  # whether the verdict is proved: then no further visit occurs
     visits: int  # arrivals at the reference
     occupancy: float  # share of the steps spent there
@@ -119,67 +106,22 @@ class Recurrence(Result):
     reached: np.ndarray  # int64 (n + 1,), completed absences by their largest distance
     mark_steps: np.ndarray  # int64 (marks,), 8 to a factor of two
     mark_visits: np.ndarray  # visits among the iterates before each mark
-    mark_occupied: np.ndarray  # steps at the reference before each mark
     growth: float | None  # exponent of visits over T in the last two decades, without an interval
     halves: Estimate | None  # visits, later half over earlier, without the first quarter
+    reference_kind: str = "teacher"  # or "lowest risk seen"
     since: int = 0  # step at which the reference was found, and its counts began
     names: tuple[str, ...] = ()  # names of the weights, if they have names
     arrivals: tuple[tuple[int, float], ...] = ()  # weights on their way to their first flip, and its step
     burn_in: float = BURN_IN  # share of the steps that the interval leaves out
-    batch_steps: int = 0
-    batch_occupancy: np.ndarray = field(default_factory=lambda: np.zeros(0))  # float (batches,)
-
-    @property
-    def escapes(self) -> float:
-        """Departures from the reference per 10³ steps."""
-        return 1000 * self.sojourns.count / max(self.steps, 1)
 
     @property
     def recurs(self) -> bool:
         """Whether the reference was left and visited again, and the run is not over."""
         return self.visits >= 2 and not self.certified
 
-    def leavers(self) -> list[tuple[int, float]]:
-        """Return the weights that flip when the reference is left, with their shares of the departures."""
-        departures = max(int(self.sojourns.count), 1)
-        order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
-        return [(int(k), min(1.0, float(self.first[k] / departures))) for k in order]
-
-    def name(self, k: int) -> str:
-        """Return the name of weight k, or its number, counted from 0."""
-        return self.names[k] if self.names else str(k)
-
     @property
-    def grown(self) -> str:
-        """Growth of the visits, and over which steps, in words; empty if there are too few visits."""
-        if self.growth is None:
-            return ""
-        steps = self.mark_steps[_grown(self.mark_steps - self.since, self.mark_visits)]
-        first, last = steps[[0, -1]]
-        decades = math.log10((last - self.since) / (first - self.since))
-        where = f", T counted from step {self.since:,}" if self.since else ""
-        return (
-            f"like T^{self.growth:.2f}, a fit over {decades:.1f} decades, from step {first:,} to "
-            f"{last:,}{where}"
-        )
-
-    @property
-    def left_out(self) -> str:
-        """The part of the run that the interval of the occupancy leaves out, in words."""
+    def _left_out(self) -> str:
         return "the first quarter" if self.burn_in == BURN_IN else "the first three quarters"
-
-    @property
-    def thinning(self) -> str:
-        """What the growth of visits implies about "infinitely often", in words."""
-        if self.halves is None:
-            return "The run is too short to say whether they get rarer"
-        if self.halves.high < 1:
-            less = percent(1 - self.halves.value, 2)
-            return f"They get rarer within the run, by {less} from one half to the next"
-        return (
-            "No sign that they get rarer; a finite run cannot prove that they never do, sterling certify can "
-            "where weights are few"
-        )
 
     def _rows(self) -> list[tuple[str, str]]:
         """Return names and texts for a table; rows that the run cannot determine are left out."""
@@ -192,19 +134,15 @@ class Recurrence(Result):
             (f"occupancy of the {where}", self._occupancy_in_words()),
         ]
         if self.sojourns.count:
-            rows += [
-                ("escapes", f"{self.escapes:.4g} per 1,000 steps, {self.sojourns.count:,} in all"),
-                ("stays", self.sojourns.text),
-                ("weights that leave", self._leavers_in_words()),
-            ]
+            rows += [("stays", self.sojourns.text), ("weights that leave", self._leavers_in_words())]
         if self.returns.count:
-            rows += [("absences", self.returns.text), ("distance reached", self._distances_in_words())]
+            rows.append(("absences", self.returns.text))
         if self.recurs:
             rows.append(("number of visits over time", self._growth_in_words()))
         if self.recurs and self.drift is not None:
             seen = "no drift is seen" if self.drift >= DRIFT_LEVEL else "drifts"
             test = f"Geweke's test over batch means, p = {self.drift:.2g}, level {DRIFT_LEVEL:g}"
-            rows.append(("stationary", f"{seen} after {self.left_out} of the run ({test})"))
+            rows.append(("stationary", f"{seen} after {self._left_out} of the run ({test})"))
         if self.arrivals:
             rows.append(("still to come", self._arrivals_in_words()))
         return rows
@@ -218,91 +156,58 @@ class Recurrence(Result):
         doubt = "; batches are still correlated, so it may be too narrow" if known.correlated else ""
         return (
             f"{measured}; in the long run {known.text} ({known.bounds}, {percent(known.level)} by "
-            f"{known.batches} batch means of {known.length:,} steps after {self.left_out}{coming}{doubt})"
+            f"{known.batches} batch means of {known.length:,} steps after {self._left_out}{coming}{doubt})"
         )
 
     def _leavers_in_words(self) -> str:
-        ranked = self.leavers()
-        named = ", ".join(f"{self.name(k)} ({percent(share)})" for k, share in ranked[:_NAMED])
-        more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
-        several = "; several may flip in one" if self.first.sum() > self.sojourns.count else ""
-        return (
-            f"{len(ranked)} of {len(self.first)} ever start an absence: {named}{more} (share of "
-            f"departures{several})"
-        )
+        order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
+        shares = np.minimum(self.first / self.sojourns.count, 1.0).tolist()
+        named = ", ".join(f"{self._name(k)} ({percent(shares[k])})" for k in order[:_NAMED])
+        more = f" and {len(order) - _NAMED} more" if len(order) > _NAMED else ""
+        return f"{len(order)} of {len(self.first)} ever start an absence: {named}{more} (share of departures)"
 
-    def _distances_in_words(self) -> str:
-        common = int(self.reached.argmax())
-        share = int(self.reached[common]) / self.returns.count
-        most = "all" if share == 1 else percent(share, 0 if share < 0.995 else 2)
-        farthest = int(self.reached.nonzero()[0][-1])
-        return f"{counted(common, 'weight')} in {most} of the absences, {farthest} at most"
+    def _name(self, k: int) -> str:
+        return self.names[k] if self.names else str(k)
 
     def _growth_in_words(self) -> str:
         parts = []
-        if self.grown:
-            parts.append(f"grows {self.grown}")
+        if self.growth is not None:
+            parts.append(f"grows like T^{self.growth:.2f} in the last two decades of T")
         if self.halves is not None:
             parts.append(
                 f"after the first quarter of the run, later half over earlier half {self.halves.text} "
                 f"({self.halves.bounds}, {percent(self.halves.level)})"
             )
-        return f"{'; '.join(parts)}. {self.thinning}" if parts else "too few to say"
+        return "; ".join(parts) or "too few to say"
 
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]
-        count = len(self.arrivals)
         when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
         return (
-            f"{counted(count, 'weight')} {'has' if count == 1 else 'have'} never flipped but "
-            f"{'comes' if count == 1 else 'come'} closer to it; at the mean speed of this run weight "
-            f"{self.name(k)} is the first, {when}. Each will lower the occupancy; only the lower end of its "
-            "interval allows for that"
+            f"{counted(len(self.arrivals), 'weight')} without a flip so far, closer to it with each step; at "
+            f"the mean speed of this run weight {self._name(k)} is the first, {when}. Each will lower the "
+            "occupancy; only the lower end of its interval allows for that"
         )
 
     def to_dict(self) -> dict:
-        return {
-            "steps": self.steps,
-            "reference": self.reference_kind,
-            "certified": self.certified,
-            "visits": self.visits,
-            "occupancy": self.occupancy,
-            "long_run_occupancy": None if self.long_run is None else asdict(self.long_run),
-            "long_run_note": self.long_run_note,
-            "burn_in": self.burn_in,
-            "drift_p_value": self.drift,
-            "escapes_per_1000_steps": self.escapes,
-            "returns": self.returns.to_dict(),
-            "sojourns": self.sojourns.to_dict(),
-            "first_to_leave": self.first.tolist(),
-            "flips": self.flips.tolist(),
-            "largest_distance": self.reached.tolist(),
-            "first_flips_to_come": [[k, _plain(step)] for k, step in self.arrivals],
-            "growth_exponent": self.growth,
-            "counted_since": self.since,
-            "later_half_over_earlier": None if self.halves is None else asdict(self.halves),
-            "visits_before_step": np.stack([self.mark_steps, self.mark_visits], axis=1).tolist(),
-        }
+        return json.loads(as_json(super().to_dict()))  # without infinite and undefined numbers
 
     def __repr__(self) -> str:
         known = "" if self.long_run is None else f" ± {(self.long_run.high - self.long_run.low) / 2:.2g}"
         return (
             f"Recurrence(visits={self.visits:,}, occupancy={self.occupancy:.4g}{known}, "
-            f"escapes={self.escapes:.4g}/1000 steps, mean return={self.returns.mean:.4g}, "
-            f"mean stay={self.sojourns.mean:.4g})"
+            f"mean return={self.returns.mean:.4g}, mean stay={self.sojourns.mean:.4g})"
         )
 
 
 def recurrence(
     counts: VisitCounts,
     *,
-    reference_kind: str = "teacher",
     certified: bool = False,
     burn_in: float = BURN_IN,
-    arrivals: tuple[tuple[int, float], ...] = (),
-    allowance: float = 1.0,
     since: int = 0,
-    names: tuple[str, ...] = (),
+    allowance: float = 1.0,
+    **more: Any,
 ) -> Recurrence:
     """Return the statistics of the visits to a reference from counts; the options are fields of the result.
 
@@ -321,7 +226,6 @@ def recurrence(
         long_run = replace(long_run, low=low, high=high)
     return Recurrence(
         steps=counts.steps,
-        reference_kind=reference_kind,
         certified=certified,
         visits=counts.visits,
         occupancy=counts.occupied / max(counts.steps, 1),
@@ -334,16 +238,12 @@ def recurrence(
         flips=counts.flips,
         reached=counts.reached,
         mark_steps=steps,
-        mark_occupied=counts.marks[:, 0],
         mark_visits=counts.marks[:, 1],
         growth=None if certified else growth(steps - since, counts.marks[:, 1]),
         halves=halves,
         since=since,
-        names=names,
-        arrivals=arrivals,
         burn_in=burn_in,
-        batch_steps=length,
-        batch_occupancy=occupied,
+        **more,
     )
 
 
@@ -383,16 +283,7 @@ def home(run: Any) -> str:
 
 def growth(steps: np.ndarray, visits: np.ndarray) -> float | None:
     """Return the slope of log visits over log steps in the last two decades; None with few visits."""
-    kept = _grown(steps, visits)
+    kept = (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
     if kept.sum() < 8:
         return None
     return float(np.polyfit(np.log(steps[kept]), np.log(visits[kept]), 1)[0])
-
-
-def _grown(steps: np.ndarray, visits: np.ndarray) -> np.ndarray:
-    """Return which marks determine the exponent of growth."""
-    return (visits >= _FEW) & (steps * _GROWTH_SPAN >= steps[-1])
-
-
-def _plain(value):
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -13,7 +13,6 @@ from __future__ import annotations
 from sterling.base.lazy import lazily
 from sterling.theory.averages import chatter_mean as chatter_mean
 from sterling.theory.chatter import Chatter as Chatter
-from sterling.theory.chatter import approach as approach
 from sterling.theory.chatter import chatter as chatter
 from sterling.theory.chatter import samples_for_average as samples_for_average
 from sterling.theory.chatter import samples_for_iterate as samples_for_iterate
@@ -23,10 +22,7 @@ from sterling.theory.ladder import samples_for_hebb as samples_for_hebb
 from sterling.theory.ladder import samples_for_information as samples_for_information
 from sterling.theory.ladder import samples_for_least_squares as samples_for_least_squares
 from sterling.theory.ladder import samples_for_messages as samples_for_messages
-from sterling.theory.ladder import state_evolution as state_evolution
-from sterling.theory.laws import expected_deviation as expected_deviation
 from sterling.theory.laws import expected_occupancy as expected_occupancy
-from sterling.theory.laws import expected_wrong as expected_wrong
 from sterling.theory.laws import samples_for_occupancy as samples_for_occupancy
 from sterling.theory.laws import samples_proved as samples_proved
 from sterling.theory.population import population_coefficients as population_coefficients
@@ -36,13 +32,10 @@ from sterling.theory.proved import samples_for_proof as samples_for_proof
 from sterling.theory.recurrence import Balance as Balance
 from sterling.theory.recurrence import balance as balance
 from sterling.theory.recurrence import drift as drift
-from sterling.theory.recurrence import neighbours as neighbours
 from sterling.theory.recurrence import occupancy as occupancy
 from sterling.theory.recurrence import wrong_share as wrong_share
 from sterling.theory.threshold import expected_absorbed as expected_absorbed
 from sterling.theory.threshold import expected_last as expected_last
-from sterling.theory.threshold import expected_traps as expected_traps
 from sterling.theory.threshold import samples_for_last as samples_for_last
-from sterling.theory.typical import drift_variance as drift_variance
 
 _, __dir__, __all__ = lazily(globals())  # everything is here already

@@ -13,7 +13,7 @@ from sterling.model.levels import level_values
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.box import mean_force
 from sterling.theory.labels import labelled
-from sterling.theory.numbers import numbers_of
+from sterling.theory.numbers import numbers_of, window_of
 from sterling.theory.population import pull
 
 _ROUNDS = 20_000
@@ -57,8 +57,7 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
     """
     instance_of(instance, Instance, "the first argument", "an Instance, such as problem.draw(0)")
     chosen = get_surrogate(surrogate)
-    if chosen.window is None:
-        raise InputError(f"the surrogate {chosen.name} is smooth: the fit needs one with a window")
+    window = window_of(chosen)
     n, count = instance.n, instance.samples * instance.m
     rows = instance.inputs.reshape(count, n)
     squares = rows**2 / n
@@ -74,7 +73,7 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
         above = np.mod(average + top, gap)  # the level below the average
         spread = np.sqrt(np.maximum(squares @ (above * (gap - above)), 1e-12)).reshape(-1, instance.m)
         centre = (rows @ average / math.sqrt(n)).reshape(-1, instance.m)
-        force = mean_pull(centre, spread, labels, readout, chosen.window)
+        force = mean_pull(centre, spread, labels, readout, window)
         gradient = force.ravel() @ rows / instance.samples
         moved = np.clip(average - rate * gradient, -top, top)
         change = np.abs(moved - average).max()

@@ -16,8 +16,7 @@ out a weight turns the fit into a scalar one:
     h = h° − χ g(h, y),  (h°, h*) ~ N(0, (Q, m; m, 1)),        w̄ = clip(r + t ζ, −1, 1),
     r = m̂/Λ,  t = √q̂/Λ,   q̂ = α E g²,   Λ = α E dg/dh°,   m̂ = −α E dg/dh*,   χ = P(|w̄| < 1)/Λ,
 
-with m = E w̄ w* and Q = E w̄². With χ = 0 this is the largest solution of `typical.py`, where the other
-weights do not respond to a weight. χ lowers the share of wrong weights by 3 %.
+with m = E w̄ w* and Q = E w̄². χ, the response of the other weights, lowers the share of wrong ones by 3 %.
 
 **More than two levels.** A latent that flips for ever uses the levels a < b next to its average. So s² is the
 mean of (b − w̄)(w̄ − a), and the cube reaches to the outermost levels.
@@ -33,6 +32,7 @@ import numpy as np
 
 from sterling.model.levels import level_values
 from sterling.surrogates import Surrogate
+from sterling.theory.numbers import window_of
 from sterling.theory.quadrature import hermite, panels
 
 #: t at which the iteration starts: a quarter of the weights of two levels are wrong.
@@ -91,20 +91,20 @@ def clipped(centre: float, spread: float, levels: int = 2) -> tuple[float, float
 
 
 @lru_cache(maxsize=1024)
-def fit(ratio: float, noise: float, surrogate: Surrogate, levels: int = 2, reacts: bool = True) -> Fit | None:
+def fit(ratio: float, noise: float, surrogate: Surrogate, levels: int = 2) -> Fit | None:
     """Return the solution with the larger share of wrong weights, for m = 1, readout 1 and a window.
 
-    ``ratio`` is α, ``noise`` σ; without ``reacts`` χ is 0. None if samples are too few for a solution.
+    ``ratio`` is α, ``noise`` σ. None if samples are too few for a solution.
     """
     for memory, rounds in ((_MEMORY, _FAST_ROUNDS), (0, _ROUNDS)):
-        found = _iterated(ratio, noise, surrogate, levels, reacts, memory, rounds)
+        found = _iterated(ratio, noise, surrogate, levels, memory, rounds)
         if found is not None:
             return found
     return None
 
 
 def _iterated(
-    ratio: float, noise: float, surrogate: Surrogate, levels: int, reacts: bool, memory: int, rounds: int
+    ratio: float, noise: float, surrogate: Surrogate, levels: int, memory: int, rounds: int
 ) -> Fit | None:
     """Iterate x ← (x + F(x))/2 for x = (m, Q, dither, χ).
 
@@ -120,7 +120,7 @@ def _iterated(
             return None
         centre, spread = teacher / stiffness, math.sqrt(force / ratio) / stiffness
         *new, inner = clipped(centre, spread, levels)
-        change = np.array([*new, inner / (ratio * stiffness) if reacts else 0.0]) - x
+        change = np.array([*new, inner / (ratio * stiffness)]) - x
         moved = np.abs(change) / np.array([1 - mean, square, dither, max(chi, _LEAST)])
         if (moved.max() if memory else moved[0]) < _CLOSE:
             return Fit(mean, square, centre, spread, chi)
@@ -139,9 +139,9 @@ def _iterated(
 
 def scaled_window(surrogate: Surrogate, levels: int) -> tuple[float, float]:
     """Return the window where pre-activations at w* have variance 1, as the equations have it."""
-    assert surrogate.window is not None
+    low, high = window_of(surrogate)
     size = math.sqrt(np.mean(np.square(level_values(levels))))
-    return surrogate.window[0] / size, surrogate.window[1] / size
+    return low / size, high / size
 
 
 def _sums(

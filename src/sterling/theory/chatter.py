@@ -2,12 +2,11 @@
 
 The equations have two branches of solutions. On the *upper branch* a steady share of wrong weights sustains
 itself: this is chatter. The share solves the equations of `box.py` for one hidden unit and of `units.py` for
-several. For smooth surrogates it solves those of `typical.py`, iterated from above. The *lower branch* is w*
-itself, which is absorbing only without label noise.
+several. The *lower branch* is w* itself, which is absorbing only without label noise.
 
 A run that chatters reaches w* by chance. With decaying step sizes it may reach w* earlier, in the *dip*: the
-share of wrong weights first falls close to zero, then rises to the upper branch (`approach`). Everything here
-is mean-field.
+share of wrong weights first falls close to zero, then rises to the upper branch (`_path`). Everything here is
+mean-field.
 """
 
 from __future__ import annotations
@@ -29,27 +28,20 @@ from sterling.surrogates import Surrogate
 from sterling.theory.box import fit
 from sterling.theory.labels import labelled
 from sterling.theory.laws import BeyondError, samples_untrapped
-from sterling.theory.numbers import Numbers, numbers_of, samples_of
-from sterling.theory.population import pull
-from sterling.theory.typical import normal_quantiles, upper_solution
+from sterling.theory.numbers import Numbers, numbers_of, samples_of, window_of
+from sterling.theory.typical import normal_quantiles
 from sterling.theory.units import fit_units
 
 _SOURCE = "sterling.theory.chatter and box; docs/science, 8"
 
-#: The range in which the share without the reaction χ of `box.py` was compared with runs.
-PLAIN_CHECKED = (
-    "n = 128 and 256, m = 1, N/n = 2 to 4.5 for the identity and twice that for ReLU, constant rate: wrong "
-    "weights are from 1 % too few to 8 % too many"
-)
 #: Surrogates whose path from a random start is known, each with the share of the samples whose slope is 1.
 PATHS = {"identity": 1.0, "relu": 0.5}
 _POINTS = 4000  # quantiles that represent the normal distribution over weights
 _STUCK = 0.95  # cap on p_k: data sets above it do not end at w*
 _LEAST, _MOST = 1.0, 1e6  # range of thresholds, in units of n
-_FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `approach`
+_FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `_path`
 _PATHS = 16  # latents per weight between these bounds, so that exp(−n x) is accurate
 _PATH_SEED = 20250518  # seed of their noise: the same arguments give the same result
-_LONGEST = 1000  # largest number of steps of an approach
 _APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
 _FINE, _COARSE = 1e-6, 1e-3  # error of ln N at a threshold
 _MANY_ENDS = 20.0  # logarithm of a number of ends from which on a run surely ends
@@ -88,7 +80,6 @@ class Chatter(Result):
     _SOURCE,
     "share: n = 256, 512, 1024, m = 1, N/n = 2.5 to 4.5 for the identity and twice that for ReLU, σ = 0, "
     "constant rate: within 4 % of the mean over data sets; n = 256, σ = 0.1 to 1 and m = 4: within 16 %. "
-    f"Without the reaction χ of `box.py`: {PLAIN_CHECKED}. "
     "log_lifetime: σ = 0, n = 64, 128, 256, 80 to 60,000 steps: within 0.8",
 )
 def chatter(
@@ -119,39 +110,24 @@ def chatter(
 def _chatter(numbers: Numbers, samples: float) -> Chatter:
     from scipy.special import ndtr
 
-    found = _single(numbers, samples)
-    if found is None:
-        shares = upper_solution(numbers, samples).shares[::-1]
-    else:
-        centre, spread = found
-        shares = np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
+    centre, spread = _single(numbers, samples)
+    shares = np.clip((1 - centre - spread * normal_quantiles(_POINTS)) / 2, 0, 1)
     capped = np.minimum(shares, _STUCK)
     return Chatter(
         share=float(shares.mean()),
         moving=float(np.mean((shares > 0) & (shares < 1))),
-        misread=float(ndtr(-_margin(numbers, samples))),
+        misread=float(ndtr(-centre / spread)),
         log_lifetime=float(-numbers.n * np.log1p(-capped).mean()),
     )
-
-
-def _margin(numbers: Numbers, samples: float) -> float:
-    """Return x such that a weight is wrong for less than half of the time with probability Φ(x)."""
-    found = _single(numbers, samples)
-    if found is not None:
-        return found[0] / found[1]
-    variance = max(upper_solution(numbers, samples).variance, _LEAST_VARIANCE)
-    return pull(numbers) * math.sqrt(samples / variance) / 2
 
 
 def _log_right(numbers: Numbers, samples: float) -> float:
     """Return the mean logarithm of the probability that the level nearest to an average is that of w*."""
     from scipy.special import log_ndtr, ndtr
 
+    centre, spread = _single(numbers, samples)
     if numbers.levels == 2:
-        return float(log_ndtr(_margin(numbers, samples)))
-    found = _single(numbers, samples)
-    assert found is not None
-    centre, spread = found
+        return float(log_ndtr(centre / spread))
     values = np.array(level_values(numbers.levels), float)
     gap, width = values[1] - values[0], spread * math.sqrt(np.mean(values**2))
     edges = (values[:-1] + gap / 2 - centre * values[:, None]) / width
@@ -160,10 +136,8 @@ def _log_right(numbers: Numbers, samples: float) -> float:
     return float(np.log(np.maximum(right, _LEAST_VARIANCE)).mean())
 
 
-def _single(numbers: Numbers, samples: float) -> tuple[float, float] | None:
-    """Return r and t of `box.py` or `units.py`, or None for smooth surrogates."""
-    if numbers.surrogate.window is None:
-        return None
+def _single(numbers: Numbers, samples: float) -> tuple[float, float]:
+    """Return r and t of `box.py` or `units.py`."""
     ratio, noise = samples / numbers.n, numbers.sigma / math.sqrt(numbers.norm2)
     if numbers.m == 1:
         found = fit(ratio, noise, numbers.surrogate, numbers.levels)
@@ -227,10 +201,7 @@ def samples_for_average(
     share = real(confidence, "confidence", above=0, below=1)
     numbers = numbers_of(of, surrogate, levels=True)
     noise = numbers.sigma  # raises InputError if it is unknown, before `_threshold` catches such errors
-    if numbers.levels > 2 and numbers.surrogate.window is None:
-        raise InputError(
-            f"the surrogate {numbers.surrogate.name} is smooth: more than two levels need one with a window"
-        )
+    window_of(numbers.surrogate)  # and so does this
 
     def excess(samples: float) -> float:
         return numbers.n * _log_right(numbers, samples) - math.log(share)
@@ -290,7 +261,7 @@ def samples_for_iterate(
 
     If the share of wrong weights is x at a step, all weights are right at once with probability exp(−n x),
     and the run ends. This can happen in two ways. *In the dip*: with decaying step sizes the latents that
-    will chatter return to zero late, so few weights are wrong early, in the first 120 steps (`approach`). *By
+    will chatter return to zero late, so few weights are wrong early, in the first 120 steps. *By
     chance*: later the probability at each step is that of `chatter`. A constant rate has no dip. At 10⁵ steps
     the dip determines the result from about n = 400.
 
@@ -339,53 +310,6 @@ def _ends(numbers: Numbers, budget: int, chosen: Schedule) -> float:
         return found - traps + math.log(2)
 
     return _threshold(excess, numbers.n, _COARSE)
-
-
-@labelled(
-    "mean-field",
-    _SOURCE,
-    "n = 512 and 1024, m = 1, N/n = 3 to 12 (identity), σ = 0, rates 0.5/√(t + 1) and 0.5, up to 100 steps: "
-    "within 0.02 of the share up to step 12, within a third of it at the dip",
-)
-def approach(
-    of: Problem | Instance,
-    *,
-    steps: int,
-    schedule: Schedule | None = None,
-    samples: float | None = None,
-    surrogate: str | Surrogate = "relu",
-) -> np.ndarray:
-    """Return the share of wrong weights at each step of a run from a random start, as n grows.
-
-    In this dynamical mean field each latent moves by the pull on its weight and by Gaussian noise. The noise
-    at two steps is correlated as the gradients at the states of these steps are. The effect of a weight on
-    itself through the others is left out. The function simulates 4,000 to 16,000 latents with a fixed seed.
-
-    Parameters
-    ----------
-    steps : int
-        Number of steps, at most 1,000.
-    surrogate : "relu" or "identity"
-        Surrogate gradient: a name or a `Surrogate`.
-
-    Returns
-    -------
-    float64 (steps,)
-        Share of wrong weights at w_0, w_1, …
-
-    References
-    ----------
-    Eissfeller and Opper 1992 for the method of solution.
-
-    Examples
-    --------
-    >>> shares = approach(Problem(n=512, samples=8 * 512), steps=100, surrogate="identity")
-    >>> bool(shares.min() < 0.02 < shares[-1] + 0.005)
-    True
-    """
-    numbers = path_numbers(of, surrogate)
-    count = integer(steps, "steps", 1, _LONGEST)
-    return _path(numbers, samples_of(of, samples), count, _checked_schedule(schedule)).copy()
 
 
 def _checked_schedule(schedule) -> Schedule:

@@ -18,12 +18,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from sterling.base.checks import integer
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
 from sterling.theory.labels import labelled
-from sterling.theory.numbers import numbers_of, samples_of
+from sterling.theory.numbers import numbers_of
 from sterling.theory.quadrature import hermite, panels
 
 _NODES = 12  # of a panel of the quadratures
@@ -34,7 +33,6 @@ _MOST_NOISE = 10.0
 _GRID = 60  # values of r in the search for the largest α(r)
 _FIELDS = 1e-3, 40.0  # range of r; 1 − q is 10⁻⁹ at its end
 _CERTAIN = 1e3  # for larger r, tanh is 1 within ten standard deviations
-_NEAREST = 1e-9  # least 1 − q in `state_evolution`
 _ROOT = math.sqrt(2 * math.pi)
 _SOURCE = "Györgyi 1990; Sompolinsky, Tishby and Seung 1990; proof: Barbier et al. 2019, PNAS 116, 5451"
 _OURS = "message passing at n = 64 solves half of the data sets with 3 % (σ = 0) and 18 % (σ = 0.5) more"
@@ -101,35 +99,6 @@ def samples_for_messages(of: Problem | Instance) -> float:
     """
     n, sigma = _numbers(of)
     return n * _edge(sigma)[0]
-
-
-@labelled("theorem", "Rangan 2011, arXiv 1010.5141; Barbier et al. 2019, PNAS 116, 5451", _OURS)
-def state_evolution(of: Problem | Instance, *, samples: float | None = None, rounds: int = 200) -> np.ndarray:
-    """Return the overlap of message passing with w* after each round, as n grows.
-
-    Parameters
-    ----------
-    rounds : int
-        Number of rounds.
-
-    Returns
-    -------
-    float64 (rounds + 1,)
-        q, the correlation of the mean estimate with w*, from 0 to 1. The first entry is the
-        start, without overlap.
-
-    Examples
-    --------
-    >>> problem = Problem(n=100, samples=160)
-    >>> [bool(state_evolution(problem, samples=size)[-1] > 0.999) for size in (140, 160)]
-    [False, True]
-    """
-    n, sigma = _numbers(of)
-    ratio = samples_of(of, samples) / n
-    out = np.zeros(integer(rounds, "rounds", 1) + 1)
-    for k in range(len(out) - 1):
-        out[k + 1] = _weight(ratio * _channel(min(float(out[k]), 1 - _NEAREST), sigma)[1])[1]
-    return out
 
 
 @labelled(

@@ -18,7 +18,7 @@ from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
 from sterling.theory.slopes import mean_square_turned, slope_covariance
-from sterling.theory.typical import angle, solution, variance
+from sterling.theory.typical import angle, solution
 
 #: Largest sample size for which the laws are solved.
 MOST_SAMPLES = 1e15
@@ -33,33 +33,11 @@ _OCCUPANCY_CHECKED = (
 
 _MOST = 1 - 1e-12  # upper bound of a share
 _QUARTER = math.pi / 3  # angle between w and w* with a quarter of the weights wrong
-_DISTANCES = 256  # largest number of distances in the search for the largest deviation
-_ONE = 2 / math.pi  # square of the mean of |ζ|, ζ standard normal
 _POWERS = {"ergodic": 2, "recurrent": 4}
 
 
 class BeyondError(InputError):
     """The result would need more samples than the range in which the laws are solved."""
-
-
-@labelled("mean-field", _MEAN_FIELD)
-def expected_wrong(
-    of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
-) -> float:
-    """Return the mean number of wrong weights, over a long run and over data sets.
-
-    Returns
-    -------
-    float
-        Number of weights, from 0 to n.
-
-    Examples
-    --------
-    >>> round(expected_wrong(Problem(n=64, samples=4096, noise=0.5)), 2)
-    2.81
-    """
-    numbers = numbers_of(of, surrogate)
-    return float(numbers.n * solution(numbers, samples_of(of, samples)).shares.mean())
 
 
 @labelled("mean-field", _MEAN_FIELD)
@@ -177,35 +155,3 @@ def samples_proved(of: Problem | Instance, *, claim: str = "ergodic") -> float:
     """
     power = _POWERS[choice(claim, "claim", tuple(_POWERS))]
     return float(numbers_of(of, "relu").n) ** power
-
-
-@labelled("mean-field", "sterling.theory.laws: the largest of normal fluctuations")
-def expected_deviation(
-    of: Problem | Instance, *, samples: float | None = None, surrogate: str | Surrogate = "relu"
-) -> float:
-    """Return an estimate of sup over Q₁ of ‖G(w) − E G(w)‖_∞ for Gaussian inputs.
-
-    At distance d from the teacher there are n·C(n, d) numbers G_k(w) − E G_k(w), nearly normal with variance
-    V_d/N. The largest of M independent ones lies near √(2 ln M · V_d/N); the estimate is the maximum of this
-    over d. States are correlated, so in most data sets the deviation is smaller. The law was compared with
-    288 data sets (n = 6 to 12, m = 1 or 4, noise 0 to 1, N = 100 to 1600). The median ratio of deviation to
-    estimate was 0.90; nine in ten ratios were between 0.70 and 1.12.
-    `Landscape.deviation` is the exact number.
-
-    Returns
-    -------
-    float
-        The largest deviation, in units of a gradient entry.
-
-    Examples
-    --------
-    >>> round(expected_deviation(Problem(n=12, samples=400, noise=0.5)), 3)
-    0.137
-    """
-    numbers, size = numbers_of(of, surrogate), samples_of(of, samples)
-    n, largest = numbers.n, 0.0
-    for d in np.unique(np.linspace(0, n, min(n, _DISTANCES) + 1).round()).tolist():
-        states = math.lgamma(n + 1) - math.lgamma(d + 1) - math.lgamma(n - d + 1)
-        reach = max(2 * (math.log(n) + states), _ONE)
-        largest = max(largest, reach * variance(numbers, d / n, d / n) / size)
-    return math.sqrt(largest)

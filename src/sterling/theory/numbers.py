@@ -69,6 +69,13 @@ def samples_of(of: Problem | Instance, samples: float | None) -> float:
     return real(of.samples if samples is None else samples, "samples", 1)
 
 
+def window_of(surrogate: Surrogate) -> tuple[float, float]:
+    """Return the window of a surrogate; InputError if it is smooth."""
+    if surrogate.window is None:
+        raise InputError(f"the surrogate {surrogate.name} is smooth: the law is for one with a window")
+    return surrogate.window
+
+
 def unlike_gaussian(of: Problem | Instance) -> str:
     """Return why the rows of the inputs are not standard Gaussian vectors; empty if they are."""
     if isinstance(of, Problem):

@@ -20,7 +20,7 @@ from sterling.base.text import Result, percent
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.levels import level_values, require_two
-from sterling.surrogates import Surrogate, get_surrogate
+from sterling.surrogates import Surrogate
 from sterling.theory.averages import chatter_mean
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import numbers_of
@@ -77,34 +77,12 @@ def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=
     return instance.gradient(signs, surrogate)
 
 
-@labelled("exact", "definition")
-def neighbours(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=None) -> np.ndarray:
-    """Return the gradients at the n states with one wrong weight.
-
-    With a piecewise-constant surrogate this costs little more than one gradient, because a flip changes few
-    rows. With a smooth surrogate it costs n gradients.
-
-    Returns
-    -------
-    float64 (n, n)
-        Row l is the gradient with weight l flipped.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> instance = st.Problem(n=4, samples=100).draw(seed=0)
-    >>> neighbours(instance).shape
-    (4, 4)
-    """
-    start, chosen = _reference(instance, reference), get_surrogate(surrogate)
-    if chosen.piecewise_constant:
-        return _changed_rows(instance, chosen, start)
-    flipped = start * (1 - 2 * np.eye(instance.n, dtype=np.int64))
-    return np.array([instance.gradient(signs, chosen) for signs in flipped])
-
-
-def _changed_rows(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
-    """Return the gradients at all neighbours, as exact sums over the rows whose coefficients change."""
+def neighbours(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
+    """Return the gradients at the states with one wrong weight, float64 (n, n); row l: l flipped."""
+    if not surrogate.piecewise_constant:
+        flipped = start * (1 - 2 * np.eye(instance.n, dtype=np.int64))
+        return np.array([instance.gradient(signs, surrogate) for signs in flipped])
+    # As exact sums over the rows whose coefficients change: a flip changes few.
     low, high = surrogate._thresholds(instance.unit_squared)
     grid = instance.grid
 
@@ -194,7 +172,7 @@ def balance(
     numbers = numbers_of(instance, surrogate, gaussian=False)
     chosen = numbers.surrogate
     push = signs * drift(instance, surrogate=chosen, reference=signs)
-    change = signs * neighbours(instance, surrogate=chosen, reference=signs) - push
+    change = signs * neighbours(instance, chosen, signs) - push
     response = Response(push, change, profile(numbers), _own_part(instance, chosen, signs))
     affordable = min(states, int(_ENTRIES / (instance.samples * instance.m * instance.n)))
 

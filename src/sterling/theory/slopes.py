@@ -1,12 +1,11 @@
 """Moments of a surrogate's derivative at one normal pre-activation, and at two correlated ones.
 
-For unit normals a, a′ at the angle θ, M(θ) = E μ′(a) μ′(a′). If μ′ is one on a window and zero elsewhere, it
-jumps at x₁, x₂ … with the signs s₁, s₂ …, and Plackett's identity gives
+For unit normals a, a′ at the angle θ, M(θ) = E μ′(a) μ′(a′). Where μ′ is one on a window and zero elsewhere,
+it jumps at x₁, x₂ with the signs s₁, s₂, and Plackett's identity gives
 
     M(θ) = M(0) − 1/(2π) ∫₀^θ Σ_ij s_i s_j exp(−(x_i² − 2 x_i x_j cos t + x_j²)/(2 sin² t)) dt,
 
-which is 1/2 − θ/2π for ReLU. A smooth μ′ has Hermite coefficients c_k, and Mehler's formula gives
-M(θ) = Σ c_k² cos^k θ.
+which is 1/2 − θ/2π for ReLU.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from itertools import pairwise
 import numpy as np
 
 from sterling.surrogates import Surrogate
-from sterling.theory.quadrature import legendre, panels
+from sterling.theory.numbers import window_of
+from sterling.theory.quadrature import legendre
 
 _REACH = 12.0  # end of integrals, in standard deviations; φ(12) is 2·10⁻³²
 _PEAK = 1 / math.sqrt(2 * math.pi)  # φ(0)
-_TERMS = 400  # terms of the Hermite series; the rest is added as one: 10⁻⁴ of the sum for a slope with a kink
 _NODES = 60  # nodes of a quadrature
 _GRID = 25  # angles in each direction of a table
 _WIDEST = 0.98  # largest angle between two states in a table, in units of the largest possible
@@ -98,13 +97,11 @@ def _product_turned(surrogate: Surrogate, away: float, apart: float) -> float:
 
 
 def slope_covariance(surrogate: Surrogate, angle: float) -> float:
-    """Return M(θ), θ from 0 to π; see the top of this file."""
+    """Return M(θ), θ from 0 to π, for a window or θ = 0; see the top of this file."""
     level = mean_square_slope(surrogate)
-    if surrogate.window is None:
-        squares, rest = _hermite_squares(surrogate)
-        powers = math.cos(angle) ** np.arange(len(squares))
-        return float(squares @ powers) + rest * float(abs(powers[-1]))
-    jumps = [(x, sign) for x, sign in zip(surrogate.window, (1, -1), strict=True) if math.isfinite(x)]
+    if angle <= 0:
+        return level
+    jumps = [(x, sign) for x, sign in zip(window_of(surrogate), (1, -1), strict=True) if math.isfinite(x)]
     return level - sum(s * t * _plackett(x, y, angle) for x, s in jumps for y, t in jumps)
 
 
@@ -117,17 +114,3 @@ def _plackett(x: float, y: float, angle: float) -> float:
     # In this form nothing cancels where x = y, and where x ≠ y the exponent goes to −∞ at 0.
     exponent = -((x - y) ** 2) / (2 * np.sin(t) ** 2) - x * y * (1 - np.cos(t)) / np.sin(t) ** 2
     return float(weights @ np.exp(exponent)) * angle / (4 * math.pi)
-
-
-@lru_cache(maxsize=16)
-def _hermite_squares(surrogate: Surrogate) -> tuple[np.ndarray, float]:
-    """Return c_k² of a smooth μ′ for k below the number of terms, and the sum of the others."""
-    cuts = np.array([-_REACH, -4.0, -1.0, 0.0, 1.0, 4.0, _REACH])  # kinks lie at 0 and ±1
-    x, w = panels(cuts, 200)
-    before, now = np.zeros_like(x), np.sqrt(_PEAK) * np.exp(-x * x / 4)
-    measure = w * surrogate.derivative(x) * now  # one square root of the density here, one in the function
-    squares = np.empty(_TERMS)
-    for k in range(_TERMS):
-        squares[k] = float(measure @ now) ** 2
-        before, now = now, (x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
-    return squares, max(0.0, mean_square_slope(surrogate) - float(squares.sum()))

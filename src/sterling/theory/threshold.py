@@ -9,15 +9,11 @@ weight k is nearly normal, with mean −1 if k ∈ D, else 0. At two sets D and 
     (σ²‖v‖² M + (κ_k(D) + κ_k(E) − κ_k(D Δ E))/(2π) · (Σ v⁴ T + (‖v‖⁴ − Σ v⁴) M))/(N S²),
 
 less 1/N if k is in both. κ_k is that of `response.py`, with γ = 1/m. T = M = 1 for the identity; T = 1/2 and
-M = 1/2 − κ_k(D Δ E)/(2π) for ReLU. At w* this is V/(N S²) with V of `drift_variance`. The pull on a single
+M = 1/2 − κ_k(D Δ E)/(2π) for ReLU. At w* this is V/(N S²) with V of `typical.py`. The pull on a single
 wrong weight varies by the label noise and by the response to its own flip: κ_k({k}) = θ₁ + sin θ₁.
 
-**Traps.** A state with weight l turned absorbs if the pull on l and every other push are at most θ. For each
-weight the push at w* and the push at that state are a normal pair. The law takes the pairs of different
-weights as independent.
-
 **Runs.** Each latent follows its own push along the path that all others take together, as in
-`chatter.approach`. Here |D| has its binomial distribution for this n. The push depends on whether the weight
+`chatter._path`. Here |D| has its binomial distribution for this n. The push depends on whether the weight
 itself is wrong, so a weight can trap itself. A weight fails if its last push leaves it wrong or turns it away
 from w*_k. The probability that no weight fails is a product of n conditional ones. In the first factor the
 others take their usual path, in the last the path on which none of them fails. The law is the geometric mean
@@ -41,7 +37,6 @@ from sterling.theory.labels import labelled
 from sterling.theory.laws import BeyondError
 from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
-from sterling.theory.quadrature import panels
 from sterling.theory.typical import angle, variance
 
 _SOURCE = "sterling.theory.threshold; docs/science"
@@ -51,7 +46,6 @@ _CELLS = (
 )
 _LARGE = f"n = 96, 192 and 384, {_CELLS}"
 
-_REACH = 9.0  # end of integrals, in standard deviations
 #: Weights up to which paths are simulated.
 MOST_PATH_WEIGHTS = 4096
 _MEMORY = 30  # steps in which a latent forgets: the rate of these runs is 1/(30 θS)
@@ -61,7 +55,7 @@ _PATH_SEED = 20261201  # seed of their noise: the same arguments give the same r
 _TABLE = np.concatenate(([0.0], np.geomspace(1e-8, 1, 400)))  # shares of wrong weights of a table of angles
 _FRESH = 1e-3  # least new part of the variance of a step, so that equal states can be factored
 _WIDER, _MOST = 1.25, 1e6  # steps of the search for a sample size, and its end in units of n
-_PANELS, _NODES, _TINY = 30, 20, 1e-30  # of integrals over a normal distribution
+_TINY = 1e-30
 _CLOSE = 3e-3  # error of ln N
 _WEAK, _QUIET = 0.25, 0.1  # below this damping and this σ/‖v‖ the law asks for too many samples
 _NEVER = -1e3  # logarithm of a share that cannot be distinguished from 0
@@ -77,7 +71,8 @@ def expected_absorbed(
 ) -> float:
     """Return the share of the data sets in which w* absorbs under damping.
 
-    It is Φ(θS/s)ⁿ with the normal distribution function Φ and s² = V/N, where V is `drift_variance`. Without
+    It is Φ(θS/s)ⁿ with the normal distribution function Φ. For ReLU s² is σ²‖v‖²/2N, for the identity
+    σ²‖v‖²/N. Without
     label noise it is 1. A run may end elsewhere nevertheless: see `expected_last`.
 
     Returns
@@ -92,42 +87,6 @@ def expected_absorbed(
     """
     theta = _damping(damping)
     return math.exp(_log_absorbed(numbers_of(of, surrogate), samples_of(of, samples), theta))
-
-
-@labelled("mean-field", _SOURCE, f"n = 96 and 192, {_CELLS}: 0.06 to 0.89 traps, within 0.21")
-def expected_traps(
-    of: Problem | Instance,
-    *,
-    damping: float = 0.5,
-    samples: float | None = None,
-    surrogate: str | Surrogate = "relu",
-) -> float:
-    """Return the mean number of one-flip traps in the data sets in which w* absorbs under damping.
-
-    A one-flip trap is a state with one wrong weight that absorbs as well.
-
-    Parameters
-    ----------
-    surrogate : "relu" or "identity"
-        Surrogate gradient: a name or a `Surrogate`.
-
-    Returns
-    -------
-    float
-        Number of states, from 0 to n.
-
-    Examples
-    --------
-    >>> round(expected_traps(Problem(n=96, samples=1414, noise=0.5), surrogate="identity"), 2)
-    0.41
-    """
-    theta, numbers, size = _damping(damping), path_numbers(of, surrogate), samples_of(of, samples)
-    wrong, right = (_pair(numbers, size, inside) for inside in (1, 0))
-    holds = _both(theta, math.inf, *right)
-    if holds == 0:
-        return 0.0
-    caught = _both(theta, math.inf, *wrong) - _both(theta, 1 - theta, *wrong)
-    return numbers.n * caught / holds * (_both(theta, theta, *right) / holds) ** (numbers.n - 1)
 
 
 @labelled(
@@ -224,7 +183,7 @@ def _samples(numbers: Numbers, theta: float, share: float) -> float:
 
     # No more runs end at w* than it absorbs data sets.
     root = float(ndtri_exp(goal / numbers.n)) / (theta * pull(numbers))
-    low = high = math.log(max(numbers.n, root**2 * variance(numbers, 0.0, 0.0)))
+    low = high = math.log(max(numbers.n, root**2 * variance(numbers)))
     while excess(high) < 0:
         low, high = high, high + math.log(_WIDER)
         if high > math.log(_MOST * numbers.n):
@@ -254,41 +213,14 @@ def _settings(of: Problem | Instance, damping, surrogate: str | Surrogate) -> tu
 def _log_absorbed(numbers: Numbers, samples: float, theta: float) -> float:
     from scipy.special import log_ndtr
 
-    spread = math.sqrt(variance(numbers, 0.0, 0.0) / samples)
+    spread = math.sqrt(variance(numbers) / samples)
     return 0.0 if spread == 0 else numbers.n * float(log_ndtr(theta * pull(numbers) / spread))
-
-
-def _pair(numbers: Numbers, samples: float, inside: int) -> tuple[float, float, float]:
-    """Return the variances of a push at w* and with one wrong weight, and their covariance, in units of S².
-
-    The wrong weight is the pushed one if ``inside`` is 1, another one if it is 0.
-    """
-    other = np.array([min(1 - inside, numbers.n - 1)])
-    turned = float(_wedge(numbers.n, 1 / numbers.m, other, inside)[0])
-    home, here, both = (
-        float(_pushes(numbers, samples, one, two, apart))
-        for one, two, apart in ((0.0, 0.0, 0.0), (turned, turned, 0.0), (0.0, turned, turned))
-    )
-    return home, here - inside / samples, both
 
 
 def _pushes(numbers: Numbers, samples: float, one, two, apart):
     """Return the covariance of the pushes at two states, before the means are subtracted, in units of S²."""
     size = numbers.norm2**2 / (samples * pull(numbers) ** 2)
     return size * covariance(numbers, PATHS[numbers.surrogate.name], one, two, apart)
-
-
-def _both(one: float, two: float, x: float, y: float, common: float) -> float:
-    """Return P(X ≤ one, Y ≤ two) for normal X and Y with mean 0, variances x and y and this covariance."""
-    from scipy.special import ndtr
-
-    if x == 0:
-        return float(one >= 0) * float(ndtr(two / math.sqrt(y)))
-    end = min(one / math.sqrt(x), _REACH)
-    z, weights = panels(np.linspace(-_REACH, end, _PANELS), _NODES)
-    rest = math.sqrt(max(y - common**2 / x, _TINY))
-    given = ndtr((two - common / math.sqrt(x) * z) / rest)
-    return float(weights @ (np.exp(-z * z / 2) * given)) / math.sqrt(2 * math.pi)
 
 
 def _wedge(n: int, part: float, d: np.ndarray, inside: int) -> np.ndarray:

@@ -38,11 +38,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.model.instance import Instance
-from sterling.model.problem import Problem
-from sterling.surrogates import Surrogate
-from sterling.theory.labels import labelled
-from sterling.theory.numbers import Numbers, numbers_of
+from sterling.theory.numbers import Numbers
 from sterling.theory.population import pull
 from sterling.theory.quadrature import hermite
 from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
@@ -50,7 +46,6 @@ from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope
 _QUANTILES = 1000  # number of quantiles that represent the normal distribution of the pushes
 _ROUNDS = 2000
 _CLOSE = 1e-9  # relative change of the mean share at which the iteration ends
-_HIGH = 0.25  # share of wrong weights at which the search for the largest solution starts
 _MOST = 1 - 1e-12  # upper bound of a share
 _FEWEST_WRONG = 1e-9  # least number of wrong weights that can cluster
 _MOST_FLIPS = 50.0  # largest mean number of flips in a step
@@ -58,27 +53,12 @@ _MANY = 1e5  # variance above which a number of weights is taken as normal
 _NODES = 20  # nodes of the quadrature over that number
 
 
-@labelled("mean-field", "sterling.theory.typical; to leading order docs/science, 7")
-def drift_variance(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
-    """Return V, so that V/N is the variance over data sets of a coordinate of G(w*).
+def variance(numbers: Numbers, mean: float = 0.0, square: float = 0.0, w: float = 1.0) -> float:
+    """Return V for the means of p_k and p_k² over the weights and for w.
 
-    V = noise²·‖v‖²/2 for ReLU, noise²·‖v‖² for the identity.
-
-    Returns
-    -------
-    float
-        V.
-
-    Examples
-    --------
-    >>> round(drift_variance(Problem(n=64, samples=4096, noise=0.5)), 6)
-    0.125
+    V/N is the variance over data sets of a coordinate of G(w*), if no weight is ever wrong: then V is
+    noise²·‖v‖²/2 for ReLU and noise²·‖v‖² for the identity.
     """
-    return variance(numbers_of(of, surrogate), 0.0, 0.0)
-
-
-def variance(numbers: Numbers, mean: float, square: float, w: float = 1.0) -> float:
-    """Return V for the means of p_k and p_k² over the weights and for w."""
     n, norm2, surrogate = numbers.n, numbers.norm2, numbers.surrogate
     mean, square = mean / w, square / w**2
     away, apart = _mean_angle(n, mean), _mean_angle(n, 2 * (mean - square))
@@ -132,26 +112,16 @@ class Solution(NamedTuple):
 
     shares: np.ndarray  # quantiles of p_k
     excursions: float  # w
-    variance: float  # V
 
 
 @lru_cache(maxsize=4096)
 def solution(numbers: Numbers, samples: float) -> Solution:
     """Return the smallest self-consistent solution."""
-    return _iterated(numbers, samples, 0.0, clusters=True)
-
-
-@lru_cache(maxsize=1024)
-def upper_solution(numbers: Numbers, samples: float) -> Solution:
-    """Return the largest self-consistent solution, in which excursions never end."""
-    return _iterated(numbers, samples, _HIGH, clusters=False)
-
-
-def _iterated(numbers: Numbers, samples: float, start: float, clusters: bool) -> Solution:
     size = math.sqrt(samples) * pull(numbers)
     z = normal_quantiles(_QUANTILES)
-    home, v = variance(numbers, 0.0, 0.0), 0.0
-    mean, square, w = start, start, 1.0
+    home = variance(numbers)
+    mean = square = 0.0
+    w = 1.0
     shares = np.zeros_like(z)
     for _ in range(_ROUNDS):
         v = variance(numbers, mean, square, w)
@@ -159,11 +129,10 @@ def _iterated(numbers: Numbers, samples: float, start: float, clusters: bool) ->
         step = float(shares.mean()) - mean
         mean += step / 2
         square += (float((shares**2).mean()) - square) / 2
-        if clusters:
-            w += (_excursions(numbers, mean, w, home) - w) / 2
+        w += (_excursions(numbers, mean, w, home) - w) / 2
         if abs(step) < _CLOSE * mean:
             break
-    return Solution(shares, w, v)
+    return Solution(shares, w)
 
 
 def _excursions(numbers: Numbers, mean: float, w: float, home: float) -> float:

@@ -17,7 +17,6 @@ if find_spec("torch") is None:
 if TYPE_CHECKING:
     from sterling.torch.audit_report import Audit as Audit
     from sterling.torch.auditing import audit as audit
-    from sterling.torch.averaging import parameter_averages as parameter_averages
     from sterling.torch.between import CheckpointFlips as CheckpointFlips
     from sterling.torch.between import flips_between as flips_between
     from sterling.torch.callbacks import lightning_callback as lightning_callback
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from sterling.torch.monitor import OrbitMonitor as OrbitMonitor
     from sterling.torch.parametrized import binarize as binarize
     from sterling.torch.parametrized import unbinarize as unbinarize
-    from sterling.torch.verify_report import Verification as Verification
+    from sterling.torch.verifying import Verification as Verification
     from sterling.torch.verifying import verify as verify
     from sterling.torch.weights import find as find
 

@@ -1,29 +1,33 @@
 """The weights that a module, a checkpoint, an ONNX or a GGUF file holds, as numbers. Files are not trusted.
 
-A reader returns a function for each tensor, so that one is dequantised at a time; `verifying` compares.
+A reader returns a function for each tensor, so that one is in memory at a time; `verifying` compares.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Iterator
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from sterling.base.extras import installed
 from sterling.base.files import as_path, printable, unreadable
 from sterling.errors import InputError
-from sterling.torch import checkpoints
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.taps import in_one_sentence
+
+SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".bin", ".ckpt")
+_STATES = ("state_dict", "model_state_dict", "model", "module", "net")  # of a whole run
 
 _ROLE = re.compile(r"(.+?)[._:](scale|zero_point|qdata|quantized|codes)s?")
 _WRAPPER = re.compile(
@@ -31,8 +35,86 @@ _WRAPPER = re.compile(
 )
 #: Operators of ONNX that are computed on the way from constants to a layer.
 _FOLDED = ("DequantizeLinear", "QuantizeLinear", "Clip", "Transpose", "Identity", "Cast")
+_MOST = 64  # times the size of the constants that these operators may compute
 
-_MOST_FOLDED = 64  # tensors that are kept while one weight is computed
+
+Tensors = dict[str, Callable[[], torch.Tensor]]
+
+
+def file_of(path: Any, suffixes: Collection[str] = SUFFIXES) -> Path:
+    """Return the path of a file that can be read, with one of these suffixes."""
+    path = as_path(path)
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{printable(path)} has an unknown format: give {', '.join(suffixes)}")
+    if (problem := unreadable(path)) is not None:
+        raise InputError(problem)
+    return path
+
+
+@contextlib.contextmanager
+def reading(path: Any) -> Iterator[None]:
+    """Turn any error of a damaged file into one sentence."""
+    with in_one_sentence(f"{printable(path)} cannot be read", "write it again, or leave it out"):
+        yield
+
+
+def needed(package: str) -> Any:
+    """Return a package that reads a format."""
+    if installed(package) is None:
+        raise InputError(f"this file needs {package}, which is not installed: pip install {package}")
+    return import_module(package)
+
+
+def tensors_in(path: Path) -> Tensors:
+    """Return a function for each tensor of a file, which reads the tensor."""
+    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix.lower(), _pickled)(path)
+
+
+def _safetensors(path: Path) -> Tensors:
+    safe_open = needed("safetensors").safe_open
+
+    def read(name: str) -> torch.Tensor:  # each reading opens the file and closes it
+        with safe_open(path, "pt") as file:
+            return file.get_tensor(name)
+
+    with safe_open(path, "pt") as file:
+        return {name: partial(read, name) for name in file.keys()}  # noqa: SIM118
+
+
+def _npz(path: Path) -> Tensors:
+    def read(name: str) -> torch.Tensor:
+        with np.load(path, allow_pickle=False) as file:
+            array = file[name]
+        return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is damaged")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: partial(read, name) for name in file.files}
+
+
+def _pickled(path: Path) -> Tensors:
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                raise ValueError("it is compressed: save it with torch.save")
+    try:
+        state = torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
+    except UnpicklingError:  # its text advises to run the code
+        raise ValueError("it is damaged, or holds more than a state dict of tensors") from None
+    inner = [state[name] for name in _STATES if isinstance(state, Mapping) and name in state]
+    state = next((one for one in inner if isinstance(one, Mapping)), state)
+    if not isinstance(state, Mapping):
+        raise ValueError("it holds no tensors by name: save model.state_dict()")
+
+    def read(tensor: torch.Tensor) -> torch.Tensor:
+        plain = type(tensor) in (torch.Tensor, nn.Parameter)
+        if plain and tensor.untyped_storage().nbytes() < tensor.nbytes:  # strides may repeat a few bytes
+            raise ValueError("a tensor is larger than its data")
+        return tensor
+
+    return {str(name): partial(read, one) for name, one in state.items() if isinstance(one, torch.Tensor)}
 
 
 @dataclass(frozen=True)
@@ -52,26 +134,13 @@ Artefact = tuple[dict[str, Read], Callable[[str], str]]  # by name; what the for
 def opened(artefact: Any) -> Artefact:
     """Return the tensors of a module or a file."""
     if isinstance(artefact, nn.Module):
-        return _state(artefact.state_dict()), plain
-    path = as_path(artefact, "artefact")
-    readers = {".safetensors": _safetensors, ".pt": _checkpoint, ".onnx": _onnx, ".gguf": _gguf}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{printable(path)} has an unknown format: give a module or {', '.join(readers)}")
-    if (problem := unreadable(path)) is not None:
-        raise InputError(problem)
-    found = reader(path)
+        return _state({name: lambda one=one: one for name, one in artefact.state_dict().items()}), plain
+    path = file_of(artefact, (*SUFFIXES, ".onnx", ".gguf"))
+    special = {".onnx": _onnx, ".gguf": _gguf}.get(path.suffix.lower())
+    found = (_state(tensors_in(path)), plain) if special is None else special(path)
     if not found[0]:
         raise ValueError("it holds no tensors")
     return found
-
-
-@contextlib.contextmanager
-def reading(artefact: Any) -> Iterator[None]:
-    """Turn any error of a damaged artefact into one sentence."""
-    name = "the module" if isinstance(artefact, nn.Module) else printable(artefact)
-    with in_one_sentence(f"{name} cannot be read", "write it again, or give another artefact"):
-        yield
 
 
 def plain(name: str) -> str:
@@ -81,46 +150,17 @@ def plain(name: str) -> str:
     return re.sub(r"(^|\.)_?q?weight$", r"\1weight", role[1] if role else name)
 
 
-def _needed(package: str) -> Any:
-    if installed(package) is None:
-        raise InputError(f"this artefact needs {package}, which is not installed: pip install {package}")
-    return import_module(package)
-
-
-def _safetensors(path: Path) -> Artefact:
-    _needed("safetensors")
-    readers = checkpoints.safetensors(path)
-    return _tensors(readers, lambda name: readers[name]()), plain
-
-
-def _checkpoint(path: Path) -> Artefact:
-    try:
-        state = checkpoints.load(path)
-    except UnpicklingError:  # of code, or a damaged file
-        raise ValueError("it is no state dict of tensors") from None
-    for one in state.values():
-        plainly = type(one) in (torch.Tensor, nn.Parameter)
-        if plainly and one.untyped_storage().nbytes() < one.numel() * one.element_size():
-            raise ValueError("a tensor is larger than its data")
-    return _state(state), plain
-
-
-def _state(state: dict[str, Any]) -> dict[str, Read]:
-    tensors = {name: one for name, one in state.items() if torch.is_tensor(one)}
-    return _tensors(tensors, tensors.__getitem__)
-
-
-def _tensors(names: Collection[str], get: Callable[[str], torch.Tensor]) -> dict[str, Read]:
-    """Return the tensors of a checkpoint; codes take the scale and the zero point that bear their name."""
-    roles = {name: role[2] for name in names if (role := _ROLE.fullmatch(name))}
+def _state(tensors: Tensors) -> dict[str, Read]:
+    """Return the tensors of a state dict; codes take the scale and the zero point that bear their name."""
+    roles = {name: role[2] for name in tensors if (role := _ROLE.fullmatch(name))}
     parts = {(plain(name), role): name for name, role in roles.items() if role in ("scale", "zero_point")}
 
     def part(owner: str, role: str, shape: torch.Size) -> torch.Tensor | None:
         own = parts.get((owner, role), parts.get((owner.removesuffix(".weight"), role)))
-        return None if own is None else _spread(get(own).detach().cpu(), shape)
+        return None if own is None else _spread(tensors[own]().detach().cpu(), shape)
 
     def read(name: str, weight: QuantisedWeight) -> Stored:
-        codes = get(name).detach().cpu()
+        codes = tensors[name]().detach().cpu()
         kind = str(codes.dtype).removeprefix("torch.")
         if type(codes) is not torch.Tensor or codes.is_quantized:
             kind, codes = type(codes).__name__, codes.dequantize()
@@ -134,7 +174,7 @@ def _tensors(names: Collection[str], get: Callable[[str], torch.Tensor]) -> dict
         shifted = codes.double() if zero is None else codes.double() - zero.double()
         return Stored(kind, shifted * scale.double(), scale.dtype)
 
-    return {name: partial(read, name) for name in names if name not in parts.values()}
+    return {name: partial(read, name) for name in tensors if name not in parts.values()}
 
 
 def _spread(scale: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -150,44 +190,21 @@ def _spread(scale: torch.Tensor, shape: torch.Size) -> torch.Tensor:
 
 
 def _onnx(path: Path) -> Artefact:
-    onnx = _needed("onnx")
+    onnx = needed("onnx")
     evaluator = import_module("onnx.reference").ReferenceEvaluator
     graph = onnx.load(path).graph
-    made = {output: node for node in graph.node for output in node.output}
     constants = {one.name: one for one in graph.initializer}
     constants |= {
-        name: node.attribute[0].t
-        for name, node in made.items()
+        node.output[0]: node.attribute[0].t
+        for node in graph.node
         if node.op_type == "Constant" and node.attribute[0].name == "value"
     }
+    known = {name: (name, onnx.numpy_helper.to_array(one)) for name, one in constants.items()}
+    left = _MOST * sum(array.nbytes for _, array in known.values())
+    found: dict[str, Read] = {}
 
-    @cache
-    def origin(name: str) -> str | None:
-        """Return the constant of a tensor that foldable nodes make of constants."""
-        if name in constants or name not in made or made[name].op_type not in _FOLDED:
-            return name if name in constants else None
-        origins = [origin(one) for one in made[name].input if one]
-        return None if None in origins else origins[0]
-
-    def fold(name: str, folded: dict[str, Any]) -> Any:
-        """Return the value of a tensor; each node is computed once, or a small file could take years."""
-        if name not in folded:
-            constant = name in constants
-            folded[name] = onnx.numpy_helper.to_array(constants[name]) if constant else run(name, folded)
-            if len(folded) > _MOST_FOLDED:
-                raise ValueError(f"more than {_MOST_FOLDED} tensors lead to one weight")
-        return folded[name]
-
-    def run(name: str, folded: dict[str, Any]) -> Any:
-        node = made[name]
-        feeds = {one: fold(one, folded) for one in set(node.input) if one}
-        block = max((one.i for one in node.attribute if one.name == "block_size"), default=0)
-        if block * feeds[node.input[-1]].size > 2 * feeds[node.input[0]].size:
-            raise ValueError(f"the blocks of {name} are larger than the tensor")
-        return evaluator(node).run(None, feeds)[0]
-
-    def read(name: str, start: str, turned: bool, weight: QuantisedWeight) -> Stored:
-        array = fold(name, {})
+    def read(name: str, turned: bool, weight: QuantisedWeight) -> Stored:
+        start, array = known[name]
         values = torch.tensor(array.astype("float64"))
         kind = onnx.TensorProto.DataType.Name(constants[start].data_type).lower()
         precision = getattr(torch, str(array.dtype), torch.float32)
@@ -196,13 +213,21 @@ def _onnx(path: Path) -> Artefact:
         by_hand = not any(isinstance(layer, nn.Linear) for layer in weight.modules)
         return Stored(kind, _turned(values), precision, (_turned,) if by_hand else ())
 
-    found: dict[str, Read] = {}
-    for node in graph.node:
+    for node in graph.node:  # each comes after those that it needs
+        if node.op_type in _FOLDED:
+            feeds = {one: known[one][1] for one in node.input if one in known}
+            if feeds.keys() == set(node.input) - {""}:
+                block = max((one.i for one in node.attribute if one.name == "block_size"), default=0)
+                left -= block * feeds[node.input[-1]].nbytes + feeds[node.input[0]].nbytes
+                if left < 0:
+                    raise ValueError(f"its weights are more than {_MOST} times as large as its constants")
+                known[node.output[0]] = known[node.input[0]][0], evaluator(node).run(None, feeds)[0]
+            continue
         as_in_torch = any(one.name == "transB" and one.i for one in node.attribute)
         turned = node.op_type == "MatMul" or (node.op_type == "Gemm" and not as_in_torch)
-        for index, name in enumerate(node.input if node.op_type not in _FOLDED else ()):
-            if (start := origin(name)) is not None and constants[start].dims:
-                found.setdefault(start, partial(read, name, start, turned and index == 1))
+        for index, name in enumerate(node.input):
+            if name in known and known[name][1].ndim:
+                found.setdefault(known[name][0], partial(read, name, turned and index == 1))
     return found, plain
 
 
@@ -211,7 +236,7 @@ def _turned(values: torch.Tensor) -> torch.Tensor:
 
 
 def _gguf(path: Path) -> Artefact:
-    gguf = _needed("gguf")
+    gguf = needed("gguf")
 
     class Bounded(gguf.GGUFReader):
         def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
@@ -234,8 +259,8 @@ def _gguf(path: Path) -> Artefact:
         precision = {"F32": torch.float32, "BF16": torch.bfloat16}.get(kind, torch.float16)
         return Stored(kind, values, precision, (lambda rows: _unrotated(rows, count),) if count else ())
 
-    known = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
-    arch = known.get(about["architecture"].contents()) if "architecture" in about else None
+    archs = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
+    arch = archs.get(about["architecture"].contents()) if "architecture" in about else None
     blocks = {one.name.split(".")[1] for one in file.tensors if one.name.startswith("blk.")}
     table: Any = None if arch is None else gguf.get_tensor_name_map(arch, len(blocks))
 

@@ -13,11 +13,10 @@ from sterling.base.checks import instance_of, shown
 from sterling.base.files import printable
 from sterling.base.text import counted, percent
 from sterling.errors import InputError
-from sterling.torch.checkpoints import Checkpoint
+from sterling.torch.artefacts import Tensors, file_of, reading, tensors_in
 from sterling.torch.handle import PARAMETRIZED
 from sterling.torch.parts import inside
 from sterling.torch.tables import Report, TensorTable
-from sterling.torch.taps import in_one_sentence
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,10 +69,8 @@ def flips_between(
     Raises
     ------
     InputError
-        If a file is missing or of another kind, tensors differ in shape, no tensor fits, or a name or
-        pattern fits none.
-    CheckpointError
-        If a file is damaged.
+        If a file is missing, damaged or of another kind, tensors differ in shape, no tensor fits, or a name
+        or pattern fits none.
 
     Examples
     --------
@@ -93,64 +90,67 @@ def flips_between(
             "int4:group=32, lsq:bits=4 or lsq:bits=4:step=NAME, with 2 to 8 bits",
             argument="quantizer",
         )
-    files = [Checkpoint(path) for path in checkpoints]
-    if len(files) < 2:
-        raise InputError(f"there is {counted(len(files), 'checkpoint')}: give two or more")
+    paths = [file_of(path) for path in checkpoints]
+    if len(paths) < 2:
+        raise InputError(f"there is {counted(len(paths), 'checkpoint')}: give two or more")
+    files: dict[str, Tensors] = {}
+    for path in paths:
+        with reading(path):
+            files[printable(path)] = tensors_in(path)
+    (where, first), *_ = files.items()
+    wanted = _named(first, include, "include", where) - _named(first, exclude, "exclude", where)
     rows = []
-    wanted = _named(files[0], include, "include") - _named(files[0], exclude, "exclude")
-    for name in files[0].tensors:
+    for name in first:
         if name in wanted:
-            first = files[0].read(name)
-            latent = first.is_floating_point() and first.ndim > 1
-            if first.numel() and (first.ndim and first.dtype in _CODES if quantizer == "stored" else latent):
-                rows.append(_counted(name, first.shape, files, how))
+            with reading(where):
+                tensor = first[name]()
+            latent = tensor.is_floating_point() and tensor.ndim > 1
+            stored = tensor.ndim > 0 and tensor.dtype in _CODES
+            if tensor.numel() and (stored if quantizer == "stored" else latent):
+                rows.append(_counted(name, tensor.shape, files, how))
     if not rows:
         kind = "integers" if quantizer == "stored" else "floating-point numbers in two or more dimensions"
         raise InputError(
-            f"{printable(files[0].path)} has no tensor of {kind} that is included: give another "
-            "quantizer, or include others"
+            f"{where} has no tensor of {kind} that is included: give another quantizer, or include others"
         )
-    return CheckpointFlips(rows, [printable(one.path) for one in files])
+    return CheckpointFlips(rows, list(files))
 
 
-def _named(file: Checkpoint, patterns: str | Iterable[str], what: str) -> set[str]:
+def _named(names: Iterable[str], patterns: str | Iterable[str], what: str, where: str) -> set[str]:
     """Return the tensors that patterns mean, by their names in the report or in the file."""
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         instance_of(pattern, str, f"an entry of {what}", "the name of a layer or tensor, or a pattern")
-        hits = {
-            name
-            for name in file.tensors
-            if inside(PARAMETRIZED.sub(r"\1", name), pattern) or inside(name, pattern)
-        }
+        hits = {n for n in names if inside(PARAMETRIZED.sub(r"\1", n), pattern) or inside(n, pattern)}
         if not hits and pattern != "*":
-            raise InputError(
-                f"{what} names {shown(pattern)}, but {printable(file.path)} has no such layer or tensor"
-            )
+            raise InputError(f"{what} names {shown(pattern)}, but {where} has no such layer or tensor")
         found |= hits
     return found
 
 
-def _codes(file: Checkpoint, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
+def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
     """Return the codes of a tensor in a file."""
-    w, where = file.read(name), f"{printable(file.path)}: {printable(name)}"
+
+    def read(name: str) -> torch.Tensor:
+        if name not in tensors:
+            raise ValueError(f"there is no tensor {printable(name)}")
+        return tensors[name]()
+
+    w = read(name)
     if w.shape != shape:
-        raise InputError(
-            f"{where} has the shape {tuple(w.shape)}, and {tuple(shape)} in the first file: give checkpoints "
-            "of one run"
-        )
+        raise ValueError(f"the shape of {printable(name)} is {tuple(w.shape)}, in the first {tuple(shape)}")
     if how["name"] == "stored":
         return w
     w = w.to(torch.promote_types(w.dtype, torch.float32))
     if not bool(w.isfinite().all()):
-        raise InputError(f"{where} has values that are not finite: leave the file out")
+        raise ValueError(f"{printable(name)} has values that are not finite")
     bits, group = int(how["bits"] or how["wide"] or 1), int(how["group"] or 0)
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     each = (-1, *[1] * (w.ndim - 1))  # channels of the first axis
     if how["name"] == "sign":
         codes = torch.where(w >= 0, 1, -1)
     elif how["wide"]:
-        step = file.read(f"{name.rpartition('.')[0]}.{how['step'] or 'step'}".lstrip("."))
+        step = read(f"{name.rpartition('.')[0]}.{how['step'] or 'step'}".lstrip("."))
         codes = (w / (step.reshape(each) if step.numel() == len(w) else step)).clamp(least, most).round()
     elif how["bits"]:
         rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
@@ -162,46 +162,36 @@ def _codes(file: Checkpoint, name: str, shape: torch.Size, how: re.Match[str]) -
     return codes.to(torch.int16)
 
 
-def _counted(name: str, shape: torch.Size, files: list[Checkpoint], how: re.Match[str]) -> dict[str, Any]:
+def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Match[str]) -> dict[str, Any]:
     """Return the row of a tensor."""
     seen: set[int] = set()
     moved, back = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-    counts, history = np.zeros(4, np.int64), []
-    now = before = moved
-    for file in files:
-        what = f"{printable(name)} of {printable(file.path)} cannot be compared"
-        with in_one_sentence(what, "give checkpoints of one run, and their quantizer"):
-            new = _codes(file, name, shape, how)
-        if how["name"] == "stored":
-            seen.update(new.unique().tolist())
-        elif bool((new == 0).any()):
-            seen.add(0)
-        if file is not files[0]:
-            changed = new != now
-            undone = changed & moved & (new == before)
-            kinds = (changed, undone, changed & (new == 0), changed & (now == 0))
-            counts += [int(one.sum()) for one in kinds]
-            history.append(int(changed.sum()) / shape.numel())
-            moved, back = moved | changed, back | undone
-            before, now = torch.where(changed, now, before), new
-        else:
+    counts, history, now, before = np.zeros(4, np.int64), [], None, moved
+    for where, tensors in files.items():
+        with reading(where):
+            new = _codes(tensors, name, shape, how)
+        seen.update(new.unique().tolist())
+        if now is None:
             before = now = new
+            continue
+        changed = new != now
+        undone = changed & moved & (new == before)
+        counts += [int(one.sum()) for one in (changed, undone, changed & (new == 0), changed & (now == 0))]
+        history.append(int(changed.sum()) / shape.numel())
+        moved, back = moved | changed, back | undone
+        before, now = torch.where(changed, now, before), new
     bits = how["bits"] or how["wide"]
     levels = 2 ** int(bits) if bits else {"stored": len(seen), "sign": 2}.get(how["name"], 3)
     flips, undone, to_zero, from_zero = counts.tolist()
     return {
         "tensor": PARAMETRIZED.sub(r"\1", printable(name)),
         "weights": shape.numel(),
-        "levels": levels,
-        "checkpoints": len(files),
-        "flips": flips,
-        "undone": undone,
+        **{"levels": levels, "checkpoints": len(files), "flips": flips, "undone": undone},
         "to_zero": to_zero if 0 in seen else None,
         "from_zero": from_zero if 0 in seen else None,
         "never_moved": int((~moved).sum()),
         "undecided": int(back.sum()) / shape.numel() if len(files) > 2 else None,
-        "churn": history[-1],
-        "history": history,
+        **{"churn": history[-1], "history": history},
     }
 
 
@@ -222,8 +212,8 @@ class CheckpointFlips(Report):
     >>> for name, row in (("a.npz", [[0.1, -0.2]]), ("b.npz", [[0.1, 0.2]])):
     ...     np.savez(name, w=np.array(row))
     >>> found = stt.flips_between(["a.npz", "b.npz"], "sign")
-    >>> found.frame()["flips"].to_list(), found.to_dict()["checkpoints"]
-    ([1], ['a.npz', 'b.npz'])
+    >>> found.files, found.frame()["flips"].to_list()
+    (['a.npz', 'b.npz'], [1])
     """
 
     def __init__(self, rows: list[dict[str, Any]], files: list[str]):
@@ -246,16 +236,6 @@ class CheckpointFlips(Report):
 
         kinds = {"to_zero": pl.Int64, "from_zero": pl.Int64, "undecided": pl.Float64}
         return pl.DataFrame(self.rows, schema_overrides=kinds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values.
-
-        Returns
-        -------
-        dict
-            ``checkpoints``, the files, and ``tensors``, the rows of `frame`.
-        """
-        return {"checkpoints": self.files, "tensors": self.rows}
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
         weights = sum(row["weights"] for row in self.rows)

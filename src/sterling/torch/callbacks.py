@@ -34,7 +34,7 @@ def lightning_callback(**options: Any) -> Any:
     Parameters
     ----------
     **options
-        Options of `OrbitMonitor`: example, codes, horizons, within, momentum, and so on.
+        Options of `OrbitMonitor`: example, codes, horizons, within, and so on.
 
     Returns
     -------
@@ -53,33 +53,29 @@ def lightning_callback(**options: Any) -> Any:
     >>> lightning.Trainer(callbacks=[watch]).fit(module, loader)  # doctest: +SKIP
     >>> watch.monitor.report()  # doctest: +SKIP
     """
-    home = next((one for one in ("lightning", "pytorch-lightning") if installed(one) is not None), None)
+    homes = {"lightning": "lightning.pytorch", "pytorch-lightning": "pytorch_lightning"}
+    home = next((module for package, module in homes.items() if installed(package) is not None), None)
     if home is None:
         raise InputError("this needs Lightning, which is not installed: pip install lightning")
-    module = {"lightning": "lightning.pytorch", "pytorch-lightning": "pytorch_lightning"}[home]
-    base: Any = import_module(module).Callback
+    base: Any = import_module(home).Callback
 
     class MonitorCallback(base):
         """Keeps a monitor; see `lightning_callback`."""
 
-        monitor: OrbitMonitor | None = None
-        _state: dict[str, Any] | None = None
+        monitor: Any = None
+        _state: Any = None
 
         def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-            if len(trainer.optimizers) != 1:
-                raise InputError(
-                    f"the module has {len(trainer.optimizers)} optimizers: make an OrbitMonitor for each"
-                )
-            self.monitor = OrbitMonitor(pl_module, trainer.optimizers[0], **options)
-            if self._state is not None:
-                self.monitor.load_state_dict(self._state)
-                self._state = None
-            monitor = self.monitor
+            count = len(trainer.optimizers)
+            if count != 1:
+                raise InputError(f"the module has {count} optimizers: make an OrbitMonitor for each")
+            monitor = self.monitor = OrbitMonitor(pl_module, trainer.optimizers[0], **options)
+            if self._state:
+                monitor.load_state_dict(self._state)
             self._save = _saving(lambda state: state.update(monitor.state_dict()))
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-            if self.monitor is not None:
-                self.monitor.close()
+            self.monitor.close()
 
         def state_dict(self) -> dict[str, Any]:
             state: dict[str, Any] = {}
@@ -88,7 +84,7 @@ def lightning_callback(**options: Any) -> Any:
             return state
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-            self._state = state_dict or None
+            self._state = state_dict
 
     return MonitorCallback()
 
@@ -104,7 +100,7 @@ def transformers_callback(resume_from: str | None = None, **options: Any) -> Any
     resume_from : str, optional
         Folder of the checkpoint from which training resumes; by default that of the step in `output_dir`.
     **options
-        Options of `OrbitMonitor`: example, codes, horizons, within, momentum, and so on.
+        Options of `OrbitMonitor`: example, codes, horizons, within, and so on.
 
     Returns
     -------
@@ -143,25 +139,20 @@ def transformers_callback(resume_from: str | None = None, **options: Any) -> Any
             self._save = _saving(
                 lambda path: write_atomically(path, lambda stream: torch.save(monitor.state_dict(), stream))
             )
-            if state.global_step:
-                saved = file(resume_from, args, state)
-                if saved.exists():
-                    self.monitor.load_state_dict(torch.load(saved, weights_only=True))
-                else:
-                    warnings.warn(
-                        f"{saved} does not exist, so the monitor counts from this step on: give the "
-                        "folder of the checkpoint as `resume_from`",
-                        SterlingWarning,
-                        stacklevel=2,
-                    )
+            saved = file(resume_from, args, state)
+            if state.global_step and saved.exists():
+                monitor.load_state_dict(torch.load(saved, weights_only=True))
+            elif state.global_step:
+                lost = f"{saved} does not exist, so the monitor counts from this step on"
+                advice = "give the folder of the checkpoint as `resume_from`"
+                warnings.warn(f"{lost}: {advice}", SterlingWarning, stacklevel=2)
 
         def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             if state.is_world_process_zero or self.monitor.sharded:
                 self._save(file(None, args, state))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            if self.monitor is not None:
-                self.monitor.close()
+            self.monitor.close()
 
     callback = MonitorCallback()
     return callback

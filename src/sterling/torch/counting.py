@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sterling.errors import InputError
 from sterling.torch.functions import top_code
-from sterling.torch.packed import Averages, Moments
 
-#: Steps after which all weights are updated, so that the table of masses has a fixed length; without details
-#: fewer, because one byte holds the step of the last flip.
+#: Steps after which all weights are updated, so that the table of masses has a fixed length; in a lean
+#: tracker fewer, because one byte holds the step of the last flip.
 EPOCH, LEAN_EPOCH = 1024, 120
 GROUPS = 32  # parts of a sample, whose counts say how far to trust it
+KINDS = ("flips", "undone", "moved")  # counts of each tensor, by part of the sample
+MOMENTUM = 0.01  # of the oscillation metric of Nagel et al.
 WORD = 8  # bytes
-#: Tables of counts: a row for each tensor, and the number of columns.
-COUNTS = dict.fromkeys(("flips", "undone", "moved"), GROUPS)
-_ENDS = np.cumsum([0, *COUNTS.values()]).tolist()
-#: Columns of `CodeTracker.totals`: of these tables, of the summed oscillation metric, and of the codes read.
-COLUMNS = {name: slice(*ends) for name, ends in zip(COUNTS, pairwise(_ENDS), strict=True)}
-OSCILLATION, READ = _ENDS[-1], _ENDS[-1] + 1
+_BACK = 128  # steps that one byte tells apart, before an epoch
 _FAINT = -700.0  # log of the mass of the first codes, so that averages are defined from the start
 _PIECE = 1 << 18  # weights updated at a time
+#: Longest horizon of averages of 12 bits: one step must move them by about a unit of the last place.
+SHORT = 1024.0
+_MOST = (1 << 11) - 1  # units of a lean average from zero to the largest code
 
 
 class Clock:
@@ -38,9 +37,8 @@ class Clock:
 
     def __init__(self, groups: int, horizons: Sequence[float], epoch: int):
         self.decay = np.array([0.0 if math.isinf(h) else 1 / h for h in horizons])
-        self.groups, self.step = groups, 0
+        self.groups, self.step, self.length = groups, 0, epoch
         self.epoch = 0  # the step at which the table begins
-        self.length = epoch
         self._log = np.full((groups, epoch + 1, len(horizons)), _FAINT)  # log Σ η_s exp((s − epoch)/h)
 
     def tick(self, rates: Sequence[float]) -> None:
@@ -63,10 +61,6 @@ class Clock:
         self._log[:, 0] = self._log[:, at] - at * self.decay
         self.epoch = self.step
 
-    def forget(self) -> None:
-        """Restart the averages over all steps."""
-        self._log[:, 0, self.decay == 0] = _FAINT
-
     def state(self) -> dict[str, Any]:
         """Return the state for `restore`."""
         log = torch.from_numpy(self._log[:, : self.step - self.epoch + 1].copy())
@@ -76,19 +70,63 @@ class Clock:
         """Continue from the state of a clock with the same groups and horizons."""
         log, step, epoch = state["log"].cpu().numpy(), int(state["step"]), int(state["epoch"])
         if log.shape != self._log[:, : step - epoch + 1].shape:
-            raise InputError("the saved monitor had other parameter groups or horizons")
+            raise InputError("the saved monitor had other parameter groups")
         self.step, self.epoch = step, epoch
         self._log[:, : step - epoch + 1] = log
 
 
-class CodeTracker:
-    """Statistics of the codes of several tensors, joined into flat arrays.
+class Averages(nn.Module):
+    """Averages of the codes of weights, of float32, or at most two of 12 bits if they must be lean.
 
-    Bytes per weight: 3 for three codes, 3 for the step of the last flip, 2 for the oscillation, 2 for each
-    average up to a horizon of `SHORT` and 4 for others. With more than two levels the vote takes 3 more.
-    Without details: 2 for two codes, 1 for the step of the last flip, 3 for each two averages. If codes lie
-    beyond ±127, each takes two bytes.
+    Averages of 12 bits are rounded up or down, by a fixed sequence for each weight that makes the mean error
+    zero. Codes themselves have no error.
     """
+
+    kept: torch.Tensor
+
+    def __init__(self, count: int, like: torch.Tensor, lean: bool):
+        super().__init__()
+        self.count, self.lean = count, lean
+        shape, kind = (3, torch.uint8) if lean else (count, torch.float32)
+        self.register_buffer("kept", torch.zeros(len(like), shape, dtype=kind, device=like.device))
+
+    @staticmethod
+    def units(top: torch.Tensor) -> torch.Tensor:
+        """Return the units of a code in a lean average, where codes lie within ±top."""
+        units = _MOST / top.clamp_min(1)
+        return torch.where(units >= 1, units.floor(), units)
+
+    def read(self, at: Any, top: torch.Tensor) -> torch.Tensor:
+        """Return the averages of some weights: (weights, horizons)."""
+        if not self.lean:
+            return self.kept[at]
+        first, both, last = self.kept[at].int().unbind(1)
+        units = torch.stack([first << 4 | both >> 4, (both & 15) << 8 | last], dim=1)[:, : self.count]
+        return (units - _MOST) / self.units(top).reshape(-1, 1)
+
+    def write(self, at: torch.Tensor, average: torch.Tensor, top: torch.Tensor, step: int) -> None:
+        """Set the averages of some weights."""
+        if not self.lean:
+            self.kept[at] = average
+            return
+        dither = ((at * 0x9E3779B1 + step * 0x85EBCA6B) >> 8 & 0xFFFF)[:, None] / 65536
+        exact = average * self.units(top).reshape(-1, 1)
+        near = exact.round()  # whole units stay, in spite of the rounding of the product
+        unit = torch.where((exact - near).abs() < 1e-3, near, (exact + dither).floor())
+        unit = unit.clamp(-_MOST, _MOST).int() + _MOST
+        one, two = unit[:, 0], unit[:, -1]
+        self.kept[at] = torch.stack([one >> 4, (one & 15) << 4 | two >> 8, two & 255], dim=1).byte()
+
+
+class CodeTracker(nn.Module):
+    """Statistics of the codes of several tensors, joined into flat buffers.
+
+    Bytes per weight: 2 for two codes, 4 for the step of the last flip, 2 for the oscillation, 4 for each
+    average, and 3 for the vote if a tensor has more than two levels. If it must be lean: 2 for two codes, 1
+    for the step of the last flip, 3 for two averages. If codes lie beyond ±127, each takes two bytes.
+    """
+
+    __getattr__: Any  # of buffers
 
     def __init__(
         self,
@@ -98,58 +136,49 @@ class CodeTracker:
         groups: Sequence[int],  # the parameter group of each tensor
         horizons: Sequence[float],  # of the averages, ascending
         within: int,  # k: a flip is undone if the weight is back after at most k steps
-        vote: int,  # index of the horizon of the vote, for tensors of more than two levels
-        momentum: float,  # m of the oscillation metric
-        details: bool = True,  # whether to keep the oscillation, the vote and the codes of k steps ago
+        vote: int,  # index of the horizon of the vote
+        lean: bool = False,  # keep no oscillation and no vote, and at most two averages
     ):
+        super().__init__()
         self.sizes = [one.numel() for one in codes]
         room = [-(-size // WORD) * WORD for size in self.sizes]  # each tensor begins on a word
         self.starts = [0, *np.cumsum(room).tolist()]
-        self.horizons, self.within, self.vote, self.momentum = list(horizons), within, vote, momentum
-        self.clock = Clock(max(groups) + 1, horizons, EPOCH if details else LEAN_EPOCH)
-        self.groups, self.details = list(groups), details
-        self._open = any(open_ended)
-        device, tensors = codes[0].device, len(codes)
-        many = [details and (k > 2 or more) for k, more in zip(levels, open_ended, strict=True)]
-        ballots = [size if votes else 0 for size, votes in zip(self.sizes, many, strict=True)]
-        self._many, self._ballot_starts = many, [0, *np.cumsum(ballots).tolist()]
-        wide = any(one.dtype != torch.int8 for one in codes)
-        kind = torch.int16 if wide else torch.int8
-        self.now = torch.zeros(self.starts[-1], dtype=kind, device=device)
+        self.within, self.vote, self.lean = within, vote, lean
+        self.clock = Clock(max(groups) + 1, horizons, LEAN_EPOCH if lean else EPOCH)
+        self._open, self._origin = any(open_ended), 0
+        device = codes[0].device
+        kind = torch.int16 if any(one.dtype != torch.int8 for one in codes) else torch.int8
+        now = torch.zeros(self.starts[-1], dtype=kind, device=device)
         for index, one in enumerate(codes):
-            self.now[self.part(index)] = one.reshape(-1)
-        self.before, kept = self.now.clone(), self.now[:] if details else self.now[:0]
-        self.marked = kept.clone()
-        self.oscillation = torch.zeros_like(kept, dtype=torch.float16)
-        self.moved_at = Moments(self.now, 3 if details else 1, self.clock.length)
+            now[self.part(index)] = one.reshape(-1)
+        kept, votes = now[:0] if lean else now, not lean and (self._open or max(levels) > 2)
         grids = [grid_of(k, one) for one, k in zip(codes, levels, strict=True)]
-        self.grid = torch.tensor(grids, dtype=torch.float32, device=device)  # least, largest, spacing
-        self.top = self.grid[:, :2].abs().amax(dim=1)  # averages lie within ±top
-        self.elected = torch.zeros(self._ballot_starts[-1], dtype=kind, device=device)
-        self.lead = torch.zeros_like(self.elected, dtype=torch.float16)
-        self.averages = Averages(horizons, self.now, not details)
-        self.counts = {
-            name: torch.zeros(tensors, columns, dtype=torch.int64, device=device)
-            for name, columns in COUNTS.items()
+        grid = torch.tensor(grids, dtype=torch.float32, device=device)  # least, largest, spacing
+        buffers = {
+            "now": now,
+            "before": now.clone(),
+            "moved_at": torch.zeros_like(now, dtype=torch.uint8 if lean else torch.int32),  # 0: never
+            "oscillation": torch.zeros_like(kept, dtype=torch.float16),
+            "elected": now.clone() if votes else now[:0].clone(),
+            "lead": torch.zeros_like(now if votes else now[:0], dtype=torch.float16),
+            "grid": grid,
+            "top": grid[:, :2].abs().amax(dim=1),  # lean averages lie within ±top
+            "counts": torch.zeros(len(codes), len(KINDS), GROUPS, dtype=torch.int64, device=device),
         }
-        self.swings = torch.zeros(tensors, dtype=torch.float64, device=device)  # Σ f over a tensor's weights
-        self._swung = 0  # the step of these sums
-        self._group_of = torch.tensor(self.groups, device=device)
-        self._ends = torch.tensor(self.starts[1:], device=device)
-        shifts = [start - ballot for start, ballot in zip(self.starts, self._ballot_starts, strict=True)]
-        self._ballot_shift = torch.tensor(shifts, device=device)
-        self._votes = torch.tensor(many, device=device)
-        for index in range(tensors):
+        for name, one in buffers.items():
+            self.register_buffer(name, one)
+        self.register_buffer("_group_of", torch.tensor(groups, device=device), persistent=False)
+        self.register_buffer("_ends", torch.tensor(self.starts[1:], device=device), persistent=False)
+        self.averages = Averages(len(horizons), now, lean)
+        for index in range(len(codes)):
             for at in self._pieces(index):
-                held = self.now[at].float()[:, None].expand(-1, len(horizons))
+                held = now[at].float()[:, None].expand(-1, len(horizons))
                 self.averages.write(at, held, self.top[index], 0)
-            if many[index]:
-                self.elected[self._ballots(index)] = self.now[self.part(index)]
 
     def changed(self, index: int, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the indices of the codes of a tensor that have changed, and the new codes."""
         if codes.dtype != self.now.dtype:
-            self._widen()
+            self.widen()
         codes, known = codes.reshape(-1).to(self.now.dtype).contiguous(), self.now[self.part(index)]
         word = WORD // codes.element_size()
         if codes.storage_offset() % word:  # a view of the user's that begins inside a word
@@ -163,9 +192,9 @@ class CodeTracker:
         real = new != known[indices]
         return indices[real], new[real]
 
-    def _widen(self) -> None:
+    def widen(self) -> None:
         """Hold codes beyond ±127."""
-        for name in ("now", "before", "marked", "elected"):
+        for name in ("now", "before", "elected"):
             setattr(self, name, getattr(self, name).to(torch.int16))
 
     def take(
@@ -178,52 +207,60 @@ class CodeTracker:
         self.clock.tick(rates)  # after the changes are read, which may fail
         if moved:
             where, new = (torch.cat(one) for one in zip(*moved, strict=True))
-            shares = self._shares() if len(where) else None
-            for first in range(0, len(where), _PIECE):
-                piece = slice(first, first + _PIECE)
-                self._flip(where[piece], new[piece], shares)
+            if len(where):
+                shares = self._shares()
+                for at, codes in zip(where.split(_PIECE), new.split(_PIECE), strict=True):
+                    self._flip(at, codes, shares)
         if self.clock.step - self.clock.epoch == self.clock.length:  # its table is full
             self.settle()
 
-    def _flip(self, at: torch.Tensor, new: torch.Tensor, shares: Any) -> None:
-        step = self.clock.step
-        tensor = torch.bucketize(at, self._ends, right=True)
-        old, before, since = self.now[at], self.before[at], self.moved_at[at]
+    def _flip(self, at: torch.Tensor, new: torch.Tensor, shares: torch.Tensor) -> None:
+        step, tensor = self.clock.step, torch.bucketize(at, self._ends, right=True)
+        old, before, since = self.now[at], self.before[at], self._since(at)
         moved, stay = since > 0, step - since
         undone = moved & (new == before) & (stay <= self.within)
         self._learn(tensor, new)
-        self._update(at, old, tensor, self._share_of(since, tensor, shares))
+        self._update(at, tensor, shares)
 
-        group = at % GROUPS
-        self._count("flips", tensor, group)
-        self._count("undone", tensor[undone], group[undone])
-        self._count("moved", tensor[~moved], group[~moved])
-
-        again = moved & (torch.sign(new.int() - old) == torch.sign(before.int() - old))
-        self.swings *= (1 - self.momentum) ** (step - self._swung)
-        self.swings += torch.bincount(tensor[again], minlength=len(self.sizes)).double() * self.momentum
-        self._swung = step
-        if self.details:
-            kept = self.oscillation[at].float() * (1 - self.momentum) ** stay
-            self.oscillation[at] = (kept + self.momentum * again).half()
+        column = tensor * len(KINDS) * GROUPS + at % GROUPS
+        found = torch.cat([column, column[undone] + GROUPS, column[~moved] + 2 * GROUPS])
+        counts = self.counts.view(-1)
+        counts += found.bincount(minlength=len(counts))
+        if not self.lean:
+            again = moved & (torch.sign(new.int() - old) == torch.sign(before.int() - old))
+            kept = self.oscillation[at].float() * (1 - MOMENTUM) ** stay
+            self.oscillation[at] = (kept + MOMENTUM * again).half()
         self.now[at], self.before[at] = new, old
-        self.moved_at[at] = step
+        self.moved_at[at] = step - self._origin
 
-    def _update(
-        self, at: torch.Tensor, code: torch.Tensor, tensor: torch.Tensor, share: torch.Tensor
-    ) -> None:
-        """Add the codes until now to the averages."""
+    def _since(self, at: Any) -> torch.Tensor:
+        """Return the step of the last flip, 0 if there was none; a lean one is at most `_BACK` steps old."""
+        kept = self.moved_at[at].int()
+        return torch.where(kept > 0, kept + self._origin, 0)
+
+    def _share(self, at: Any, tensor: Any, shares: torch.Tensor) -> torch.Tensor:
+        """Return the share of the mass since the codes of some weights were last added to the averages."""
+        return shares[self._group_of[tensor], (self._since(at) - self.clock.epoch).clamp_min(0)]
+
+    def _shares(self) -> torch.Tensor:
+        return torch.from_numpy(self.clock.shares()).to(self.now.device, torch.float32)
+
+    def _averaged(self, at: Any, tensor: Any, share: torch.Tensor) -> torch.Tensor:
         average = self.averages.read(at, self.top[tensor])
-        average += share * (code.float()[:, None] - average)
+        return average + share * (self.now[at].float()[:, None] - average)
+
+    def _voted(self, at: Any, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        weight, now, elected = share[:, self.vote], self.now[at], self.elected[at]
+        lead = self.lead[at].float() * (1 - weight) + torch.where(elected == now, weight, -weight)
+        return torch.where(lead < 0, now, elected), lead.abs().half()
+
+    def _update(self, at: torch.Tensor, tensor: torch.Tensor, shares: torch.Tensor) -> None:
+        """Add the codes until now to the averages and the vote."""
+        share = self._share(at, tensor, shares)
+        average = self._averaged(at, tensor, share)
         self.averages.write(at, average, self.top[tensor], self.clock.step)
-        votes = self._votes[tensor]
-        if len(self.elected) and bool(votes.any()):
-            ballot = (at - self._ballot_shift[tensor])[votes]
-            current, elected = code[votes], self.elected[ballot]
-            weight = share[votes, self.vote]
-            lead = self.lead[ballot].float() * (1 - weight) + torch.where(elected == current, weight, -weight)
-            self.elected[ballot] = torch.where(lead < 0, current, elected)
-            self.lead[ballot] = lead.abs_().half()
+        if len(self.elected):
+            self.elected[at], self.lead[at] = self._voted(at, share)
 
     def _pieces(self, index: int) -> Iterator[torch.Tensor]:
         """Yield the indices of the weights of a tensor, some at a time."""
@@ -236,30 +273,11 @@ class CodeTracker:
         shares = self._shares()
         for index in range(len(self.sizes)):
             for at in self._pieces(index):
-                tensor = torch.full_like(at, index)
-                self._update(at, self.now[at], tensor, self._share_of(self.moved_at[at], tensor, shares))
+                self._update(at, torch.full_like(at, index), shares)
         self.clock.start_epoch()
-        self.moved_at.keep_up(self.clock.step)
-
-    def forget(self) -> None:
-        """Restart the averages over all steps, from the present codes."""
-        self.settle()
-        self.clock.forget()
-        endless = torch.tensor([math.isinf(one) for one in self.horizons], device=self.now.device)
-        for index in range(len(self.sizes)):
-            for at in self._pieces(index):
-                average = self.averages.read(at, self.top[index])
-                average = torch.where(endless, self.now[at].float()[:, None], average)
-                self.averages.write(at, average, self.top[index], self.clock.step)
-
-    def mark(self) -> list[int] | list[None]:
-        """Return how many weights of each tensor have another code than at the last mark; set a new mark."""
-        if not self.details:
-            return [None] * len(self.sizes)
-        parts = [self.part(index) for index in range(len(self.sizes))]
-        changed = [int((self.now[part] != self.marked[part]).sum()) for part in parts]
-        self.marked.copy_(self.now)
-        return changed
+        if self.lean:
+            since, self._origin = self._since(slice(None)), max(0, self.clock.step - _BACK - 1)
+            self.moved_at.copy_(torch.where(since > 0, (since - self._origin).clamp_min(1), 0))
 
     def part(self, index: int) -> slice:
         """Return the slice of the weights of a tensor."""
@@ -268,34 +286,29 @@ class CodeTracker:
     def average(self, index: int, horizon: int) -> torch.Tensor:
         """Return the time averages of the codes of a tensor up to now; the horizon is an index."""
         part = self.part(index)
-        kept = self.averages.read(part, self.top[index])[:, horizon]
-        share = self._share_of(self.moved_at[part], index, self._shares())
-        return kept + share[:, horizon] * (self.now[part].float() - kept)
+        return self._averaged(part, index, self._share(part, index, self._shares()))[:, horizon]
 
     def commonest(self, index: int) -> torch.Tensor:
         """Return the codes that win the vote; without a vote, the codes nearest to the average.
 
         With two levels these are the same, and also for a weight that visits two neighbouring levels.
         """
-        if not self._many[index]:
-            return self.nearest(self.average(index, self.vote), self.grid[index])
-        part, ballots = self.part(index), self._ballots(index)
-        weight = self._share_of(self.moved_at[part], index, self._shares())[:, self.vote]
-        now, elected = self.now[part], self.elected[ballots]
-        lead = self.lead[ballots].float() * (1 - weight) + torch.where(elected == now, weight, -weight)
-        return torch.where(lead < 0, now, elected)
+        part = self.part(index)
+        if len(self.elected):
+            return self._voted(part, self._share(part, index, self._shares()))[0]
+        return self.nearest(self.average(index, self.vote), self.grid[index])
 
     def oscillations(self, index: int) -> torch.Tensor:
         """Return the present oscillation metric f of the weights of a tensor.
 
-        Without details: the inverse of the steps since the last flip, as if the next one came now.
+        A lean tracker takes the inverse of the steps since the last flip, as if the next one came now.
         """
         part = self.part(index)
-        moved = self.moved_at[part]
-        age = self.clock.step - moved
-        if not self.details:
-            return torch.where(moved > 0, 1 / (age + 1), 0)
-        return self.oscillation[part].float() * (1 - self.momentum) ** age
+        since = self._since(part)
+        age = self.clock.step - since
+        if self.lean:
+            return torch.where(since > 0, 1 / (age + 1), 0)
+        return self.oscillation[part].float() * (1 - MOMENTUM) ** age
 
     def margin(self, index: int, horizon: int) -> torch.Tensor:
         """Return 1 for an average on a level, 0 for one half-way between two."""
@@ -309,62 +322,22 @@ class CodeTracker:
         rank = torch.floor((average - least) / spacing + 0.5)
         return torch.minimum(torch.maximum(least + spacing * rank, least), largest).to(torch.int16)
 
-    def totals(self, ratios: torch.Tensor) -> torch.Tensor:
-        """Return all counts as a row for each tensor, each count times the tensor's ratio.
-
-        The columns are those of `COUNTS`, one after the other, and the sum of the oscillation metrics.
-        """
-        swings = self.swings * (1 - self.momentum) ** (self.clock.step - self._swung)
-        parts = torch.cat([*self.counts.values(), swings[:, None]], dim=1)
-        return parts.double() * ratios[:, None].to(parts.device)
-
     @property
     def bytes(self) -> int:
         """Bytes of everything that is kept for each weight."""
-        arrays = sum(getattr(self, name).nbytes for name in _ARRAYS)
-        return arrays + self.moved_at.bytes + self.averages.bytes
+        return sum(one.nbytes for one in self.buffers() if len(one) == len(self.now))
 
-    def to(self, device: torch.device) -> None:
-        """Move everything to a device."""
-        _move(self, device)
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the part of `state_dict` that is not in buffers."""
+        return {"clock": self.clock.state(), "origin": self._origin}
 
-    def state(self) -> dict[str, Any]:
-        """Return the state for `restore`: tensors and numbers."""
-        kept = {name: getattr(self, name).clone() for name in _ARRAYS + _ROWS}
-        averages = {f"average {index}": one.clone() for index, one in enumerate(self.averages.arrays)}
-        counts = {name: one.clone() for name, one in self.counts.items()}
-        one = {"clock": self.clock.state(), "moved_at": self.moved_at[:], "swung": self._swung}
-        return {**one, **kept, **counts, **averages}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state with the same weights, levels and horizons."""
-        if state["now"].dtype != self.now.dtype:
-            self._widen()
-        pairs = [(name, getattr(self, name)) for name in _ARRAYS + _ROWS] + list(self.counts.items())
-        pairs += [(f"average {index}", one) for index, one in enumerate(self.averages.arrays)]
-        for name, kept in pairs:
-            if state[name].shape != kept.shape:
-                raise InputError(
-                    f"the saved `{name}` has another shape: resume with the same model and horizons"
-                )
-            kept.copy_(state[name])
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from the part of a `state_dict` that is not in buffers."""
         self.clock.restore(state["clock"])
-        self.moved_at.take(state["moved_at"].to(self.now.device), self.clock.step)
-        self._swung = int(state["swung"])
-
-    def _ballots(self, index: int) -> slice:
-        return slice(self._ballot_starts[index], self._ballot_starts[index + 1])
-
-    def _shares(self) -> torch.Tensor:
-        return torch.from_numpy(self.clock.shares()).to(self.now.device, torch.float32)
-
-    def _share_of(
-        self, since: torch.Tensor, tensor: torch.Tensor | int, shares: torch.Tensor
-    ) -> torch.Tensor:
-        return shares[self._group_of[tensor], (since - self.clock.epoch).clamp_min(0)]
+        self._origin = int(state["origin"])
 
     def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
-        """Widen the grid of tensors that show new codes, and the range of their averages."""
+        """Widen the grid of tensors that show new codes, and the range of their lean averages."""
         if not self._open:
             return
         code = new.float()
@@ -374,33 +347,10 @@ class CodeTracker:
         self.grid[tensor[between], 2] = 1.0
         wanted = self.grid[:, :2].abs().amax(dim=1)
         for index in (wanted > self.top).nonzero().flatten().tolist():
-            for at in self._pieces(index):
+            for at in self._pieces(index) if self.lean else ():
                 average = self.averages.read(at, self.top[index])
                 self.averages.write(at, average, 2 * wanted[index], self.clock.step)
             self.top[index] = 2 * wanted[index]
-
-    def _count(self, name: str, tensor: torch.Tensor, column: torch.Tensor) -> None:
-        """Add the number of entries of each tensor and column to a table."""
-        table = self.counts[name]
-        flat = torch.bincount(tensor * table.shape[1] + column, minlength=table.numel())
-        table += flat.view(table.shape)
-
-
-def _move(thing: Any, device: torch.device) -> Any:
-    """Return a tensor, a collection, or an object with such parts, on another device."""
-    if isinstance(thing, torch.Tensor):
-        return thing.to(device)
-    if isinstance(thing, list):
-        return [_move(one, device) for one in thing]
-    if isinstance(thing, dict):
-        return {name: _move(one, device) for name, one in thing.items()}
-    if type(thing).__module__.startswith("sterling.") and not isinstance(thing, Clock):
-        vars(thing).update(_move(vars(thing), device))
-    return thing
-
-
-_ARRAYS = ("now", "before", "marked", "oscillation", "elected", "lead")
-_ROWS = ("grid", "top", "swings")
 
 
 def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sterling.base.checks import integer, real, shown
+from sterling.base.checks import integer, real
 from sterling.errors import InputError
 from sterling.torch.counting import grid_of
 from sterling.torch.hooks import after_each_step, groups_of, guarded, innermost, skipped
@@ -76,8 +76,6 @@ class Damping:
         self.optimizer, self.strength, self.taken = innermost(optimizer), real(strength, "strength", 0), 0
         self.detached = ""
         if isinstance(start, float):
-            if steps is None:
-                raise InputError(f"start is {shown(start)}, a share: give the number of `steps`")
             start = round(real(start, "start", 0, 1) * integer(steps, "steps", 1))
         self.start = integer(start, "start", 0)
         found = find(unwrapped(model), example=example, optimizer=self.optimizer)
@@ -119,17 +117,12 @@ class Damping:
         return {"taken": self.taken, "strength": self.strength, "start": self.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state.
+        """Continue from a saved state; anything else raises InputError.
 
         Parameters
         ----------
         state : dict
             A result of `state_dict`.
-
-        Raises
-        ------
-        InputError
-            If it is anything else.
         """
         if not isinstance(state, Mapping) or state.keys() != self.state_dict().keys():
             raise InputError("this is not the state of a Damping: give the result of `state_dict`")

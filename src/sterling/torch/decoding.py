@@ -8,16 +8,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sterling.base.checks import choice, instance_of, is_number, shown
+from sterling.base.checks import choice, instance_of, shown
 from sterling.base.text import number, percent, sentence
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.counting import CodeTracker
+from sterling.torch.counting import MOMENTUM, CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.horizons import checked, nearest, settled
 from sterling.torch.installing import install, make_plain
@@ -38,44 +38,21 @@ PLAIN = ("binarize", "parq")
 
 @dataclass
 class Changes:
-    """The changes that `decode` made.
-
-    Parameters
-    ----------
-    how : str
-        "mean", "mode", "frozen", "latents" or "last", see `decode`.
-    horizon : float
-        Horizon of the average, in steps; 0 for the last codes.
-    chosen_by : str
-        "given", "validation" or "the steps so far".
-    tensors : list of dict
-        A row for each tensor: tensor, weights, changed (codes that differ from the last ones), kept_as
-        ("latents", "fixed range", "codes" or "constants", see `decode`).
-    before, after : dict
-        Scores of the model and of the copy: loss, and accuracy if there are classes. Empty without
-        validation. If batch-norm statistics were recomputed, both scores use recomputed ones.
-    tried : dict
-        Validation loss at each horizon.
-    left_out : dict
-        Horizons that could not be tried, each with the reason.
-    """
+    """The changes that `decode` made."""
 
     how: str
-    horizon: float
-    chosen_by: str
+    horizon: float  # of the average, in steps; 0 for the last codes
+    chosen_by: str  # "given", "validation" or "the steps so far"
+    #: A row for each tensor: tensor, weights, changed (codes that differ from the last ones), kept_as.
     tensors: list[dict[str, Any]]
+    #: Loss, and accuracy if there are classes, with the same batch norm; empty without validation.
     before: dict[str, float]
     after: dict[str, float]
-    tried: dict[float, float]
-    left_out: dict[float, str] = field(default_factory=dict)
+    tried: dict[float, float]  # validation loss at each horizon
+    left_out: dict[float, str]  # horizons that could not be tried, each with the reason
 
     def frame(self) -> pl.DataFrame:
-        """Return a table with a row for each tensor.
-
-        Returns
-        -------
-        polars.DataFrame
-        """
+        """Return a table with a row for each tensor."""
         import polars as pl
 
         return pl.DataFrame(self.tensors)
@@ -87,10 +64,7 @@ class Changes:
 
     def __str__(self) -> str:
         over = f" over {number(self.horizon)} steps ({self.chosen_by})" if self.horizon else ""
-        changed = sum(row["changed"] for row in self.tensors)
-        parts = [
-            f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last ({changed:,})"
-        ]
+        parts = [f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last"]
         for name, value in self.after.items():
             parts.append(f"{name} {number(self.before[name])} before, {number(value)} after")
         return sentence("; ".join(parts))
@@ -119,12 +93,12 @@ def decode(
         "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a
         running majority vote; it is exact for a level with more than half of the mass. "frozen": the level
         nearest to the average for weights that oscillate (metric above twice the momentum), the last level
-        for the others (Nagel et al. 2022). "latents": all parameters take their own averages, biases, norms
-        and learned scales too, and the quantiser computes codes and scale anew. "last": the current codes.
+        for the others (Nagel et al. 2022). "latents": all parameters take their own averages, and the
+        quantiser computes codes and scale anew. "last": the current codes.
     horizon : float or "auto"
         Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
         validation loss; the current codes are a candidate too. Without, it is
-        `monitor.settled_horizon()`, the horizon nearest to a sixteenth of the steps so far. The vote of
+        the horizon nearest to a sixteenth of the steps so far. The vote of
         "mode" and the metric of "frozen" have fixed horizons.
     bn : iterable of batches, optional
         Training data, to recompute the statistics of batch norm as `update_bn` of `torch.optim.swa_utils`
@@ -134,7 +108,7 @@ def decode(
         "labels". If the model returns a loss, that is taken; else cross-entropy if targets are integers, and
         the mean squared error if not. A function returns a loss.
     averages : dict of horizon to AveragedModel, optional
-        Averages of the parameters for "latents", such as `parameter_averages` keeps.
+        Averages of the parameters for "latents": an `AveragedModel` of `torch.optim.swa_utils` for each.
 
     Returns
     -------
@@ -150,15 +124,10 @@ def decode(
     Notes
     -----
     Layers of `binarize` become plain layers with the weights code × scale. Other layers keep their quantiser
-    if it can give these weights, and `decode` checks that it does:
-
-    - "latents": `decode` sets latents for which the quantiser gives the weights, at the present scale.
-    - "fixed range": latents alone cannot, since some group has no code at the end of its range. The quantiser
-      of torchao or Brevitas keeps the present scales. torchao's convert step and Brevitas' export use them.
-    - "codes": the layer stores codes and has no latents.
-    - "constants": the parameter holds the weights, and the layer uses it in place of its quantiser's result.
-
-    Biases, quantisers of activations and the keys of `state_dict` stay.
+    if it can give these weights, and `decode` checks that it does: by latents at the present scale
+    ("latents"), by torchao's quantiser with the present scales kept ("fixed range"), or by stored codes
+    ("codes"). Else the parameter holds the weights, and the layer uses it in place of its quantiser's result
+    ("constants"). Biases, quantisers of activations and the keys of `state_dict` stay.
 
     References
     ----------
@@ -172,19 +141,15 @@ def decode(
     >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     >>> monitor = stt.OrbitMonitor(model, optimizer)
+    >>> x = torch.randn(8, 8)
     >>> for _ in range(60):
-    ...     x = torch.randn(8, 8)
-    ...     loss = ((model(x) - x[:, :1]) ** 2).mean()
     ...     optimizer.zero_grad()
-    ...     loss.backward()
+    ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> better = stt.decode(model, monitor, horizon=16)
-    >>> better.changes.how, better.changes.horizon
-    ('mean', 16.0)
-    >>> better[0].weight.unique().numel()
-    2
+    >>> better.changes.horizon, better[0].weight.unique().numel()
+    (16.0, 2)
     """
-    instance_of(model, nn.Module, "model", "a torch.nn.Module")
     instance_of(monitor, OrbitMonitor, "monitor", "the OrbitMonitor of the model")
     how = choice(how, "how", HOW)
     if unwrapped(model) is not monitor.model:
@@ -203,15 +168,19 @@ def decode(
             )
         if not bool(weight.latent.isfinite().all()):
             raise InputError(f"the latents of {weight.name!r} are not finite: the run has diverged")
+        if how == "latents" and (weight.stored or weight.framework == "parq"):
+            raise InputError(f"{weight.name!r} has no latents in the model: decode with another `how`")
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has counted no step, so there is no average: train first")
-    score, averages = scorer(validate), _averages(how, averages, monitor)
-    horizons = sorted(averages) if how == "latents" else monitor.horizons
+    if how == "latents" and not isinstance(averages, Mapping):
+        raise InputTypeError('how="latents" needs `averages`: a dict of horizons and AveragedModels')
+    models = averages if how == "latents" and averages else {}
+    horizons, score = checked(models) if models else monitor.horizons, scorer(validate)
     wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"
     before, tried, left_out = {}, {}, {}
 
     def built(how: str, horizon: float) -> tuple[nn.Module, list[dict[str, Any]]]:
-        return _built(monitor, how, horizon, bn, averages.get(horizon))
+        return _built(monitor, how, horizon, bn, models.get(horizon))
 
     if score is not None:
         before = score(built("last", 0.0)[0])
@@ -244,40 +213,20 @@ def decoded_codes(monitor: OrbitMonitor, index: int, how: str, horizon: float) -
     codes = CodeTracker.nearest(average, tracker.grid[index])
     if how == "frozen":
         codes = torch.where(
-            tracker.oscillations(index) > FREEZE * tracker.momentum, codes, tracker.now[tracker.part(index)]
+            tracker.oscillations(index) > FREEZE * MOMENTUM, codes, tracker.now[tracker.part(index)]
         )
     return codes.view(shape)
 
 
-def _averages(how: str, averages: Any, monitor: OrbitMonitor) -> dict[float, nn.Module]:
-    """Return the checked averages of parameters by horizon."""
-    if how != "latents":
-        return {}
-    if not isinstance(averages, Mapping):
-        raise InputTypeError('how="latents" needs `averages`: a dict of horizons, see `parameter_averages`')
-    for weight in monitor.weights:
-        if weight.stored or weight.framework == "parq":
-            raise InputError(f"{weight.name!r} has no latents in the model: decode with another `how`")
-    return {one: averages[one] for one in checked(averages)}
-
-
 def _wanted(how: str, horizon: Any, monitor: OrbitMonitor, horizons: Sequence[float]) -> float | None:
-    """Return the horizon that the user gave, or None if `decode` is to choose it."""
-    own = {
-        "last": 0.0,
-        "mode": monitor.horizons[monitor._tracker.vote],
-        "frozen": nearest(monitor.horizons, 1 / monitor.momentum),
-    }
-    if isinstance(horizon, str):
-        choice(horizon, "horizon", ("auto",))
-        return own.get(how)
-    if not is_number(horizon):
-        raise InputTypeError(f'horizon is {shown(horizon)}; give "auto" or one of the monitor\'s')
-    if how in ("last", "mode") and horizon != own[how]:
-        raise InputError(f'horizon is {shown(horizon)}, but "{how}" has none to choose: leave it out')
-    if how == "latents" and horizon not in horizons:
-        raise InputError(f"horizon is {shown(horizon)}, which is not among those of `averages`")
-    return horizon if how in ("last", "latents") else monitor.horizons[monitor._horizon(float(horizon))]
+    """Return the horizon that the user gave or that is fixed, or None if `decode` is to choose it."""
+    fixed = {"last": 0.0, "mode": monitor.horizons[monitor._tracker.vote]}.get(how)
+    if horizon == "auto":
+        return nearest(horizons, 1 / MOMENTUM) if how == "frozen" else fixed
+    if horizon not in (horizons if fixed is None else [fixed]):
+        known = f"has the horizon {fixed:g}" if fixed is not None else f"has {', '.join(map(str, horizons))}"
+        raise InputError(f'horizon is {shown(horizon)}, but "{how}" {known}: give one of these, or "auto"')
+    return float(horizon)
 
 
 @torch.no_grad()
@@ -294,31 +243,18 @@ def _built(
             for mine, theirs in zip(result.parameters(), average.parameters(), strict=True):
                 mine.copy_(theirs)
     copies: dict[str, QuantisedWeight] = {}
-    if average is not None or any(map(_foreign, monitor.weights)):
+    if average is not None or any(one.framework not in PLAIN for one in monitor.weights):
         copies = {one.name: one for one in find(result, monitor.example, monitor.codes)}
     for index, weight in enumerate(monitor.weights):
-        now, mine, kept = weight.codes(), copies.get(weight.name, weight), "constants"
+        mine, kept = copies.get(weight.name, weight), "constants"
         codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
         present = average is not None or how == "last"
         values = mine.values() if present else weight.dequantise(codes)
-        if not _foreign(weight):
+        if weight.framework in PLAIN:
             make_plain(result, weight, values)
-        elif average is not None:
-            kept = "latents"
         else:
-            kept = install(result, mine, values, monitor.example)
-        tensors.append(
-            {
-                "tensor": weight.name,
-                "weights": codes.numel(),
-                "changed": int((codes != now).sum()),
-                "kept_as": kept,
-            }
-        )
+            kept = "latents" if average is not None else install(result, mine, values, monitor.example)
+        changed = int((codes != weight.codes()).sum())
+        tensors.append({"tensor": weight.name, "weights": codes.numel(), "changed": changed, "kept_as": kept})
     recompute_norms(result, bn)
     return result.eval(), tensors
-
-
-def _foreign(weight: QuantisedWeight) -> bool:
-    """Return whether a layer keeps its quantiser if it can."""
-    return weight.framework not in PLAIN

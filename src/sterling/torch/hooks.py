@@ -41,14 +41,10 @@ def guarded(
             if not isinstance(problem, SterlingError):
                 where = traceback.extract_tb(problem.__traceback__)[-1]
                 cause = f"{type(problem).__name__}: {cause} ({where.filename}, line {where.lineno})"
-            what = detach(cause)
+            advice = f"if the cause is not in your code, report this sentence, with torch {torch.__version__}"
+            text = f"{detach(cause)}, and training goes on: {cause}; {advice}"
             with contextlib.suppress(Warning):  # filters may turn warnings into errors
-                warnings.warn(
-                    f"{what}, and training goes on: {cause}; if the cause is not in your code, report this "
-                    f"sentence, with torch {torch.__version__}",
-                    SterlingWarning,
-                    stacklevel=2,
-                )
+                warnings.warn(text, SterlingWarning, stacklevel=2)
 
     untraced: Any = torch.compiler.disable(run)
     return untraced
@@ -57,11 +53,8 @@ def guarded(
 def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:
     """Return the indices of an optimiser's parameter groups that hold a weight, even a frozen one."""
     moved = {id(one) for one in weight.trained or (weight.latent,)}
-    return [
-        index
-        for index, group in enumerate(optimizer.param_groups)
-        if any(id(p) in moved for p in group["params"])
-    ]
+    groups = enumerate(optimizer.param_groups)
+    return [index for index, group in groups if moved & set(map(id, group["params"]))]
 
 
 def after_each_step(

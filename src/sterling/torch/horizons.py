@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sterling.base.checks import is_number, real, shown
-from sterling.errors import InputError, InputTypeError
+from sterling.base.checks import real, shown
+from sterling.errors import InputError
 
-#: Defaults; infinity is the average over all steps since the start or `restart`.
+#: Defaults; infinity is the average over all steps since the start.
 HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
 #: The default horizon is the one nearest to the steps so far divided by this.
 SETTLED = 16
@@ -17,11 +17,10 @@ SETTLED = 16
 
 def checked(horizons: Any) -> tuple[float, ...]:
     """Return horizons in ascending order."""
-    if isinstance(horizons, str) or not isinstance(horizons, Iterable):
-        raise InputTypeError(f"horizons is {shown(horizons)}; give numbers of steps")
-    values = [math.inf if is_number(h) and h == math.inf else real(h, "a horizon", least=1) for h in horizons]
-    if not values or len(set(values)) != len(values):
-        raise InputError(f"horizons is {shown(horizons)}; give at least one, each once")
+    given = list(horizons) if isinstance(horizons, Iterable) else []
+    values = {h if h == math.inf else real(h, "a horizon", least=1) for h in given}
+    if not values or len(values) != len(given):
+        raise InputError(f"horizons is {shown(horizons)}; give at least one number of steps, each once")
     return tuple(sorted(values))
 
 

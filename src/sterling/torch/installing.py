@@ -21,7 +21,6 @@ from sterling.torch.handle import QuantisedWeight
 from sterling.torch.parametrized import own_class
 from sterling.torch.taps import _is_turned, _weights, leaves_of, listen
 
-_FIXED = ("scaling_impl", "zero_point_impl", "pre_scaling_impl", "pre_zero_point_impl")  # of Brevitas
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
 _SURE = 0.2  # units from the level: no nearer to another one
@@ -40,20 +39,23 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         if hasattr(observed, "disable_observer"):
             observed(layer.weight)
             observed.disable_observer()
-    unreadable = InputError(
-        f"codes of {weight.name!r} cannot be set through `codes`: give the monitor an example input"
-    )
-    if weight.stored:
-        if _stored(weight, values):
-            return "codes"
-        if weight.framework == "codes":
-            raise unreadable
-        _hold(model, weight, values, example)
-        return "constants"
+    kept = _stored(weight, values) if weight.stored else _through_quantiser(weight, values)
+    if not kept and weight.framework == "codes":
+        raise InputError(
+            f"codes of {weight.name!r} cannot be set through `codes`: give the monitor an example input"
+        )
+    if not kept:
+        make_plain(model, weight, values, example)
+    return kept or "constants"
+
+
+def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
+    """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
     parts = (weight.latent, *weight._factors)
-    start = [one.detach().clone() for one in parts]
-    search = _Search(weight, values)
-    if search.succeeds() and not any(_changes_when_converted(layer) for layer in weight.modules):
+    start, search = [one.detach().clone() for one in parts], _Search(weight, values)
+    # The convert step of torchao has other zero points than its layers in training.
+    configs: list[Any] = [_config(layer) for layer in weight.modules]
+    if search.succeeds() and all(one is None or one.is_symmetric for one in configs):
         return "latents"
     best, done = search.trial, search.done
     weight.latent.data.copy_(start[0])
@@ -71,27 +73,22 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
         weight.latent.data.copy_(start[0])
         if search.succeeds():
             return "fixed range"
-    if weight.framework == "codes":
-        raise unreadable
-    make_plain(model, weight, values, example)
-    return "constants"
+    return ""
 
 
-def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
-    """Store codes that give the values, and return whether there are any.
+def _stored(weight: QuantisedWeight, values: torch.Tensor) -> str:
+    """Store codes that give the values; return "codes", or nothing if there are none.
 
     Each number in store gives the same few weights, so all numbers are tried in all places at once.
     """
     store, wanted = weight.latent.data, values.flatten()
     start, each = store.clone(), -(-wanted.numel() // store.numel())
-    if (
-        weight.framework == "codes" and each == 1
-    ):  # codes that the user named may be those of the model itself
+    if weight.framework == "codes" and each == 1:  # these may be the codes of the model itself
         away = store.flatten() - weight.values().flatten()
         store.copy_((wanted + away).view(store.shape))
-        return bool((away == away[0]).all())
+        return "codes" if bool((away == away[0]).all()) else ""
     if store.element_size() > 1 and each > 1:
-        return False
+        return ""
     numbers = torch.arange(256).to(store) if each > 1 else store.unique()
     table = []
     for number in numbers:
@@ -102,9 +99,9 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> bool:
     nearest = [torch.cdist(part, levels).argmin(1) for part in rows.split(_PIECE)]
     store.copy_(numbers[torch.cat(nearest)].view(store.shape))
     if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
-        return True
+        return "codes"
     store.copy_(start)
-    return False
+    return ""
 
 
 class _Search:
@@ -148,27 +145,22 @@ class _Search:
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
         first = self.rows(self.weight.latent.data.clone())
-        now, stays = self.rows(self.weight.values()), self.right()
-        wanted, unit = self.wanted, _ratio((first * now).sum(1, True), now.square().sum(1, True))
+        now, stays, wanted = self.rows(self.weight.values()), self.right(), self.wanted
+        units = wanted * _ratio((first * now).sum(1, True), now.square().sum(1, True))
         yield first
         if self.weight.framework == "codes":
-            yield torch.where(stays, first, wanted * unit)
-        top, bottom = wanted.argmax(1, keepdim=True), wanted.argmin(1, keepdim=True)
+            yield torch.where(stays, first, units)
         yield wanted
         seen = self.rows(self.weight.values())
         yield wanted * _ratio(wanted.abs().sum(1, True), seen.abs().sum(1, True))  # scale: the mean size
-        largest, most, least = first.abs().amax(1, True), first.amax(1, True), first.amin(1, True)
+        largest, top = first.abs().amax(1, True), wanted.argmax(1, True)
         yield wanted.clamp(-largest, largest).scatter(1, top, largest)  # scale: the largest size
         halfway = ((largest / self.unit[:, :1]) % 1 - 0.5).abs() < _ERROR
         for place in range(_PLACES if bool(halfway.any()) else 1):  # it may lie half-way between two levels
             tried = largest * (1 + place * _ERROR / _PLACES)
-            yield wanted.clamp(-tried, tried).scatter(1, bottom, -tried)
-        yield wanted.scatter(1, top, wanted.gather(1, top) * _ratio(wanted, seen).gather(1, top))
-        yield wanted.scatter(1, top, most).scatter(1, bottom, least)  # scale: from the least to the largest
-        yield wanted.scatter(1, top, wanted.gather(1, bottom) + (most - least))
-        yield wanted.scatter(1, bottom, wanted.gather(1, top) - (most - least))
-        yield wanted * unit  # levels and thresholds have different units
-        yield torch.where(stays, first, wanted * unit)
+            yield wanted.clamp(-tried, tried).scatter(1, wanted.argmin(1, True), -tried)
+        yield units  # levels and thresholds have different units
+        yield torch.where(stays, first, units)
 
 
 def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
@@ -187,45 +179,20 @@ def _groups(weight: QuantisedWeight) -> tuple[int, int]:
 
 
 def _fix_range(layer: Any) -> bool:
-    """Fix the range of a layer's quantiser at that of the present latents, if the framework has a way."""
-    quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
-    if hasattr(getattr(quantiser, "config", None), "range_learning"):  # torchao, whose convert step takes it
-        quantiser(layer.weight)
-        quantiser.config = copy.copy(quantiser.config)
-        quantiser.config.is_dynamic, quantiser.config.range_learning = False, True
-        return True
-    quantiser = getattr(getattr(layer, "weight_quant", None), "tensor_quant", None)
-    parts = [(name, getattr(quantiser, name, None)) for name in _FIXED]
-    parts = [(name, part) for name, part in parts if isinstance(part, nn.Module)]
-    if parts:  # Brevitas
-        seen: dict[Any, Any] = {}
-        hooks = [part.register_forward_hook(lambda m, _, out: seen.update([(m, out)])) for _, part in parts]
-        layer.quant_weight()
-        for hook in hooks:
-            hook.remove()
-        for name, part in parts:
-            setattr(quantiser, name, _Fixed(seen[part]))
-    return bool(parts)
+    """Fix the range of torchao's quantiser at that of the present latents; its convert step takes it."""
+    config = _config(layer)
+    if config is None:
+        return False
+    layer.weight_fake_quantizer(layer.weight)
+    config = layer.weight_fake_quantizer.config = copy.copy(config)
+    config.is_dynamic, config.range_learning = False, True
+    return True
 
 
-def _changes_when_converted(layer: Any) -> bool:
-    """Return whether torchao's convert step has other zero points than its layers in training."""
-    config: Any = getattr(getattr(layer, "weight_fake_quantizer", None), "config", None)
-    return hasattr(config, "range_learning") and not config.is_symmetric
-
-
-class _Fixed(nn.Module):
-    """Gives the same tensor for all arguments."""
-
-    value: torch.Tensor
-
-    def __init__(self, value: torch.Tensor):
-        super().__init__()
-        self.register_buffer("value", value.detach().clone(), persistent=False)
-
-    def forward(self, *_: Any) -> torch.Tensor:
-        """Return the tensor."""
-        return self.value
+def _config(layer: Any) -> Any:
+    """Return the settings of torchao's quantiser of a layer, or None for another one."""
+    config = getattr(getattr(layer, "weight_fake_quantizer", None), "config", None)
+    return config if hasattr(config, "range_learning") else None
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any = None) -> None:
@@ -276,7 +243,7 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
         layer.forward = Held(layer, orders, holder, name, turned)  # type: ignore[assignment]
 
 
-class Held:
+class Held(TorchFunctionMode):
     """The forward pass of a layer, in which some weights are replaced by a parameter.
 
     The weights are known by their order among those that the layer uses. Copies and pickles of the layer
@@ -284,21 +251,14 @@ class Held:
     """
 
     def __init__(self, layer: Any, orders: list[int], holder: nn.Module, name: str, turned: bool):
+        super().__init__()
         self.layer, self.orders, self.holder, self.name, self.turned = layer, orders, holder, name, turned
-        self.inner = layer.__dict__.get("forward")
+        self.forward, self.heard = layer.__dict__.get("forward"), 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        held = getattr(self.holder, self.name)
-        with _Instead(held.t() if self.turned else held, self.orders):
-            return (self.inner or partial(type(self.layer).forward, self.layer))(*args, **kwargs)
-
-
-class _Instead(TorchFunctionMode):
-    """Replaces the weights of these orders by a tensor."""
-
-    def __init__(self, held: torch.Tensor, orders: list[int]):
-        super().__init__()
-        self.held, self.orders, self.heard = held, orders, 0
+        self.heard = 0
+        with self:
+            return (self.forward or partial(type(self.layer).forward, self.layer))(*args, **kwargs)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -311,5 +271,6 @@ class _Instead(TorchFunctionMode):
 
     def _put(self, weight: torch.Tensor, one: Any) -> Any:
         if one is weight:
-            return self.held.reshape(weight.shape).to(weight.dtype)
+            held = getattr(self.holder, self.name)
+            return (held.t() if self.turned else held).reshape(weight.shape).to(weight.dtype)
         return one._replace(value=self._put(weight, weight)) if getattr(one, "value", 0) is weight else one

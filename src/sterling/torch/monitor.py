@@ -1,11 +1,11 @@
-"""`OrbitMonitor` watches the quantised weights of a model in training, from a hook on the optimiser's step.
+"""`OrbitMonitor` counts the flips of quantised weights in training, from a hook on the optimiser's step.
 
-It checks the options, and reports. `watching` counts the steps, and `counting` keeps the statistics.
+`parts` reads the codes, and `counting` keeps the statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,31 +14,35 @@ from torch import nn
 from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.text import counted
-from sterling.errors import InputError, InputTypeError
-from sterling.torch.hooks import innermost
-from sterling.torch.horizons import HORIZONS, checked, settled
-from sterling.torch.packed import SHORT
-from sterling.torch.taps import unwrapped
-from sterling.torch.watching import Watcher
+from sterling.errors import InputError, SterlingError
+from sterling.torch.counting import GROUPS, SHORT, CodeTracker
+from sterling.torch.handle import QuantisedWeight
+from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
+from sterling.torch.horizons import HORIZONS, checked, nearest, settled
+from sterling.torch.parts import Reader, Shards, chosen, found_in, sample_sizes
+from sterling.torch.taps import in_one_sentence, unwrapped
+from sterling.torch.weights import NothingFound
 
 if TYPE_CHECKING:
     import polars as pl
 
     from sterling.torch.monitor_report import MonitorReport
 
-_DETAILED = 3  # least number of horizons with which details are kept by default
+_FORMAT = 4  # of saved states
+_VOTE = 64.0  # the majority vote has the horizon nearest to this
+_LEAN = 2  # most horizons of a lean tracker
 _LONGEST = 127  # steps that one byte tells apart
 
 
-class OrbitMonitor(Watcher, Drawn):
+class OrbitMonitor(Drawn):
     """Counts the flips of a model's quantised weights at each step of its optimiser.
 
-    The training loop calls nothing. A step counts when the optimiser has taken it. The monitor handles
-    gradient accumulation, steps that a `GradScaler` skips (with fused optimisers too) and PARQ's projection
-    after the step. A fault of the monitor never ends the training: it warns once and detaches, and its
-    statistics stay. With the default horizons the monitor keeps 20 bytes for each weight with two levels and
-    23 for each weight with more. With two horizons of at most 1,024 steps it keeps 6 bytes, or 8 if codes lie
-    beyond ±127; see `details`.
+    The training loop calls nothing. A step counts when the optimiser has taken it, also with gradient
+    accumulation and with a `GradScaler`. A fault of the monitor never ends the training: it warns once and
+    detaches, and its statistics stay. For each weight the monitor keeps 28 bytes, and 31 in models with more
+    than two levels. With at most two horizons, none longer than 1,024 steps, and k below 128 it keeps 6
+    bytes, or 8 if codes lie beyond ±127: averages of 12 bits, and neither the oscillation metric nor the most
+    frequent code of each weight.
 
     Parameters
     ----------
@@ -53,12 +57,9 @@ class OrbitMonitor(Watcher, Drawn):
         Codes of quantisers that `find` does not know; see `find`.
     horizons : sequence of float
         Horizons h of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is
-        the rate of the weight's parameter group. Infinity: the average since the start, or since `restart`.
+        the rate of the weight's parameter group. Infinity: the average since the start.
     within : int
-        k, in steps: a flip is undone if the weight returns within k steps; churn compares codes k steps
-        apart.
-    momentum : float
-        Momentum m of the oscillation metric of Nagel et al.
+        k, in steps: a flip is undone if the weight returns within k steps.
     every : int
         Read the codes at each step with a number divisible by this. Flips are then differences of codes that
         many steps apart, so the monitor misses flips that are undone in between.
@@ -67,10 +68,6 @@ class OrbitMonitor(Watcher, Drawn):
         takes at most 64 MB. Counts are scaled up; `frame` has their 95 % intervals.
     include, exclude : sequence of str
         Layers or tensors to monitor, and not to monitor: names, or patterns such as "blocks.*.head".
-    details : bool, optional
-        Whether to keep the churn, the oscillation and the most frequent code of each weight. By default the
-        monitor leaves them out if it has at most two horizons, none longer than 1,024 steps, and k is below
-        128. Averages then have 12 bits.
     late : bool
         Whether quantisation may start later. Until the monitor finds quantised weights, it looks again before
         each step, and runs the `example` each time. It counts from the first step with quantised weights.
@@ -90,7 +87,7 @@ class OrbitMonitor(Watcher, Drawn):
     skipped : int
         Steps in which the optimiser moved nothing, because a `GradScaler` found infinities.
     history : list of dict
-        A row every k steps: step, and for each tensor the flips and the churn in these steps.
+        A row every k steps: step, and the flips of each tensor in these steps.
 
     Raises
     ------
@@ -100,16 +97,10 @@ class OrbitMonitor(Watcher, Drawn):
 
     Notes
     -----
-    In an average, the code before step s has the weight of step s. Averages up to a horizon of 1,024 steps
-    take 16 bits, others float32.
-
-    If `fully_shard` has sharded the model, each process reads its part, and counts are summed over the
-    processes at each step: `frame` shows the sums in each process. Averages, `undecided` and `margin` are
-    those of the part in this process, and so is the state. With DDP the counts are those of one process.
-
-    References
-    ----------
-    Nagel et al. 2022, Overcoming Oscillations in Quantization-Aware Training, arXiv 2203.11086 (the metric).
+    In an average, the code before step s has the weight of step s. The oscillation metric is that of Nagel et
+    al. 2022, arXiv 2203.11086, with the momentum 0.01. With `fully_shard`, counts are summed over the
+    processes at each step; averages, `undecided`, `margin` and the state are those of the part in this
+    process. With DDP the counts are those of one process.
 
     Examples
     --------
@@ -119,16 +110,13 @@ class OrbitMonitor(Watcher, Drawn):
     >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> monitor = stt.OrbitMonitor(model, optimizer)
+    >>> x = torch.randn(16, 8)
     >>> for _ in range(20):
-    ...     x = torch.randn(16, 8)
-    ...     loss = ((model(x) - x[:, :1]) ** 2).mean()
     ...     optimizer.zero_grad()
-    ...     loss.backward()
+    ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> monitor
     <OrbitMonitor: 8 weights in 1 tensor, 20 steps>
-    >>> monitor.frame()["steps"].to_list()
-    [20]
     """
 
     _pictures = "sterling.torch.monitor_report", ("flip_ratio",)
@@ -141,12 +129,10 @@ class OrbitMonitor(Watcher, Drawn):
         codes: Any = None,
         horizons: Sequence[float] = HORIZONS,
         within: int = 100,
-        momentum: float = 0.01,
         every: int = 1,
         sample: int | None = None,
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] = (),
-        details: bool | None = None,
         late: bool = False,
         seed: int = 0,
     ):
@@ -155,17 +141,117 @@ class OrbitMonitor(Watcher, Drawn):
         self.optimizer = None if optimizer is None else innermost(optimizer)
         self.horizons, self.every = checked(horizons), integer(every, "every", 1)
         self.within = integer(within, "within", self.every)
-        self.momentum = real(momentum, "momentum", above=0, most=1)
         self.sample = None if sample is None else integer(sample, "sample", 1)
-        lean = len(self.horizons) < _DETAILED and self.horizons[-1] <= SHORT and self.within <= _LONGEST
-        self.details = not lean if details is None else flag(details, "details")
-        if not self.details and self.within > _LONGEST:
-            raise InputError(
-                f"within is {self.within}; without details it is at most {_LONGEST} (details=True keeps more)"
-            )
         self.example, self.codes, self.late = example, codes, flag(late, "late")
         self.include, self.exclude, self.seed = include, exclude, integer(seed, "seed", 0)
-        super().__init__()
+        self.weights: list[QuantisedWeight] = []
+        self.left_out: list[str] = []
+        self.skipped, self.detached = 0, ""
+        self.history: list[dict[str, Any]] = []
+        self._at = 1  # the step that is being counted
+        self._tracker: Any = None  # a CodeTracker, once quantised weights are found
+        self._readers: list[Reader] = []
+        self._writers: list[Callable[[], None]] = []  # called every k steps
+        self._state: Any = None  # to continue from, once they are found
+        self._begin()
+        self._undo: Callable[[], None] = lambda: None
+        self._count = guarded(self._after_step, self._detach)
+        if self.optimizer is not None:
+            begin = guarded(self._begin, self._detach) if self.late else None
+            self._undo = after_each_step(self.optimizer, self._count, begin)
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Find the quantised weights, unless they are known, or may still come."""
+        if self._tracker is not None:
+            return
+        try:
+            found = found_in(self.model, self.example, codes=self.codes, optimizer=self.optimizer)
+        except NothingFound:
+            if self.late:
+                return
+            raise
+        groups, left_out = chosen(self.model, found, self.optimizer, self.include, self.exclude)
+        readers, weights = list(groups), [one.weight for one in groups]
+        if self.sample is not None:
+            sizes = sample_sizes([one.size for one in readers], self.sample)
+            for index, (reader, size) in enumerate(zip(readers, sizes, strict=True)):
+                reader.sample(size, self.seed + index)
+        tracker = CodeTracker(
+            [one.codes() for one in readers],
+            [one.levels for one in weights],
+            [one.levels > 3 or one.framework == "codes" or one.stored for one in weights],
+            list(groups.values()),
+            self.horizons,
+            self.within,
+            self.horizons.index(nearest(self.horizons, _VOTE)),
+            len(self.horizons) <= _LEAN and self.horizons[-1] <= SHORT and self.within <= _LONGEST,
+        )
+        self._shards = Shards(readers)
+        self._ratios = torch.tensor([one.shape.numel() / max(one.size, 1) for one in readers]).double()
+        self._readers, self.weights, self.left_out, self._tracker = readers, weights, left_out, tracker
+        self._totals = self._sum()
+        self._flips_before = self._flips()
+        if self._state is not None:
+            self.load_state_dict(self._state)
+
+    @torch.no_grad()
+    def _after_step(self, *rate: float) -> None:
+        if self.optimizer is not None and skipped(self.optimizer):
+            self.skipped += 1
+            return
+        if self._tracker is None:
+            if self.optimizer is None:
+                self._begin()
+            return
+        self._at = self.steps + 1
+        device = self.weights[0].latent.device
+        if device != self._tracker.now.device:
+            self._tracker.to(device)
+            for reader in self._readers:
+                reader.chosen = None if reader.chosen is None else reader.chosen.to(device)
+        # The tracker's first group is of weights that no optimiser holds. Some groups may be gone.
+        given = [] if self.optimizer is None else self.optimizer.param_groups
+        rates = [*(rate or (1.0,)), *(float(group.get("lr", 1.0)) for group in given)]
+        rates = (rates + [0.0] * self._tracker.clock.groups)[: self._tracker.clock.groups]
+        looks, failed = self._at % self.every == 0, True
+        try:
+            read = (self._tracker.changed(index, one.codes()) for index, one in enumerate(self._readers))
+            self._tracker.take(rates, read if looks else ())
+            failed = False
+        finally:
+            if looks and self._shards.groups:  # each process takes part, so that none waits for another one
+                self._totals = self._sum(failed)
+        last = self.history[-1]["step"] if self.history else 0
+        if looks and self.steps // self.within > last // self.within:
+            flips = self._flips()
+            change = [now - before for now, before in zip(flips, self._flips_before, strict=True)]
+            self.history.append({"step": self.steps, "flips": change})
+            self._flips_before = flips
+            for write in self._writers:
+                write()
+
+    def _sum(self, failed: bool = False) -> torch.Tensor:
+        """Return the counts of each tensor by kind and part, and the number of codes that were read."""
+        tracker = self._tracker
+        counts = tracker.counts.flatten(1) * self._ratios.to(tracker.now.device)[:, None]
+        read = torch.tensor(tracker.sizes, device=tracker.now.device)[:, None]
+        return self._shards.sum(torch.cat([counts, read], dim=1), failed)
+
+    def _rows(self) -> torch.Tensor:
+        return (self._totals if self._shards.groups else self._sum()).cpu()
+
+    def _flips(self) -> list[int]:
+        return self._rows()[:, :GROUPS].sum(dim=1).round().long().tolist()
+
+    def _detach(self, cause: str) -> str:
+        self.detached = f"detached at step {self._at}: {cause}"
+        return f"the OrbitMonitor detached at step {self._at}"
+
+    @property
+    def steps(self) -> int:
+        """Steps counted."""
+        return 0 if self._tracker is None else self._tracker.clock.step
 
     def step(self, rate: float = 1.0) -> None:
         """Count a step of a loop without a `torch.optim.Optimizer`; call it when the weights have moved.
@@ -202,22 +288,11 @@ class OrbitMonitor(Watcher, Drawn):
         """Whether this process reads only a sample or a shard of the weights."""
         return any(one.chosen is not None or one.mesh is not None for one in self._readers)
 
-    def _index(self, name: str) -> int:
-        """Return the index of a tensor among `weights`, by any of its names."""
-        for index, weight in enumerate(self.weights):
-            if name in weight.places:
-                return index
-        raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
-
     def _horizon(self, horizon: float) -> int:
         if horizon not in self.horizons:
             known = ", ".join(f"{one:g}" for one in self.horizons)
             raise InputError(f"horizon is {shown(horizon)}; the monitor has {known}")
         return self.horizons.index(horizon)
-
-    def _shaped(self, index: int, flat: torch.Tensor) -> torch.Tensor:
-        reader = self._readers[index]
-        return flat.view(reader.shape) if reader.chosen is None else flat
 
     def average(self, name: str, horizon: float) -> torch.Tensor:
         """Return the time average of the codes of a tensor.
@@ -239,21 +314,11 @@ class OrbitMonitor(Watcher, Drawn):
         InputError
             If the monitor has no such tensor or horizon.
         """
-        index = self._index(name)
-        return self._shaped(index, self._tracker.average(index, self._horizon(horizon)))
-
-    def settled_horizon(self) -> float:
-        """Return the horizon nearest to a sixteenth of the steps so far, by ratio.
-
-        This rule of thumb averages out the chatter, but forgets old codes while the net still learns.
-        docs/science/evidence.md compares horizons.
-
-        Returns
-        -------
-        float
-            One of `horizons`.
-        """
-        return settled(self.horizons, self.steps)
+        for index, (weight, reader) in enumerate(zip(self.weights, self._readers, strict=True)):
+            if name in weight.places:
+                average = self._tracker.average(index, self._horizon(horizon))
+                return average.view(reader.shape) if reader.chosen is None else average
+        raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
 
     def frame(self, horizon: float | None = None) -> pl.DataFrame:
         """Return a table with a row for each tensor.
@@ -261,21 +326,20 @@ class OrbitMonitor(Watcher, Drawn):
         Parameters
         ----------
         horizon : float, optional
-            Horizon of the averages in `undecided` and `margin`; `settled_horizon` by default.
+            Horizon of the averages in `undecided` and `margin`; by default the one nearest to a sixteenth of
+            the steps so far.
 
         Returns
         -------
         polars.DataFrame
             tensor, framework, weights, levels; steps counted; flips; undone: flips back to the code
             before, within k steps; undecided: share of weights with a margin below ½; margin: its mean;
-            never_moved: weights without a flip; churn: share of weights with another code than k steps before
-            (null in the first k steps, and without details); oscillation: mean of Nagel's metric; horizon;
-            read: number of weights that are read; flips_error and others: half of the 95 % interval of these
-            counts, 0 without a sample.
+            never_moved: weights without a flip; horizon; read: number of weights that are read; flips_error
+            and others: half of the 95 % interval of these counts, 0 without a sample.
         """
         from sterling.torch.monitor_report import table
 
-        return table(self, self._horizon(self.settled_horizon() if horizon is None else horizon))
+        return table(self, self._horizon(settled(self.horizons, self.steps) if horizon is None else horizon))
 
     def report(self) -> MonitorReport:
         """Return a report for a terminal or a notebook.
@@ -287,9 +351,7 @@ class OrbitMonitor(Watcher, Drawn):
         """
         from sterling.torch.monitor_report import MonitorReport
 
-        read = [(one.weight.name, one.here(one.weight.latent)) for one in self._readers]
-        diverged = [name for name, latent in read if not bool(latent.isfinite().all())]
-        return MonitorReport(self.frame(), self, diverged)
+        return MonitorReport(self)
 
     def tensorboard(self, writer: Any) -> None:
         """Write the statistics of each tensor to TensorBoard now, and then every k steps.
@@ -298,29 +360,15 @@ class OrbitMonitor(Watcher, Drawn):
         ----------
         writer : torch.utils.tensorboard.SummaryWriter
             Or any object with `add_scalar(tag, value, step)`.
-
-        Raises
-        ------
-        InputTypeError
-            If the writer has no such method.
         """
-        if not callable(getattr(writer, "add_scalar", None)):
-            raise InputTypeError(
-                f"writer is of the type {type(writer).__name__}; give a torch.utils.tensorboard.SummaryWriter"
-            )
         self._writers.append(lambda: self._write(writer))
         self._write(writer)
 
     def _write(self, writer: Any) -> None:
         for row in self.frame().iter_rows(named=True):
-            for name in ("flips", "undone", "undecided", "never_moved", "churn", "oscillation"):
+            for name in ("flips", "undone", "undecided", "never_moved"):
                 if row[name] is not None:
                     writer.add_scalar(f"sterling/{name}/{row['tensor']}", row[name], self.steps)
-
-    def restart(self) -> None:
-        """Restart the average since the start; all other statistics continue."""
-        if self._tracker is not None:
-            self._tracker.forget()
 
     def close(self) -> None:
         """Remove the hook from the optimiser; the statistics stay."""
@@ -329,22 +377,27 @@ class OrbitMonitor(Watcher, Drawn):
     def __deepcopy__(self, memo: Any) -> OrbitMonitor:
         return self  # the copy of a model that holds its monitor shares the monitor
 
-    def __reduce__(self) -> Any:
-        raise InputTypeError(
-            "a monitor belongs to its optimizer and cannot be pickled: save its `state_dict()`"
-        )
-
     def state_dict(self) -> dict[str, Any]:
         """Return all statistics as tensors, numbers and strings, which `torch.load` reads with its defaults.
 
         Returns
         -------
         dict
-            A copy.
+            A copy. Before the first quantised weight was found it has no statistics.
         """
-        from sterling.torch.monitor_state import saved
+        state: dict[str, Any] = {"format": _FORMAT, "options": self._options()}
+        if self._tracker is not None:
+            kept = self._tracker.state_dict()
+            state["kept"] = {n: one.clone() if torch.is_tensor(one) else one for n, one in kept.items()}
+            state["skipped"], state["totals"] = self.skipped, self._totals.clone()
+            state["history"] = [dict(row) for row in self.history]
+        return state
 
-        return saved(self)
+    def _options(self) -> dict[str, Any]:
+        """Return what a monitor must share with the one whose state it takes."""
+        options = {name: getattr(self, name) for name in ("within", "every", "sample", "seed")}
+        options["horizons"] = list(self.horizons)
+        return options | {f"tensor {one.name}": [list(one.shape), one.levels] for one in self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from the state of a monitor of the same model, as if the run had not been interrupted.
@@ -360,12 +413,38 @@ class OrbitMonitor(Watcher, Drawn):
         Raises
         ------
         InputError
-            If the state belongs to another model or other horizons, or is damaged. The monitor then keeps its
+            If the state belongs to another model or other options, or is damaged. The monitor then keeps its
             own state.
         """
-        from sterling.torch.monitor_state import load
+        if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
+            raise InputError(
+                "this is not the state of an OrbitMonitor of this version: give the result of `state_dict`"
+            )
+        if self._tracker is None:  # continue once the quantised weights are found
+            self._state = state if "kept" in state else None
+            return
+        before = self.state_dict()
+        try:
+            with in_one_sentence("this state of an OrbitMonitor is damaged", "save it again"):
+                self._load(state)
+        except SterlingError:
+            self._load(before)
+            raise
 
-        load(self, state)
+    def _load(self, state: Mapping[str, Any]) -> None:
+        ours, saved = self._options(), state["options"]
+        for name in ours | saved:
+            if ours.get(name) != saved.get(name):
+                raise InputError(
+                    f"the saved monitor had {name}={shown(saved.get(name))}, and this one has "
+                    f"{shown(ours.get(name))}: resume with the same model and options"
+                )
+        if state["kept"]["now"].dtype == torch.int16:
+            self._tracker.widen()
+        self._tracker.load_state_dict(state["kept"])
+        self.skipped, self._totals = int(state["skipped"]), state["totals"].to(self._totals)
+        self.history = [{"step": row["step"], "flips": list(row["flips"])} for row in state["history"]]
+        self._flips_before = [sum(row["flips"][i] for row in self.history) for i in range(len(self.weights))]
 
     def __repr__(self) -> str:
         weights = sum(one.shape.numel() for one in self.weights)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sterling.base.text import counted, number, percent, sentence
-from sterling.torch.counting import COLUMNS as TABLES
-from sterling.torch.counting import OSCILLATION, READ
+from sterling.torch.counting import GROUPS
 from sterling.torch.parts import half_width
 from sterling.torch.tables import Report, TensorTable
 
@@ -27,7 +26,6 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "undone": lambda row: percent(row["undone"] / row["flips"]) if row["flips"] else "–",
     "undecided": lambda row: "–" if row["undecided"] is None else percent(row["undecided"], 1),
     "never moved": lambda row: percent(row["never_moved"] / row["weights"], 1),
-    "churn": lambda row: "–" if row["churn"] is None else percent(row["churn"], 1),
 }
 
 
@@ -35,38 +33,24 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
     """Return the frame of a monitor, with averages of the horizon with this index."""
     import polars as pl
 
-    tracker, rows = monitor._tracker, []
-    tables = monitor._rows() if monitor.weights else ()
-    for index, (weight, counts) in enumerate(zip(monitor.weights, tables, strict=True)):
-        margin, size = tracker.margin(index, at), weight.shape.numel()
-        parts = {name: counts[TABLES[name]] for name in ("flips", "undone", "moved")}
-        total = {name: round(float(one.sum())) for name, one in parts.items()}
-        error = {name: half_width(one, size, int(counts[READ])) for name, one in parts.items()}
-        churn = monitor.history[-1]["churn"][index] if monitor.history else None
+    rows, counts = [], monitor._rows() if monitor.weights else ()
+    for index, weight in enumerate(monitor.weights):
+        margin, size = monitor._tracker.margin(index, at), weight.shape.numel()
+        *parts, read = counts[index].split([GROUPS, GROUPS, GROUPS, 1])
+        flips, undone, moved = (round(float(one.sum())) for one in parts)
+        errors = [half_width(one, size, int(read)) for one in parts]
         rows.append(
             {
-                "tensor": weight.name,
-                "framework": weight.framework,
-                "weights": size,
-                "levels": weight.levels,
-                "steps": monitor.steps,
-                "flips": total["flips"],
-                "undone": total["undone"],
+                **{"tensor": weight.name, "framework": weight.framework, "weights": size},
+                **{"levels": weight.levels, "steps": monitor.steps, "flips": flips, "undone": undone},
                 "undecided": float((margin < DECIDED).float().mean()) if len(margin) else None,
                 "margin": float(margin.mean()) if len(margin) else None,
-                "never_moved": size - total["moved"],
-                "churn": None if churn is None else churn / size,
-                "oscillation": float(counts[OSCILLATION]) / size,
-                "horizon": monitor.horizons[at],
-                "read": int(counts[READ]),
-                "flips_error": error["flips"],
-                "undone_error": error["undone"],
-                "never_moved_error": error["moved"],
+                **{"never_moved": size - moved, "horizon": monitor.horizons[at], "read": int(read)},
+                **dict(zip(("flips_error", "undone_error", "never_moved_error"), errors, strict=True)),
             }
         )
     whole = dict.fromkeys(("weights", "steps", "flips", "undone", "never_moved", "read"), pl.Int64)
-    shares = dict.fromkeys(("churn", "undecided", "margin"), pl.Float64)
-    return pl.DataFrame(rows, schema_overrides={**whole, **shares})
+    return pl.DataFrame(rows, schema_overrides={**whole, "undecided": pl.Float64, "margin": pl.Float64})
 
 
 def flip_ratio(ax: Axes, monitor: Any) -> str:
@@ -97,62 +81,51 @@ def flip_ratio(ax: Axes, monitor: Any) -> str:
 class MonitorReport(Report):
     """The report of a monitor, as text, and as HTML in a notebook."""
 
-    def __init__(
-        self,
-        frame: pl.DataFrame,
-        monitor: Any,
-        diverged: Sequence[str],  # tensors with latents that are not finite
-    ):
-        self.frame, self.within, self.every, self.steps = frame, monitor.within, monitor.every, monitor.steps
-        self.left_out, self.diverged, self.detached = monitor.left_out, diverged, monitor.detached
+    def __init__(self, monitor: Any):
+        self.monitor, self.frame = monitor, monitor.frame()
 
     @property
     def sentences(self) -> list[str]:
         """Sentences about all tensors together."""
-        detached = [sentence(f"the monitor {self.detached}")] if self.detached else []
-        if not len(self.frame):
-            return [sentence("no quantised weight has been found yet"), *detached]
-        columns = self.frame.to_dict(as_series=False)
-        weights, flips, read = (sum(columns[name]) for name in ("weights", "flips", "read"))
-        lines = [
-            sentence(f"{counted(weights, 'quantised weight')} over {counted(self.steps, 'step')}"),
-            *detached,
-        ]
-        if not self.steps:
-            return lines
-        still = sum(columns["never_moved"]) / weights
-        open_ = zip(columns["undecided"], columns["weights"], strict=True)
-        undecided = sum((share or 0) * size for share, size in open_) / weights
-        looks = max(self.steps // self.every, 1)
-        by = "a step changes" if self.every == 1 else f"{self.every} steps change"
-        lines.append(
-            sentence(
-                f"{by} {percent(flips / looks / weights, 3)} of them; {percent(still)} never moved "
-                f"and {percent(undecided)} are undecided over the last {number(columns['horizon'][0])} steps"
-            )
-        )
-        if self.every > 1:
+        monitor, columns = self.monitor, self.frame.to_dict(as_series=False)
+        weights = sum(columns.get("weights", ()))
+        lines = [f"{counted(weights, 'quantised weight')} over {counted(monitor.steps, 'step')}"]
+        if not monitor.weights:
+            lines = ["no quantised weight has been found yet"]
+        if monitor.detached:
+            lines.append(f"the monitor {monitor.detached}")
+        if monitor.steps:
+            flips, read, every = sum(columns["flips"]), sum(columns["read"]), monitor.every
+            open_ = zip(columns["undecided"], columns["weights"], strict=True)
+            undecided = sum((share or 0) * size for share, size in open_) / weights
+            by = "a step changes" if every == 1 else f"{every} steps change"
             lines.append(
-                sentence(f"codes are read each {self.every} steps, so changes that end between are not seen")
+                f"{by} {percent(flips / max(monitor.steps // every, 1) / weights, 3)} of them; "
+                f"{percent(sum(columns['never_moved']) / weights)} never moved and {percent(undecided)} are "
+                f"undecided over the last {number(columns['horizon'][0])} steps"
             )
-        if read < weights:
-            error = sum(one**2 for one in columns["flips_error"]) ** 0.5
-            lines.append(
-                sentence(
+            if every > 1:
+                lines.append(f"codes are read each {every} steps, so changes that end between are not seen")
+            if read < weights:
+                error = sum(one**2 for one in columns["flips_error"]) ** 0.5
+                lines.append(
                     f"counts are scaled up from a sample of {read:,} weights: {flips:,} ± {number(error)} "
                     "flips (95 % interval)"
                 )
-            )
-        if flips:
-            share = percent(sum(columns["undone"]) / flips)
-            lines.append(sentence(f"{share} of the flips were undone within {counted(self.within, 'step')}"))
+            if flips:
+                share = percent(sum(columns["undone"]) / flips)
+                lines.append(f"{share} of the flips were undone within {counted(monitor.within, 'step')}")
+        latents = [(one.weight.name, one.here(one.weight.latent)) for one in monitor._readers]
         for names, what in (
-            (self.left_out, "not monitored, because the optimiser did not hold them at the start"),
-            (self.diverged, "the run has diverged, latents are no longer finite"),
+            (monitor.left_out, "not monitored, because the optimiser did not hold them at the start"),
+            (
+                [name for name, latent in latents if not bool(latent.isfinite().all())],
+                "the run has diverged, latents are no longer finite",
+            ),
         ):
             if names:
-                lines.append(sentence(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"))
-        return lines
+                lines.append(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
+        return [sentence(one) for one in lines]
 
     def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
         rows = [[cell(row) for cell in COLUMNS.values()] for row in self.frame.iter_rows(named=True)]

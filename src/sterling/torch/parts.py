@@ -16,7 +16,7 @@ from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import groups_of
 from sterling.torch.weights import find
 
-#: Weights in all samples together; with five horizons a weight takes up to 35 bytes.
+#: Weights in all samples together; with five horizons a weight takes up to 38 bytes.
 MOST_SAMPLED = 3 << 19
 _NORMAL = 1.96
 

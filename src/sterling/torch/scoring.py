@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from sterling.base.checks import real, shown
+from sterling.base.checks import real
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.taps import arguments, in_one_sentence
 
@@ -25,15 +25,13 @@ def recompute_norms(net: nn.Module, bn: Iterable[Any] | None) -> None:
     """Recompute the statistics of batch norm, if there are batches."""
     if bn is None or not any(isinstance(one, nn.modules.batchnorm._BatchNorm) for one in net.modules()):
         return
-    if not isinstance(bn, Iterable) or isinstance(bn, Iterator):
-        raise InputTypeError(f"bn is {shown(bn)}; give a loader, which can be read more than once")
-    advice = "give batches of inputs, tuples that begin with them, or dicts of named arguments"
+    advice = "give a loader of inputs, tuples that begin with them, or dicts of named arguments"
     with in_one_sentence("the statistics of batch norm cannot be computed from `bn`", advice):
         batches = iter(bn)
-        first = list(islice(batches, 1))
-        if not first:
-            raise InputError("bn has no batch")
-        torch.optim.swa_utils.update_bn(chain(first, batches), _Called(net))
+        first = next(batches, None)
+        if first is None or batches is bn:
+            raise InputError("bn has no batch, or can be read only once: give a loader")
+        torch.optim.swa_utils.update_bn(chain([first], batches), _Called(net))
 
 
 class _Called(nn.Module):
@@ -66,9 +64,9 @@ def scorer(validate: Any) -> Callable[[nn.Module], dict[str, float]] | None:
         )
 
     def score(model: nn.Module) -> dict[str, float]:
-        loss = validate(model)
-        plain = loss.item() if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
-        return {"loss": real(plain, "the loss that `validate` returned")}
+        loss: Any = validate(model)
+        scalar = isinstance(loss, torch.Tensor) and loss.numel() == 1
+        return {"loss": real(loss.item() if scalar else loss, "the loss that `validate` returned")}
 
     return score
 
@@ -103,10 +101,7 @@ def _scored(model: nn.Module, batch: Any) -> tuple[float, int | None, int]:
     if targets is None:
         loss = found if loss is None and isinstance(found, torch.Tensor) and found.ndim == 0 else loss
         if loss is None:
-            raise InputTypeError(
-                "a batch of `validate` must be (inputs, targets), or a dict with the targets under "
-                '"labels", unless the model returns its loss'
-            )
+            raise InputTypeError('a batch of `validate` must be (inputs, targets), or a dict with "labels"')
         return float(loss), None, len(tree_leaves(inputs)[0])
     targets = targets.to(outputs.device)
     if targets.is_floating_point():

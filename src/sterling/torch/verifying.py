@@ -9,24 +9,121 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sterling.base.text import number
+from sterling.base.text import counted, number
 from sterling.errors import InputError
 from sterling.torch.artefacts import Artefact, Stored, opened, plain, reading
 from sterling.torch.grids import GROUPS, find_grid
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.verify_report import TensorCheck, Verification
+from sterling.torch.tables import Report, TensorTable
 from sterling.torch.weights import find
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _NEAR = 4e-7  # relative difference by float32 arithmetic
 _REST = 0.01  # largest share of the differing weights that a cause may leave unexplained
+
+
+@dataclass
+class TensorCheck:
+    """One quantised tensor, here and in the artefact; `Verification.frame` explains the fields."""
+
+    tensor: str
+    weights: int
+    stored_as: str = ""
+    kind: str = ""
+    codes: int = 0
+    scales: int = 0
+    first: tuple[int, ...] | None = None
+    expected: float | None = None
+    found: float | None = None
+    cause: str = ""
+
+    def sentence(self) -> str:
+        """Return what differs, where, and why."""
+        where = f" in {self.stored_as} ({self.kind})" if self.stored_as else ""
+        if self.first is None:
+            return f"{self.tensor}{where}: {self.cause}."
+        parts = [(self.codes, "code"), (self.scales, "scale")]
+        what = " and ".join(counted(count, noun) for count, noun in parts if count)
+        found, expected = (f"{one:.6g}".replace("-", "−") for one in (self.found, self.expected))
+        return (
+            f"{self.tensor}: {what} of {self.weights:,} weights differ{where}, "
+            f"first at {list(self.first)} with {found} instead of {expected}: {self.cause}."
+        )
+
+
+class Verification(Report):
+    """The result of `verify`.
+
+    Parameters
+    ----------
+    rows : list of TensorCheck
+        One for each quantised tensor and each place of the artefact that holds it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> model = stt.binarize(torch.nn.Linear(4, 3), levels=3)
+    >>> stt.verify(model, torch.nn.Linear(4, 3))
+    <Verification: The artefact differs in 1 of 1 quantised tensor.>
+    """
+
+    def __init__(self, rows: Sequence[TensorCheck]):
+        self.rows = list(rows)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the artefact holds every quantised tensor, and nothing differs."""
+        return not self.findings
+
+    @property
+    def findings(self) -> list[str]:
+        """One sentence for each tensor that differs or is missing."""
+        return [row.sentence() for row in self.rows if row.cause]
+
+    def frame(self) -> pl.DataFrame:
+        """Return one row for each tensor.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``tensor``; ``weights``, their number; ``stored_as``, its name in the artefact; ``kind``, the type
+            there; ``codes`` and ``scales``, the number of weights with another code or another scale;
+            ``first``, the index of the first such weight; ``expected`` and ``found``, its value in the model
+            and in the artefact; ``cause``, empty if nothing differs.
+        """
+        import polars as pl
+
+        types: dict[str, Any] = {"first": pl.List(pl.Int64), "expected": pl.Float64, "found": pl.Float64}
+        rows = [{**asdict(row), "first": row.first and list(row.first)} for row in self.rows]
+        return pl.DataFrame(rows, schema_overrides=types)
+
+    def _headline(self) -> str:
+        total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
+        holds = f"differs in {wrong} of" if wrong else "holds the codes and scales of"
+        return f"The artefact {holds} {total}."
+
+    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+        titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
+        rows = []
+        for row in self.rows:
+            numbers = map(number, (row.weights, row.codes, row.scales))
+            rows.append((row.tensor, row.stored_as, row.kind, *numbers, row.cause))
+        return [self._headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
+
+    def __repr__(self) -> str:
+        return f"<Verification: {self._headline()}>"
 
 
 def verify(
@@ -41,8 +138,7 @@ def verify(
 
     Tensors are matched by their names, with the usual renamings (those of llama.cpp too). A tensor without
     its name is found by its values, or by its shape if no other has it. A difference comes with its cause
-    if the numbers confirm one: float weights left in, another scale, a wrong zero point, a transposition,
-    flipped signs, clipping, padding.
+    if the numbers confirm one: float weights left in, another scale, a transposition, padding.
 
     Parameters
     ----------
@@ -81,7 +177,7 @@ def verify(
     'it is transposed'
     """
     weights = find(model, example, codes=codes, optimizer=optimizer)
-    with reading(artefact):
+    with reading("the module" if isinstance(artefact, nn.Module) else artefact):
         tensors = opened(artefact)
         pairs = _matched(weights, tensors, dict(names or {}))
         rows = []
@@ -98,12 +194,9 @@ def _matched(
 ) -> dict[str, list[str]]:
     """Return the names in the artefact of each weight; a tied weight may have several."""
     entries, alias = tensors
-    known = {weight.name for weight in weights}
-    for ours, theirs in names.items():
-        for one, options, where in ((ours, known, "model"), (theirs, entries, "artefact")):
-            if one not in options:
-                near = get_close_matches(one, options, 1, 0) or ["none"]
-                raise InputError(f"names: the {where} has no tensor {one!r}; the nearest is {near[0]!r}")
+    for wrong in (*(names.keys() - {one.name for one in weights}), *(set(names.values()) - entries.keys())):
+        near = get_close_matches(wrong, [*(one.name for one in weights), *entries], 2, 0)
+        raise InputError(f"names: there is no tensor {wrong!r}; the nearest are {', '.join(near)}")
     by_name: dict[str, list[str]] = {}
     for name in entries:
         by_name.setdefault(plain(name), []).append(name)
@@ -118,10 +211,6 @@ def _matched(
     def shape(name: str) -> list[int]:
         return sorted(entries[name](weights[0]).values.shape)
 
-    def by_tail(weight: QuantisedWeight, name: str) -> bool:
-        ours, theirs = f".{plain(weight.name)}", f".{plain(name)}"
-        return ours.endswith(theirs) or theirs.endswith(ours)
-
     def by_shape(weight: QuantisedWeight, name: str) -> bool:
         return shape(name) == sorted(weight.shape)
 
@@ -130,7 +219,7 @@ def _matched(
         model = _Levels(weight, stored.precision)
         return any(not bool(model.far(order).any()) for order in _orders(weight, stored))
 
-    for fits in (by_tail, lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
+    for fits in (lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
         used = {name for some in pairs.values() for name in some}
         left = [name for name in entries if name not in used]
         fitting = {w.name: [name for name in left if fits(w, name)] for w in weights if not pairs[w.name]}
@@ -143,8 +232,7 @@ def _matched(
 
 def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck:
     check = TensorCheck(weight.name, weight.shape.numel(), name, stored.kind)
-    model = _Levels(weight, stored.precision)
-    orders = _orders(weight, stored)
+    model, orders = _Levels(weight, stored.precision), _orders(weight, stored)
     if not orders:
         check.cause = _misshapen(model, stored.values)
         return check
@@ -201,28 +289,23 @@ class _Levels:
         """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
         wrong = self.far(found).flatten()
         best, fewest = torch.ones_like(found), int(wrong.sum())
-        ratios = (found / self.values).abs().flatten()
-        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios > 0)
+        ratios = (found / self.values).flatten()
+        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios != 0)
         for group in self.groups():
-            touched = _holding(group, wrong)
+            ends = torch.zeros(int(group.max()) + 1, dtype=found.dtype)
+            touched = (ends > 0).index_fill(0, group[wrong], True)
             inside = touched[group] & used  # other groups are right
-            ends = torch.zeros(len(touched), dtype=found.dtype)
             low, high = (
                 ends.scatter_reduce(0, group[inside], ratios[inside], how, include_self=False)
                 for how in ("amin", "amax")
             )
             several = group[inside].bincount(minlength=len(ends)) > 1
-            shared = several & (high - low <= 2 * self.rounding * high)
+            shared = several & (high - low <= 2 * self.rounding * high.abs())
             factor = torch.where(shared, low, 1.0)[group].reshape(found.shape)
             left = int(self.far(found, factor * self.values).sum()) if bool(shared.any()) else fewest
             if left < fewest:
                 best, fewest = factor, left
         return best
-
-
-def _holding(group: torch.Tensor, marked: torch.Tensor) -> torch.Tensor:
-    """Return for each group whether it holds a marked weight."""
-    return torch.zeros(int(group.max()) + 1, dtype=torch.bool).index_fill(0, group[marked], True)
 
 
 def _cause(
@@ -250,28 +333,20 @@ def _cause(
         sources.append(weight.latent.detach().cpu().double())
         if holds(model.far(found, sources[1])):
             return "it holds the float latents, not their quantised values"
-    if holds(model.far(-found) & wrong):
-        return "the signs are flipped"
     factor = model.factor(found)
     if holds(other := model.far(found, factor * model.values)):
         count_apart(other, factor * model.scale)
         if not stored.precision.is_floating_point:
             return "no scale lies beside the codes"
-        if not bool(model.far(factor * model.scale, 1 / model.scale)[wrong].any()):
-            return "the scale is inverted"
-        return f"the scale is multiplied by {_range(factor[wrong & (factor != 1)])}"
+        low, high = (number(float(one)) for one in factor[wrong & (factor != 1)].aminmax())
+        return f"the scale is multiplied by {low}" + (f" to {high}" if high != low else "")
     shift = ((found - model.values) / model.scale).nan_to_num().round()
     if not model.even:
         return "no usual cause fits"
     if holds(model.far(found, model.values + shift * model.scale)):
-        flat = wrong.flatten()
-        whole = (_holding(group, flat)[group] & ~flat for group in model.groups())
         offsets = shift[wrong].unique()
-        if len(offsets) == 1 and count > 1 and any(map(holds, whole)):
-            return f"the zero point is off by {number(int(offsets))}"
-        codes = model.codes + shift
-        if codes.min() < codes.max() and model.codes.clamp(codes.min(), codes.max()).equal(codes):
-            return f"the codes are clipped to the range {_range(codes)}"
+        if len(offsets) == 1 and count > 1:
+            return f"these codes are off by {number(int(offsets))}: by a zero point?"
         return "no usual cause fits"
     grid = find_grid(found.to(stored.precision if stored.precision.is_floating_point else torch.float32))
     if grid is not None and grid.even:
@@ -281,24 +356,18 @@ def _cause(
             if holds(model.far(found, step * codes)):
                 count_apart(codes != model.codes, step)
                 return "the scale was computed anew, and the weights were rounded again"
-    if stored.kind.lower().startswith(("float", "bfloat", "f16", "f32", "bf16")):
-        return "it holds floats that lie on no level"
-    return "the weights were quantised again, to other levels"
+    return "the weights lie on no level of the model"
 
 
 def _misshapen(model: _Levels, found: torch.Tensor) -> str:
     """Return the cause if the shapes differ."""
     ours, theirs = tuple(model.raw.shape), tuple(found.shape)
     shapes = f"the shape is {theirs}, that of the model {ours}"
-    # A file may give a tensor any number of axes, and n axes have n! orders.
-    for axes in permutations(range(found.ndim)) if len(ours) == len(theirs) else ():
+    if len(ours) != len(theirs):  # a file may give a tensor any number of axes, and n axes have n! orders
+        return shapes
+    for axes in permutations(range(found.ndim)):
         if found.permute(axes).shape == model.raw.shape and not bool(model.far(found.permute(axes)).any()):
             return f"it is transposed: {shapes}"
-    inner = found[tuple(map(slice, ours))] if len(ours) == len(theirs) else found
+    inner = found[tuple(map(slice, ours))]
     padded = inner.shape == model.raw.shape and not bool(model.far(inner).any())
     return f"it is padded: {shapes}" if padded else shapes
-
-
-def _range(values: torch.Tensor) -> str:
-    low, high = float(values.min()), float(values.max())
-    return number(low) if math.isclose(low, high, rel_tol=1e-3) else f"{number(low)} to {number(high)}"

@@ -71,12 +71,6 @@ def test_the_narrowest_of_nested_groups_counts(system):
     assert resources.available_memory() == GIB + GIB // 2
 
 
-def test_a_container_that_sees_its_own_group_as_the_outermost(system):
-    system({"self": "0::/docker/x\n", "cg/cpu.max": "100000 100000\n", **limit("cg", GIB, 0)})
-    assert resources.usable_cores() == 1
-    assert resources.available_memory() == GIB
-
-
 def test_too_much_memory_is_refused(system):
     system({})
     resources.require_memory(GIB, "a table")

@@ -12,9 +12,12 @@ from sterling.claims.experiments import (
     constants,
     fresh_data,
     input_distributions,
+    levels,
+    optimisers,
     restart,
     returns,
     step_sizes,
+    threshold,
 )
 from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
@@ -84,6 +87,22 @@ JUDGED = [
     (step_sizes.RULE, (2.1, 2.5, 0), CONTRADICTED),
     (step_sizes.RULE, (0.4, 1.0, 0), OPEN),
     (step_sizes.RULE, (NAN, NAN, 0), OPEN),
+    (levels.RULE, ((0.01, 0.008, 0.016), (0.9995, 0.998, 0.9999)), CONSISTENT),
+    (levels.RULE, ((0.02, 0.01, 0.03), (0.9995, 0.998, 0.9999)), OPEN),
+    (levels.RULE, ((0.03, 0.02, 0.04), (0.9995, 0.998, 0.9999)), CONTRADICTED),
+    (levels.RULE, ((0.01, 0.008, 0.016), (0.99, 0.985, 0.995)), CONTRADICTED),
+    (optimisers.RULE, (True, (0.005, 0.004, 0.007), (0.996, 0.994, 0.998)), CONSISTENT),
+    (optimisers.RULE, (True, (0.007, 0.004, 0.010), (0.996, 0.994, 0.998)), OPEN),
+    (optimisers.RULE, (True, (0.009, 0.007, 0.011), (0.996, 0.994, 0.998)), CONTRADICTED),
+    (optimisers.RULE, (True, (0.005, 0.004, 0.007), (0.98, 0.97, 0.99)), CONTRADICTED),
+    (optimisers.RULE, (False, (0.1, 0.09, 0.2), (0.5, 0.3, 0.7)), CONSISTENT),
+    (optimisers.RULE, (False, (0.004, 0.003, 0.005), (0.998, 0.997, 0.999)), CONTRADICTED),
+    # The shares of the factorial, the damped exponent, its law, the plain exponent.
+    (threshold.RULE, ([(1.0, 0.0, 0.1)], (1.3, 1.2, 1.4), 1.28, (2.9, 2.7, 3.1)), CONSISTENT),
+    (threshold.RULE, ([(0.8, 0.0, 0.1)], (1.3, 1.2, 1.4), 1.28, (2.9, 2.7, 3.1)), OPEN),
+    (threshold.RULE, ([(1.0, 0, 0), (0.2, 0.3, 0)], (1.3, 1.2, 1.4), 1.28, (2.9, 2.7, 3.1)), CONTRADICTED),
+    (threshold.RULE, ([(1.0, 0.0, 0.1)], (1.6, 1.5, 1.7), 1.28, (2.9, 2.7, 3.1)), CONTRADICTED),
+    (threshold.RULE, ([(1.0, 0.0, 0.1)], (1.3, 1.2, 1.4), 1.28, (1.3, 1.2, 1.4)), OPEN),
 ]
 
 
@@ -149,28 +168,17 @@ def test_correlated_gaussians_are_no_evidence_about_other_laws():
 
 
 def test_visits_that_stop_are_not_recurrence():
-    """Visits that grow like T and stop for ever at a tenth of the run passed with an exponent of 0.51."""
+    """Visits that grow like T and stop at a tenth of the run passed with an exponent of 0.51."""
     steps = mark_steps()[mark_steps() <= 10**6]
-    going = steps // 50
-    stopping = np.minimum(going, 10**5 // 50)
-    growth = math.log(stopping[-1] / going[np.searchsorted(steps, 10**4)]) / math.log(100)
-    assert 0.49 < growth < 0.52
-
-    def marks(*runs):
-        frames = [
-            pl.DataFrame({"n": 16, "samples": 400, "trial": k, "mark_steps": steps, "mark_visits": visits})
-            for k, visits in enumerate(runs)
-        ]
-        return pl.concat(frames)
-
-    assert returns.stopped_runs(marks(going, going)) == 0
-    assert returns.stopped_runs(marks(going, stopping, going)) == 1
-    stopped = returns.stopped_runs(marks(stopping))
-    assert returns.RULE.judge([(0.505, 0.515, True, stopped, 0.9, 0)]) is OPEN
+    marks = pl.concat(
+        pl.DataFrame({"n": 16, "samples": 400, "trial": k, "mark_steps": steps, "mark_visits": visits})
+        for k, visits in enumerate((steps // 50, np.minimum(steps, 10**5) // 50))
+    )
+    assert returns.stopped_runs(marks) == 1
+    assert returns.RULE.judge([(0.505, 0.515, True, 1, 0.9, 0)]) is OPEN
 
 
 def test_runs_left_open_are_counted_both_ways():
-    """A threshold that moves only if they fail, or only if they succeed, decides nothing."""
     trials = pl.DataFrame(
         {
             "samples": [10] * 4 + [20] * 4,
@@ -181,13 +189,9 @@ def test_runs_left_open_are_counted_both_ways():
             "errors": [1, 1, 1, 0, 0, 0, 0, 2],
         }
     )
-    found = step_sizes.Outcomes.of(trials.sample(8, shuffle=True, seed=1), "schedule", ["a", "b"])
-    assert found.won.tolist() == [[[False, False], [False, True]], [[True, True], [True, False]]]
-    assert found.left.tolist() == [[[False, False], [True, False]], [[False, False], [False, False]]]
-    low, high = math.log(1.1), math.log(3)
-    joined = step_sizes._joined([(0.0, -0.1, 0.1), (high, low, high)])
-    assert joined == pytest.approx((1.0, math.exp(-0.1), 3.0))
-    assert step_sizes.RULE.judge([(*joined[1:], 0)]) is OPEN
+    won, left = step_sizes.outcomes(trials.sample(8, shuffle=True, seed=1), "schedule", ["a", "b"])
+    assert won.tolist() == [[[False, False], [False, True]], [[True, True], [True, False]]]
+    assert left.tolist() == [[[False, False], [True, False]], [[False, False], [False, False]]]
 
 
 def test_intervals_of_few_values_say_so():
@@ -196,9 +200,6 @@ def test_intervals_of_few_values_say_so():
     reach = 4.302652729911275 / math.sqrt(3)  # of Student's t with two degrees of freedom
     assert mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2.0, 2.0 - reach, 2.0 + reach))
     assert np.isnan(share_interval(0, 0)).all()
-
-
-# -- what is said of data ------------------------------------------------------------------------------------
 
 
 def test_a_dead_unit_misses_the_positive_samples():

@@ -6,7 +6,6 @@ import pytest
 import sterling as st
 from sterling.claims.context import Context
 from sterling.claims.experiments import levels
-from sterling.claims.finding import Judgement
 
 BUDGET = levels.LevelsBudget(n=16, samples=64, instances=2, steps=300)
 
@@ -23,16 +22,3 @@ def test_each_average_is_that_of_train_and_stands_beside_the_law(tmp_path):
     # Levels of ternary weights are 1 apart.
     apart = [np.abs(np.subtract(row["average"], row["predicted"])).mean() for row in rows[:2]]
     assert found.measured[0].value == pytest.approx(np.mean(apart))
-
-
-@pytest.mark.parametrize(
-    ("apart", "alike", "judgement"),
-    [
-        ((0.01, 0.008, 0.016), (0.9995, 0.998, 0.9999), Judgement.CONSISTENT),
-        ((0.02, 0.01, 0.03), (0.9995, 0.998, 0.9999), Judgement.NOT_DECIDED),
-        ((0.03, 0.02, 0.04), (0.9995, 0.998, 0.9999), Judgement.CONTRADICTED),
-        ((0.01, 0.008, 0.016), (0.99, 0.985, 0.995), Judgement.CONTRADICTED),
-    ],
-)
-def test_the_rule_asks_both_bars(apart, alike, judgement):
-    assert levels.RULE.judge([(apart, alike)]) is judgement

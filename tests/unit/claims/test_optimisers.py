@@ -6,7 +6,6 @@ import pytest
 import sterling as st
 from sterling.claims.context import Context
 from sterling.claims.experiments import optimisers
-from sterling.claims.finding import Judgement
 
 STEPS = 3000
 PROBLEM = st.Problem(n=8, samples=200, noise=0.5)
@@ -42,18 +41,3 @@ def test_measured_numbers_are_distances_from_the_balance(found):
         np.abs(st.theory.balance(PROBLEM.draw(row["seed"])).wrong_share - row["wrong"]).mean() for row in rows
     ]
     assert found.measured[0].value == pytest.approx(np.mean(apart))
-
-
-@pytest.mark.parametrize(
-    ("keeps", "apart", "alike", "judgement"),
-    [
-        (True, (0.005, 0.004, 0.007), (0.996, 0.994, 0.998), Judgement.CONSISTENT),
-        (True, (0.007, 0.004, 0.010), (0.996, 0.994, 0.998), Judgement.NOT_DECIDED),
-        (True, (0.009, 0.007, 0.011), (0.996, 0.994, 0.998), Judgement.CONTRADICTED),
-        (True, (0.005, 0.004, 0.007), (0.98, 0.97, 0.99), Judgement.CONTRADICTED),
-        (False, (0.1, 0.09, 0.2), (0.5, 0.3, 0.7), Judgement.CONSISTENT),
-        (False, (0.004, 0.003, 0.005), (0.998, 0.997, 0.999), Judgement.CONTRADICTED),
-    ],
-)
-def test_the_rule_asks_both_bars_of_every_optimiser(keeps, apart, alike, judgement):
-    assert optimisers.RULE.judge([(keeps, apart, alike)]) is judgement

@@ -51,7 +51,7 @@ def test_exit_codes(run):
     done = run("verified_models:net", "wrong.pt")
     assert done.exit_code == 1
     assert "1 of 2" in done.stdout.splitlines()[0]
-    assert "signs are flipped" in done.stdout
+    assert "multiplied by −1" in done.stdout
     assert run("verified_models:byhand", "byhand.pt").exit_code == 0
     assert (
         run("verified_models:net", "renamed.pt", "--name", "0.weight=a", "--name", "1.weight=b").exit_code

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.returns.chatter import TOLERANCE, chattering
+from sterling.returns.chatter import TOLERANCE, chatters
 
 
 def series(level=20.0, batches=32, trend=0.0, memory=0.0, seed=0):
@@ -22,34 +22,23 @@ def series(level=20.0, batches=32, trend=0.0, memory=0.0, seed=0):
 FLIPS = np.full(256, 200)
 
 
-def test_a_stationary_series_chatters():
-    found = chattering(series(), FLIPS, 1000)
-    assert found.chatters
-    assert found.reason == ""
-    assert found.wrong.low < 20 < found.wrong.high
-    assert found.change.low < 1 < found.change.high
-    assert (found.moving, found.turns) == (256, pytest.approx(1280, rel=0.05))
-    assert found.to_dict()["chatters"] is True
-
-
 @pytest.mark.parametrize(
-    ("wrong", "flips", "reason"),
+    ("wrong", "flips", "expected"),
     [
-        (series(batches=16), FLIPS, "too few to tell"),
-        (np.full(32, 20.0), FLIPS, "does not vary"),
-        (series(level=0.5), FLIPS, "too few to say"),
-        (series(trend=0.3), FLIPS, "may change"),
-        (series(trend=-0.3), FLIPS, "may change"),
-        (series(), np.r_[np.full(24, 200), np.zeros(232)], "wrong all of the time"),
-        (series(), np.r_[np.full(250, 1), np.zeros(6)], "wrong all of the time"),
-        (series(), np.full(40, 2), "replaced"),
-        (np.zeros(0), np.zeros(0), "too few to tell"),
+        (series(), FLIPS, True),
+        (series(batches=16), FLIPS, False),  # too few to tell
+        (np.full(32, 20.0), FLIPS, False),  # no variation
+        (series(level=0.5), FLIPS, False),  # too few wrong weights
+        (series(trend=0.3), FLIPS, False),
+        (series(trend=-0.3), FLIPS, False),
+        (series(), np.r_[np.full(24, 200), np.zeros(232)], False),  # always the same ones are wrong
+        (series(), np.r_[np.full(250, 1), np.zeros(6)], False),
+        (series(), np.full(40, 2), False),  # not replaced often enough
+        (np.zeros(0), np.zeros(0), False),
     ],
 )
-def test_each_part_of_the_rule(wrong, flips, reason):
-    found = chattering(wrong, flips, 1000)
-    assert not found.chatters
-    assert reason in found.reason
+def test_each_part_of_the_rule(wrong, flips, expected):
+    assert chatters(wrong, flips, 1000) is expected
 
 
 @pytest.mark.parametrize("trend", [TOLERANCE, -TOLERANCE])
@@ -61,25 +50,9 @@ def test_false_alarms(trend):
     for memory in (0.0, 0.6):
         slope = trend / (2 + trend) * 2
         named = sum(
-            chattering(series(trend=slope, memory=memory, seed=seed), FLIPS, 1000).chatters
-            for seed in range(100)
+            chatters(series(trend=slope, memory=memory, seed=seed), FLIPS, 1000) for seed in range(100)
         )
         assert named <= 5
-
-
-def test_runs():
-    """A chattering run, and one on its way down."""
-    instance = st.Problem(n=128, samples=3 * 128, noise=0.3).draw(1)
-    run = st.train(instance, 4000, schedule=st.Constant(0.5), surrogate="identity", init=1, record=("flips",))
-
-    def over(first, last, batches):
-        length = (last - first) // batches
-        wrong = run.distance(np.arange(last - batches * length, last)).reshape(batches, length).mean(axis=1)
-        flips = run.flips[(run.flips["step"] > first) & (run.flips["step"] <= last)]
-        return chattering(wrong, np.bincount(flips["coordinate"], minlength=128), length)
-
-    assert over(2000, 4000, 32).chatters
-    assert "may change" in over(0, 48, 24).reason
 
 
 def test_the_verdict_of_a_run(tmp_path):
@@ -89,7 +62,6 @@ def test_the_verdict_of_a_run(tmp_path):
     run = st.train(instance, 1500, **options, record="recurrence")
     assert run.verdict is st.Verdict.CHATTERING
     assert not run.certified
-    assert "trust the time average" in run.verdict.meaning
     run.save(tmp_path / "run")
     begun = st.Orbit.load(tmp_path / "run")
     assert begun.verdict is st.Verdict.CHATTERING

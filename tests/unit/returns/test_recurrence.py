@@ -60,10 +60,6 @@ def test_counts_of_weights(orbit, found):
     np.testing.assert_array_equal(found.first, first)
     assert found.reached.sum() == found.returns.count
     assert found.reached[0] == 0
-    k, share = found.leavers()[0]
-    assert k == np.argmax(first)
-    assert share == pytest.approx(first.max() / found.sojourns.count, rel=1e-3)
-    assert found.escapes == 1000 * len(orbit.sojourn_times) / orbit.steps
 
 
 def test_growth_of_visits(orbit, found):
@@ -71,8 +67,6 @@ def test_growth_of_visits(orbit, found):
     arrivals = np.diff(at_home, prepend=False) & at_home
     visits = np.concatenate([[0], np.cumsum(arrivals)])
     np.testing.assert_array_equal(found.mark_visits, visits[found.mark_steps])
-    occupied = np.concatenate([[0], np.cumsum(at_home)])
-    np.testing.assert_array_equal(found.mark_occupied, occupied[found.mark_steps])
     assert found.growth == pytest.approx(1.0, abs=0.1)
     assert found.halves is not None
     assert found.halves.low < 1 < found.halves.high
@@ -84,6 +78,9 @@ def test_long_run(found):
     assert known.batches >= 12
     assert known.batches * known.length <= found.steps
     assert found.drift > 0.01
+    words = dict(found._rows())
+    assert known.text in words["occupancy of the teacher"]
+    assert f"{found.returns.longest:,}" in words["absences"]
 
 
 @pytest.mark.parametrize("steps", (1, 50, 400))
@@ -113,7 +110,6 @@ def test_a_run_that_never_arrives():
     found = st.train(st.Problem(n=60, samples=200, noise=0.5).draw(0), 3000).recurrence()
     assert found.visits == 0
     assert found._rows()[0] == ("visits to the teacher", "none in 3,000 steps")
-    assert repr(found.returns) == "Times(none)"
 
 
 def test_a_weight_on_its_way():
@@ -144,18 +140,14 @@ def test_the_interval_allows_for_weights_on_their_way():
     stationary = st.resume(early, instance, steps=450_000).occupancy
     assert known.low < stationary < known.value
     assert known.value - known.low > 1.5 * (known.high - known.value)
-    text = dict(found._rows())
-    assert "and 1 weight still to come" in text["occupancy of the teacher"]
-    assert "only the lower end of its interval allows for that" in text["still to come"]
 
 
 def test_a_weight_that_the_steps_do_not_reach():
+    instance, start = st.Problem(n=4, samples=90, noise=0.8).draw(1), np.full(4, 30.0)
     with pytest.warns(st.SterlingWarning):
-        orbit = st.train(
-            st.Problem(n=4, samples=90, noise=0.8).draw(1), 500, st.Power(0.5, 1.5), init=np.full(4, 30.0)
-        )
-    assert all(math.isinf(step) for _, step in orbit.recurrence().arrivals)
-    json.dumps(orbit.recurrence().to_dict(), allow_nan=False)
+        found = st.train(instance, 500, st.Power(0.5, 1.5), init=start).recurrence()
+    assert all(math.isinf(step) for _, step in found.arrivals)
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_the_statistics_need_counts_only():
@@ -172,7 +164,6 @@ def test_the_statistics_need_counts_only():
     assert found.recurs
     assert found.returns.mean == found.sojourns.mean == 1
     assert found.mark_visits.tolist() == [1, 1, 2]
-    assert found.batch_occupancy.tolist() == [1, 0, 1]
     assert "<table>" in found._repr_html_()
 
 

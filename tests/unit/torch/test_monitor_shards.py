@@ -146,7 +146,7 @@ def test_counts_are_those_of_the_run_in_one_process(answers, kind, wrapper):
     (flips, frame, report, detached, history, same), other = (found[kind, wrapper] for found in answers)
     assert detached == other[3] == ""
     assert frame["flips"] == flips == other[0]
-    for name in ("tensor", "weights", "read", "flips", "undone", "never_moved", "churn"):
+    for name in ("tensor", "weights", "read", "flips", "undone", "never_moved"):
         assert frame[name] == expected[name], name
     assert history == alone.history
     assert "64 quantised weights" not in report

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
@@ -16,9 +16,6 @@ from sterling.claims.judge import near
 from sterling.claims.words import listed, said
 from sterling.plot import curves
 from sterling.plot.style import tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 RATE = -0.5
 #: The exponent's interval must lie within 0.05 of −1/2.
@@ -38,7 +35,6 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets, with the supremum over all states."""
     asked = {"n": budget.n, "samples": budget.samples, "trials": budget.instances}
     raw = context.trials("concentration", kind="landscape", **asked)
-    raw = raw.sort("n", "samples", "trial")  # sums are then the same after a break
     slope = decay(*(raw[name].to_numpy() for name in ("n", "samples", "deviation")))
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
     return CLAIM.found(
@@ -82,12 +78,9 @@ def decay(n: np.ndarray, samples: np.ndarray, deviation: np.ndarray) -> tuple[fl
 
 def draw_deviation(ax: Axes, raw: pl.DataFrame) -> str:
     """Draw the deviation of every data set against N, and a triangle of slope −1/2."""
-    dimensions = sorted(raw["n"].unique())
-    for index, n in enumerate(dimensions):
-        one, style = raw.filter(raw["n"] == n), curves.style(index)
-        sizes, deviation = one["samples"].to_numpy().astype(float), one["deviation"].to_numpy()
-        drawn = ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n}", **style)
-        curves.set_aside(ax, drawn, index, len(dimensions))
+    for index, (n, one) in enumerate(raw.group_by("n", maintain_order=True)):
+        sizes, deviation = one["samples"].to_numpy(), one["deviation"].to_numpy()
+        ax.plot(sizes, deviation, ls="", ms=4, mfc="none", label=f"n = {n[0]}", **curves.style(index))
     tidy(ax, xscale="log", yscale="log", xlabel="samples N", ylabel="sup over all states of ‖G − E G‖∞")
     curves.slope_triangles(ax, {"−1/2": RATE})
     return (

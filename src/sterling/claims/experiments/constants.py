@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import PAPER, SCIENCE, Claim
@@ -18,12 +18,8 @@ from sterling.claims.finding import Finding, Measured, Reference, mean, measured
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.starts import OPPOSITE
 from sterling.claims.words import listed, said
-from sterling.plot.curves import against, set_aside, style
-from sterling.plot.style import GREY, legend_above, tidy
+from sterling.plot.curves import over_dimensions
 from sterling.stats import mean_interval
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: If C grows more slowly than n to this power, samples of the orders n² and n⁴ suffice.
 GROWTH = 0.1
@@ -79,10 +75,7 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
     broken = broken_bounds(checked)
     main, power = slopes[0], slopes[0].value
     largest = [
-        one
-        for surrogate in budget.surrogates
-        for noise in budget.noises
-        for one in at_largest(table, surrogate, noise)
+        at_largest(table, surrogate, noise) for surrogate in budget.surrogates for noise in budget.noises
     ]
     return CLAIM.found(
         RULE,
@@ -98,12 +91,12 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
             f"With ε = C·√(n/N), C changes like n^{said(main)} ({main.name.partition(', ')[2]}). By this "
             f"bound, samples of the order n^{2 + 2 * power:.2f} suffice for the time average, and of the "
             f"order n^{4 + 2 * power:.2f} for visits. With the C of n = {max(budget.instances)}, ReLU, no "
-            f"noise, these are {number(largest[1].value, 1)} n² and {number(largest[2].value, 1)} n⁴ "
+            f"noise, these are {number(largest[0][1].value, 1)} n² and {number(largest[0][2].value, 1)} n⁴ "
             f"samples. {broken or 'None'} of {len(checked)} data sets broke the bound p ≤ ε/S."
         ),
         measured=(
             *slopes,
-            *largest,
+            *(one for three in largest for one in three),
             *(
                 mean(f"largest wrong share, {what}, in units of ε/S", checked[column] / checked["bound"])
                 for column, what in (("certified", "certified bound"), ("wrong", "share measured in runs"))
@@ -114,10 +107,7 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
             Reference("exponent for the time average: proved to suffice", 2.0, "theorem", PAPER),
             Reference("exponent for visits: proved to suffice", 4.0, "theorem", PAPER),
         ),
-        pictures=(
-            picture("C = ε·√(N/n) over n", draw_constants, table),
-            picture("Wrong share: the bound and the runs", draw_bound, checked),
-        ),
+        pictures=(picture("C = ε·√(N/n) over n", draw_constants, table),),
         tables={"constants-landscapes": table, "constants-checked": checked},
         notes=(
             f"The proof of the bound, and of the two sample sizes that follow from it: {SCIENCE}, 13.",
@@ -206,34 +196,18 @@ def broken_bounds(checked: pl.DataFrame) -> int:
 
 
 def draw_constants(ax: Axes, table: pl.DataFrame) -> str:
-    """Draw C of every data set against n, and the mean of each surrogate and noise."""
-    groups = sorted(table.group_by("surrogate", "noise"), key=lambda pair: (pair[0][0] != "relu", pair[0]))
-    for index, ((surrogate, noise), one) in enumerate(groups):
-        given, means = style(index), one.group_by("n").agg(pl.mean("constant")).sort("n")
-        points = ax.plot(one["n"].to_numpy(), one["constant"].to_numpy(), ls="", ms=3, alpha=0.35, **given)
-        line = ax.plot(*means.to_numpy().T, ms=6, lw=1.4, label=f"{surrogate}, σ = {noise:g}", **given)
-        set_aside(ax, [*points, *line], index, len(groups))
-    ax.set_xticks(np.unique(table["n"].to_numpy()))
-    tidy(ax, xlabel="dimension n (number of weights)", ylabel="C = ε·√(N/n)", ylim=(0, None))
-    legend_above(ax, 2)
+    """Draw the mean of C against n with its interval, for each surrogate and noise."""
+    points = {
+        f"{surrogate}, σ = {noise:g}": [
+            (n, *mean_interval(data["constant"]))
+            for (n,), data in one.group_by("n", maintain_order=True)  # type: ignore[misc]
+        ]
+        for (surrogate, noise), one in table.group_by("surrogate", "noise", maintain_order=True)
+    }
+    over_dimensions(ax, points, {}, "C = ε·√(N/n)", ylim=(0, None))
     return (
-        "Small marks are data sets, large marks their means. If a line is level, ε, the largest distance of "
-        "the gradient from its mean, is proportional to √(n/N); then n² and n⁴ are the orders."
-    )
-
-
-def draw_bound(ax: Axes, checked: pl.DataFrame) -> str:
-    """Draw the certified and the measured largest wrong share of each data set against ε/S."""
-    bound, certified, wrong = (checked[name].to_numpy() for name in ("bound", "certified", "wrong"))
-    series = {"certified": (bound, certified), "measured in runs": (bound, wrong)}
-    axes = "ε/S, from the gradient’s distance to its mean", "largest share of the mass wrong"
-    ax.axhline(0.5, color=GREY, lw=1, ls=":", zorder=0, label="the average is right below this line")
-    against(ax, series, min(1.0, 1.05 * bound.max()), axes, "p = ε/S")
-    ax.set_ylim(top=max(0.52, ax.get_ylim()[1]))
-    legend_above(ax, 2)
-    return (
-        "Each data set has two marks: the proved bound of its worst weight, and the largest share measured "
-        "in runs. All lie below the dashed line; the distance shows how loose the simple bound is."
+        "Means over data sets. Where they stay level, ε, the largest distance of the gradient from its mean, "
+        "is proportional to √(n/N); then n² and n⁴ are the orders."
     )
 
 

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.base.text import percent
@@ -19,14 +21,11 @@ from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed
 from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
 from sterling.plot.curves import dots, intervals
+from sterling.stats import share_interval
 from sterling.study.columns import SHARE
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.study.report import with_shares
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import row_of, run_orbit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _DISPLACED = (Shifted, Rectified, AutoRegressive)  # distributions with a mean or with correlations
 #: A family succeeds or fails if its interval lies wholly above or below this share.
@@ -60,17 +59,7 @@ class InputBudget:
     factors: tuple[float, ...]
     trials: int
     steps: int
-    families: tuple[str, ...] = (
-        "gaussian",
-        "uniform",
-        "rademacher",
-        "student_t:4",
-        "exponential",
-        "rectified",
-        "shifted:0.5",
-        "ar1:0.8",
-        "ar1:0.98",
-    )
+    families: tuple[str, ...] = (*SHAPES, "shifted:0.5", "ar1:0.8", "ar1:0.98")
     shapes: tuple[str, ...] = tuple(SHAPES)
     means: tuple[float, ...] = (0.0, 1.0)
     surrogates: tuple[str, ...] = ("relu", "identity")
@@ -166,22 +155,19 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     )
     cells = store.counts("optimal")
     names = {str(get_family(family)): family for family in budget.families}
-    table = with_shares(cells).with_columns(
-        cells["inputs"].replace_strict(names, return_dtype=pl.String), cells["normalize"]
-    )
-    last = table.filter(samples=sizes[-1])
-    intervals: dict[str, dict[str, tuple[float, float]]] = {family: {} for family in budget.families}
-    for row in last.iter_rows(named=True):
-        _, low, high = both_ways(row["successes"], row["undecided"], row["trials"])
-        intervals[row["inputs"]][row["normalize"]] = low, high
+    rows, shares = {}, {family: {} for family in budget.families}
+    for row in cells.filter(samples=sizes[-1]).iter_rows(named=True):
+        family, kind, runs = names[row["inputs"]], row["normalize"], row["trials"]
+        rows[family, kind] = row["successes"], runs
+        shares[family][kind] = both_ways(row["successes"], row["undecided"], runs)[1:]
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
-    healed = restored(intervals)
-    succeed = [family for family in budget.families if intervals[family]["none"][0] > HALF]
+    healed = restored(shares)
+    succeed = [family for family in budget.families if shares[family]["none"][0] > HALF]
     crossed = cross(context, budget, sizes[-1])
     left = int(cells["undecided"].sum())
     return CLAIM.found(
         rule(sizes[-1]),
-        [(intervals, normal)],
+        [(shares, normal)],
         experiment=(
             f"{int(cells['trials'].sum()):,} runs without label noise at n = {budget.n}, N = "
             f"{listed(sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
@@ -194,12 +180,9 @@ def measure(context: Context, budget: InputBudget) -> Finding:
         reason=f"{_reason(succeed, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
         measured=(
             *(
-                share(f"success on {family} inputs, {words}", *counts)
+                share(f"success on {family} inputs, {words}", *rows[family, kind])
                 for family in in_order(budget.families, healed, normal)
                 for kind, words in _WORDS.items()
-                for counts in last.filter(inputs=family, normalize=kind)
-                .select("successes", "trials")
-                .iter_rows()
             ),
             *(
                 measured(
@@ -212,8 +195,21 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             ),
         ),
         pictures=(
-            picture("Success by shape, mean and surrogate", draw_successes, crossed),
-            picture("Success by input distribution", draw_families, last, budget.families),
+            picture(
+                "Success by shape, mean and surrogate",
+                draw,
+                budget.shapes,
+                {label: intervals(one, "share") for label, one in _conditions(crossed)},
+            ),
+            picture(
+                "Success by input distribution",
+                draw,
+                budget.families,
+                {
+                    words: np.array([share_interval(*rows[family, kind]) for family in budget.families])
+                    for kind, words in _WORDS.items()
+                },
+            ),
         ),
         tables={"inputs-trials": store.trials(), "inputs-crossed": crossed},
         notes=(
@@ -288,18 +284,6 @@ def causes_in_words(crossed: pl.DataFrame) -> str:
     )
 
 
-def draw_successes(ax: Axes, crossed: pl.DataFrame) -> str:
-    """Draw the share of successes of each shape, with a mark for each surrogate and mean."""
-    shapes = crossed["shape"].unique(maintain_order=True).to_list()
-    groups = {label: intervals(one, "share") for label, one in _conditions(crossed)}
-    dots(ax, shapes, groups, "share of runs absorbed at w*", HALF)
-    ax.set_xlim(-0.03, 1.03)
-    return (
-        "Each row is a shape of the input distribution. Marks of one colour stand above each other where the "
-        "shape makes no difference."
-    )
-
-
 def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
     these = ", ".join(succeed) or "none"
     if not healed:
@@ -324,13 +308,15 @@ def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str],
     return text
 
 
-def draw_families(ax: Axes, cells: pl.DataFrame, families: Sequence[str]) -> str:
-    """Draw the success share of every family and normalisation at one sample size."""
-    cells = cells.sort(pl.col("inputs").replace_strict({name: index for index, name in enumerate(families)}))
-    groups = {words: intervals(cells.filter(normalize=kind), "share") for kind, words in _WORDS.items()}
-    dots(ax, families, groups, "share of runs absorbed at w*", HALF)
+def draw(ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
+    """Draw the share of successes of each row, with a mark for each group."""
+    dots(ax, rows, groups, "share of runs absorbed at w*", HALF)
     ax.set_xlim(-0.03, 1.03)
-    return "Points are shares with 95 % Jeffreys intervals; left of the dashed line most runs fail."
+    return (
+        "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the dashed line "
+        "most runs fail. Marks of one colour stand above each other where the distribution makes no "
+        "difference."
+    )
 
 
 CLAIM = Claim(

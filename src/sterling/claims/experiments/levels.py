@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
-from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, agreement, picture
+from sterling.claims.experiments.optimisers import KIND as SHARES
+from sterling.claims.finding import Finding, Pairs, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.levels import level_values
+from sterling.model.problem import Problem
 from sterling.plot.curves import against
-from sterling.study import train_kind
-from sterling.study.columns import COUNT, FLAG, REAL
-from sterling.study.kind import Cell, Look, Seeds
 from sterling.theory import chatter_mean
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Bars: the largest mean difference in units of the distance between levels, and the least correlation.
 CLOSE, ALIKE = 0.015, 0.999
@@ -58,50 +52,38 @@ class LevelsBudget:
     levels: tuple[int, ...] = tuple(NAMES)
 
 
-def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    instance = cell.problem.draw(seeds.data)
-    orbit = train_kind.run_orbit(cell, seeds, look=look, instance=instance)
-    return {
-        "seed": seeds.data,
-        "certified": orbit.certified,
-        "average": (orbit.ergodic_mean * np.sqrt(instance.n)).tolist(),
-        "predicted": chatter_mean(instance, cell.settings["surrogate"]).tolist(),
-    }
-
-
-KIND = replace(
-    train_kind.KIND,
-    name="averages",
-    run=_run,
-    columns={"seed": COUNT, "certified": FLAG, "average": REAL.list(), "predicted": REAL.list()},
-    criteria={},
-)
-register(KIND)
-
-
 def measure(context: Context, budget: LevelsBudget) -> Finding:
     """Compare time averages of weights of several levels with the chatter law, on the same data sets."""
-    rows = {count: _rows(context, budget, count) for count in budget.levels}
-    pairs = {
-        count: [(np.array(row["predicted"]), np.array(row["average"])) for row in one.to_dicts()]
-        for count, one in rows.items()
-    }
-    table = pl.concat(rows.values())
-    still = int(table["certified"].sum())
-    apart, alike = {}, {}
-    for count, found in pairs.items():
+    tables, pairs, apart, alike, sentences = [], {}, {}, {}, []
+    for count in budget.levels:
+        problem = Problem(budget.n, budget.samples, levels=count)
+        rows = context.trials(
+            f"levels-{count}",
+            kind=SHARES.name,
+            n=budget.n,
+            samples=budget.samples,
+            levels=count,
+            surrogate="identity",
+            schedule="constant:0.5",
+            steps=budget.steps,
+            trials=budget.instances,
+        ).sort("trial")
+        rows = rows.select("levels", "trial", "seed", "certified", "average")
+        laws = [chatter_mean(problem.draw(seed), "identity") for seed in rows["seed"]]
+        tables.append(rows.with_columns(predicted=pl.Series([one.tolist() for one in laws])))
+        pairs[count] = list(zip(laws, map(np.array, rows["average"]), strict=True))
         low, high = level_values(count)[:2]
         name = NAMES.get(count, f"{count} levels")
         words = f"mean difference from the law, {name}", f"correlation with the law over weights, {name}"
-        apart[count], alike[count] = agreement(found, *words, high - low, "levels")
-    sentences = [
-        f"With {count} levels the averages differ from the law by {said(apart[count])} on average; the "
-        f"correlation is {said(alike[count])}."
-        for count in budget.levels
-    ]
+        apart[count], alike[count] = agreement(pairs[count], *words, high - low, "levels")
+        sentences.append(
+            f"With {count} levels the averages differ from the law by {said(apart[count])} on average; the "
+            f"correlation is {said(alike[count])}."
+        )
+    table = pl.concat(tables)
     return CLAIM.found(
         RULE,
-        [tuple((one.value, *one.ends) for one in (apart[count], alike[count])) for count in budget.levels],
+        [evidence(apart[count], alike[count]) for count in budget.levels],
         experiment=(
             f"{budget.instances} data sets for each number of levels, n = {budget.n}, m = 1, N = "
             f"{budget.samples:,}, no label noise, identity, full batch, {budget.steps:,} steps of constant "
@@ -116,29 +98,14 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
             "A weight that does not come to rest uses mainly the two levels next to its average, and its "
             "variance is that of unbiased randomised rounding between them. The law is the two-level chatter "
             "law with this variance; it has no free parameter.",
-            f"{still} of {len(table)} runs came to rest. The law is about runs that do not. With n = 48 and "
-            "N = 4n two of three earlier ternary runs came to rest at w*, where the law foretold averages "
-            "between levels. Runs at rest count in the rule too.",
+            f"{table['certified'].sum()} of {len(table)} runs came to rest. The law is about runs that do "
+            "not. With n = 48 and N = 4n two of three earlier ternary runs came to rest at w*, where the law "
+            "foretold averages between levels. Runs at rest count in the rule too.",
         ),
     )
 
 
-def _rows(context: Context, budget: LevelsBudget, count: int) -> pl.DataFrame:
-    rows = context.trials(
-        f"levels-{count}",
-        kind=KIND.name,
-        n=budget.n,
-        samples=budget.samples,
-        levels=count,
-        surrogate="identity",
-        schedule="constant:0.5",
-        steps=budget.steps,
-        trials=budget.instances,
-    )
-    return rows.sort("trial").select("levels", "trial", "seed", "certified", "average", "predicted")
-
-
-def draw_averages(ax: Axes, pairs: dict[int, list[tuple[np.ndarray, np.ndarray]]]) -> str:
+def draw_averages(ax: Axes, pairs: dict[int, Pairs]) -> str:
     """Draw the time average of every weight against its prediction, one series for each number of levels."""
     series = {}
     for count, found in pairs.items():

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, agreement, picture
+from sterling.claims.finding import Finding, Pairs, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.problem import Problem
 from sterling.plot.curves import against
 from sterling.study import train_kind
-from sterling.study.columns import COUNT, SHARE
+from sterling.study.columns import COUNT, FLAG, REAL, SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.theory import balance
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Bars: the largest mean |Δp| and the least correlation of an optimiser that keeps the mean.
 CLOSE, ALIKE = 0.006, 0.995
@@ -92,14 +90,16 @@ class OptimisersBudget:
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     orbit = train_kind.run_orbit(cell, seeds, look=look)
-    return {"seed": seeds.data, "wrong": orbit.wrong_share.tolist()}
+    average = (orbit.ergodic_mean * np.sqrt(orbit.n)).tolist()
+    shares = {"wrong": orbit.wrong_share.tolist(), "average": average}
+    return {"seed": seeds.data, "certified": orbit.certified, **shares}
 
 
 KIND = replace(
     train_kind.KIND,
     name="wrong_shares",
     run=_run,
-    columns={"seed": COUNT, "wrong": SHARE.list()},
+    columns={"seed": COUNT, "certified": FLAG, "wrong": SHARE.list(), "average": REAL.list()},
     criteria={},
 )
 register(KIND)
@@ -108,9 +108,21 @@ register(KIND)
 def measure(context: Context, budget: OptimisersBudget) -> Finding:
     """Run each optimiser on the same data sets and compare the wrong shares with those of the balance."""
     problem = Problem(budget.n, budget.samples, noise=budget.noise)
-    rows = pl.concat([_rows(context, budget, name) for name in budget.methods]).sort(
-        "method", "trial", maintain_order=True
-    )
+    rows = pl.concat(
+        context.trials(
+            f"optimisers-{list(METHODS).index(name)}",
+            kind=KIND.name,
+            n=budget.n,
+            samples=budget.samples,
+            noise=budget.noise,
+            optimizer=METHODS[name].optimizer,
+            batch=METHODS[name].batch,
+            schedule=METHODS[name].schedule,
+            steps=budget.steps,
+            trials=budget.instances,
+        ).select(pl.lit(name).alias("method"), "trial", "seed", "wrong")
+        for name in budget.methods
+    ).sort("method", "trial", maintain_order=True)
     seeds = rows["seed"].unique(maintain_order=True).to_list()
     predicted = {seed: balance(problem.draw(seed)).wrong_share for seed in seeds}
     pairs = {
@@ -132,10 +144,7 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
     ]
     return CLAIM.found(
         RULE,
-        [
-            (METHODS[name].keeps, *((one.value, *one.ends) for one in (apart[name], alike[name])))
-            for name in judged
-        ],
+        [(METHODS[name].keeps, *evidence(apart[name], alike[name])) for name in judged],
         experiment=(
             f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g}, N = "
             f"{budget.samples:,}, ReLU; on each of them {len(pairs)} optimisers, {budget.steps:,} steps of "
@@ -148,20 +157,7 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         ),
         measured=(*apart.values(), *alike.values()),
         references=(Reference("agreement: mean |Δp|", 0.0, "mean-field", f"{SCIENCE}, 16"),),
-        pictures=(
-            picture(
-                "Wrong shares: predicted and measured",
-                draw_shares,
-                {name: pairs[name] for name in keepers},
-                "Optimisers that keep the mean",
-            ),
-            picture(
-                "Wrong shares where the sign of the gradient is used",
-                draw_shares,
-                {name: pairs[name] for name in pairs if name not in keepers},
-                "Optimisers that use a sign",
-            ),
-        ),
+        pictures=(picture("Wrong shares: predicted and measured", draw_shares, pairs, keepers),),
         tables={"optimiser-shares": rows},
         notes=(
             "p_k is the share of the steps in which weight k is wrong; |Δp| is averaged over the weights of "
@@ -174,34 +170,15 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
     )
 
 
-def _rows(context: Context, budget: OptimisersBudget, name: str) -> pl.DataFrame:
-    method = METHODS[name]
-    rows = context.trials(
-        f"optimisers-{list(METHODS).index(name)}",
-        kind=KIND.name,
-        n=budget.n,
-        samples=budget.samples,
-        noise=budget.noise,
-        optimizer=method.optimizer,
-        batch=method.batch,
-        schedule=method.schedule,
-        steps=budget.steps,
-        trials=budget.instances,
-    )
-    return rows.select(pl.lit(name).alias("method"), "trial", "seed", "wrong")
-
-
-def draw_shares(ax: Axes, pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]], who: str) -> str:
+def draw_shares(ax: Axes, pairs: dict[str, Pairs], names: list[str]) -> str:
     """Draw the wrong share of every weight against its prediction, one series for each optimiser."""
-    series = {
-        name: tuple(np.concatenate(one) for one in zip(*found, strict=True)) for name, found in pairs.items()
-    }
+    series = {name: tuple(np.concatenate(one) for one in zip(*pairs[name], strict=True)) for name in names}
     end = max(0.05, *(float(np.max(one)) for points in series.values() for one in points))
     axes = "predicted share of the steps, mean-field", "measured share of the steps"
     against(ax, series, end, axes, "equal")  # type: ignore[arg-type]
     return (
-        f"{who}: each mark is one weight of one data set, and the share of the steps in which it is wrong. "
-        "Marks on the dashed line agree with the balance, which is the same for every optimiser."
+        "Optimisers that keep the mean: each mark is one weight of one data set, and the share of the steps "
+        "in which it is wrong. Marks on the dashed line agree with the balance, the same for all of them."
     )
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
+from matplotlib.axes import Axes
 
 from sterling.base.text import number, percent
 from sterling.claims.claim import SCIENCE, Claim
@@ -17,15 +16,11 @@ from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
-from sterling.plot.curves import style
+from sterling.plot.curves import over_dimensions
 from sterling.plot.study import success_curves
-from sterling.plot.style import DASHED, GREY, dimensions_axis, note, tidy
-from sterling.stats import share_interval
-from sterling.study.report import SeriesFit, fit_store
+from sterling.stats import Interval, share_interval
+from sterling.study.report import fit_store
 from sterling.theory import samples_for_average, samples_for_information, samples_for_messages
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Tolerance of the exponent around 1, and largest N₅₀ in units of the edge of message passing.
 TOLERANCE, ABOVE = 0.1, 1.2
@@ -72,14 +67,15 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
     both = {"samples": {"c": [PLENTY], "a": 1}, "restart": ["none", restart]}
     beside = context.run("restart-beside", trials=budget.plain, **both, **common)
     counts = beside.counts("optimal")
-    rates, heights, top = (
-        exponent(series, "exponent α of N₅₀ with restarts"),
-        thresholds(series),
-        max(budget.n),
-    )
+    rates, top = exponent(series, "exponent α of N₅₀ with restarts"), max(budget.n)
+    found = () if series.fit is None else series.fit.thresholds
+    heights = {one.n: (one.samples / one.n, one.low / one.n, one.high / one.n) for one in found}
     edges = {  # limits for the negatives alone, in units of n
         name: _READ * limit(Problem(top, 1)) / top
-        for name, limit in (("messages", samples_for_messages), ("information", samples_for_information))
+        for name, limit in (
+            ("message passing", samples_for_messages),
+            ("information", samples_for_information),
+        )
     }
     last = heights.get(top, (math.nan,) * 3)
     shares = {
@@ -89,7 +85,7 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
     plain, restarted = (shares[top, name] for name in ("none", restart))
     return CLAIM.found(
         RULE,
-        [(rates.ends, tuple(one / edges["messages"] for one in last[1:]))],
+        [(rates.ends, tuple(one / edges["message passing"] for one in last[1:]))],
         experiment=(
             f"{series.cells['trials'].sum():,} runs without label noise with {Restart()!r}, n = "
             f"{listed(budget.n)}, m = 1, step sizes 0.5/√(t+1), {budget.steps:,} steps, N = "
@@ -99,8 +95,9 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         reason=(
             f"{growth_words('with restarts', series)}. At n = {top} N₅₀/n is "
             f"{said(measured('', last, ''))}; message passing on the samples that ReLU reads begins to "
-            f"succeed at {number(edges['messages'], 2)}. With {PLENTY}n samples {percent(restarted[0])} of "
-            f"the runs end at w* at n = {top}, without restart {percent(plain[0])}."
+            f"succeed at {number(edges['message passing'], 2)}. With {PLENTY}n samples "
+            f"{percent(restarted[0])} of the runs end at w* at n = {top}, without restart "
+            f"{percent(plain[0])}."
         ),
         measured=(
             rates,
@@ -120,7 +117,10 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         references=(
             Reference("exponent of linear growth", 1.0, "mean-field", f"{SCIENCE}, 12", beside=True),
             Reference(
-                "message passing on the negative samples, n → ∞: N/n", edges["messages"], "theorem", _LADDER
+                "message passing on the negative samples, n → ∞: N/n",
+                edges["message passing"],
+                "theorem",
+                _LADDER,
             ),
             Reference(
                 "below it no method finds w* from those samples, n → ∞: N/n",
@@ -150,34 +150,18 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
     )
 
 
-def thresholds(series: SeriesFit) -> dict[int, tuple[float, float, float]]:
-    """Return N₅₀/n of each dimension alone with its interval, where it can be estimated."""
-    found = () if series.fit is None else series.fit.thresholds
-    return {one.n: (one.samples / one.n, one.low / one.n, one.high / one.n) for one in found}
-
-
-def draw_heights(ax: Axes, heights: dict[int, tuple[float, float, float]], edges: dict[str, float]) -> str:
+def draw_heights(ax: Axes, heights: dict[int, Interval], edges: dict[str, float]) -> str:
     """Draw N₅₀/n against n, with the limits and the law of the plain time average."""
-    if not heights:
-        note(ax, "No dimension has a threshold.")
-        return "There is nothing to draw: no dimension has enough successes and failures."
-    n = np.array(list(heights), float)
-    value, low, high = np.array(list(heights.values())).reshape(-1, 3).T
-    known = (low > 0) & np.isfinite(high)  # an open interval cannot be drawn
-    bars = np.where(known, np.maximum([value - low, high - value], 0), 0)
-    ax.errorbar(n, value, bars, lw=1.4, ms=5.5, label="STE with restarts, 95 %", **style(0))
-    law = [samples_for_average(Problem(int(one), 1)) / one for one in n]
-    ax.plot(
-        n, law, ls=DASHED, lw=1.2, label="time average of plain STE (mean-field)", color=style(1)["color"]
-    )
-    for name, words in (("messages", "message passing"), ("information", "information")):
-        ax.axhline(edges[name], color=GREY, lw=1, ls="--" if name == "messages" else ":")
-        at_right = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "top"}
-        ax.text(1, edges[name], f"{words}, n → ∞ ", fontsize=8, color=GREY, **at_right)
-    dimensions_axis(ax, n)
-    tidy(ax, xlabel="dimension n", ylabel="N₅₀/n", ylim=(0, None))
+    laws = {
+        "time average of plain STE (mean-field)": {
+            n: samples_for_average(Problem(n, 1)) / n for n in heights
+        },
+        **{f"{name}, n → ∞": dict.fromkeys(heights, value) for name, value in edges.items()},
+    }
+    points = {"STE with restarts": [(n, *found) for n, found in heights.items()]}
+    over_dimensions(ax, points, laws, "N₅₀/n", ylim=(0, None))
     return (
-        "Points on a level line mean growth in proportion to n. Grey lines are the limits for the samples "
+        "Points on a level line mean growth in proportion to n. Level lines are the limits for the samples "
         "that ReLU reads: the negative ones, about half of all."
     )
 

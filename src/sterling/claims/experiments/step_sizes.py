@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from scipy.special import expit
 
 from sterling.base.registry import register
@@ -30,14 +31,15 @@ from sterling.study.likelihood import Counts, Model, maximise, predictor
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import run_orbit
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 #: The threshold must move by less than this factor over all rates for the step size not to decide.
 FACTOR = 2.0
 _NORMAL_95 = 1.959963984540054
 _OPTIMAL = TRAIN.criteria["optimal"].success
 _UNKNOWN = (math.nan, math.nan, math.nan)
+_LEFT = (
+    "{:,} of {:,} runs ended without a certified verdict. Each fit is made twice: with them as failures, "
+    "which gives the value shown, and as successes. Intervals cover both."
+)
 
 SCHEDULES = {
     200_000: (
@@ -114,57 +116,64 @@ register(KIND)
 # -- effects -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Effects:
-    """How the threshold moves, from logit p = β·(log N − log N₅₀ − γ·log rate − δ·exponent).
+def effects(samples, rates, exponents, won) -> tuple[Interval, Interval, Interval]:
+    """Fit how the threshold moves: logit p = β·(log N − log N₅₀ − γ·log rate − δ·exponent).
 
-    β, γ and δ are (value, low, high) with 95 % intervals by Wald, on log β, γ and δ; δ is NaN where there is
-    one exponent. Runs on the same data set are dependent, so the covariance is the sandwich with data sets as
-    clusters.
+    Returns log β, γ and δ as (value, low, high) with 95 % intervals by Wald; δ is NaN where there is one
+    exponent. Runs on the same data set are dependent, so the covariance is the sandwich with data sets as
+    clusters. ``won``, bool (k, s, d), has the successes of the d data sets of each of k sample sizes under
+    each of s schedules. FitError is raised if the likelihood has no maximum.
     """
-
-    slope: Interval
-    rate: Interval
-    exponent: Interval
-
-
-def effects(samples, rates, exponents, won) -> Effects:
-    """Fit the effects of schedules with rates and exponents (s,) at sample sizes (k,).
-
-    ``won``, bool (k, s, d), has the successes of the d data sets of each size under each schedule. FitError
-    is raised if the likelihood has no maximum.
-    """
-    won = np.asarray(won, bool)
     sizes, kinds, sets = won.shape
-    log_rates, exponents = np.log(np.asarray(rates, float)), np.asarray(exponents, float)
-    columns = [np.ones(kinds), log_rates - log_rates.mean()]
+    columns = [np.ones(kinds), np.log(rates) - np.log(rates).mean()]
     if np.ptp(exponents) > 0:
-        columns.append(exponents - exponents.mean())
+        columns.append(exponents - np.mean(exponents))
     design = np.tile(np.column_stack(columns), (sizes, 1))
     n = np.repeat(np.asarray(samples), kinds)
-    ones, trials = np.ones((len(n), 1)), np.full(len(n), sets)
-    counts = Counts.of(ones[:, 0], n, trials, won.sum(-1).ravel())
-    model = Model(design, ones, np.zeros(len(n)))
-    best = maximise(counts, model)
+    counts, best = _fitted(n, np.full(len(n), sets), won.sum(-1).ravel(), design)
     if not best.converged:
         raise FitError("the change from failure to success is too sharp for these sample sizes")
+    model = Model(design, np.ones((len(n), 1)), np.zeros(len(n)))
     log_odds, lean = predictor(model, np.log(counts.samples), best.parameters)
     missed = won - expit(log_odds).reshape(sizes, kinds, 1)
     score = np.einsum("ksd,ksp->kdp", missed, lean.reshape(sizes, kinds, -1))  # of each data set
     inverse = np.linalg.inv(best.information)
     sandwich = inverse @ np.einsum("kdp,kdq->pq", score, score) @ inverse
     reach = _NORMAL_95 * np.sqrt(np.diag(sandwich))
-    steepness = float(best.parameters[-1])
+    found = [(value, value - end, value + end) for value, end in zip(best.parameters, reach, strict=True)]
+    return found[-1], found[1], found[2] if len(columns) > 2 else _UNKNOWN
 
-    def effect(index: int) -> Interval:
-        value = float(best.parameters[index])
-        return value, value - reach[index], value + reach[index]
 
-    return Effects(
-        (math.exp(steepness), math.exp(steepness - reach[-1]), math.exp(steepness + reach[-1])),
-        effect(1),
-        effect(2) if len(columns) > 2 else _UNKNOWN,
-    )
+def _fitted(samples, trials, won, design) -> tuple[Counts, Any]:
+    """Return the counts of successes and the maximum of their likelihood, with one slope for all."""
+    ones = np.ones((len(samples), 1))
+    counts = Counts.of(ones[:, 0], samples, trials, won)
+    return counts, maximise(counts, Model(design, ones, np.zeros(len(samples))))
+
+
+def fits(context: Context, sizes, rates, powers, won: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Return `effects` with runs left open as failures, and as successes if there are such runs.
+
+    The result has the axes fits, effects, and (value, low, high). If no effect can be fitted, numbers are NaN
+    and a note says why.
+    """
+    found = []
+    for flags in (won, won | left) if left.any() else (won,):
+        try:
+            found.append(effects(sizes, rates, powers, flags))
+        except FitError as problem:
+            context.note(f"No effect was fitted: {problem}.")
+            found.append([_UNKNOWN] * 3)
+    return np.array(found)
+
+
+def outcomes(trials: pl.DataFrame, column: str, order: list) -> tuple[np.ndarray, np.ndarray]:
+    """Return runs as flags (sizes, values of a column, data sets): absorbed at w*, and left open."""
+    index = pl.Series([order.index(value) for value in trials[column]])
+    rows = trials.select("samples", "trial", won=_OPTIMAL, left=~pl.col("certified"), index=index)
+    rows = rows.sort("samples", "index", "trial")
+    shape = (rows["samples"].n_unique(), len(order), -1)
+    return rows["won"].to_numpy().reshape(shape), rows["left"].to_numpy().reshape(shape)
 
 
 # -- the measurement -----------------------------------------------------------------------------------------
@@ -186,31 +195,25 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
     begun = context.trials("step-sizes-starts", kind="starts", start=starts, steps=budget.steps, **asked)
     exact = run_exact(context, budget, schedules, starts)
     outside, absorbed = int((exact["absorbed"] & ~exact["listed"]).sum()), int(exact["absorbed"].sum())
-    by_schedule = Outcomes.of(trials, "schedule", [schedule_text(kind) for kind in kinds])
-    by_start = Outcomes.of(begun, "start", starts)
-    found = by_schedule.effects(context, sizes, rates, powers)
+    won, left = outcomes(trials, "schedule", [schedule_text(kind) for kind in kinds])
+    begun_won, begun_left = outcomes(begun, "start", starts)
+    found = fits(context, sizes, rates, powers, won, left)
     farther = [math.e if one == OPPOSITE else 1.0 for one in starts]
-    far = by_start.effects(context, sizes, farther, [0.0] * len(starts))
+    far = fits(context, sizes, farther, [0.0] * len(starts), begun_won, begun_left)
     spread = max(rates) / min(rates)
     how = "Wald, clustered by data set; runs left open count as failures or as successes"
     factors = [
-        measured(f"factor by which N₅₀ moves {what}", _joined(intervals, scale), how)
-        for what, intervals, scale in (
-            (f"when the rate grows {spread:g}-fold", [one.rate for one in found], math.log(spread)),
-            ("from exponent 0 to 1", [one.exponent for one in found], 1.0),
-            ("from random starts to the one with every weight wrong", [one.rate for one in far], 1.0),
+        measured(f"factor by which N₅₀ moves {what}", (ends[0, 0], ends[:, 1].min(), ends[:, 2].max()), how)
+        for what, ends in (  # the ends cover both fits
+            (f"when the rate grows {spread:g}-fold", np.exp(math.log(spread) * found[:, 1])),
+            ("from exponent 0 to 1", np.exp(found[:, 2])),
+            ("from random starts to the one with every weight wrong", np.exp(far[:, 1])),
         )
     ]
-    thresholds = pl.concat(
-        (
-            thresholds_of(sizes, by_schedule.won, [schedule_words(kind) for kind in kinds]),
-            thresholds_of(
-                sizes,
-                by_start.won,
-                ["start with every weight wrong", *(f"random start {k + 1}" for k in starts[1:])],
-            ),
-        )
-    )
+    names = [schedule_words(kind) for kind in kinds]
+    names += ["start with every weight wrong", *(f"random start {k + 1}" for k in starts[1:])]
+    thresholds = thresholds_of(sizes, np.concatenate([won, begun_won], axis=1), names)
+    open_runs, runs = int(left.sum() + begun_left.sum()), left.size + begun_left.size
     elsewhere = "absorbed runs that can end elsewhere, for any step sizes and start"
     return CLAIM.found(
         RULE,
@@ -235,7 +238,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             *factors,
             measured(
                 "log-odds of success for each doubling of N",
-                (math.log(2) * one for one in found[0].slope),
+                math.log(2) * np.exp(found[0, 0]),
                 "Wald, clustered by data set",
             ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
@@ -255,48 +258,9 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             "small rate is equivalent to a large start.",
             "With steps like 1/(t+1) the mass grows like the logarithm of T. Those schedules get larger "
             "rates and more steps, since a run with too little mass to move says nothing about the data.",
-            *left_in_words(by_schedule, by_start),
+            *([_LEFT.format(open_runs, runs)] if open_runs else []),
         ),
     )
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """Runs as flags (sizes, schedules or starts, data sets): absorbed at w*, or left open by the budget."""
-
-    won: np.ndarray
-    left: np.ndarray
-
-    @classmethod
-    def of(cls, trials: pl.DataFrame, column: str, order: list) -> Outcomes:
-        """Return the outcomes of trials, in the order of the values of a column."""
-        index = pl.Series([order.index(value) for value in trials[column]])
-        rows = trials.select("samples", "trial", won=_OPTIMAL, left=~pl.col("certified"), index=index)
-        rows = rows.sort("samples", "index", "trial")
-        shape = (rows["samples"].n_unique(), len(order), -1)
-        return cls(*(rows[name].to_numpy().reshape(shape) for name in ("won", "left")))
-
-    def effects(
-        self, context: Context, sizes: list[int], rates: list[float], powers: list[float]
-    ) -> list[Effects]:
-        """Return the effects with runs left open as failures, and as successes if there are such runs.
-
-        If no effect can be fitted, numbers are NaN and a note says why.
-        """
-        found = []
-        for won in (self.won, self.won | self.left) if self.left.any() else (self.won,):
-            try:
-                found.append(effects(sizes, rates, powers, won))
-            except FitError as problem:
-                context.note(f"No effect was fitted: {problem}.")
-                found.append(Effects(_UNKNOWN, _UNKNOWN, _UNKNOWN))
-        return found
-
-
-def _joined(intervals: list[Interval], scale: float = 1.0) -> Interval:
-    """Return exp(scale·value) of the first interval, with ends that cover all intervals."""
-    values = np.exp(scale * np.array(intervals))
-    return float(values[0, 0]), float(values[:, 1].min()), float(values[:, 2].max())
 
 
 def run_exact(
@@ -315,24 +279,12 @@ def run_exact(
     return pl.concat([runs("schedules", schedule=schedules), runs("starts", start=others)])
 
 
-def left_in_words(*parts: Outcomes) -> list[str]:
-    """Return the note on runs that their budget left open, if any."""
-    left, runs = sum(int(one.left.sum()) for one in parts), sum(one.left.size for one in parts)
-    if not left:
-        return []
-    return [
-        f"{left:,} of {runs:,} runs ended without a certified verdict. Each fit is made twice: with them as "
-        "failures, which gives the value shown, and as successes. Intervals cover both."
-    ]
-
-
 def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.DataFrame:
     """Return N₅₀ of each schedule or start alone, with its 95 % interval by Wald."""
     rows = []
     for index, name in enumerate(names):
-        ones = np.ones((len(sizes), 1))
-        counts = Counts.of(ones[:, 0], sizes, won.shape[-1] * ones[:, 0], won[:, index].sum(-1))
-        best = maximise(counts, Model(ones, ones, np.zeros(len(sizes))))
+        trials = np.full(len(sizes), won.shape[-1])
+        _, best = _fitted(sizes, trials, won[:, index].sum(-1), np.ones((len(sizes), 1)))
         middle, reach = math.nan, math.nan
         if best.converged:
             middle = float(best.parameters[0])

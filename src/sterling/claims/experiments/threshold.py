@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, measured, picture, share
+from sterling.claims.finding import Finding, Reference, evidence, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
-from sterling.optimizers.base import parse_optimizer
-from sterling.plot.curves import dots, slope_triangles, style
-from sterling.plot.style import dimensions_axis, note, tidy
+from sterling.optimizers.base import as_optimizer
+from sterling.plot.curves import dots, over_dimensions, slope_triangles
 from sterling.study.columns import Criterion
 from sterling.study.report import SeriesFit, fit_store, slope
-from sterling.study.store import Store
 from sterling.theory import samples_for_last, samples_for_occupancy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Share of the runs that must end at w* with decay and band, and the most that may with one of the two.
 BOTH, ALONE = 14 / 16, 3 / 16
@@ -85,28 +82,19 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Growth:
-    """Runs under label noise at N = c·n^power for each c.
+class ThresholdBudget:
+    """The factorial on ``instances`` data sets, and studies of N₅₀ of the last iterate under noise.
+
+    ``damped`` and ``plain`` have the settings of the two studies, each with dimensions ``n``.
 
     Power: the intervals of the exponents were 2.24 to 3.10 from 60 trials of plain runs, and 1.23 to 1.27
     from 200 of damped ones, so they are far apart.
     """
 
-    n: tuple[int, ...]
-    factors: tuple[float, ...]
-    power: float
-    steps: int
-    trials: int
-
-
-@dataclass(frozen=True)
-class ThresholdBudget:
-    """The factorial on ``instances`` data sets, and N₅₀ of the last iterate under noise, damped and plain."""
-
     n: int
     instances: int
-    damped: Growth
-    plain: Growth
+    damped: dict[str, Any]
+    plain: dict[str, Any]
     noise: float = 0.5
     settings: tuple[Setting, ...] = (
         Setting("relu", 4, "none", 6_000),
@@ -117,17 +105,25 @@ class ThresholdBudget:
 def measure(context: Context, budget: ThresholdBudget) -> Finding:
     """Count runs that end at w* in the factorial, and fit N₅₀ = C·n^α of the last iterate under noise."""
     table = pl.concat([_factorial(context, budget, index, one) for index, one in enumerate(budget.settings)])
+    methods = {
+        _DAMPED: {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto", **budget.damped},
+        _PLAIN: {"optimizer": "sgd", "schedule": "power:0.5,0.5", **budget.plain},
+    }
     stores = {
-        _DAMPED: _grow(context, budget, budget.damped, f"sgd:damping={DAMPING:g}", "auto", _DAMPED),
-        _PLAIN: _grow(context, budget, budget.plain, "sgd", "power:0.5,0.5", _PLAIN),
+        name: context.run(f"threshold-{name}", noise=budget.noise, **method)
+        for name, method in methods.items()
     }
     series = {name: fit_store(store, LAST)[0] for name, store in stores.items()}
     damped, plain = (
         exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}") for name in (_DAMPED, _PLAIN)
     )
-    laws = {
-        _DAMPED: _law(budget, budget.damped, lambda problem: samples_for_last(problem, damping=DAMPING)),
-        _PLAIN: _law(budget, budget.plain, samples_for_occupancy),
+    damped_law = partial(samples_for_last, damping=DAMPING)
+    laws = {  # at the smallest and the largest dimension
+        name: {n: law(Problem(n, 1, noise=budget.noise)) for n in (dimensions[0], dimensions[-1])}
+        for name, law, dimensions in (
+            (_DAMPED, damped_law, budget.damped["n"]),
+            (_PLAIN, samples_for_occupancy, budget.plain["n"]),
+        )
     }
     found = {
         (row["setting"], row["factor"]): share(
@@ -139,18 +135,21 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         tuple(found[str(one), name].value for name in ("decay and band", "decay alone", "band alone"))
         for one in budget.settings
     ]
-    ends = {name: _counts(table, name) for name in FACTORS}
-    largest = max(set(budget.damped.n))
+    ends = {
+        name: " and ".join(found[str(one), name].count.replace(",", "") for one in budget.settings)
+        for name in FACTORS
+    }
+    first, *_, last = laws[_DAMPED]
     return CLAIM.found(
         RULE,
-        [(judged, (damped.value, *damped.ends), slope(laws[_DAMPED]), (plain.value, *plain.ends))],
+        [(judged, *evidence(damped), slope(laws[_DAMPED]), *evidence(plain))],
         experiment=(
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
             f"{'; '.join(f'{one}, {one.steps:,} steps' for one in budget.settings)}. With σ = "
             f"{budget.noise:g}, ReLU, full batch: {len(stores[_DAMPED].trials(['trial'])):,} runs with "
-            f"damping {DAMPING:g}, n = {listed(budget.damped.n)}, {budget.damped.steps:,} steps, and "
-            f"{len(stores[_PLAIN].trials(['trial'])):,} of plain STE, n = {listed(budget.plain.n)}, "
-            f"{budget.plain.steps:,} steps of 0.5/√(t+1)."
+            f"damping {DAMPING:g}, n = {listed(budget.damped['n'])}, {budget.damped['steps']:,} steps, and "
+            f"{len(stores[_PLAIN].trials(['trial'])):,} of plain STE, n = {listed(budget.plain['n'])}, "
+            f"{budget.plain['steps']:,} steps of 0.5/√(t+1)."
         ),
         reason=(
             f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ends.items())}. "
@@ -158,10 +157,24 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"{growth_words('of the last iterate of plain STE', series[_PLAIN])}. The damped exponent is "
             f"{said(damped)}, the law's {number(slope(laws[_DAMPED]), 2)}."
         ),
-        measured=(damped, plain, *found.values(), *_thresholds(series)),
+        measured=(
+            damped,
+            plain,
+            *found.values(),
+            *(
+                measured(
+                    f"N₅₀ of the last iterate, {name}, n = {point.n}",
+                    (point.samples, point.low, point.high),
+                    "profile likelihood",
+                )
+                for name, one in series.items()
+                if one.fit is not None
+                for point in one.fit.thresholds
+            ),
+        ),
         references=(
             Reference(
-                f"exponent of the law of damped runs from n = {budget.damped.n[0]} to {largest}",
+                f"exponent of the law of damped runs from n = {first} to {last}",
                 slope(laws[_DAMPED]),
                 "mean-field",
                 "sterling.theory.samples_for_last",
@@ -219,56 +232,12 @@ def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: S
         steps=setting.steps,
         trials=budget.instances,
     )
-    names = {str(parse_optimizer(text)): name for name, text in FACTORS.items()}
-    order = {name: place for place, name in enumerate(FACTORS)}
-    return (
-        store.counts(LAST)
-        .select(
-            pl.lit(str(setting)).alias("setting"),
-            pl.col("optimizer").replace_strict(names).alias("factor"),
-            pl.col("successes").alias("ends"),
-            "trials",
-        )
-        .sort(pl.col("factor").replace_strict(order))
-    )
-
-
-def _grow(
-    context: Context, budget: ThresholdBudget, growth: Growth, optimizer: str, schedule: str, name: str
-) -> Store:
-    return context.run(
-        f"threshold-{name}",
-        n=growth.n,
-        samples={"c": list(growth.factors), "a": growth.power},
-        noise=budget.noise,
-        optimizer=optimizer,
-        schedule=schedule,
-        steps=growth.steps,
-        trials=growth.trials,
-    )
-
-
-def _law(budget: ThresholdBudget, growth: Growth, law) -> dict[int, float]:
-    """Return N₅₀ of a law at the smallest and the largest dimension."""
-    return {n: law(Problem(n, 1, noise=budget.noise)) for n in (growth.n[0], growth.n[-1])}
-
-
-def _counts(table: pl.DataFrame, factor: str) -> str:
-    rows = table.filter(factor=factor).to_dicts()
-    return " and ".join(f"{row['ends']} of {row['trials']}" for row in rows)
-
-
-def _thresholds(series: dict[str, SeriesFit]):
-    return [
-        measured(
-            f"N₅₀ of the last iterate, {name}, n = {point.n}",
-            (point.samples, point.low, point.high),
-            "profile likelihood",
-        )
-        for name, one in series.items()
-        if one.fit is not None
-        for point in one.fit.thresholds
-    ]
+    cells = store.counts(LAST)
+    rows = []
+    for name, text in FACTORS.items():
+        ends, trials = cells.filter(optimizer=str(as_optimizer(text))).select("successes", "trials").row(0)
+        rows.append((str(setting), name, ends, trials))
+    return pl.DataFrame(rows, ["setting", "factor", "ends", "trials"], orient="row")
 
 
 def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
@@ -284,22 +253,13 @@ def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
 
 def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int, float]]) -> str:
     """Draw N₅₀ of the last iterate against n, damped and plain, with the laws."""
-    if any(one.fit is None for one in series.values()):
-        note(ax, "One of the two has no fit.")
-        return "There is nothing to compare: one of the two has too few successes or failures for a fit."
-    dimensions = sorted({n for one in series.values() for n in one.cells["n"].unique()})
-    for index, (name, one) in enumerate(series.items()):
-        assert one.fit is not None
-        points = [(p.n, p.samples, p.samples - p.low, p.high - p.samples) for p in one.fit.thresholds]
-        n, middle, below, above = np.array(points, float).reshape(-1, 4).T
-        bars = np.where(np.isfinite([below, above]), [below, above], 0)
-        ax.errorbar(n, middle, bars, ls="", ms=5.5, lw=1.4, label=f"{name}, 95 %", **style(index))
-        law = laws[name]
-        ax.plot(
-            list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=f"{name}, law"
-        )
-    dimensions_axis(ax, np.array(dimensions, float))
-    tidy(ax, yscale="log", xlabel="dimension n", ylabel="samples N₅₀")
+    points = {
+        name: [(point.n, point.samples, point.low, point.high) for point in one.fit.thresholds]
+        for name, one in series.items()
+        if one.fit is not None
+    }
+    lines = {f"{name}, law": law for name, law in laws.items()}
+    over_dimensions(ax, points, lines, "samples N₅₀", yscale="log")
     slope_triangles(ax, {"n³": 3.0, "n": 1.0})
     return (
         "Samples with which half of the runs end at w* under label noise. A dashed line joins the mean-field "
@@ -308,8 +268,8 @@ def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int
 
 
 _NEAR = (0.65, 0.8, 1.0, 1.25, 1.55)
-_DAMPED_FACTORS = tuple(round(6.6 * one, 2) for one in _NEAR)
-_PLAIN_FACTORS = tuple(round(0.26 * one, 3) for one in _NEAR)
+_NEAR_DAMPED = {"c": [round(6.6 * one, 2) for one in _NEAR], "a": 1.28}
+_NEAR_PLAIN = {"c": [round(0.26 * one, 3) for one in _NEAR], "a": 3}
 
 CLAIM = Claim(
     "threshold",
@@ -323,14 +283,14 @@ CLAIM = Claim(
         "quick": ThresholdBudget(
             n=128,
             instances=8,
-            damped=Growth((32, 64, 128), _DAMPED_FACTORS, 1.28, steps=3_000, trials=60),
-            plain=Growth((8, 16, 32), _PLAIN_FACTORS, 3, steps=10_000, trials=60),
+            damped={"n": (32, 64, 128), "samples": _NEAR_DAMPED, "steps": 3_000, "trials": 60},
+            plain={"n": (8, 16, 32), "samples": _NEAR_PLAIN, "steps": 10_000, "trials": 60},
         ),
         "default": ThresholdBudget(
             n=128,
             instances=16,
-            damped=Growth((32, 64, 128, 256), _DAMPED_FACTORS, 1.28, steps=5_000, trials=200),
-            plain=Growth((8, 16, 32, 48), _PLAIN_FACTORS, 3, steps=30_000, trials=60),
+            damped={"n": (32, 64, 128, 256), "samples": _NEAR_DAMPED, "steps": 5_000, "trials": 200},
+            plain={"n": (8, 16, 32, 48), "samples": _NEAR_PLAIN, "steps": 30_000, "trials": 60},
         ),
     },
 )

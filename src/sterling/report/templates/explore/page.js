@@ -53,6 +53,7 @@ let averages = [];  // [step, wrong weights of the average]
 let stale = true;  // whether panels must be drawn
 let written = 0;  // when the numbers were written last
 let last = 0;  // time of the last frame
+let asked = -1;  // the frame that is asked for; 0 while the page rests
 
 /** What the page does. */
 function mode() {
@@ -69,6 +70,7 @@ function prepare(at, playing = false) {
   law = land = proof = null;
   awaitProof(settings);
   task = preparing(settings, at);
+  again();
 }
 
 function* preparing({ n, m, surrogate, damping, ...others }, at) {
@@ -101,7 +103,8 @@ function begin() {
   averages = [[0, run.distance]];
   owed = 0;
   goal = null;
-  ready = stale = true;
+  ready = true;
+  again();
 }
 
 /** A run at its start; it takes over the gradients that `before` has computed. */
@@ -118,9 +121,18 @@ function work(until) {
 
 // ---- Time
 
+/** Paint again; a page where nothing moves asks for no frame until then. */
+function again() {
+  stale = true;
+  if (!asked) last = performance.now();
+  ask();
+}
+
+const ask = () => { asked ||= requestAnimationFrame(frame); };
+
 function frame(now) {
-  requestAnimationFrame(frame);
-  const passed = Math.min(100, now - last);
+  asked = 0;
+  const passed = Math.min(100, Math.max(0, now - last));
   last = now;
   const start = performance.now();
   const deadline = start + SLICE - (task ? WORK : 0), pause = () => performance.now() > deadline;
@@ -131,9 +143,10 @@ function frame(now) {
     tape.follow(pause);
   }
   if (task) work(start + SLICE);
-  if (!run) return;
-  const glowing = !calm.matches && flashed.some((when) => now - when < GLOW), still = mode() === "still";
-  if (!stale && !glowing && still) return;
+  const glowing = !calm.matches && flashed?.some((when) => now - when < GLOW), still = mode() === "still";
+  const rests = still && !stale && !glowing;
+  if (task || !rests) ask();
+  if (rests || !run) return;
   const all = still || goal !== null || settings.speed <= FAST || now - written > WORDS;
   paint({ run, tape, settings, law, land, averages, flashed, now }, all);
   record(now, still);
@@ -196,6 +209,7 @@ function scrub(step, done) {
   if (!run) return;
   run = tape.from(step);
   [plays, goal] = [false, { step, scrubs: !done }];
+  again();
 }
 
 /** Take steps, forward or back. */
@@ -214,6 +228,7 @@ function flipBy(by) {
 }
 
 function stepTo(step, words) {
+  again();  // what flips now glows from now on
   run.advance(step);
   noteAverage();
   halt(words);
@@ -221,7 +236,8 @@ function stepTo(step, words) {
 
 /** Stop where we are. */
 function halt(words = "") {
-  [plays, goal, owed, stale] = [false, null, 0, true];
+  [plays, goal, owed] = [false, null, 0];
+  again();
   keepAddress();
   buttons();
   tellCode();
@@ -234,6 +250,7 @@ function play() {
     return;
   }
   plays = !plays;
+  again();
   while (ready && run.step >= settings.steps && settings.steps < MOST_STEPS) settings = { ...settings, steps: settings.steps * 10 };
   buttons();
 }
@@ -269,7 +286,7 @@ const tellCode = () => writeCode(settings, run?.step || settings.steps);
 
 function tellProof() {
   if (proof) tellLaw();
-  stale = true;  // the verdict may say more now
+  again();  // the verdict may say more now
   if ($("bound").closest("[data-current]")) put("bound", proof ? `: it is there ${atLeast(proof.occupancy)} of the time` : " (proving …)");
   writeProof(law, land, settings);
 }
@@ -308,7 +325,7 @@ function change(name, value) {
   if (FREE.includes(name)) {
     showControls(settings);
     if (law) tellLaw();
-    stale = true;
+    again();
     keepAddress();
     return;
   }
@@ -363,7 +380,7 @@ function addressOf(to) {
   return toAddress(null, story && isToldOf(story, settings) ? storySettings(null) : settings, storySettings, null);
 }
 
-const turnTo = (to) => visit(addressOf(to), to);
+const turnTo = (to, further = to) => visit(addressOf(to), further);
 
 // ---- Listening
 
@@ -387,7 +404,6 @@ function listenToHands() {
 }
 
 function listen() {
-  const again = () => { stale = true; };
   const paintCharts = (...canvases) => paintTime({ run, tape, settings, averages }, ...canvases);
   listenToSaving(() => { if (mode() === "still") play(); }, paintCharts);
   addEventListener("hashchange", () => {
@@ -395,8 +411,8 @@ function listen() {
     scrollTo(place());
   });
   listenToLinks((to, further) => {
-    if (to !== place() || !further) turnTo(to);
-    if (further) scrollTo(further);
+    if (to !== place() || !further) turnTo(to, further);
+    else scrollTo(further);
   });
   watchStory((to) => {
     if (to === place()) return;
@@ -422,6 +438,7 @@ function listen() {
     return: () => {
       if (!run) return;
       [plays, goal] = [false, {}];
+      again();
       buttons();
     },
     again: () => {
@@ -454,4 +471,4 @@ buildStory();
 listen();
 enter(location.hash || document.querySelector(".explorable").dataset.start);
 scrollTo(place(), false);
-requestAnimationFrame(() => requestAnimationFrame(frame));  // the browser paints once before the work begins
+requestAnimationFrame(() => { asked = requestAnimationFrame(frame); });  // the browser paints once before the work begins

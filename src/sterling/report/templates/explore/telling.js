@@ -49,7 +49,7 @@ export function tellStory(place, settings, law) {
 /** Whether the steps scroll past the stage, or only the current one is shown. */
 export const scrolls = () => getComputedStyle($("stage")).position === "sticky";
 
-let aims = false;  // whether the page scrolls by itself
+let aims = false;  // whether the page has scrolled here by itself, and the reader has not yet moved on
 let timer = 0;  // until the reader has come to a step
 
 /** Scroll to a step, or the element of an id. */
@@ -72,7 +72,7 @@ export function watchStory(arrive) {
     timer = setTimeout(() => arrive(entry ? Number(entry.target.id.slice("step-".length)) : OWN_PLACE), REST);
   }, { rootMargin: LINE });
   for (const part of $("telling").children) watcher.observe(part);
-  for (const end of ["scrollend", "wheel", "touchmove", "keydown"]) addEventListener(end, () => { aims = false; }, { passive: true });
+  for (const act of ["wheel", "touchmove", "keydown", "pointerdown"]) addEventListener(act, () => { aims = false; }, { passive: true });
 }
 
 /** Call turn(place, further) where a link to a step is clicked; it may name an element further on to scroll to. */
