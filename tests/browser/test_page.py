@@ -159,8 +159,6 @@ def test_tables_and_figures_are_saved_from_the_file_itself(page, tmp_path):
     text = saved(page, tmp_path, other).read_text("utf-8")
     assert text.startswith("\\begin{tabular}{llll}\nQuantity & Value & Interval & From \\\\\n")
     assert r"exponent $\alpha$ of N$_{50}$ = C$\cdot$n\textsuperscript{$\alpha$} & 1.043 &" in text
-    assert r"(95 \%)" in text
-    assert text.endswith("\\end{tabular}\n")
     drawn = saved(page, tmp_path, page.find_element(By.CSS_SELECTOR, "#claim-P1 figure .save button"))
     assert drawn.name == "claim-P1-1.svg"
     page.get(drawn.as_uri())

@@ -68,7 +68,7 @@ def exponent(series: SeriesFit, name: str) -> Measured:
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
     ends = fit.exponent_low, fit.exponent_high
-    return Measured(name, fit.exponent, *ends, fit.level, how="profile likelihood")
+    return Measured(name, fit.exponent, *ends, how="profile likelihood")
 
 
 def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
@@ -78,7 +78,7 @@ def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
     if fit is None or last is None:
         return []
     where = f"{name}, from n = {last.n} to {last.next_n}, {_budget(series)}"
-    return [Measured(where, last.exponent, last.low, last.high, fit.level, how="difference of two N₅₀")]
+    return [Measured(where, last.exponent, last.low, last.high, how="difference of two N₅₀")]
 
 
 def _budget(series: SeriesFit) -> str:

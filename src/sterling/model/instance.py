@@ -216,7 +216,7 @@ class Instance(Described):
     def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
         outputs = float(np.abs(self.readout).sum())
-        return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
+        return too_large(self.grid, self.samples, label, outputs, helped)
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ cover the whole run, not only the part whose flips were recorded.
 **The clock is the step.** The orbit does not change when all step sizes and the first latents are scaled
 alike (docs/science, 5): a slowly decaying schedule changes the scale of the moving latents, and stays and
 absences keep their lengths in steps. In the mass of the schedule they would shrink. So batches have equal
-numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/arrivals.py` says
+numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/visits.py` says
 how much of the run to leave out for them, and how far they can lower the occupancy.
 """
 

@@ -207,5 +207,4 @@ KIND = Kind(
         )
     },
     check=_check,
-    small=Cell.small,
 )

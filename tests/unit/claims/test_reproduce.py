@@ -80,11 +80,19 @@ TINY = {
     "threshold": threshold.ThresholdBudget(
         n=16,
         instances=2,
-        damped={"n": (8, 32), "samples": {"c": [2, 6, 18], "a": 1.28}, "steps": 500, "trials": 8},
+        damped={"n": (4, 8), "samples": {"c": [2, 6, 18], "a": 1.28}, "steps": 500, "trials": 8},
         plain={"n": (4, 6), "samples": {"c": [0.05, 0.4, 3], "a": 3}, "steps": 500, "trials": 8},
         settings=(threshold.Setting("relu", 4, "none", 500),),
     ),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_law():
+    """The law of damped runs takes longer than all the runs here; the tests of theory try it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threshold, "samples_for_last", lambda problem, damping: 20.0 * problem.n)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -277,6 +277,7 @@ def test_numbers(value, words):
         (12345.6, 11000, 14000, (), ("12,346", "11,000 to 14,000")),
         (1.23e-7, 1.1e-7, 1.4e-7, (), ("1.23·10⁻⁷", "1.10·10⁻⁷ to 1.40·10⁻⁷")),
         (-0.0412, -0.052, -0.031, (), ("−0.041", "−0.052 to −0.031")),
+        (2.9, 1.2, math.inf, (), ("2.9", "1.2 to ∞")),
         (0.93, 0.8652, 0.9963, (), ("0.930", "0.865 to 0.996")),  # two digits would print 1.00
         (0.97, 0.9004, 1.0, (), ("0.970", "0.900 to 1.000")),
         (0.52, 0.5002, 0.61, (), ("0.5200", "0.5002 to 0.6100")),
@@ -289,19 +290,11 @@ def test_an_interval_decides_the_digits_and_rounding_moves_no_value_into_it(valu
     one = Measured("x", value, low, high)
     references = [Reference("r", number, "exact", "here") for number in beside]
     assert (amount(one, references), interval(one, references)) == words
-    if "·" in words[1] or "," in words[1]:
+    if set("·,∞") & set(words[1]):
         return
     printed = [float(end.replace("−", "-")) for end in interval(one, references).split(" to ")]
     for mark in (*MARKS, *beside):
         assert (low <= mark <= high) == (printed[0] <= mark <= printed[1])
-
-
-@pytest.mark.parametrize(
-    "low, high, words", [(1.2, math.inf, ("2.9", "1.2 to ∞")), (math.nan, math.nan, ("2.9", ""))]
-)
-def test_an_open_or_missing_end_is_shown_as_such(low, high, words):
-    one = Measured("x", 2.9, low, high)
-    assert (amount(one), interval(one)) == words
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
-from sterling.optimizers.base import parse_optimizer
+from sterling.optimizers.base import as_optimizer
 from sterling.plot.curves import dots, over_dimensions, slope_triangles
 from sterling.study.columns import Criterion
 from sterling.study.report import SeriesFit, fit_store, slope
@@ -235,7 +235,7 @@ def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: S
     cells = store.counts(LAST)
     rows = []
     for name, text in FACTORS.items():
-        ends, trials = cells.filter(optimizer=str(parse_optimizer(text))).select("successes", "trials").row(0)
+        ends, trials = cells.filter(optimizer=str(as_optimizer(text))).select("successes", "trials").row(0)
         rows.append((str(setting), name, ends, trials))
     return pl.DataFrame(rows, ["setting", "factor", "ends", "trials"], orient="row")
 
