@@ -7,6 +7,7 @@ import signal
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Settings of the person who runs the tests must not change what the tests see: colours, widths, encodings.
 for name in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS", "LINES"):
@@ -24,6 +25,24 @@ from sterling.base import registry  # noqa: E402
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that; some tests press Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Drawn cases are the same in every run of the tests.
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("fixed")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--thorough", action="store_true", help="run the oracles on as many cases as the bars ask"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("thorough"):
+        os.environ["STERLING_THOROUGH"] = "1"  # for modules of tests, and for processes of xdist
 
 
 def pytest_collection_modifyitems(items):

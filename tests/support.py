@@ -1,5 +1,6 @@
 """What several test files share: comparing orbits, the schedules that they run through, the command line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PIECEWISE = ("relu", "identity", "clipped_relu", "hard_tanh")
 SMOOTH = ("sigmoid", "approx_sign", "swish_sign")
+
+
+def counted(usual, thorough):
+    """Return how many cases to run: ``thorough`` with the option ``--thorough`` of pytest."""
+    return thorough if "STERLING_THOROUGH" in os.environ else usual
 
 
 def make_schedule(description):

@@ -61,8 +61,8 @@ import time
 import numpy as np
 
 import sterling as st
-from benchmarks.papers import baselines
 from sterling import theory
+from sterling.study import baseline_kind as baselines
 from sterling.theory.chatter import _path
 from sterling.theory.numbers import numbers_of
 

@@ -37,7 +37,7 @@ from sterling.plans.check import study_of
 from sterling.stats import share_interval
 from sterling.study.columns import SUCCESS, UNDECIDED
 from sterling.study.kind import get_kind, parse_criterion
-from sterling.study.trial import run_trial, warm_up
+from sterling.study.trial import run_trial
 
 SEED = 20261126  # used nowhere else
 DIMENSIONS, UNITS, NOISES = (16, 32, 64, 128, 256, 512), (1, 4), (0.0, 0.1, 0.5, 1.0)
@@ -62,7 +62,6 @@ def measure(problem, need, trials: int, seconds: float, seed: int):
     import polars as pl
 
     (cell,) = study_of(need, problem, {}).cells
-    warm_up([cell])
     begun, found = time.process_time(), []
     for number in range(trials):
         found.append(run_trial(cell, number, seed, lambda: False))

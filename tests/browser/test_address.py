@@ -95,7 +95,7 @@ def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
     assert driver.get_log("browser") == []
 
 
-@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("step", [1, 4, 6, 7])
 def test_lines_beside_a_state_make_the_same_run(driver, address, step):
     """The page at a state of the story, what it shows there, and both of its lines, carried out."""
     look(driver, "light", 1280)

@@ -97,22 +97,6 @@ def test_factors_set_by_hand_and_those_of_the_certificate(driver, address):
     assert "not below zero" in text(driver, "#sum-says")
 
 
-def test_sums_of_all_states(driver, address):
-    opened(driver, address, NOISY)
-    script = """
-        const data = sterling.draw({...arguments[0], m: 1, seed: 3}), go = (work) => {
-            let step = work.next();
-            while (!step.done) step = work.next();
-            return step.value;
-        };
-        const proof = go(sterling.certifying(data, go(sterling.sweeping(data, "relu"))));
-        return [...sterling.summing(proof.balance, arguments[1], 0).values];
-    """
-    factors = [0.5, 0, 1, 2, 0.25, 0.125, 3]
-    balance, _ = balances(NOISY, 3)
-    assert driver.execute_script(script, NOISY, factors) == pytest.approx(balance @ factors, abs=1e-12)
-
-
 def test_what_is_said_where_the_teacher_absorbs_and_where_a_trap_is(driver, address):
     opened(driver, address, {"n": 8, "samples": 400, "noise": 0})
     assert "ends at the teacher" in text(driver, "#bound-says")
@@ -122,11 +106,10 @@ def test_what_is_said_where_the_teacher_absorbs_and_where_a_trap_is(driver, addr
     assert "starts in a trap" in text(driver, "#bound-says")
     assert not driver.find_element("id", "lambda-best").is_enabled()
     assert text(driver, "#certificate-note") == ""
-    opened(driver, address, NOISY, more="&restart=300,0.05")
-    assert "runs without them" in text(driver, "#certificate-note")
-    opened(driver, address, NOISY, more="&damping=0.5")
-    assert "without damping" in text(driver, "#certificate-note")
-    assert not driver.find_element("id", "proving").is_displayed()
-    opened(driver, address, {"n": 14, "samples": 500, "noise": 0.5})
-    assert "up to 12 weights" in text(driver, "#certificate-note")
-    assert not driver.find_element("id", "proving").is_displayed()
+    for problem, more, words in (
+        (NOISY, "&restart=300,0.05", "runs without them"),
+        (NOISY, "&damping=0.5", "without damping"),
+        ({"n": 14, "samples": 500, "noise": 0.5}, "", "up to 12 weights"),
+    ):
+        opened(driver, address, problem, more=more)
+        assert words in text(driver, "#certificate-note")

@@ -220,16 +220,6 @@ def test_a_long_run_taken_in_pieces_is_the_same(engine):
     assert latent == orbit.latent.tolist()
 
 
-def test_a_run_on_large_data_can_be_paused_after_each_flip(engine):
-    script = """
-        const data = sterling.draw({n: 64, samples: 2100, m: 1, noise: 0.5, seed: 0});
-        const schedule = {kind: "power", rate: 0.5, exponent: 0.5};
-        const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 0}), first = run.nextStep;
-        return [run.advance(1e6, () => true), run.step - first];
-    """
-    assert engine.execute_script(script) == [False, 0]
-
-
 @pytest.mark.parametrize("surrogate", PIECEWISE)
 def test_the_laws_are_those_of_the_theory(engine, surrogate):
     for n, m, seed in ((1, 1, 0), (6, 3, 1), (20, 1, 2)):

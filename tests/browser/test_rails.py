@@ -132,7 +132,7 @@ def test_the_whole_run_is_gone_through_by_hand(driver, address):
     assert same_as_python(driver).steps == 20000
 
 
-@pytest.mark.parametrize("beside", ["plain", "damped", "restart", "identity"])
+@pytest.mark.parametrize("beside", ["plain", "restart"])
 def test_a_second_run_has_the_same_data_and_start(driver, address, beside):
     look(driver, "light", 1366)
     main = "damping=0.5&schedule=damped" if beside == "plain" else ""
@@ -145,13 +145,6 @@ def test_a_second_run_has_the_same_data_and_start(driver, address, beside):
     assert (orbit.start_latent == other.start_latent).all()
     assert text(driver, "#beside-verdict").startswith("beside it, ")
     assert ("OPTIMAL" in text(driver, "#beside-verdict")) == (other.verdict is st.Verdict.OPTIMAL)
-
-
-def test_a_run_is_not_shown_beside_itself(driver, address):
-    turn(driver, f"{address}#{NOISY}&beside=plain", drawn)
-    shown = driver.execute_script("return [sterling.page.settings.beside, sterling.page.tape.other]")
-    assert shown == ["", None]
-    assert not driver.find_element("id", "beside-verdict").is_displayed()
 
 
 def test_a_weight_that_is_pointed_at_is_marked_everywhere(page):

@@ -9,7 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browsing import GO, drawn, look, settled, text, turn, until
+from tests.browsing import GO, drawn, look, settled, text, until
 
 OPENED = ("", 1366, 768)
 CHOICES = {
@@ -195,15 +195,6 @@ def test_two_weights_are_shown_in_their_plane(page):
     page.find_element(By.ID, "n").send_keys(Keys.ARROW_RIGHT)
     settled(page)
     assert not label.is_displayed()
-
-
-def test_the_text_gives_the_bound_that_is_proved(driver, address):
-    look(driver, "light", 1366, height=768)
-    turn(driver, f"{address}#story=5")
-    bound = text(driver, "#proved-occupancy")
-    assert re.fullmatch(r"at least [\d.]+ %", bound)
-    assert text(driver, "#bound") == f": it is there {bound} of the time"
-    assert bound in text(driver, "#bound-says")
 
 
 def test_the_type_has_five_sizes_and_the_text_one_measure(page):

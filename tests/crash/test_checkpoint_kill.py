@@ -9,9 +9,9 @@ import sterling as st
 from tests.crash.processes import finish, start, wait_until
 from tests.support import refused
 
-STEPS = 250_000
+STEPS = 120_000
 RUN = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", str(STEPS), "--json", "--quiet"]
-OFTEN = ["--checkpoint-every", "0.02"]
+OFTEN = ["--checkpoint-every", "0.01"]
 
 
 def result(text):
@@ -61,9 +61,9 @@ def test_a_full_disk_leaves_the_old_checkpoint(checkpoint):
     def allow_small_files_only():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-    short = [*RUN, "--steps", "60000", "--checkpoint", checkpoint, *OFTEN]
+    short = [*RUN, "--steps", "30000", "--checkpoint", checkpoint, *OFTEN]
     out, err = finish(*short, code=1, preexec_fn=allow_small_files_only)
-    assert json.loads(out)["steps"] == 60_000
+    assert json.loads(out)["steps"] == 30_000
     assert f"warning: the checkpoint was not saved: cannot write {checkpoint}: File too large" in err
     assert err.splitlines()[-1].startswith(f"error: cannot write {checkpoint}: File too large")
     assert checkpoint.read_bytes() == before

@@ -15,8 +15,6 @@ import pytest
 import sterling as st
 from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.event import EventEngine
-from sterling.study import Study
-from sterling.study.trial import warm_up
 from tests.crash.processes import DEADLINE, STERLING, start, wait_until
 from tests.support import assert_same_orbit, interrupted
 
@@ -48,22 +46,14 @@ def ignore_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@pytest.mark.parametrize(
-    "before, numbers",
-    [
-        (None, [signal.SIGINT]),
-        (ignore_ctrl_c, [signal.SIGINT, signal.SIGTERM]),
-    ],
-    ids=["ctrl-c", "sigterm"],
-)
-def test_an_interrupted_command_prints_what_there_is_and_can_go_on(before, numbers, tmp_path):
+def test_a_terminated_command_prints_what_there_is_and_can_go_on(tmp_path):
     """And says which files it still writes: the user has asked for the end."""
     path, table = tmp_path / "run.orbit", tmp_path / "w.csv"
     options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05", "--weights", table]
-    with start(*LONG, *options, preexec_fn=before) as process:
+    with start(*LONG, *options, preexec_fn=ignore_ctrl_c) as process:
         wait_until(path.exists, process)
-        for number in numbers:
-            process.send_signal(number)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
     result = json.loads(out)
@@ -178,12 +168,6 @@ def test_a_loop_over_short_runs_ends(pressed_in_first_slice):
     assert not done
     assert orbit.steps == 100
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_ctrl_c_while_kernels_are_warmed_up_is_passed_on(pressed_in_first_slice):
-    study = Study(n=8, samples=100, trials=1, steps=1000)
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt():
-        warm_up(study.cells)
 
 
 def test_ctrl_c_that_nobody_looks_at_goes_to_the_handler_before():

@@ -21,18 +21,9 @@ import os, signal, sys
 from pathlib import Path
 from sterling.study import Study, Store, run, collect
 collect._FLUSH_SECONDS = 0.01, 0.01
-computed = []
-def counted(*work, batch=collect.run_batch):
-    found = batch(*work)
-    computed.extend(found.rows)
-    return found
-collect.run_batch = counted
 {extra}
-try:
-    outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
-except KeyboardInterrupt as error:
-    outcome = error.outcome
-print(outcome.reason, outcome.new, outcome.done, len(computed))
+outcome = run(Study.from_toml(sys.argv[1]), sys.argv[2], threads=2)
+print(outcome.reason, outcome.done)
 """
 
 
@@ -105,7 +96,7 @@ def test_one_of_two_processes_is_killed(toml, expected, tmp_path):
         one.kill()
         out, err = two.communicate(timeout=DEADLINE)
     assert two.returncode == 0, err
-    assert out.split()[:3:2] == ["complete", str(TOTAL)]
+    assert out.split() == ["complete", str(TOTAL)]
     assert_frame_equal(rows(folder), expected)
 
 
@@ -138,18 +129,3 @@ def test_a_full_disk(toml, expected, tiny_disk, tmp_path):
     subprocess.run(["cp", "-r", str(folder), str(moved)], check=True)
     assert run(moved).new == TOTAL - len(kept)
     assert_frame_equal(rows(moved), expected)
-
-
-def test_ctrl_c_keeps_what_is_done(toml, expected, tmp_path):
-    folder = tmp_path / "s"
-    with start(toml, folder) as process:
-        wait_until(lambda: len(shards(folder)) >= 3, process)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, err
-    assert "Traceback" not in err
-    reason, new, *_ = out.split()
-    assert reason == "interrupted"
-    assert len(rows(folder)) == int(new) < TOTAL
-    assert run(folder).new == TOTAL - int(new)
-    assert_frame_equal(rows(folder), expected)

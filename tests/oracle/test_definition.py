@@ -19,9 +19,7 @@ from tests.support import PIECEWISE, SMOOTH, assert_agrees, label, make_schedule
 SCHEDULES = (
     ("constant", 0.3),
     ("power", 0.5, 0.5),
-    ("power", 1.0, 1.0),
     ("power", 0.7, 0.75),
-    ("power", 0.4, 0.1),
     ("power", 2.0, 1.5),
     ("power", 0.01, -0.25),
     ("table", (0.5, 0.1, 0.25, 0.03125)),
@@ -96,32 +94,17 @@ SHAPES = (
     # n, m, N, noise, readout, inputs, surrogate, schedule, seed of an eventful draw
     (1, 1, 1, 0.0, "ones", "gaussian", "relu", ("constant", 0.5), 6),
     (1, 1, 7, 1.5, "ones", "gaussian", "identity", ("power", 1.0, 0.5), 2),
-    (1, 4, 9, 1.0, "signs", "uniform", "hard_tanh", ("constant", 0.7), 0),
     (2, 1, 5, 0.8, "ones", "rademacher", "hard_tanh", ("power", 0.5, 0.5), 5),
     (2, 8, 3, 1.0, "gaussian", "exponential", "relu", ("power", 0.9, 0.3), 2),
-    (3, 2, 20, 0.5, "signs", "student_t:4", "clipped_relu", ("constant", 0.25), 0),
-    (4, 3, 30, 2.0, "gaussian", "gaussian", "relu", ("table", (0.3, 0.2, 0.1)), 1),
     (5, 5, 12, 0.0, "ones", "ar1:0.9", "identity", ("power", 0.5, 0.5), 5),
-    (7, 7, 11, 1.0, "signs", "shifted:1", "relu", ("power", 0.5, 0.6), 6),
     (8, 8, 25, 0.3, "ones", "gaussian", "clipped_relu", ("constant", 1.0), 1),
-    (9, 1, 90, 0.0, "ones", "gaussian", "relu", ("power", 0.5, 0.5), 0),
     (15, 6, 16, 0.5, "gaussian", "uniform", "hard_tanh", ("power", 2.0, 0.5), 0),
-    (16, 2, 64, 0.5, "ones", "rademacher", "relu", ("constant", 0.125), 0),
-    (17, 1, 300, 0.7, "ones", "exponential", "identity", ("power", 0.5, 0.5), 0),
-    (24, 3, 70, 0.25, "signs", "ar1:-0.5", "relu", ("power", 1.5, 0.9), 0),
-    (31, 4, 50, 0.5, "ones", "student_t:3", "relu", ("power", 0.5, 0.5), 0),
     (32, 1, 400, 0.5, "ones", "gaussian", "relu", ("table", (1.0, 0.5, 0.05)), 0),
-    (33, 2, 130, 0.1, "gaussian", "shifted:-0.2", "clipped_relu", ("power", 0.5, 0.2), 0),
-    (63, 1, 500, 0.6, "ones", "gaussian", "hard_tanh", ("power", 0.5, 0.5), 0),
-    (64, 5, 80, 0.5, "ones", "rademacher", "clipped_relu", ("power", 1.0, 0.5), 0),
     (65, 3, 90, 0.0, "signs", "gaussian", "identity", ("constant", 0.5), 0),
     (100, 8, 40, 0.5, "gaussian", "uniform", "relu", ("power", 0.5, 0.5), 0),
     (128, 1, 600, 0.4, "ones", "gaussian", "relu", ("power", 0.5, 0.5), 0),
     (129, 2, 200, 0.5, "signs", "student_t:8", "identity", ("power", 1.0, 0.7), 0),
-    (200, 4, 64, 0.0, "ones", "gaussian", "relu", ("power", 0.5, 0.5), 0),
-    (257, 1, 256, 0.5, "ones", "rademacher", "relu", ("power", 0.5, 0.5), 0),
     (300, 8, 30, 0.5, "gaussian", "gaussian", "hard_tanh", ("power", 0.5, 0.5), 0),
-    (300, 1, 500, 0.0, "ones", "exponential", "clipped_relu", ("constant", 0.5), 0),
 )
 
 
@@ -141,9 +124,7 @@ def test_shapes(shape):
 
 
 LONG = (
-    (70, 1, 60, 0.5, "ones", "gaussian", "relu", ("power", 0.5, 0.5)),
     (40, 3, 30, 0.5, "signs", "gaussian", "hard_tanh", ("power", 0.3, 0.4)),
-    (12, 8, 24, 1.0, "gaussian", "exponential", "clipped_relu", ("constant", 0.2)),
     (6, 2, 30, 0.8, "ones", "rademacher", "relu", ("table", (0.9, 0.3, 0.1, 0.02))),
 )
 
@@ -164,13 +145,6 @@ def test_more_units_than_rows_in_a_chunk():
     assert orbit.stats.events > 10
 
 
-def test_many_chunks():
-    """Rows past the first chunk count as well, in samples of several units."""
-    instance = st.Problem(n=5, samples=2500, m=3, noise=30.0).draw(2)
-    orbit, _ = run_both(instance, ("power", 3.0, 0.5), 300, init=1)
-    assert orbit.stats.events > 10
-
-
 # -------------------------------------------------------------------------------------- exact ties
 
 
@@ -181,7 +155,7 @@ def _dyadic_start(n, seed):
 
 @pytest.mark.parametrize("engine", ("event", "dense"))
 @pytest.mark.parametrize("surrogate", PIECEWISE)
-@pytest.mark.parametrize("n", (4, 9, 16))
+@pytest.mark.parametrize("n", (9, 16))
 def test_ties_of_preactivations_and_thresholds(n, surrogate, engine):
     """Entries ±1 and n a square: pre-activations are 0 and ±√n exactly, the ends of every window."""
     instance = st.Problem(n=n, samples=32, m=2, noise=0.5, inputs="rademacher").draw(n)
@@ -232,15 +206,6 @@ def test_a_latent_that_comes_to_rest_at_zero(engine):
     assert orbit.flips["step"][0] == 2  # at step 1 the latent is 0, at step 2 it is −1/4
 
 
-@pytest.mark.parametrize("engine", ("event", "dense"))
-def test_latents_that_start_at_zero(engine):
-    """A latent of +0 or −0 has sign +1; it flips at the first step that pushes it down."""
-    instance = st.Problem(n=6, samples=16, noise=0.5).draw(2)
-    start = np.array([0.0, -0.0, 0.0, -0.0, 0.25, -0.25])
-    orbit, _ = run_both(instance, ("power", 0.5, 0.5), 200, init=start, engine=engine)
-    assert orbit.start_signs.tolist() == [1, 1, 1, 1, 1, -1]
-
-
 # ---------------------------------------------------------------------------------- arrays of users
 
 
@@ -283,38 +248,7 @@ def test_columns_of_very_different_ranges():
         run_both(instance, ("power", 0.5, 0.5), 500, surrogate, init=4)
 
 
-def test_int32_columns_that_overflow_32_bit_sums():
-    """Codes of 31 bits: pre-activations and gradient sums must be 64 bits wide."""
-    _, inputs, labels = _regression(2, 40, 6, 2)
-    instance = st.Instance(inputs * 1.1, np.rint(labels * 8) / 8, precision="int32")
-    assert instance.grid.rows.dtype == np.int32
-    orbit, _ = run_both(instance, ("power", 0.5, 0.5), 1000, init=9)
-    assert orbit.stats.events > 50
-
-
-def test_a_bias_column():
-    """A constant feature is allowed if the user says so."""
-    _, inputs, labels = _regression(3, 50, 4)
-    inputs = np.concatenate([inputs, np.full((50, 1, 1), 0.75)], axis=2)
-    instance = st.Instance(inputs, labels, constant="keep")
-    np.testing.assert_array_equal(instance.inputs[:, 0, 4], 0.75)
-    for surrogate in PIECEWISE:
-        run_both(instance, ("power", 0.5, 0.5), 500, surrogate, init=4)
-
-
-def test_integer_features():
-    """Pixel-like whole numbers stay exact, without noise and with ties in the risk."""
-    rng = np.random.default_rng(4)
-    inputs = rng.integers(0, 17, (70, 12))
-    labels = (inputs @ np.sign(rng.standard_normal(12)) > 0).astype(int)
-    instance = st.Instance(inputs - 8, labels)
-    np.testing.assert_array_equal(instance.inputs[:, 0], inputs - 8)
-    assert not instance.rounding.any()
-    for surrogate in PIECEWISE:
-        run_both(instance, ("power", 0.05, 0.5), 700, surrogate, init=4)
-
-
-@pytest.mark.parametrize("scale", (1e-8, 3e-4, 3e4, 1e6, 1e9))
+@pytest.mark.parametrize("scale", (1e-8, 1e9))
 def test_data_of_any_scale(scale):
     """Relu and identity do not care about the unit of the inputs; nor may the grid."""
     _, inputs, labels = _regression(5, 40, 6)
@@ -324,7 +258,7 @@ def test_data_of_any_scale(scale):
         run_both(instance, ("power", 0.5 / scale, 0.5), 200, surrogate, init=4)
 
 
-@pytest.mark.parametrize("samples", (6, 40, 400))
+@pytest.mark.parametrize("samples", (6, 400))
 def test_real_labels_and_readout(samples):
     """Neither labels nor readout lie on a coarse grid here, yet both engines must follow the loop."""
     rng, inputs, _ = _regression(6, samples, 5, 2)
@@ -341,7 +275,7 @@ def test_real_labels_and_readout(samples):
 
 @pytest.mark.parametrize("engine", ("event", "dense"))
 @pytest.mark.parametrize("noise", (0.0, 0.6), ids=("clean", "noisy"))
-@pytest.mark.parametrize("n,samples", ((3, 12), (6, 20), (11, 50)))
+@pytest.mark.parametrize("n,samples", ((3, 12), (11, 50)))
 def test_without_a_teacher(n, samples, noise, engine):
     """The reference is then the first state of lowest risk, and every count is about it."""
     drawn = st.Problem(n=n, samples=samples, m=2, noise=noise, readout="signs").draw(n)
@@ -351,7 +285,7 @@ def test_without_a_teacher(n, samples, noise, engine):
         run_both(instance, ("power", 1.0, 0.5), 600 if engine == "event" else 100, init=seed, engine=engine)
 
 
-@pytest.mark.parametrize("steps", (1, 2, 3, 5, 17, 100))
+@pytest.mark.parametrize("steps", (1, 2, 17))
 def test_runs_that_end_anywhere(steps):
     """The last weights w_T count for the errors and as a reference, but not as an iterate."""
     drawn = st.Problem(n=5, samples=10, noise=0.8).draw(3)

@@ -8,24 +8,13 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import sterling as st
 from sterling.dynamics import event, state
-from tests.support import PIECEWISE, assert_same_orbit, go_slowly, interrupted, make_schedule
+from tests.support import PIECEWISE, assert_same_orbit, counted, go_slowly, interrupted, make_schedule
 
-# Shapes are drawn, not chosen; the draws are the same in every run of the tests.
-fixed = settings(
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.function_scoped_fixture,
-    ],
-)
 pytestmark = pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
 
 rates = some.floats(0.01, 3).map(lambda x: round(x, 3))
@@ -60,7 +49,7 @@ def instances(draw, largest_n=70, largest_rows=160):
     return st.Instance(inputs, labels, instance.readout, constant="keep")
 
 
-@settings(fixed, max_examples=150)
+@settings(max_examples=counted(150, 1000))
 @given(instances(), schedules, some.sampled_from(PIECEWISE), some.integers(0, 50), some.integers(1, 250))
 def test_event_equals_dense(instance, schedule, surrogate, init, steps):
     """Whatever differs is a bug in one of them: the dense engine is short enough to tell in which."""
@@ -68,7 +57,7 @@ def test_event_equals_dense(instance, schedule, surrogate, init, steps):
     assert_same_orbit(st.train(*arguments, engine="event"), st.train(*arguments, engine="dense"))
 
 
-@settings(fixed, max_examples=40)
+@settings(max_examples=40)
 @given(instances(largest_n=12, largest_rows=40), schedules, some.sampled_from(PIECEWISE), some.data())
 def test_event_equals_dense_from_latents_on_a_grid(instance, schedule, surrogate, data):
     """Given latents may be zero, minus zero, tiny, huge, or tied with one another."""
@@ -82,7 +71,7 @@ def test_event_equals_dense_from_latents_on_a_grid(instance, schedule, surrogate
 
 QUIET = {
     "tiny-constant-rate": (("constant", 1e-7), 1e-3),
-    "growing-power": (("power", 1e-6, -0.5), 0.5),
+    "growing-power": (("power", 1e-5, -0.5), 0.5),
     "table-that-all-but-stops": (("table", (1.0, 0.5, 1e-4)), 6.0),
     "table-with-a-pause": (("table", (1.0, *[0.0] * 3000, 0.5, *[0.0] * 2000, 0.001)), 5.0),
     "summable-power": (("power", 1.0, 1.2), 4.0),
@@ -95,16 +84,16 @@ def test_quiet_stretches(name):
     schedule, scale = QUIET[name]
     instance = st.Problem(n=6, samples=200).draw(0)
     start = -instance.teacher * np.array([0.02, 0.05, 0.1, 0.2, 0.25, -0.1]) * scale
-    arguments = instance, 12_000, make_schedule(schedule), "relu", start
+    arguments = instance, 6_000, make_schedule(schedule), "relu", start
     dense = st.train(*arguments, engine="dense")
     assert_same_orbit(st.train(*arguments, engine="event"), dense)
     gaps = np.diff(np.unique(dense.flips["step"]), prepend=0)
     assert gaps.max() > 500
-    assert dense.stats.events > 2
+    assert dense.stats.events > 1
 
 
-@pytest.mark.parametrize("ulps", range(-3, 4))
-@pytest.mark.parametrize("rate", (0.5, 0.3, 1 / 7))
+@pytest.mark.parametrize("ulps", (-1, 0, 1))
+@pytest.mark.parametrize("rate", (0.5, 1 / 7))
 def test_a_mass_that_ends_where_a_latent_does(rate, ulps):
     """Rounding decides, and no step to come changes anything: that must not be tried step by step."""
     instance = st.Instance([[1.0]], [0.0], constant="keep")
@@ -122,12 +111,12 @@ def test_rates_that_all_but_vanish():
     """Subnormal step sizes: most steps add nothing, and flips lie far apart."""
     instance = st.Problem(n=1, samples=30, noise=0.3).draw(1)
     arguments = st.Power(5e-324, 0.5), "relu", np.array([0.0])
-    dense = st.train(instance, 3000, *arguments, engine="dense")
-    assert_same_orbit(st.train(instance, 3000, *arguments, engine="event"), dense)
+    dense = st.train(instance, 1000, *arguments, engine="dense")
+    assert_same_orbit(st.train(instance, 1000, *arguments, engine="event"), dense)
     assert st.train(instance, 10**10, *arguments).steps == 10**10
 
 
-@pytest.mark.parametrize("late", (10**6, 10**9, 10**12 - 2000))
+@pytest.mark.parametrize("late", (10**6, 10**12 - 2000))
 @pytest.mark.parametrize("schedule", (st.Power(0.5, 0.5), st.Power(3.0, 0.9), st.Constant(1e-3)), ids=repr)
 def test_late_steps(schedule, late):
     """Far out, steps are tiny shares of the mass spent; both engines go on from the same late orbit.
@@ -149,27 +138,6 @@ def test_late_steps(schedule, late):
     assert_same_orbit(*results)
     assert results[0].steps == first + 400
     assert results[0].stats.events > 50
-
-
-@pytest.mark.parametrize("engine", ("event", "dense"))
-def test_absorbed_runs_are_stood_in_for(engine):
-    """Averages of an absorbed run go on to T as if every step had been taken, in both engines alike."""
-    instance = st.Problem(n=10, samples=400).draw(0)
-    orbit = st.train(instance, 3000, st.Power(0.5, 0.5), engine=engine)
-    assert orbit.verdict is st.Verdict.OPTIMAL
-    assert orbit.certified
-    assert orbit.steps == 3000
-    assert orbit.errors == 0
-    assert orbit.occupancy == (3000 - orbit.first_hit) / 3000
-    last = int(orbit.flips["step"][-1])
-    assert last < 1000
-    signs = np.repeat(orbit.start_signs[None], 3000, axis=0)
-    for step, k, sign in orbit.flips.tolist():
-        signs[step:, k] = sign
-    eta = orbit.schedule.at(np.arange(3000))
-    np.testing.assert_allclose(orbit.ergodic_mean, eta @ signs / eta.sum() / np.sqrt(10), rtol=1e-12)
-    np.testing.assert_allclose(orbit.wrong_share, (signs != instance.teacher).mean(axis=0), atol=1e-15)
-    assert_same_orbit(orbit, st.train(instance, 3000, st.Power(0.5, 0.5), engine="event"))
 
 
 def test_to_a_certified_verdict_in_a_billion_steps():
@@ -200,27 +168,15 @@ def big():
     return instance
 
 
-@pytest.fixture(scope="module")
-def big_alone(big):
-    return st.train(big, 1500, st.Power(0.5, 0.5), threads=1)
-
-
-@pytest.mark.parametrize("threads", (2, 7))
-def test_threads(big, big_alone, threads, monkeypatch):
+@pytest.mark.parametrize("threads, surrogate", ((7, "relu"), (3, "clipped_relu")))
+def test_threads(big, threads, surrogate, monkeypatch):
     """Chunks of rows go to whichever thread is free, and integer sums do not care."""
     monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: threads)
-    assert big_alone.stats.states > 300
-    orbit = st.train(big, 1500, st.Power(0.5, 0.5), threads=threads)
-    assert_same_orbit(orbit, big_alone)
-    assert orbit.stats.states == big_alone.stats.states
-    assert orbit.stats.passes == big_alone.stats.passes
-
-
-@pytest.mark.parametrize("surrogate", ("identity", "clipped_relu", "hard_tanh"))
-def test_threads_with_other_surrogates(big, surrogate, monkeypatch):
-    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
-    one, three = (st.train(big, 300, surrogate=surrogate, threads=threads) for threads in (1, 3))
-    assert_same_orbit(one, three)
+    alone = st.train(big, 1000, surrogate=surrogate, threads=1)
+    assert alone.stats.states > 200
+    orbit = st.train(big, 1000, surrogate=surrogate, threads=threads)
+    assert_same_orbit(orbit, alone)
+    assert (orbit.stats.states, orbit.stats.passes) == (alone.stats.states, alone.stats.passes)
 
 
 def test_idle_helpers_sleep(big, monkeypatch):
@@ -236,7 +192,7 @@ def test_idle_helpers_sleep(big, monkeypatch):
 
     monkeypatch.setattr(event.EventEngine, "advance", watched)
     small = st.Problem(n=4, samples=40_000, noise=1.0).draw(0)
-    st.train(small, 3_000_000, st.Constant(0.5), record=())
+    st.train(small, 1_500_000, st.Constant(0.5), record=())
     assert len(watching) > 5
     states = [states for _, states in watching]
     assert not any(wanted for (wanted, _), new in zip(watching[1:], np.diff(states), strict=True) if not new)
@@ -253,23 +209,7 @@ def test_idle_helpers_sleep(big, monkeypatch):
     assert not any(thread.name.startswith("sterling-helper") for thread in threading.enumerate())
 
 
-def test_two_runs_at_once(big, big_alone):
-    """Runs in different threads of the caller share nothing but the instance."""
-    orbits = {}
-
-    def work(name):
-        orbits[name] = st.train(big, 1500, st.Power(0.5, 0.5), threads=2)
-
-    workers = [threading.Thread(target=work, args=(name,)) for name in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for orbit in orbits.values():
-        assert_same_orbit(orbit, big_alone)
-
-
-@settings(fixed, max_examples=30)
+@settings(max_examples=30)
 @given(instances(largest_n=80), some.sampled_from(PIECEWISE), some.sampled_from((0, 1, 500, 3000, 20_000)))
 def test_small_caches(instance, surrogate, cache_bytes):
     """With room for two states nearly every visit evicts one; the orbit must not notice."""
@@ -277,28 +217,16 @@ def test_small_caches(instance, surrogate, cache_bytes):
     assert_same_orbit(st.train(*arguments, cache_bytes=cache_bytes), st.train(*arguments))
 
 
-def test_a_cache_that_grows():
-    """More states than the cache starts with: it doubles, and nothing in it may get lost."""
-    instance = st.Problem(n=40, samples=200, noise=0.5).draw(0)
-    arguments = instance, 30_000, st.Power(0.5, 0.5)
-    free = st.train(*arguments)
-    assert free.stats.states > 4 * event._FIRST_SLOTS
-    tight = st.train(*arguments, cache_bytes=2 * event._FIRST_SLOTS * 500)
-    assert_same_orbit(free, tight)
-    assert tight.stats.states > free.stats.states
-
-
-def test_sums_beyond_float64_through_a_growing_cache(monkeypatch):
+def test_sums_beyond_float64():
     """Sums of 2^53 and more cannot be read off the gradients made of them; they must not get lost either."""
     rng = np.random.default_rng(0)
     inputs, labels = rng.normal(size=(300, 2, 70)), rng.normal(size=300)
     instance = st.Instance(inputs, labels, readout=[0.7123, -0.311], precision="int32")
     assert instance.gradient_bound > 1 << 56
-    monkeypatch.setattr(event, "_FIRST_SLOTS", 64)
     arguments = instance, 500, st.Power(1.0, 0.3), "hard_tanh"
     dense = st.train(*arguments, engine="dense")
     free = st.train(*arguments)
-    assert free.stats.states > event._FIRST_SLOTS
+    assert free.stats.states > 64
     assert_same_orbit(free, dense)
     assert_same_orbit(st.train(*arguments, cache_bytes=1 << 16), dense)
 
@@ -319,7 +247,7 @@ def test_a_state_is_evaluated_once():
 # -------------------------------------------------------------------------------------------- resuming
 
 
-@settings(fixed, max_examples=40)
+@settings(max_examples=40)
 @given(
     instances(largest_n=40, largest_rows=80),
     schedules,
@@ -338,25 +266,6 @@ def test_resumed_equals_uninterrupted(tmp_path, instance, schedule, surrogate, p
             orbit = st.Orbit.load(tmp_path / "orbit")
         orbit = st.resume(orbit, instance, steps=steps)
     assert_same_orbit(orbit, whole)
-
-
-@pytest.mark.parametrize("surrogate", ("relu", "sigmoid", "approx_sign", "swish_sign"))
-def test_dense_runs_resume(tmp_path, surrogate):
-    """Smooth surrogates too, cut at every kind of step."""
-    instance = st.Problem(n=6, samples=30, noise=0.5).draw(0)
-    whole = st.train(instance, 120, surrogate=surrogate, engine="dense")
-    for cut in (1, 2, 17, 60, 119):
-        st.train(instance, cut, surrogate=surrogate, engine="dense").save(tmp_path / "orbit")
-        orbit = st.resume(st.Orbit.load(tmp_path / "orbit"), instance, steps=120 - cut)
-        assert orbit.engine == "dense"
-        assert_same_orbit(orbit, whole)
-
-
-def test_resume_leaves_the_first_orbit_alone():
-    instance = st.Problem(n=10, samples=40, noise=0.5).draw(0)
-    orbit, twin = (st.train(instance, 500) for _ in range(2))
-    st.resume(orbit, instance, steps=500)
-    assert_same_orbit(orbit, twin)
 
 
 def test_interrupted_at_every_slice(monkeypatch):

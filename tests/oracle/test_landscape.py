@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import sterling as st
@@ -14,10 +14,6 @@ from sterling.surrogates import get_surrogate
 from sterling.theory import population_coefficients
 from tests.oracle.naive import loss_and_gradient
 from tests.support import PIECEWISE
-
-fixed = settings(
-    derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), max_examples=40
-)
 
 
 def brute_force(instance, surrogate, by_definition):
@@ -52,7 +48,7 @@ def assert_equal(found, instance, surrogate, by_definition=True):
     assert number_of(found.farthest) == int(np.argmax(off))
 
 
-@settings(fixed)
+@settings(max_examples=40)
 @given(
     some.integers(1, 7),
     some.integers(1, 4),
@@ -71,7 +67,7 @@ def test_drawn_instances(n, m, samples, noise, readout, inputs, surrogate, seed,
     assert_equal(found, instance, surrogate)
 
 
-@settings(fixed, max_examples=25)
+@settings(max_examples=25)
 @given(
     some.integers(1, 6),
     some.integers(1, 3),
@@ -97,8 +93,7 @@ def test_arrays_with_odd_scales_and_offsets(n, m, samples, surrogate, precision,
     assert_equal(landscape(instance, surrogate), instance, surrogate, by_definition=False)
 
 
-@pytest.mark.parametrize("surrogate", PIECEWISE)
-@pytest.mark.parametrize("m, noise", [(1, 0.5), (3, 0.0)])
+@pytest.mark.parametrize("surrogate, m, noise", [("relu", 1, 0.5), ("hard_tanh", 3, 0.0)])
 def test_n_12(surrogate, m, noise):
     """Large enough for several intervals and threads."""
     instance = st.Problem(n=12, samples=50, m=m, noise=noise, readout="gaussian").draw(m)
@@ -122,7 +117,7 @@ def test_sums_of_64_bits():
 
 
 @pytest.mark.parametrize("surrogate", ["relu", "identity"])
-@pytest.mark.parametrize("damping", [0.1, 0.5, 1.5])
+@pytest.mark.parametrize("damping", [0.1, 1.5])
 def test_damped_absorption_is_that_of_the_definition(surrogate, damping):
     """b_k·G_k ≤ θS for every k, state by state; and a run from each absorbing state stays there."""
     counts = []

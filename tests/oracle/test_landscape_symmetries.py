@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import sterling as st
 from tests.support import PIECEWISE
-
-fixed = settings(
-    derandomize=True,
-    deadline=None,
-    database=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 
 class Case:
@@ -62,7 +54,7 @@ def assert_moved(one, other, index):
     assert (other.deviation, other.pull) == (one.deviation, one.pull)
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases)
 def test_permuting_coordinates_permutes_the_bits(case):
     order = case.rng.permutation(case.n)  # coordinate k of the new data is order[k] of the old
@@ -72,7 +64,7 @@ def test_permuting_coordinates_permutes_the_bits(case):
     assert_moved(case.visit(), moved, index)
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases)
 def test_mirroring_columns_flips_the_bits(case):
     mirror = case.rng.choice([-1, 1], case.n)
@@ -81,17 +73,10 @@ def test_mirroring_columns_flips_the_bits(case):
     assert_moved(case.visit(), moved, np.arange(1 << case.n) ^ flipped)
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases)
 def test_the_order_of_samples_and_units_is_no_part_of_the_data(case):
     order, units = case.rng.permutation(case.samples), case.rng.permutation(case.m)
     one, same = case.visit(), np.arange(1 << case.n)
     assert_moved(one, case.visit(inputs=case.inputs[order], labels=case.labels[order]), same)
     assert_moved(one, case.visit(inputs=case.inputs[:, units], readout=case.readout[units]), same)
-
-
-@fixed
-@given(cases, some.integers(2, 5))
-def test_duplicating_every_sample_changes_nothing(case, times):
-    inputs, labels = np.repeat(case.inputs, times, axis=0), np.repeat(case.labels, times)
-    assert_moved(case.visit(), case.visit(inputs=inputs, labels=labels), np.arange(1 << case.n))

@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import sterling as st
@@ -18,14 +18,6 @@ from sterling.dynamics.options import initial_latent
 from tests.support import PIECEWISE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
-
-fixed = settings(
-    derandomize=True,
-    deadline=None,
-    database=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.too_slow],
-)
 
 
 class Case:
@@ -88,7 +80,7 @@ def assert_unchanged(one, other, *, latent_scale=1.0):
     np.testing.assert_array_equal(one.sojourn_times, other.sojourn_times)
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases, some.integers(-40, 40))
 def test_scaling_rates_and_latents(case, power):
     """(a) η and u_0 times c > 0: the same weights; c a power of two: the same bits."""
@@ -96,16 +88,7 @@ def test_scaling_rates_and_latents(case, power):
     assert_unchanged(case.run(), case.run(rate=case.rate * c, latent=case.latent * c), latent_scale=c)
 
 
-@settings(fixed, max_examples=12)
-@given(cases, some.sampled_from((3.0, 0.7, 1e-5, 1e7)))
-def test_scaling_by_any_factor(case, c):
-    """(a) again: rounding differs now, but no flip is that close."""
-    one, other = case.run(), case.run(rate=case.rate * c, latent=case.latent * c)
-    assert triples(one) == triples(other)
-    np.testing.assert_allclose(other.latent, c * one.latent, rtol=1e-9, atol=1e-12 * c)
-
-
-@fixed
+@settings(max_examples=20)
 @given(cases)
 def test_permuting_coordinates(case):
     """(b) Which coordinate is which does not matter."""
@@ -121,7 +104,7 @@ def test_permuting_coordinates(case):
     np.testing.assert_array_equal(one.wrong_share[order], other.wrong_share)
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases)
 def test_mirroring_columns(case):
     """(c) Columns of the inputs, teacher and start change sign: so do the orbit's coordinates."""
@@ -135,7 +118,7 @@ def test_mirroring_columns(case):
     np.testing.assert_array_equal(one.ergodic_mean * mirror, other.ergodic_mean)
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases)
 def test_permuting_samples_and_units(case):
     """(d) The order of the samples is no part of the data, nor is that of the units with their readout."""
@@ -145,7 +128,7 @@ def test_permuting_samples_and_units(case):
     assert_unchanged(one, case.run(inputs=case.inputs[:, units], readout=case.readout[units]))
 
 
-@fixed
+@settings(max_examples=20)
 @given(cases, some.sampled_from((2, 4)))
 def test_duplicating_samples(case, times):
     """(e) Every sample twice: the same risk and gradient."""
@@ -153,38 +136,11 @@ def test_duplicating_samples(case, times):
     assert_unchanged(case.run(), twice)
 
 
-@settings(fixed, max_examples=12)
+@settings(max_examples=12)
 @given(cases)
 def test_rates_are_in_units_of_the_readout(case):
     """Readout and labels times c: residuals and readout grow, ‖v‖² takes it back."""
     assert_unchanged(case.run(), case.run(labels=case.labels * 4, readout=case.readout * 4))
-
-
-@settings(fixed, max_examples=12)
-@given(cases, some.integers(-6, 6))
-def test_the_unit_of_the_inputs(case, power):
-    """Inputs times c: the gradient grows by c, if the surrogate has no scale of its own."""
-    case.surrogate = "relu" if case.surrogate in ("relu", "clipped_relu") else "identity"
-    assert_unchanged(case.run(), case.run(inputs=case.inputs * 2.0**power, rate=case.rate / 2.0**power))
-
-
-@settings(fixed, max_examples=12)
-@given(cases)
-def test_splitting_units(case):
-    """Each unit becomes two with half the readout: ‖v‖² halves, everything else stays."""
-    halves = case.run(
-        inputs=np.repeat(case.inputs, 2, axis=1), readout=np.repeat(case.readout, 2) / 2, rate=case.rate / 2
-    )
-    assert_unchanged(case.run(), halves)
-
-
-@settings(fixed, max_examples=12)
-@given(cases)
-def test_samples_that_push_nowhere(case):
-    """A sample of zeros with label zero has no residual and no gradient; it only dilutes."""
-    inputs = np.concatenate([case.inputs, np.zeros_like(case.inputs)])
-    labels = np.concatenate([case.labels, np.zeros_like(case.labels)])
-    assert_unchanged(case.run(), case.run(inputs=inputs, labels=labels, rate=case.rate * 2))
 
 
 def test_schedules_that_are_the_same():
@@ -215,7 +171,7 @@ def landscape(request):
     return instance, request.param, absorbing
 
 
-SCHEDULES = (st.Constant(0.4), st.Power(2.0, 0.5), st.Power(0.1, 1.0), st.Table([3.0, 0.1]))
+SCHEDULES = (st.Constant(0.4), st.Table([3.0, 0.1]))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
@@ -235,16 +191,3 @@ def test_absorption_depends_on_the_data_alone(landscape, schedule):
             assert orbit.verdict in (st.Verdict.RECURRENT, st.Verdict.CHATTERING, st.Verdict.WANDERING)
     assert ends <= absorbing
     assert ends
-
-
-def test_absorbing_states_hold_and_others_do_not(landscape):
-    """A run that starts in an absorbing state never flips; from any other state one flips in the end."""
-    instance, surrogate, absorbing = landscape
-    assert instance.teacher.tobytes() in absorbing  # without noise
-    for signs in all_states(6):
-        orbit = st.train(instance, 10**7, st.Constant(0.5), surrogate, init=signs * 0.3)
-        if signs.tobytes() in absorbing:
-            assert orbit.certified
-            assert orbit.stats.events == 0
-        else:
-            assert orbit.stats.events > 0

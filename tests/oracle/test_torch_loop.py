@@ -71,7 +71,6 @@ def torch_loop(instance, latent, rates, surrogate):
 SHAPES = (
     # n, m, N, noise, readout
     (3, 1, 25, 0.5, "ones"),
-    (10, 4, 30, 0.0, "ones"),
     (25, 2, 80, 0.5, "gaussian"),
     (70, 3, 60, 0.3, "signs"),
 )

@@ -21,14 +21,14 @@ def stationary(instance, surrogate, init, steps=2000):
 
 @pytest.mark.parametrize(("surrogate", "ratio"), [("identity", 3.5), ("relu", 6.0)])
 def test_share_of_wrong_weights(surrogate, ratio):
-    """Eight data sets at n = 256: the mean within 12 % (standard error 3 %), each within 4 % of the fit."""
+    """Five data sets at n = 256: the mean within 12 % (standard error 4 %), two within 4 % of the fit."""
     problem = st.Problem(n=256, samples=round(ratio * 256))
     shares = []
-    for seed in range(8):
+    for seed in range(5):
         instance = problem.draw(seed)
         wrong = stationary(instance, surrogate, seed)
         shares.append(wrong.mean())
-        if seed < 3:
+        if seed < 2:
             predicted = (1 - theory.chatter_mean(instance, surrogate) * instance.teacher) / 2
             assert predicted.mean() == pytest.approx(wrong.mean(), rel=0.04)
             assert np.corrcoef(predicted, wrong)[0, 1] > 0.98

@@ -2,7 +2,7 @@
 
 Seeds are fixed. Beside what a mean-field law may be off, each check allows for 4.9 standard errors, which a
 correct law passes with fresh seeds but for a chance of 10⁻⁶. A defect of 6.2 standard errors beyond what the
-law may be off is caught with a chance of 90 %: a variance that is wrong by 27 %, an occupancy that is wrong
+law may be off is caught with a chance of 90 %: a variance that is wrong by 33 %, an occupancy that is wrong
 by 0.06 where noise is next to nothing and by 0.3 at n = 16 and σ = 0.1.
 """
 
@@ -19,7 +19,7 @@ from sterling.theory.numbers import numbers_of
 from sterling.theory.typical import variance
 
 ERRORS = 4.9
-SETS, SAMPLES, STATES = 250, 256, 64
+SETS, SAMPLES, STATES = 120, 256, 64
 
 
 def simulated(n, noise, share):

@@ -61,9 +61,7 @@ def refuse_masked(values, what: str) -> None:
     if np.ma.is_masked(values):
         mask = np.ma.getmaskarray(values)
         first = ", ".join(map(str, np.argwhere(mask)[0]))
-        text = (
-            f"{what} must have no masked values ({int(mask.sum())}, the first at {first}): fill or drop them"
-        )
+        text = f"{what} must have no masked values ({mask.sum()}, the first at {first}): fill or drop them"
         raise InputError(text, argument=what)
 
 

@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -58,19 +58,15 @@ def available_memory() -> int | None:
     """Return the bytes that can be allocated now, within the limits of control groups; None if unknown."""
     found = []
     for group in _groups():
-        try:
+        with suppress(OSError, ValueError):  # no such file in the outermost group; "max" is not a number
             limit = int((group / "memory.max").read_text())
             used = int((group / "memory.current").read_text())
             stat = (group / "memory.stat").read_text().split()
             # Cached files count as used, but the system gives them up when asked.
             found.append(limit - used + int(stat[stat.index("inactive_file") + 1]))
-        except (OSError, ValueError):  # no such file in the outermost group; "max" is not a number
-            continue
-    try:
+    with suppress(OSError, ValueError):
         table = _MEMORY_TABLE.read_text().split()
         found.append(int(table[table.index("MemAvailable:") + 1]) * 1024)
-    except (OSError, ValueError):
-        pass
     return max(0, min(found)) if found else None
 
 
@@ -99,11 +95,9 @@ def _quota() -> float:
     """Return the smallest CPU quota of the groups around this process, in cores."""
     found = [math.inf]
     for group in _groups():
-        try:
+        with suppress(OSError, ValueError):
             quota, period = (group / "cpu.max").read_text().split()
             found.append(float(quota) / float(period))
-        except (OSError, ValueError):  # no such file in the outermost group; "max" is not a number
-            continue
     return min(found)
 
 
@@ -120,14 +114,12 @@ def _groups() -> tuple[Path, ...]:
 
 def for_each(work: Callable[[Any], Any], items: Iterable[Any], threads: int | None = None) -> None:
     """Call ``work`` for each item, in threads where there are cores; it should release the GIL."""
+    from concurrent.futures import ThreadPoolExecutor
+
     listed = list(items)
     count = min(len(listed), thread_count(threads))
     if count < 2:
-        for item in listed:
-            work(item)
+        list(map(work, listed))
         return
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(count) as executor:
-        for _ in executor.map(work, listed):  # an error or Ctrl-C cancels what has not begun
-            pass
+        list(executor.map(work, listed))  # an error or Ctrl-C cancels what has not begun

@@ -29,17 +29,13 @@ def sentence(words: str) -> str:
 
 def readable_time(seconds: float) -> str:
     """Return a duration in words: 75 -> "1 min 15 s"."""
-    if seconds < 1:
-        return "under 1 s"
     if seconds < 99.5:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 90:
         return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours / 24:.0f} days" if hours < 24 * 3650 else "years"
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.0f} days"
 
 
 def legible(text: str) -> str:
@@ -64,10 +60,8 @@ def shortened(value: Any, most: int = 8) -> str:
 def html_table(rows: Iterable[tuple[str, Any]]) -> str:
     """Return names and values as the small HTML table that a notebook shows, both escaped."""
     escaped = ((html.escape(str(name)), html.escape(str(value))) for name, value in rows)
-    cells = "".join(
-        f"<tr><th style='text-align:left'>{name}</th><td>{value}</td></tr>" for name, value in escaped
-    )
-    return f"<table>{cells}</table>"
+    row = "<tr><th style='text-align:left'>{}</th><td>{}</td></tr>"
+    return f"<table>{''.join(row.format(*pair) for pair in escaped)}</table>"
 
 
 class Described:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Statement
 from sterling.claims.judge import Rule
-
-if TYPE_CHECKING:
-    from sterling.claims.context import Context
 
 PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
 #: Source of what is derived and checked outside the paper, such as "docs/science, 5".

@@ -40,8 +40,8 @@ class Context:
             self.notes.append(text)
 
     def trials(self, name: str, **asked: Any) -> pl.DataFrame:
-        """Run a study as `run` does, and return one row for each trial."""
-        return self.run(name, **asked).trials()
+        """Run a study as `run` does; return one row for each trial, sorted so that sums stay the same."""
+        return self.run(name, **asked).trials().sort("n", "samples", "trial", maintain_order=True)
 
     def at(self, places: Iterable[tuple[int, int]], name: str, **asked: Any) -> pl.DataFrame:
         """Return the trials of a study at each place (n, N)."""

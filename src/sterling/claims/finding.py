@@ -10,18 +10,16 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from sterling.base import checks
 from sterling.stats import Interval, mean_interval, share_interval
 from sterling.theory.labels import KINDS
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
 
 
 class Judgement(Enum):

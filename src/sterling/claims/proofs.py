@@ -8,19 +8,16 @@ dual vector of the bound. Both are exact, so one run below both would contradict
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured, share
 from sterling.claims.starts import OPPOSITE
 from sterling.claims.words import places
 from sterling.plot.curves import against, style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Tolerance below a bound: sums of up to a million step sizes are rounded.
 ROUNDING = 1e-9
@@ -85,20 +82,16 @@ def below(runs: pl.DataFrame) -> int:
 
 def proved_shares(certificates: pl.DataFrame) -> list[Measured]:
     """Return the share of data sets with proved recurrence at each place, the last one first."""
-    return [
-        share(f"data sets with recurrence proved at {label}", proved, count)
-        for label, proved, count in reversed(_proved(certificates))
+    found = [
+        share(f"data sets with recurrence proved at {label}", int(one["proved"].sum()), len(one))
+        for label, one in places(certificates).items()
     ]
-
-
-def _proved(certificates: pl.DataFrame) -> list[tuple[str, int, int]]:
-    """Return the label of each place, the number of data sets with proved recurrence, and of all."""
-    return [(label, int(one["proved"].sum()), len(one)) for label, one in places(certificates).items()]
+    return found[::-1]
 
 
 def in_words(certificates: pl.DataFrame, runs: pl.DataFrame) -> str:
     """Count the data sets with proved recurrence, and the runs below their bounds."""
-    parts = [f"{proved} of {count} at {label}" for label, proved, count in _proved(certificates)]
+    parts = [f"{one['proved'].sum()} of {len(one)} at {label}" for label, one in places(certificates).items()]
     return (
         f"Recurrence is proved for {int(certificates['proved'].sum())} of {len(certificates)} data sets "
         f"({'; '.join(parts)}), for every start and all bounded step sizes of infinite sum. "
@@ -127,10 +120,11 @@ def draw_bounds(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw the shares of mass of the runs of each data set, from least to most, against its bound."""
     share, series = pl.col("mass_occupancy"), {}
     for index, (label, one) in enumerate(places(runs).items()):
-        sets = one.group_by("trial", maintain_order=True).agg(
-            pl.first("bound"), least=share.min(), most=share.max()
+        sets = one.group_by("trial", maintain_order=True)
+        bound, least, most = (
+            one.to_numpy()
+            for one in sets.agg(pl.first("bound"), least=share.min(), most=share.max()).drop("trial")
         )
-        bound, least, most = (sets[name].to_numpy() for name in ("bound", "least", "most"))
         ax.vlines(bound, least, most, color=style(index)["color"], lw=1)
         series[label] = bound, least
     axes = "proved: at least this share of the mass at w*", "measured share of the mass at w*"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE
@@ -44,16 +44,7 @@ NOISELESS = {
 
 def run_scaling(context: Context, name: str, budget: ScalingBudget, criteria: tuple[str, ...]) -> Store:
     """Run the adaptive study of a budget and return its store."""
-    return context.run(
-        name,
-        n=budget.n,
-        noise=budget.noise,
-        steps=budget.steps,
-        criteria=criteria,
-        target="exponent",
-        width=budget.width,
-        max_trials=budget.max_trials,
-    )
+    return context.run(name, criteria=criteria, target="exponent", **asdict(budget))
 
 
 def run_noiseless(context: Context, budget: ScalingBudget) -> Store:
@@ -77,7 +68,7 @@ def exponent(series: SeriesFit, name: str) -> Measured:
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
     ends = fit.exponent_low, fit.exponent_high
-    return Measured(name, fit.exponent, *ends, fit.level, how="profile likelihood")
+    return Measured(name, fit.exponent, *ends, how="profile likelihood")
 
 
 def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
@@ -87,7 +78,7 @@ def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
     if fit is None or last is None:
         return []
     where = f"{name}, from n = {last.n} to {last.next_n}, {_budget(series)}"
-    return [Measured(where, last.exponent, last.low, last.high, fit.level, how="difference of two N₅₀")]
+    return [Measured(where, last.exponent, last.low, last.high, how="difference of two N₅₀")]
 
 
 def _budget(series: SeriesFit) -> str:

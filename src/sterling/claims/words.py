@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from sterling.base.text import NO_BREAK, number
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from sterling.claims.finding import Measured, Reference
-    from sterling.schedules import Schedule
+from sterling.claims.finding import Measured, Reference
+from sterling.schedules import Schedule
 
 #: Values that statements are about, such as the proved exponents.
 MARKS = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)

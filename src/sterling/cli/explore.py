@@ -93,7 +93,7 @@ def _settings(
 ) -> str:
     """Return the settings that were given, with the page's usual ones for the others."""
     from sterling.dynamics.options import initial_latent
-    from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.restart import as_restart
     from sterling.model.problem import Problem
     from sterling.optimizers.base import as_optimizer
     from sterling.report.explore import USUAL, settings_text
@@ -107,7 +107,7 @@ def _settings(
         steps=steps,
         schedule=None if schedule is None else parse_schedule(schedule),
         surrogate=surrogate,
-        restart=None if restart is None else parse_restart(restart),
+        restart=as_restart(restart),
         optimizer=as_optimizer(optimizer),
     )
 

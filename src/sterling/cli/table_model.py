@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sterling.base.arrays import real_array
+from sterling.base.files import read_json
 from sterling.cli.samples import Column, encode
 from sterling.errors import InputError
-from sterling.learn import StraightThroughClassifier, files
+from sterling.learn import StraightThroughClassifier
+from sterling.learn.export import LARGEST, write
 from sterling.model.columns import refuse_twins
 
 if TYPE_CHECKING:
@@ -34,12 +36,13 @@ class TableModel(NamedTuple):
         """Write the model as JSON, which `StraightThroughClassifier.load` reads as well."""
         columns = [[one.name, one.texts] for one in self.columns]
         table = {"target": self.target, "columns": columns, "means": self.means.tolist()}
-        files.write(path, {**self.classifier.to_dict(), "table": table})
+        write(path, {**self.classifier.to_dict(), "table": table})
 
 
 def load(path: Path) -> TableModel:
     """Return the model of a file, all of which is checked."""
-    return files.read(path, _model, "is not a model that `sterling score DATA.csv -o MODEL.json` wrote")
+    fault = "is not a model that `sterling score DATA.csv -o MODEL.json` wrote"
+    return read_json(path, _model, fault, LARGEST)
 
 
 def filled(values: np.ndarray, columns: list[Column], means: np.ndarray) -> pl.DataFrame:

@@ -131,9 +131,9 @@ def train(
     """
     from sterling.dynamics.learned import outcome, problem_line
     from sterling.dynamics.options import Options, initial_latent
-    from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.restart import as_restart
     from sterling.dynamics.run import begin
-    from sterling.optimizers.batch import parse_batch
+    from sterling.optimizers.batch import as_batch
     from sterling.plot.style import VERDICT_COLOURS
     from sterling.schedules import parse_schedule
 
@@ -154,9 +154,9 @@ def train(
         steps=steps,
         schedule=None if schedule is None else parse_schedule(schedule),  # type: ignore[arg-type]
         surrogate=surrogate,  # type: ignore[arg-type]
-        restart=None if restart is None else parse_restart(restart),
+        restart=as_restart(restart),
         optimizer=optimizer,  # type: ignore[arg-type]
-        batch=None if batch is None else parse_batch(batch),
+        batch=as_batch(batch),
         seed=batch_seed or 0,
         engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),

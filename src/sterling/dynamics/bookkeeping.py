@@ -54,7 +54,7 @@ from sterling.returns.counts import (
 )
 
 #: Functions that change a `RunState` and a `Log`.
-Bookkeeping = namedtuple("Bookkeeping", "look close spend flip rest full")
+Bookkeeping = namedtuple("Bookkeeping", "look close spend flip turn rest full")
 
 
 def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]) -> Bookkeeping:
@@ -222,25 +222,37 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
         return new
 
     @embedded
-    def flip(run, log, step, total, k, leaving):
-        """Flip weight k at a step; ``total`` is the mass up to it, ``leaving`` as in `flipped`."""
-        clock, signs = run.clock, run.signs
-        sign = signs[k]
-        run.plus[k] += (step - run.since[k]) * (sign > 0)  # no branch, which would be guessed wrong
-        run.balance[k] += sign * (total - run.since_mass[k])
+    def change(run, log, step, total, k, level, leaving):
+        """Give weight k another sign or level; ``total`` is the mass up to the step, ``leaving`` as above."""
+        clock, old, home = run.clock, run.signs[k], run.reference[k]
+        run.balance[k] += old * (total - run.since_mass[k])
         run.since[k] = step
         run.since_mass[k] = total
-        clock[DISTANCE] += 1 if sign == run.reference[k] else -1
-        signs[k] = -sign
+        clock[DISTANCE] += int(old == home) - int(level == home)
+        run.signs[k] = level
         clock[FLIPS] += 1
         if log.flips.size:
             record = log.flips[log.counts[LOGGED]]
             record["step"] = step
             record["coordinate"] = k
-            record["sign"] = -sign
+            record["sign"] = level
             log.counts[LOGGED] += 1
         if run.tally.size:
-            flipped(run.tally, signs.size, k, leaving)
+            flipped(run.tally, run.signs.size, k, leaving)
+
+    @embedded
+    def flip(run, log, step, total, k, leaving):
+        """Flip weight k of two levels at a step."""
+        sign = run.signs[k]
+        run.plus[k] += (step - run.since[k]) * (sign > 0)  # no branch, which would be guessed wrong
+        change(run, log, step, total, k, -sign, leaving)
+
+    @embedded
+    def turn(run, log, step, total, k, values, index, leaving):
+        """Move weight k to the level ``values[index]`` at a step."""
+        before = (run.signs[k] - values[0]) // (values[1] - values[0])
+        run.plus[k * values.size + before] += step - run.since[k]
+        change(run, log, step, total, k, values[index], leaving)
 
     @embedded
     def rest(run, step):
@@ -258,7 +270,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             or (log.sojourns.size > 0 and counts[LOGGED_SOJOURNS] >= log.sojourns.size)
         )
 
-    return Bookkeeping(look, close, spend, flip, rest, full)
+    return Bookkeeping(look, close, spend, flip, turn, rest, full)
 
 
 #: The functions as plain Python.

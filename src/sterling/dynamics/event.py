@@ -14,12 +14,12 @@ import numpy as np
 from sterling.base.resources import available_memory
 from sterling.dynamics import kernels, lookup, passes, sums
 from sterling.dynamics.motion import Movement
-from sterling.dynamics.state import ANCHOR, EVENTS, GROW, READ, Log, RunState
-from sterling.errors import InputError
+from sterling.dynamics.options import Options
+from sterling.dynamics.state import ANCHOR, EVENTS, READ, Log, RunState
 from sterling.exact.grid import aligned_zeros, padded_width
 from sterling.exact.jit import INTERPRETED
 from sterling.model.instance import Instance
-from sterling.optimizers.base import PLAIN, Motion
+from sterling.optimizers.base import PLAIN
 from sterling.surrogates import Surrogate
 
 #: Memory for gradients of visited states unless the caller sets another bound.
@@ -30,7 +30,6 @@ _PATIENCE = 20_000  # idle polls (some tens of microseconds) before a helper thr
 _NAP = 2e-4  # seconds that it sleeps
 _WORTHWHILE = 0.3  # entries read for new states, per event and weight, above which helpers poll for work
 _MOST_THREADS = 64
-_FIRST_SLOTS = 1024  # room of the first cache, in states; it doubles up to its bound
 _APART = 1024  # distances between states computed at a time
 _RECOVERABLE = 1 << 50  # smaller sums can be recovered exactly from their float64 gradients
 _SPLIT = 1 << 17  # with fewer entries a second thread costs more than it saves
@@ -39,26 +38,25 @@ _SPLIT = 1 << 17  # with fewer entries a second thread costs more than it saves
 class EventEngine:
     """The engine that moves from flip to flip; the surrogate must be piecewise constant.
 
-    At most ``threads`` threads work on one new state. Gradients of visited states take ``cache_bytes``.
-    Results are the same for any value of either.
+    At most ``options.threads`` threads work on one new state. Gradients of visited states take
+    ``options.cache_bytes``. Results are the same for any value of either.
     """
 
     def __init__(
         self,
         instance: Instance,
-        surrogate: Surrogate,
+        options: Options,
         arguments: tuple,
         state: RunState,
         log: Log,
-        motion: Motion,
-        threads: int,
-        cache_bytes: int | None = None,
+        position: int = 0,  # the anchor says where the run is
     ):
         self.state, self.log = state, log
         self.unit, n = instance.unit, instance.n
         self.kernel: Any = kernels.advance
         self.schedule: Any = kernels.StepSizes(*arguments)
-        if motion != PLAIN:
+        motion, threads = options.motion, options.threads
+        if motion is not None and motion != PLAIN:
             from sterling.dynamics import relax
 
             movement = Movement(motion, arguments)
@@ -69,12 +67,12 @@ class EventEngine:
         if INTERPRETED or instance.grid.rows.size < _SPLIT:
             threads = 1
         threads = min(threads, _MOST_THREADS)
-        self.data, self.base, self.job, self.scratch = machinery(instance, surrogate, state.signs, threads)
+        self.data, self.base, self.job, self.scratch = machinery(
+            instance, options.surrogate, state.signs, threads
+        )
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
-        self._exact = instance.gradient_bound >= _RECOVERABLE
-        self._slot_bound = _slot_bound(n, self._exact, cache_bytes)
-        self.cache = _cache(n, _FIRST_SLOTS, self._slot_bound, self._exact)
+        self.cache = _cache(n, instance.gradient_bound >= _RECOVERABLE, options.cache_bytes)
         self.moved()
         self._stop = False
         self._wanted = threading.Event()  # helpers sleep while it is not set
@@ -90,23 +88,8 @@ class EventEngine:
             if helper.ident is None:
                 helper.start()
         before = self.state.clock.copy()
-        while True:
-            status = self.kernel(
-                self.data,
-                self.base,
-                self.job,
-                self.scratch,
-                self.schedule,
-                self.unit,
-                self.state,
-                self.cache,
-                self.log,
-                until,
-                budget,
-            )
-            if status != GROW:
-                break
-            self._grow()
+        machinery = self.data, self.base, self.job, self.scratch, self.schedule, self.unit
+        status = self.kernel(*machinery, self.state, self.cache, self.log, until, budget)
         spent = self.state.clock - before
         if spent[READ] >= _WORTHWHILE * len(self.state.signs) * spent[EVENTS]:
             self._wanted.set()
@@ -123,22 +106,6 @@ class EventEngine:
     def position(self) -> int:
         """The step up to which the run is known."""
         return int(self.state.clock[ANCHOR])
-
-    def _grow(self) -> None:
-        """Replace the cache by one of twice the size, with the same content."""
-        old = self.cache
-        filled = len(old.uses)
-        new = _cache(len(self.state.signs), 2 * filled, self._slot_bound, self._exact)
-        for name in ("gradients", "totals", "squares", "hashes", "uses"):
-            getattr(new, name)[:filled] = getattr(old, name)
-        new.keys[:, :filled] = old.keys
-        for name in ("key", "base", "lean", "seen", "parked", "share"):
-            getattr(new, name)[:] = getattr(old, name)
-        new.state[lookup.MISSES :] = old.state[lookup.MISSES :]
-        new.state[lookup.SIZE] = filled
-        new.state[lookup.CURRENT_SLOT] = old.state[lookup.CURRENT_SLOT]
-        lookup.rehash(new)
-        self.cache = new
 
     def finish(self) -> None:
         """Stop the helper threads. A caller of `advance` must call this at the end, even after an error."""
@@ -168,7 +135,6 @@ def machinery(
     instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
 ) -> tuple[passes.PassData, passes.Base, passes.Job, passes.Scratch]:
     """Return the arguments of the passes over the data, with a base of these signs."""
-    check_shapes(instance, columns=True)
     grid, n, m, code = instance.grid, instance.n, instance.m, instance.grid.rows.dtype
     rows, width = instance.samples * m, padded_width(n)
     wide = 3 * instance.preactivation_bound >= 1 << 31
@@ -214,28 +180,6 @@ def machinery(
     return data, passes.Base(before, signs.copy()), job, scratch
 
 
-def check_shapes(instance: Instance, columns: bool = False) -> None:
-    """Refuse data of other lengths: they come from users' code and files, and kernels do not check them."""
-    grid, n, m, samples = instance.grid, instance.n, instance.m, instance.samples
-    rows, code = samples * m, grid.rows.dtype
-    shapes = {
-        "inputs": (grid.rows, (rows, padded_width(n)), ("int16", "int32")),
-        "labels": (instance.label_codes, (samples,), ("int64",)),
-        "readout": (instance.readout_codes, (m,), ("int64",)),
-        "residuals": (instance.residual_codes, (m,), ("int64",)),
-        "shifts": (grid.shifts, (n,), ("int64",)),
-        "offsets": (grid.offsets, (n,), ("int64",)),
-    }
-    if columns:
-        shapes["columns of the inputs"] = instance.columns, (n, rows), (code,)
-    for what, (array, shape, types) in shapes.items():
-        if array.shape != shape or array.dtype not in types:
-            raise InputError(
-                f"the {what} of this instance are {array.dtype} {array.shape}, but n={n}, m={m}, "
-                f"N={samples} need {shape}: draw or read the data again"
-            )
-
-
 def row_sum_limit(instance: Instance) -> int:
     """Return the largest Σ |weight| for which a sum of rows fits 32 bits, or 0 if it needs 64 bits.
 
@@ -247,26 +191,22 @@ def row_sum_limit(instance: Instance) -> int:
     return limit if narrow else 0
 
 
-def _slot_bound(n: int, exact: bool, cache_bytes: int | None) -> int:
-    """Return how many states the cache may hold; with ``exact`` sums, each takes two rows of n."""
-    states = 1 << min(n, 30)
-    each = 8 * n * (2 if exact else 1) + 8 * -(-n // 64) + 36
+def _cache(n: int, exact: bool, cache_bytes: int | None) -> lookup.Cache:
+    """Return an empty cache; with ``exact`` sums, each state takes two rows of n.
+
+    Most of it is never touched, and then takes no memory.
+    """
+    states, words = 1 << min(n, 30), -(-n // 64)
+    each = 8 * n * (2 if exact else 1) + 8 * words + 36
     if cache_bytes is None:
         cache_bytes = CACHE_BYTES
         free = available_memory() if states * each > _LITTLE else None
         if free is not None:
             cache_bytes = min(cache_bytes, free // 4)
-    return min(states, max(2, cache_bytes // each)) + 1  # and the spare one
-
-
-def _cache(n: int, slots: int, bound: int, exact: bool) -> lookup.Cache:
-    """Return an empty cache; at its bound the kernels do not ask for a larger one."""
-    words, slots = -(-n // 64), min(slots, bound)
-    buckets = 1 << max(1, (slots - 1).bit_length())
+    slots = min(states, max(2, cache_bytes // each)) + 1  # and the spare one
     zobrist = np.random.PCG64(np.random.SeedSequence(0)).random_raw(n)  # any fixed words will do
-    state = np.zeros(12, np.int64)
+    state = np.zeros(9, np.int64)
     state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
-    state[lookup.LAST_SIZE] = slots == bound
     state[lookup.WAIT] = lookup.FIRST_WAIT
     return lookup.Cache(
         np.empty((slots, n)),
@@ -276,7 +216,7 @@ def _cache(n: int, slots: int, bound: int, exact: bool) -> lookup.Cache:
         np.empty(slots, np.uint64),
         np.zeros(slots, np.int32),
         np.empty(slots, np.int32),
-        np.full(buckets, -1, np.int32),
+        np.zeros(1 << max(1, (slots - 1).bit_length()), np.int32),
         np.atleast_1d(zobrist),
         np.zeros(words + 1, np.uint64),
         state,

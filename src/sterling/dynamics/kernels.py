@@ -12,26 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics import bookkeeping
-from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
-from sterling.dynamics.state import (
-    ABSORBED,
-    ANCHOR,
-    CURRENT,
-    DISTANCE,
-    EPOCH,
-    FULL_LOG,
-    GROW,
-    PAUSED,
-    REACHED,
-    RESTARTED,
-)
+from sterling.dynamics.lookup import close, flip, full, rest, spend, visit
+from sterling.dynamics.state import ABSORBED, ANCHOR, DISTANCE, EPOCH, FOUND, FULL_LOG, PAUSED, REACHED
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, largest_ratio, subtract_and_compare, trailing_zeros
-from sterling.exact.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build
+from sterling.exact.mass import KIND_POWER, NARROW_FROM, NARROW_SPAN, build, make_search
 
 _mass_between, _guess, _first_reach, _narrow = build(helper)
-_look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 
 _UNSURE = 1e-12  # a flip time this close to a step boundary is decided by the definition itself
 
@@ -72,55 +59,17 @@ def fastest(gradient, latent):
 
 
 @helper
-def _flips_at(gradient, latent, signs, mass):
-    """Return whether some weight has flipped after this mass: the definition, to the last bit."""
+def _flips_at(args, anchor, step):
+    """Return whether some weight has flipped by this step, and the mass up to it: the definition."""
+    schedule, gradient, latent, signs = args
+    mass = _mass_between(schedule.kind, schedule.rate, schedule.exponent, schedule.sums, anchor, step)
     for k in range(latent.size):
         if (latent[k] - mass * gradient[k] >= 0.0) != (signs[k] > 0):
-            return True
-    return False
+            return True, mass
+    return False, mass
 
 
-@helper
-def _search(schedule, gradient, latent, signs, anchor, until, target):
-    """Return the first step after the anchor with a flip, at most until + 1, and the mass up to it.
-
-    The mass gives the step up to rounding. The definition then decides between ``below``, where no weight
-    has flipped, and ``above``. These are usually neighbours from the start. They may be far apart where a
-    step adds less than rounding (zero or subnormal rates), so strides double.
-    """
-    kind, rate, exponent, sums = schedule.kind, schedule.rate, schedule.exponent, schedule.sums
-    step = _guess(kind, rate, exponent, anchor, target)
-    step = _first_reach(kind, rate, exponent, sums, anchor, target, step, until)
-    above, stride = min(step, until), 1
-    mass = _mass_between(kind, rate, exponent, sums, anchor, above)
-    if _flips_at(gradient, latent, signs, mass):
-        below = above - 1
-        while below > anchor:
-            less = _mass_between(kind, rate, exponent, sums, anchor, below)
-            if not _flips_at(gradient, latent, signs, less):
-                break
-            above, mass = below, less
-            stride *= 2
-            below = max(above - stride, anchor)
-    else:
-        below = above
-        while True:
-            if below >= until:
-                return until + 1, mass
-            above = min(below + stride, until)
-            mass = _mass_between(kind, rate, exponent, sums, anchor, above)
-            if _flips_at(gradient, latent, signs, mass):
-                break
-            below = above
-            stride *= 2
-    while above - below > 1:
-        middle = below + (above - below) // 2
-        less = _mass_between(kind, rate, exponent, sums, anchor, middle)
-        if _flips_at(gradient, latent, signs, less):
-            above, mass = middle, less
-        else:
-            below = middle
-    return above, mass
+_search = helper(make_search(_flips_at))
 
 
 @embedded
@@ -129,7 +78,7 @@ def _next_flip(schedule, gradient, run, ratio, until, pace):
 
     ``ratio`` is the inverse of the mass to the flip, ``pace`` the recent step size, 0 if unknown. Often
     they give the step so clearly that rounding cannot matter, and one mass proves it. Otherwise the
-    definition decides, to the last bit.
+    definition decides, to the last bit; the mass gives a guess that is right up to rounding.
     """
     begun = run.clock[EPOCH]  # step at which the schedule began
     anchor = run.clock[ANCHOR] - begun
@@ -146,7 +95,10 @@ def _next_flip(schedule, gradient, run, ratio, until, pace):
             and mass * (span - last_rate) < target * span * (1.0 - _UNSURE)
         ):
             return begun + step, mass
-    step, mass = _search(schedule, gradient, run.latent, run.signs, anchor, until, target)
+    kind, rate, exponent, sums = schedule
+    step = _guess(kind, rate, exponent, anchor, target)
+    step = _first_reach(kind, rate, exponent, sums, anchor, target, step, until)
+    step, mass = _search((schedule, gradient, run.latent, run.signs), anchor, step, until)
     return begun + step, mass
 
 
@@ -172,7 +124,7 @@ def move_latents(latent, gradient, mass, first):
 def _step_to(run, gradient, cache, log, step, mass):
     """Move to the step of the next flip, and flip."""
     latent = run.latent
-    total = _spend(run, mass)
+    total = spend(run, mass)
     words = cache.keys.shape[0]
     leaving = run.clock[DISTANCE] == 0
     for word in range(words):
@@ -182,8 +134,8 @@ def _step_to(run, gradient, cache, log, step, mass):
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
             cache.key[words] ^= cache.zobrist[k]
-            _flip(run, log, step, total, k, leaving)
-    _rest(run, step)
+            flip(run, log, step, total, k, leaving)
+    rest(run, step)
 
 
 @njit
@@ -195,34 +147,24 @@ def advance(data, base, job, scratch, schedule, unit, run, cache, log, until, bu
     """
     size = run.signs.size
     pace = 0.0
-    slot = find(cache)
     while True:
-        if slot < 0:
-            if budget <= 0:
-                return PAUSED
-            if cache_full(cache):
-                return GROW
-            slot, cost = evaluate(data, base, job, scratch, cache, run, unit)
-            budget -= cost
-        else:
-            note_found(cache, slot)
-        cache.state[CURRENT_SLOT] = slot
-        if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
-            return RESTARTED
+        slot, status, cost = visit(data, base, job, scratch, cache, run, log, unit, budget)
+        if status != FOUND:
+            return status
         gradient = cache.gradients[slot]
         ratio = fastest(gradient, run.latent)
         if ratio <= 0.0:
             return ABSORBED
+        budget -= cost
         if budget <= 0:
             return PAUSED
-        if _full(log, size):
+        if full(log, size):
             return FULL_LOG
         step, mass = _next_flip(schedule, gradient, run, ratio, until, pace)
         if step > until:
             return REACHED
         if schedule.kind == KIND_POWER:
             pace = mass / float(step - run.clock[ANCHOR])
-        _close(run, log, step)
+        close(run, log, step)
         _step_to(run, gradient, cache, log, step, mass)
-        slot = find(cache)
         budget -= 2 * size + 60

@@ -1,6 +1,8 @@
 """Gradients of states: kept in a cache of bounded memory, or computed from those of the nearest known state.
 
-A run that never returns to a state keeps no states: it computes each from the one before.
+A run that chatters never returns to a state. After 256 new states in a row it keeps none: each is computed
+from the one before, and only its hash is kept, which shows when the chatter ends. Such runs take a third to
+two thirds of the time that a search for the nearest state would take.
 The event loop (`kernels.py`) asks for the gradient at the current signs; `passes.py` works on the data.
 """
 
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sterling.dynamics import bookkeeping
 from sterling.dynamics.passes import (
     BALANCE,
     CONSTANT,
@@ -28,25 +31,24 @@ from sterling.dynamics.passes import (
     copy_into,
     run_job,
 )
-from sterling.dynamics.state import EVALUATIONS, READ
-from sterling.exact.jit import embedded, helper, njit
+from sterling.dynamics.state import CURRENT, EVALUATIONS, FOUND, PAUSED, READ, RESTARTED
+from sterling.exact.jit import embedded, helper
 from sterling.exact.machine import clear_lowest, ones, trailing_zeros
+
+look, close, spend, flip, turn, rest, full = bookkeeping.build(helper, embedded)
 
 # Cells of Cache.state
 (
     SIZE,  # slots in use
     HAND,  # slot at which the search for one to free continues
     CURRENT_SLOT,
-    LAST_SIZE,  # 1 once the memory bound forbids growth
     MISSES,  # states computed since one was last found
-    PASSING,  # 1 while states are not kept, see `_count_miss`
-    WAIT,  # misses after which the run tries to keep no states
-    READ_THEN,  # total of entries read when the current trial interval began
-    READ_KEPT,  # entries read in the last interval in which states were kept
+    PASSING,  # 1 while states are not kept
+    WAIT,  # misses after which states are no longer kept
     COUNTING,  # rows with a nonzero coefficient, when last counted
     KNOWN,  # 1 where `Cache.parked` holds the sums of the base
     SINCE,  # states since the dearer way was last measured
-) = range(12)
+) = range(9)
 
 SPARE = 0  #: the slot of a state that is not kept
 
@@ -56,9 +58,7 @@ _SEARCHED = 1 << 13  # cached states among which the nearest to a new one is sou
 _LEAN = 0.1  # weight of the newest state in `Cache.lean`
 MANY = 1 << 30  # uses are counted up to this number
 SEEN = 1 << 12  # states remembered by their hash alone while states are not kept
-FIRST_WAIT, _LONGEST_WAIT = 256, 1 << 20
-_TRIAL = 128  # states in each of the two intervals that are compared
-_WORD = 2  # cost of one word of the search, in entries
+FIRST_WAIT = 256
 _LOOK_AGAIN = 1024  # states after which the dearer way is measured again
 
 
@@ -71,11 +71,11 @@ class Cache(NamedTuple):
     keys: np.ndarray  # uint64 (words, slots), packed signs
     hashes: np.ndarray  # uint64 (slots,)
     uses: np.ndarray  # int32 (slots,)
-    following: np.ndarray  # int32 (slots,), next slot of the same bucket or -1
-    buckets: np.ndarray  # int32 (power of two,), first slot or -1
+    following: np.ndarray  # int32 (slots,), next slot of the same bucket or 0
+    buckets: np.ndarray  # int32 (power of two,), first slot or 0
     zobrist: np.ndarray  # uint64 (n,), a flip of weight k changes the hash by XOR with entry k
     key: np.ndarray  # uint64 (words + 1,), key of the current state, then its hash
-    state: np.ndarray  # int64 (12,), the cells above
+    state: np.ndarray  # int64 (9,), the cells above
     base: np.ndarray  # uint64 (words, 1), key of the base
     lean: np.ndarray  # float64 (n,), recent share of new states that differ from the base
     apart: np.ndarray  # int64, room for distances
@@ -85,12 +85,12 @@ class Cache(NamedTuple):
 
 
 @embedded
-def find(cache):
+def _find(cache):
     """Return the slot of the current state, or -1."""
     words = cache.keys.shape[0]
     code = cache.key[words]
     slot = cache.buckets[np.int64(code & np.uint64(cache.buckets.size - 1))]
-    while slot >= 0:
+    while slot > 0:
         if cache.hashes[slot] == code:
             same = True
             for w in range(words):
@@ -305,32 +305,6 @@ def _plan_passing(data, job, cache, signs):
     return changing
 
 
-@embedded
-def _count_miss(cache, read):
-    """Decide whether to keep states: not if the run never returns to a state and keeping saves no reading.
-
-    A run that chatters never returns to a state. Each state is then computed from the one before, and only
-    its hash is kept, which shows when that ends. The two ways are compared by the entries that they read in
-    an interval, not by time, so that all machines decide alike.
-    """
-    state = cache.state
-    state[MISSES] += 1
-    searched = _WORD * cache.keys.shape[0] * min(state[SIZE], _SEARCHED)
-    if state[PASSING]:
-        if state[MISSES] == state[WAIT] + _TRIAL and read - state[READ_THEN] > state[READ_KEPT]:
-            state[WAIT] = min(4 * state[WAIT], _LONGEST_WAIT)
-            _keep_again(cache.state, cache.lean)
-    elif state[MISSES] == state[WAIT] - _TRIAL:
-        state[READ_THEN] = read
-    elif state[MISSES] >= state[WAIT]:
-        state[READ_KEPT] = read - state[READ_THEN] + _TRIAL * searched
-        state[READ_THEN] = read
-        state[PASSING] = 1
-        state[KNOWN] = 0
-        state[SINCE] = 0
-        cache.share[0] = 1.0
-
-
 @helper
 def _keep_again(state, lean):
     """Keep states from here on."""
@@ -418,18 +392,8 @@ def _pass_sums(data, base, job, scratch, cache, signs, unit, changing):
     return slot
 
 
-@embedded
-def note_found(cache, slot):
-    """Note that a state was found, unless it is the current one."""
-    if slot != cache.state[CURRENT_SLOT]:
-        if cache.uses[slot] < MANY:
-            cache.uses[slot] += 1
-        if cache.state[MISSES] > 0:
-            _keep_again(cache.state, cache.lean)
-
-
 @helper
-def evaluate(data, base, job, scratch, cache, run, unit):
+def _evaluate(data, base, job, scratch, cache, run, unit):
     """Compute loss and gradient of the current state and cache them; return its slot and the cost."""
     signs = run.signs
     entries = scratch.sums.shape[1] - TOTALS + ENTRIES
@@ -451,19 +415,34 @@ def evaluate(data, base, job, scratch, cache, run, unit):
         job.info[FULL] = 0
     run.clock[EVALUATIONS] += 1
     run.clock[READ] += scratch.sums[0, entries]
-    _count_miss(cache, run.clock[READ])
+    state = cache.state
+    state[MISSES] += 1
+    if not passing and state[MISSES] >= state[WAIT]:  # the run chatters and never returns to a state
+        state[PASSING] = 1
+        state[KNOWN] = 0
+        state[SINCE] = 0
+        cache.share[0] = 1.0
     return slot, 1000 + scratch.sums[0, entries] // 4
 
 
 @embedded
-def cache_full(cache):
-    return cache.state[SIZE] == cache.uses.size and cache.state[LAST_SIZE] == 0
+def visit(data, base, job, scratch, cache, run, log, unit, budget):
+    """Find the current state or compute it; return its slot, FOUND or the reason to stop, and the cost.
 
-
-@njit
-def rehash(cache):
-    """Sort the filled slots into new, empty buckets."""
-    for slot in range(SPARE + 1, cache.state[SIZE]):
-        bucket = np.int64(cache.hashes[slot] & np.uint64(cache.buckets.size - 1))
-        cache.following[slot] = cache.buckets[bucket]
-        cache.buckets[bucket] = slot
+    The caller stops where the budget is spent, and where the state becomes the reference.
+    """
+    slot, cost, state = _find(cache), np.int64(0), cache.state
+    if slot >= 0:
+        if slot != state[CURRENT_SLOT]:
+            if cache.uses[slot] < MANY:
+                cache.uses[slot] += 1
+            if state[MISSES] > 0:
+                _keep_again(state, cache.lean)
+    elif budget <= 0:
+        return slot, PAUSED, cost
+    else:
+        slot, cost = _evaluate(data, base, job, scratch, cache, run, unit)
+    state[CURRENT_SLOT] = slot
+    square = cache.squares[slot]
+    better = run.clock[CURRENT] != square and look(run, log, square)
+    return slot, RESTARTED if better else FOUND, cost

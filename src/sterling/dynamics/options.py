@@ -19,7 +19,7 @@ from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser, require_two
 from sterling.model.problem import LATENT, part_seed
 from sterling.model.signal import signal_of
-from sterling.optimizers.base import Motion, Optimizer, as_optimizer
+from sterling.optimizers.base import PLAIN, Motion, Optimizer, as_optimizer
 from sterling.optimizers.batch import Batch, as_batch
 from sterling.optimizers.sgd import PLAIN_SGD
 from sterling.schedules import MAX_STEPS, Constant, Power, Schedule, Table
@@ -151,7 +151,7 @@ class Options:
     @property
     def motion(self) -> Motion | None:
         """How latents move between two flips, None where they do not just drift and relax."""
-        return motion_of(self.optimizer, self.batch, self.signal, self.levels)
+        return PLAIN if self.plain else motion_of(self.optimizer, self.batch, self.signal, self.levels)
 
     def scale(self, norm2: float) -> float:
         """Return the factor from rates to step sizes."""
@@ -263,4 +263,7 @@ def initial_latent(n: int, init, levels: int = 2) -> np.ndarray:
         raise InputError(
             f"init reaches {np.abs(latent).max():g}; latents must lie within ±{_FARTHEST:g}", argument="init"
         )
+    if not Quantiser(levels, n).quantise(latent).any():
+        text = "init makes every weight zero, so that all outputs are zero: give larger latents"
+        raise InputError(text, argument="init")
     return latent

@@ -13,7 +13,6 @@ import numpy as np
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.levels import moves_of, steps_at
 from sterling.dynamics.motion import Movement, motion_of
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.shown import Shown
@@ -121,10 +120,7 @@ class Orbit(Result, Shown):
         self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
         self._levels = about.get("levels", 2)
-        if self._levels == 2:
-            self.start_signs = np.where(course.start_latent >= 0, 1, -1).astype(np.int8)
-        else:
-            self.start_signs = self._quantiser.quantise(course.optimizer.begin(course.start_latent))
+        self.start_signs = self._quantiser.quantise(course.start_latent)
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -261,20 +257,19 @@ class Orbit(Result, Shown):
     @property
     def ergodic_signs(self) -> np.ndarray:
         """The levels nearest to √n·w̄_T, ties upwards, int8 (n,); of two levels sign(w̄_T), sign(0) = +1."""
-        if self._levels > 2:
-            return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
-        return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
+        return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
 
     @property
     def wrong_share(self) -> np.ndarray:
         """Share of the iterates in which each weight differs from the reference, float64 (n,)."""
         if not self.steps:
             return (self.start_signs != self.reference).astype(np.float64)
-        end, steps = self._end, self.steps
+        end, steps, home = self._end, self.steps, self.reference
         if self._levels > 2:
-            return (steps - steps_at(end, steps, self.reference, self._quantiser)) / steps
+            held = end.plus.reshape(self.n, self._levels)[np.arange(self.n), self._quantiser.index(home)]
+            return (steps - held - np.where(end.signs == home, steps - end.since, 0)) / steps
         plus = end.plus + np.where(end.signs > 0, steps - end.since, 0)
-        return np.where(self.reference > 0, steps - plus, plus) / steps
+        return np.where(home > 0, steps - plus, plus) / steps
 
     @property
     def errors(self) -> int:
@@ -305,7 +300,15 @@ class Orbit(Result, Shown):
     @cached_property
     def _moves(self) -> np.ndarray:
         """The change of sign or level in each recorded flip."""
-        return 2 * self.flips["sign"] if self._levels == 2 else moves_of(self.flips, self.start_signs)
+        who, levels = self.flips["coordinate"], self.flips["sign"].astype(np.int64)
+        if self._levels == 2:
+            return 2 * levels
+        order = np.argsort(who, kind="stable")
+        who, levels = who[order], levels[order]
+        first = np.diff(who, prepend=-1) != 0
+        moves = np.empty(len(who), np.int64)
+        moves[order] = levels - np.where(first, self.start_signs[who], np.roll(levels, 1))
+        return moves
 
     @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:

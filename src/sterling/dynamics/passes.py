@@ -34,7 +34,6 @@ from sterling.exact.machine import (
     atomic_store,
     byte_mask,
     mark_signs,
-    mark_windows,
     plus,
     prefetch_part,
     times,
@@ -201,7 +200,7 @@ def _pack(flags, masks, size):
 
 @helper
 def _move_and_mark(data, job, before, after, flags, masks, first, size):
-    """Move via the known state to the new one, and masks ← rows that changed, for few columns at once.
+    """Move via the known state to the new one, and masks ← rows whose sign changed, for few columns at once.
 
     Each row is read once: its pre-activations stay in registers on the way from the base to the new state.
     """
@@ -209,19 +208,10 @@ def _move_and_mark(data, job, before, after, flags, masks, first, size):
     lead, stop = info[LEAD], info[LEAD] + info[COUNT]
     one = info[LEAD_CONSTANT]
     both = one + info[CONSTANT]
-    low, high = data.low, data.high
     columns = data.columns[:, first : first + size]
     whole = size // 64 * 64
-    if data.sign_only:
-        for r in range(0, whole, 64):
-            masks[r // 64] = mark_signs(
-                columns, job.flips, job.weights, lead, stop, r, before, after, one, both, low, high
-            )
-    else:
-        for r in range(0, whole, 64):
-            masks[r // 64] = mark_windows(
-                columns, job.flips, job.weights, lead, stop, r, before, after, one, both, low, high
-            )
+    for r in range(0, whole, 64):
+        masks[r // 64] = mark_signs(columns, job.flips, job.weights, lead, stop, r, before, after, one, both)
     if whole < size:
         for i in range(whole, size):
             old = np.int64(before[i]) + one
@@ -231,9 +221,7 @@ def _move_and_mark(data, job, before, after, flags, masks, first, size):
             for q in range(lead, stop):
                 new += np.int64(job.weights[q]) * columns[job.flips[q], i]
             after[i] = new
-            inside = (low <= old) & (old <= high)
-            now = (low <= new) & (new <= high)
-            flags[i - whole] = ((old > 0) != (new > 0)) | (inside != now)
+            flags[i - whole] = (old > 0) != (new > 0)
         for i in range(size - whole, 64):
             flags[i] = 0
         masks[whole // 64] = byte_mask(flags, 0)
@@ -286,7 +274,7 @@ def _do_chunk(data, base, job, scratch, chunk):
     else:
         known, after = scratch.known[:size], scratch.after[:size]
         signs_count = data.sign_only and data.readout.size == 1
-        if data.paired and columns <= _FEW and (signs_count or info[LEAD] == 0):
+        if data.paired and data.sign_only and columns <= _FEW and (signs_count or info[LEAD] == 0):
             _move_and_mark(data, job, before, after, flags, masks, first, size)
             known = before
         else:

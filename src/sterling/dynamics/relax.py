@@ -13,28 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics import bookkeeping
 from sterling.dynamics.kernels import fastest, move_latents
-from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
-from sterling.dynamics.state import (
-    ABSORBED,
-    ANCHOR,
-    CURRENT,
-    DISTANCE,
-    FULL_LOG,
-    GROW,
-    PAUSED,
-    REACHED,
-    RESTARTED,
-)
+from sterling.dynamics.lookup import close, flip, full, rest, spend, visit
+from sterling.dynamics.state import ABSORBED, ANCHOR, DISTANCE, FOUND, FULL_LOG, PAUSED, REACHED
 from sterling.exact.jit import embedded, helper, njit
 from sterling.exact.machine import clear_lowest, trailing_zeros
-from sterling.exact.mass import KIND_POWER, build
+from sterling.exact.mass import KIND_POWER, build, make_search
 from sterling.exact.relaxation import build_clock
 
 _mass_between, _guess, _, _ = build(helper)
 _clock_between, _decay, _spent = build_clock(helper)
-_look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
 
 _UNSURE = 1e-9  # a flip time this close to a step, relative to the interval, is decided by the definition
 _CLOSE = 1e-12  # the same for travels that are compared themselves
@@ -96,53 +84,18 @@ def _travel(way, t0, t1):
 
 
 @helper
-def _turns_at(way, shifted, gradient, signs, travel):
-    """Return whether some weight has turned once latents travelled this far: the definition."""
-    force = way.force
+def _turns_at(args, anchor, step):
+    """Return whether some weight has turned by this step, and the travel up to it: the definition."""
+    way, shifted, gradient, signs = args
+    force, travel = way.force, _travel(way, anchor, step)
     for k in range(signs.size):
         crossed = (shifted[k] - travel * force[k] >= 0.0) != (signs[k] > 0)
         if crossed and way.pull * gradient[k] * signs[k] > way.hold:
-            return True
-    return False
+            return True, travel
+    return False, travel
 
 
-@helper
-def _search(way, shifted, gradient, signs, anchor, until, target):
-    """Return the first step after the anchor with a flip, at most until + 1, and the travel up to it."""
-    step = until
-    if way.kappa * target < 1.0:  # else rounding decides whether the latent ever arrives
-        mass = target if way.kappa == 0.0 else _decay(way.kappa * target) / way.kappa
-        step = _guess(way.kind, way.rate, way.exponent, anchor, mass)
-    above, stride = min(step, until), 1
-    travel = _travel(way, anchor, above)
-    if _turns_at(way, shifted, gradient, signs, travel):
-        below = above - 1
-        while below > anchor:
-            less = _travel(way, anchor, below)
-            if not _turns_at(way, shifted, gradient, signs, less):
-                break
-            above, travel = below, less
-            stride *= 2
-            below = max(above - stride, anchor)
-    else:
-        below = above
-        while True:
-            if below >= until:
-                return until + 1, travel
-            above = min(below + stride, until)
-            travel = _travel(way, anchor, above)
-            if _turns_at(way, shifted, gradient, signs, travel):
-                break
-            below = above
-            stride *= 2
-    while above - below > 1:
-        middle = below + (above - below) // 2
-        less = _travel(way, anchor, middle)
-        if _turns_at(way, shifted, gradient, signs, less):
-            above, travel = middle, less
-        else:
-            below = middle
-    return above, travel
+_search = helper(make_search(_turns_at))
 
 
 @embedded
@@ -172,7 +125,11 @@ def _next_flip(way, shifted, gradient, run, ratio, until):
         if span <= until - anchor and unsure < steps - (span - 1.0) and steps < span - unsure:
             travel = way.rate * span if way.kappa == 0.0 else _spent(way.clock_rate * span) / way.kappa
             return anchor + np.int64(span), travel
-    return _search(way, shifted, gradient, run.signs, anchor, until, target)
+    step = until
+    if share < 1.0:  # else rounding decides whether the latent ever arrives
+        mass = target if way.kappa == 0.0 else _decay(share) / way.kappa
+        step = _guess(way.kind, way.rate, way.exponent, anchor, mass)
+    return _search((way, shifted, gradient, run.signs), anchor, step, until)
 
 
 @embedded
@@ -180,7 +137,7 @@ def _step_to(way, shifted, run, gradient, cache, log, step, travel):
     """Move to the step of the next flip, and flip."""
     latent = run.latent
     mass = _mass_between(way.kind, way.rate, way.exponent, way.sums, run.clock[ANCHOR], step)
-    total = _spend(run, mass)
+    total = spend(run, mass)
     words = cache.keys.shape[0]
     leaving = run.clock[DISTANCE] == 0
     for word in range(words):
@@ -195,11 +152,11 @@ def _step_to(way, shifted, run, gradient, cache, log, step, travel):
             if way.pull * gradient[k] * sign > way.hold:
                 cache.key[word] ^= np.uint64(1) << np.uint64(k - 64 * word)
                 cache.key[words] ^= cache.zobrist[k]
-                _flip(run, log, step, total, k, leaving)
+                flip(run, log, step, total, k, leaving)
                 way.home[k], way.away[k] = -way.home[k], -way.away[k]
             else:  # the latent stays on its side; only rounding took it across
                 latent[k] = (0.0 if sign > 0 else -_TINY) - way.band * float(sign)
-    _rest(run, step)
+    rest(run, step)
 
 
 @njit
@@ -212,32 +169,22 @@ def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget)
     if way.kind == KIND_POWER and way.exponent == 0.0:
         for span in range(SHORT):
             way.travels[span] = _travel(way, 0, span)
-    slot = find(cache)
     while True:
-        if slot < 0:
-            if budget <= 0:
-                return PAUSED
-            if cache_full(cache):
-                return GROW
-            slot, cost = evaluate(data, base, job, scratch, cache, run, unit)
-            budget -= cost
-        else:
-            note_found(cache, slot)
-        cache.state[CURRENT_SLOT] = slot
-        if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
-            return RESTARTED
+        slot, status, cost = visit(data, base, job, scratch, cache, run, log, unit, budget)
+        if status != FOUND:
+            return status
         gradient = cache.gradients[slot]
         ratio = _prepare(way, run, gradient, shifted)
         if ratio <= 0.0:
             return ABSORBED
+        budget -= cost
         if budget <= 0:
             return PAUSED
-        if _full(log, size):
+        if full(log, size):
             return FULL_LOG
         step, travel = _next_flip(way, shifted, gradient, run, ratio, until)
         if step > until:
             return REACHED
-        _close(run, log, step)
+        close(run, log, step)
         _step_to(way, shifted, run, gradient, cache, log, step, travel)
-        slot = find(cache)
         budget -= 3 * size + 120

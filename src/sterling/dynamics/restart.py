@@ -102,35 +102,24 @@ class Restart(Described):
 
 
 def as_restart(value: Any) -> Restart | None:
-    """Return a user's restart: a `Restart` or the steps between two; None, False and 0 mean no restart."""
-    if value is None or isinstance(value, Restart):
+    """Return a user's restart: a `Restart`, the steps between two, or text such as "300,0.05".
+
+    None, False and 0 mean no restart.
+    """
+    if isinstance(value, Restart):
         return value
-    if value is False or (checks.is_number(value) and value == 0):
+    if value is None or value is False or (checks.is_number(value) and value == 0):
         return None
     if checks.is_number(value) and value is not True:
         return Restart(value)
-    text = f"restart is {checks.shown(value)}; give a Restart, or the number of steps between two"
-    raise InputTypeError(text, argument="restart")
-
-
-def parse_restart(text: Any) -> Restart | None:
-    """Return the restart that a string such as "300,0.05" describes; other values as in `as_restart`."""
-    if not isinstance(text, str):
-        return as_restart(text)
-    every, _, scale = text.partition(",")
+    if not isinstance(value, str):
+        text = f"restart is {checks.shown(value)}; give a Restart, or the number of steps between two"
+        raise InputTypeError(text, argument="restart")
+    every, _, scale = value.partition(",")
     try:
         return Restart(int(every), float(scale)) if scale else Restart(int(every))
     except InputError as problem:
         reason = f", where {problem}"
     except ValueError:
         reason = "; write EVERY or EVERY,SCALE such as 300,0.05"
-    raise InputError(f"restart is {checks.shown(text)}{reason}", argument="restart")
-
-
-def restart_from_dict(values: Any) -> Restart | None:
-    """Return the restart that `Restart.to_dict` describes, None for None; else InputError."""
-    if values is None:
-        return None
-    if not isinstance(values, dict) or set(values) != {"every", "scale"}:
-        raise InputError(f"{checks.shown(values)} does not describe a restart")
-    return Restart(**values)
+    raise InputError(f"restart is {checks.shown(value)}{reason}", argument="restart")

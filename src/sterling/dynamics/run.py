@@ -20,7 +20,7 @@ from sterling.base.progress import Progress, reporting
 from sterling.dynamics import state as cell
 from sterling.dynamics.options import Options
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.saved import Course
+from sterling.dynamics.saved import Course, first_state
 from sterling.dynamics.state import (
     ABSORBED,
     FLIP,
@@ -34,18 +34,14 @@ from sterling.dynamics.state import (
 from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
 from sterling.exact.mass import mass_between
 from sterling.model.instance import Instance
-from sterling.model.levels import Quantiser
-from sterling.optimizers.base import PLAIN
-from sterling.returns import counts
 from sterling.surrogates import STEEPEST
 
 if TYPE_CHECKING:
     from sterling.dynamics.dense import DenseEngine
     from sterling.dynamics.event import EventEngine
     from sterling.dynamics.step_engine import BatchEngine
-    from sterling.dynamics.steps import StepwiseEngine
 
-    Engine = DenseEngine | EventEngine | BatchEngine | StepwiseEngine
+    Engine = DenseEngine | EventEngine | BatchEngine
 
 Error = TypeVar("Error", bound=BaseException)
 
@@ -61,8 +57,8 @@ _CHUNKS = 1 << 10  # arrays of a record after which they are joined into one
 class Run:
     """One run in progress.
 
-    The run continues from ``state``. If it resumes an earlier run, ``flips``, ``returns`` and ``sojourns``
-    hold the records of that run and ``spent`` its seconds.
+    The run continues from ``state``. If it resumes an earlier run, ``records`` has its flips, return times
+    and sojourn times, and ``spent`` its seconds.
 
     Raises
     ------
@@ -75,9 +71,7 @@ class Run:
     state: RunState
     start_latent: np.ndarray
     record_flips: bool
-    flips: list[np.ndarray] = field(default_factory=list)
-    returns: list[np.ndarray] = field(default_factory=list)
-    sojourns: list[np.ndarray] = field(default_factory=list)
+    records: list[list[np.ndarray]] = field(default_factory=lambda: [[], [], []])
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
     position: int = 0  # step at which the run begins or goes on
@@ -85,9 +79,7 @@ class Run:
 
     def __post_init__(self) -> None:
         instance, options, restart = self.instance, self.options, self.options.restart
-        self.arguments = options.schedule._kernel_arguments(
-            1.0 if options.optimizer.scale_free else 1 / instance.readout_norm2
-        )
+        self.arguments = options.schedule._kernel_arguments(options.scale(instance.readout_norm2))
         epoch = options.steps if restart is None else min(restart.every, options.steps)
         mass = mass_between(*self.arguments, 0, epoch)
         total = mass * math.ceil(options.steps / epoch)
@@ -105,24 +97,7 @@ class Run:
         unsaved: StoreError | None = None
         options = self.options
         with reporting(options.progress, "steps") as show, deferred_interrupt() as interrupted:
-            motion = PLAIN if options.plain else options.motion
-            what = self.instance, options.surrogate, self.arguments, self.state, self._buffers()
-            if options.engine == "event" and motion is not None:
-                from sterling.dynamics.event import EventEngine
-
-                engine = EventEngine(*what, motion, options.threads, options.cache_bytes)
-            elif motion is not None:
-                from sterling.dynamics.dense import DenseEngine
-
-                engine = DenseEngine(*what, motion)
-            elif options.engine == "step":
-                from sterling.dynamics.step_engine import step_engine
-
-                engine = step_engine(self.instance, options, *what[2:], self.position)
-            else:
-                from sterling.dynamics.steps import StepwiseEngine
-
-                engine = StepwiseEngine(self.instance, options, *what[2:], self.position)
+            engine = self._engine()
             try:
                 engine.advance(0, 0)  # only compiles kernels, so that compilation does not count as run time
                 pace = _Pace(int(self.state.clock[cell.ANCHOR]))
@@ -140,6 +115,21 @@ class Run:
         if unsaved is not None:
             raise _holding(unsaved, orbit)
         return orbit
+
+    def _engine(self) -> Engine:
+        options = self.options
+        given = self.instance, options, self.arguments, self.state, self._buffers(), self.position
+        if options.engine == "event":
+            from sterling.dynamics.event import EventEngine
+
+            return EventEngine(*given)
+        if options.engine == "step":
+            from sterling.dynamics.step_engine import step_engine
+
+            return step_engine(*given)
+        from sterling.dynamics.dense import DenseEngine
+
+        return DenseEngine(*given)
 
     def _loop(
         self,
@@ -177,33 +167,33 @@ class Run:
 
     def _buffers(self) -> Log:
         """Return empty buffers for the records that have not reached their limit."""
-        clock = self.state.clock
+        counts = self.state.clock[[cell.RETURNS, cell.SOJOURNS]]
+        returns, sojourns = (
+            np.empty(_TIME_BUFFER if sum(map(len, record)) == count else 0, np.int64)
+            for record, count in zip(self.records[1:], counts, strict=True)
+        )
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
-        returns = _TIME_BUFFER if sum(map(len, self.returns)) == clock[cell.RETURNS] else 0
-        sojourns = _TIME_BUFFER if sum(map(len, self.sojourns)) == clock[cell.SOJOURNS] else 0
-        times = np.empty(returns, np.int64), np.empty(sojourns, np.int64)
-        return Log(np.empty(flips, FLIP), *times, np.zeros(3, np.int64))
+        return Log(np.empty(flips, FLIP), returns, sojourns, np.zeros(3, np.int64))
 
     def _collect(self, engine: Engine, status: int) -> None:
         """Store what the engine logged, up to limits that do not depend on when this is called."""
         log = engine.log
         if status == RESTARTED:
-            self.returns, self.sojourns = [], []
-        records = self.flips, self.returns, self.sojourns
-        for record, logged, count in zip(records, log[:3], log.counts, strict=True):
+            self.records[1:] = [], []
+        for record, logged, count in zip(self.records, log[:3], log.counts, strict=True):
             if count:
                 record.append(logged[:count].copy())
             if len(record) > _CHUNKS:
                 record[:] = [np.concatenate(record)]
         log.counts[:] = 0
-        for record in (self.returns, self.sojourns):
+        for record in self.records[1:]:
             excess = sum(map(len, record)) - TIME_BOUND
             if excess > 0:
                 record[-1] = record[-1][:-excess]
-        if len(log.flips) and sum(map(len, self.flips)) > FLIP_BOUND:
-            flips = np.concatenate(self.flips)
+        if len(log.flips) and sum(map(len, self.records[0])) > FLIP_BOUND:
+            flips = np.concatenate(self.records[0])
             end = flips["step"][FLIP_BOUND]  # some flips of this step are lost
-            self.flips = [flips[flips["step"] < end]]
+            self.records[0] = [flips[flips["step"] < end]]
             self.flips_complete_to = int(end) - 1
         wanted = self._buffers()
         if list(map(len, wanted)) != list(map(len, log)):
@@ -211,7 +201,11 @@ class Run:
 
     def _orbit(self, engine: Engine, pace: _Pace) -> Orbit:
         """Return the result as of now."""
-        options, state, no_times = self.options, self.state, np.zeros(0, np.int64)
+        options, state = self.options, self.state
+        flips, returns, sojourns = (
+            np.concatenate([np.zeros(0, kind), *record])
+            for kind, record in zip((FLIP, np.int64, np.int64), self.records, strict=True)
+        )
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > state.clock[cell.ANCHOR]
         known = known or not (options.plain or options.motion)
@@ -231,9 +225,9 @@ class Run:
             signal=options.signal,
             rest=getattr(engine, "rest", None),
             start_latent=self.start_latent,
-            flips=np.concatenate([np.zeros(0, FLIP), *self.flips]) if self.record_flips else None,
+            flips=flips if self.record_flips else None,
             flips_complete_to=steps if self.flips_complete_to is None else self.flips_complete_to,
-            times=(np.concatenate([no_times, *self.returns]), np.concatenate([no_times, *self.sojourns])),
+            times=(returns, sojourns),
             seconds=self.spent + time.monotonic() - pace.begun,
             instance=self.instance.to_dict(),
         )
@@ -299,13 +293,9 @@ def _holding(error: Error, orbit: Orbit) -> Error:
 def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     """Run from latents u_0, with checked options."""
     options = options.for_data(instance)
-    state = first_state(latent, instance.teacher, "recurrence" in options.record)
+    state = first_state(latent, instance.teacher, "recurrence" in options.record, instance.levels)
     if not options.plain:
         state.latent[:] = options.optimizer.begin(latent)
-        if options.levels > 2:
-            from sterling.dynamics.levels import at_levels
-
-            state = at_levels(state, Quantiser(options.levels, instance.n))
         moments = options.optimizer.start(instance.n)
         if moments is not None:
             state = state._replace(moments=np.array(moments, np.float64).ravel())
@@ -316,49 +306,17 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
     return run.go()
 
 
-def first_state(latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True) -> RunState:
-    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
-    n = len(latent)
-    signs = np.where(latent >= 0, 1, -1).astype(np.int8)
-    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
-    clock = np.zeros(cell.CLOCK, np.int64)
-    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
-    clock[cell.BEST] = np.iinfo(np.int64).max
-    clock[cell.SEEKING] = teacher is None
-    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
-    tally = np.zeros(counts.FLIPPED + 5 * n + 1 if counting else 0, np.int64)
-    if counting:
-        tally[[counts.NEXT, counts.NEXT_MARK, counts.NEXT_BATCH, counts.SPACING]] = 1
-    return RunState(
-        clock,
-        latent.astype(np.float64),
-        signs,
-        reference,
-        since=np.zeros(n, np.int64),
-        plus=np.zeros(n, np.int64),
-        since_mass=np.zeros(n),
-        balance=np.zeros(n),
-        epoch=np.zeros(n),
-        mass=np.zeros(3),
-        moments=np.zeros(0),
-        tally=tally,
-    )
-
-
 def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
     """Continue from an orbit; the option ``record`` is ignored: the run records what it recorded before."""
     check_belongs(orbit, instance)
     course = orbit._course
-    returns, sojourns = course.times
     run = Run(
         instance,
         options.for_data(instance),
         RunState(*map(np.copy, course.state)),
         orbit.start_latent,
         orbit.recorded,
-        flips=[orbit.flips] if orbit.recorded else [],
-        returns=[returns],
-        sojourns=[sojourns],
+        records=[[orbit.flips] if orbit.recorded else [], *([times] for times in course.times)],
         flips_complete_to=None if orbit.flips_complete_to == orbit.steps else orbit.flips_complete_to,
         spent=orbit.stats.seconds,
         position=orbit.steps,
@@ -369,12 +327,8 @@ def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
 def check_belongs(orbit: Orbit, instance: Instance) -> None:
     """Refuse a run of another instance."""
     if orbit.instance.get("fingerprint") != instance.fingerprint:
-        saved, given = _describe(orbit.instance), _describe(instance.to_dict())
-        what = f"({saved}) than the one given ({given})" if saved != given else f"of the same size ({given})"
+        about = orbit.instance
         raise CheckpointError(
-            f"the saved run belongs to another instance {what}: give the same data, or start again"
+            f"the saved run belongs to another instance (n={about.get('n')}, m={about.get('m')}, "
+            f"{about.get('samples')} samples): give the same data, or start again"
         )
-
-
-def _describe(instance: dict) -> str:
-    return f"n={instance.get('n')}, m={instance.get('m')}, {instance.get('samples')} samples"

@@ -18,9 +18,10 @@ from sterling import __version__
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.resources import require_memory
 from sterling.dynamics import state as cell
-from sterling.dynamics.restart import Restart, restart_from_dict
+from sterling.dynamics.restart import Restart
 from sterling.dynamics.state import FLIP, RunState
 from sterling.errors import CapacityError, CheckpointError, InputError
+from sterling.model.levels import Quantiser
 from sterling.optimizers.base import Optimizer, optimizer_from_dict
 from sterling.optimizers.batch import Batch
 from sterling.optimizers.sgd import PLAIN_SGD
@@ -33,18 +34,7 @@ FORMAT = "sterling-run"
 VERSION = 1
 
 _HEADER = "header.json"
-_PARTS = {  # parts of a state, with their sizes where these are not n
-    "clock": (np.int64, cell.CLOCK),
-    "latent": (np.float64, None),
-    "signs": (np.int8, None),
-    "reference": (np.int8, None),
-    "since": (np.int64, None),
-    "plus": (np.int64, None),
-    "since_mass": (np.float64, None),
-    "balance": (np.float64, None),
-    "epoch": (np.float64, None),
-    "mass": (np.float64, 3),
-}
+_AS_THEY_ARE = "steps", "planned", "engine", "flips_complete_to", "seconds", "instance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +62,37 @@ class Course:
     instance: dict  # as `Instance.to_dict` describes it
 
 
+def first_state(
+    latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True, levels: int = 2
+) -> RunState:
+    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
+    n = len(latent)
+    signs = Quantiser(levels, n).quantise(latent)
+    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
+    clock = np.zeros(cell.CLOCK, np.int64)
+    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
+    clock[cell.BEST] = np.iinfo(np.int64).max
+    clock[cell.SEEKING] = teacher is None
+    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
+    tally = np.zeros(counts.FLIPPED + 5 * n + 1 if counting else 0, np.int64)
+    if counting:
+        tally[[counts.NEXT, counts.NEXT_MARK, counts.NEXT_BATCH, counts.SPACING]] = 1
+    return RunState(
+        clock,
+        latent.astype(np.float64),
+        signs,
+        reference,
+        since=np.zeros(n, np.int64),
+        plus=np.zeros(n if levels == 2 else n * levels, np.int64),
+        since_mass=np.zeros(n),
+        balance=np.zeros(n),
+        epoch=np.zeros(n),
+        mass=np.zeros(3),
+        moments=np.zeros(0),
+        tally=tally,
+    )
+
+
 def store(course: Course, path: str | os.PathLike) -> None:
     """Write a run to a file, whole or not at all."""
     schedule = course.schedule.to_dict()
@@ -88,16 +109,11 @@ def store(course: Course, path: str | os.PathLike) -> None:
         "format": FORMAT,
         "version": VERSION,
         "sterling": __version__,
-        "steps": course.steps,
-        "planned": course.planned,
+        **{name: getattr(course, name) for name in _AS_THEY_ARE},
         "schedule": schedule,
         "surrogate": course.surrogate.to_dict(),
-        "engine": course.engine,
         "restart": None if course.restart is None else course.restart.to_dict(),
         "recorded": course.flips is not None,
-        "flips_complete_to": course.flips_complete_to,
-        "seconds": course.seconds,
-        "instance": course.instance,
     }
     if course.optimizer != PLAIN_SGD or course.batch is not None or "levels" in course.instance:
         seed = course.seed
@@ -162,13 +178,13 @@ def _read(archive: zipfile.ZipFile) -> Course:
             )
         return found
 
-    n, levels = header["instance"]["n"], header["instance"].get("levels", 2)
-    sizes = {"plus": n if levels == 2 else n * levels}
-    parts = {
-        name: array(f"walk-{name}", dtype, size or sizes.get(name, n))
-        for name, (dtype, size) in _PARTS.items()
+    n = header["instance"]["n"]
+    whole = first_state(np.zeros(n), None, levels=header["instance"].get("levels", 2))._asdict()
+    del whole["moments"]
+    parts = {  # an array for the visits is empty where they were not counted
+        name: array(f"walk-{name}", one.dtype, one.size, 0 if name == "tally" else one.size)
+        for name, one in whole.items()
     }
-    tally = array("walk-tally", np.int64, 0, counts.size_of(n))
     schedule = header["schedule"]
     if schedule.get("kind") == "table":
         schedule["rates"] = array("rates", np.float64).tolist()
@@ -186,14 +202,12 @@ def _read(archive: zipfile.ZipFile) -> Course:
     if isinstance(seed, dict):
         seed = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
     return Course(
-        state=RunState(**parts, moments=moments, tally=tally),
-        steps=header["steps"],
-        planned=header["planned"],
+        state=RunState(**parts, moments=moments),
+        **{name: header[name] for name in _AS_THEY_ARE},
         gradient=array("gradient", np.float64, 0, n),
         schedule=schedule_from_dict(schedule),
         surrogate=surrogate,
-        engine=header["engine"],
-        restart=restart_from_dict(header["restart"]),
+        restart=None if header["restart"] is None else Restart(**header["restart"]),
         optimizer=optimizer,
         batch=None if batch is None else Batch(**batch),
         seed=seed,
@@ -201,8 +215,5 @@ def _read(archive: zipfile.ZipFile) -> Course:
         rest=header.get("rest"),
         start_latent=array("start_latent", np.float64, n),
         flips=array("flips", FLIP) if header["recorded"] else None,
-        flips_complete_to=header["flips_complete_to"],
         times=(array("returns", np.int64), array("sojourns", np.int64)),
-        seconds=header["seconds"],
-        instance=header["instance"],
     )

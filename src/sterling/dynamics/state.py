@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 # Why an engine returned.
-REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED, GROW = range(6)
+REACHED, ABSORBED, FULL_LOG, RESTARTED, PAUSED = range(5)
+FOUND = -1  # the current state is known, and the engine goes on
 
 CLOCK = 17
 # Cells of RunState.clock, all int64.
@@ -58,7 +59,7 @@ class RunState(NamedTuple):
     signs: np.ndarray  # int8 (n,), weights since the anchor
     reference: np.ndarray  # int8 (n,)
     since: np.ndarray  # int64 (n,), step of the last flip
-    plus: np.ndarray  # int64 (n,), finished steps at +1; (n·k,) of k > 2 levels, at each level (`levels.py`)
+    plus: np.ndarray  # int64 (n,), finished steps at +1; (n·k,) of k > 2 levels, at each level
     since_mass: np.ndarray  # float64 (n,), mass at the last flip
     balance: np.ndarray  # float64 (n,), Σ sign·mass of finished intervals
     epoch: np.ndarray  # float64 (n,), Σ sign·mass up to the last restart

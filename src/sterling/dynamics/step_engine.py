@@ -1,14 +1,14 @@
 """The step engine sets up the step loop (`step_kernels.py`) for an instance, and draws the batches.
 
-It needs a built-in optimiser and a piecewise-constant surrogate. `StepwiseEngine` in `steps.py` is its twin.
+It needs a built-in optimiser and a piecewise-constant surrogate. `dense.py` is its twin.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from sterling.dynamics import level_kernels, step_kernels
-from sterling.dynamics.event import EventEngine, check_shapes
+from sterling.dynamics import step_kernels
+from sterling.dynamics.event import EventEngine
 from sterling.dynamics.options import Options
 from sterling.dynamics.state import CURRENT, REACHED, SEEKING, Log, RunState
 from sterling.dynamics.steps import Batches, rest_of
@@ -17,7 +17,6 @@ from sterling.exact.grid import aligned_zeros
 from sterling.exact.machine import ADDED
 from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser, level_values
-from sterling.optimizers.base import PLAIN
 
 _STEP_COST, _CODES_COST = 100, 16  # budget units, about nanoseconds: of a step, and codes read in one
 
@@ -38,7 +37,8 @@ class BatchEngine:
         self.batches = Batches(options, instance.samples)
         batch = options.batch
         read = 0 if batch is None else batch.size * instance.m
-        self.rows = _rows(instance, options, state.signs, max(read, self._most_rows()))
+        whole = instance.levels > 2 and (batch is None or state.clock[SEEKING])
+        self.rows = _rows(instance, options, state.signs, instance.samples * instance.m if whole else read)
         optimizer, positive = options.optimizer, state.signs > 0
         quantiser = Quantiser(instance.levels, instance.n)
         packed = np.zeros(-(-instance.n // 64) * 64, np.uint8)
@@ -56,6 +56,14 @@ class BatchEngine:
             at=np.array([position, 0, 0]),
             cost=_STEP_COST + read * instance.n // _CODES_COST,
         )
+        self.levels = step_kernels.Levels(
+            quantiser.values,
+            quantiser.thresholds,
+            np.arange(instance.samples if whole else 0, dtype=np.int32),
+            _zeros(instance.n, np.float64),
+            np.array([int(whole)]),
+            instance.samples * instance.m * instance.n // _CODES_COST,
+        )
         self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
         self._seen: tuple[bytes, np.ndarray, int] = b"", np.zeros(0), 0  # weights, gradient, loss
 
@@ -70,12 +78,9 @@ class BatchEngine:
                 return status
             budget = int(self.way.at[step_kernels.LEFT])
 
-    def _most_rows(self) -> int:
-        """Return how many rows are read at once beside those of a batch."""
-        return 0
-
     def _advance(self, until: int, budget: int) -> int:
-        return step_kernels.advance(self.rows, self.drawn, self.way, self.state, self.log, until, budget)
+        given = self.rows, self.drawn, self.way, self.levels, self.state, self.log
+        return step_kernels.advance(*given, until, budget)
 
     def _seek(self) -> int:
         """Draw the stretch of batches of the current step; return the step at which it ends."""
@@ -104,7 +109,7 @@ class BatchEngine:
 
     @property
     def rest(self) -> int:
-        """As in `StepwiseEngine`."""
+        """As `rest_of`."""
         return rest_of(self.instance, self.options, self.state, self.gradient, self.position)
 
     def moved(self) -> None:
@@ -117,10 +122,9 @@ class BatchEngine:
 class LookingEngine(BatchEngine):
     """The same where the gradient or the loss of all samples is needed at each new state."""
 
-    def __init__(self, instance: Instance, options: Options, arguments: tuple, state: RunState, *rest):
-        super().__init__(instance, options, arguments, state, *rest)
-        more = PLAIN, options.threads, options.cache_bytes
-        self.event = EventEngine(instance, options.surrogate, arguments, state, self.log, *more)
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.event = EventEngine(*given)
         self.event.kernel = step_kernels.advance_looking
 
     def _advance(self, until: int, budget: int) -> int:
@@ -137,43 +141,17 @@ class LookingEngine(BatchEngine):
         self.event.finish()
 
 
-class LevelEngine(BatchEngine):
-    """The same for more than two levels."""
-
-    def __init__(self, instance: Instance, options: Options, *rest):
-        super().__init__(instance, options, *rest)
-        quantiser, rows = Quantiser(instance.levels, instance.n), instance.samples * instance.m
-        self.levels = level_kernels.Levels(
-            quantiser.values,
-            quantiser.thresholds,
-            np.arange(instance.samples, dtype=np.int32),
-            _zeros(instance.n, np.float64),
-            np.ones(1, np.int64),
-            rows * instance.n // _CODES_COST,
-        )
-
-    def _most_rows(self) -> int:
-        whole = self.options.batch is None or self.state.clock[SEEKING]
-        return self.instance.samples * self.instance.m if whole else 0
-
-    def _advance(self, until: int, budget: int) -> int:
-        given = self.rows, self.drawn, self.way, self.levels, self.state, self.log
-        return level_kernels.advance_levels(*given, until, budget)
-
-
 def step_engine(
     instance: Instance, options: Options, arguments: tuple, state: RunState, log: Log, position: int
 ) -> BatchEngine:
     """Return the step engine of a run."""
-    looks = options.batch is None or state.clock[SEEKING]
-    kind = LevelEngine if instance.levels > 2 else LookingEngine if looks else BatchEngine
-    return kind(instance, options, arguments, state, log, position)
+    looks = instance.levels == 2 and (options.batch is None or state.clock[SEEKING])
+    return (LookingEngine if looks else BatchEngine)(instance, options, arguments, state, log, position)
 
 
 def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) -> step_kernels.Rows:
     """Return the data as the kernel reads them, with room for batches of ``read`` rows."""
     grid, low_bits = instance.grid, instance.grid.rows.dtype == np.int16
-    check_shapes(instance)
     weights = signs.astype(np.int64) << grid.shifts
     largest, width = instance.coefficient_bound, grid.rows.shape[1]
     group = ((1 << 31) - 1) // (largest * instance.code_bound) // 2 * 2

@@ -1,9 +1,10 @@
 """The step loop: every step of any built-in optimiser, with batches or all samples.
 
-`steps.py` defines all of this in NumPy. Gradients are exact integers up to one division, and the optimiser's
+`dense.py` defines all of this in NumPy. Gradients are exact integers up to one division, and the optimiser's
 numbers are rounded in the order of its NumPy step (`make` in the optimiser's file), so the bits agree.
 With batches each step reads the rows of its batch. The gradient of all samples, and the loss where the
-reference is still sought, come from the cache of visited states (`lookup.py`).
+reference is still sought, come from the cache of visited states (`lookup.py`). It holds two levels only: with
+more, the loop reads all samples at each new state.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sterling.dynamics import bookkeeping
-from sterling.dynamics.lookup import CURRENT_SLOT, cache_full, evaluate, find, note_found
+from sterling.dynamics.lookup import close, flip, full, look, rest, spend, turn, visit
 from sterling.dynamics.passes import copy_into
 from sterling.dynamics.state import (
     ANCHOR,
     CURRENT,
     DISTANCE,
+    EVALUATIONS,
+    FOUND,
     FULL_LOG,
-    GROW,
     PAUSED,
     REACHED,
+    READ,
     RESTARTED,
+    SEEKING,
 )
 from sterling.exact.batches import TAKEN, add_rows, at_least, preactivate, weigh
 from sterling.exact.jit import embedded, helper, njit
@@ -31,8 +34,7 @@ from sterling.exact.machine import clear_lowest, trailing_zeros
 from sterling.exact.mass import build
 from sterling.optimizers import adam, bop, lion, sgd, signsgd
 
-mass_between = build(helper).mass
-_look, _close, _spend, _flip, _rest, _full = bookkeeping.build(helper, embedded)
+_mass_between = build(helper).mass
 _sgd, _adam, _lion, _signsgd, _bop = (part.make(helper) for part in (sgd, adam, lion, signsgd, bop))
 
 #: Optimisers by their number in `Way.kind`.
@@ -85,6 +87,17 @@ class Rows(NamedTuple):
     factors: np.ndarray  # int16 (room,), their coefficients, if these have 16 bits
     totals: np.ndarray  # int64 (width,)
     more: np.ndarray  # int64 (width,)
+
+
+class Levels(NamedTuple):
+    """The levels of a weight, and what is known of all samples where there are more than two."""
+
+    values: np.ndarray  # int8 (k,), the levels, rising
+    thresholds: np.ndarray  # float64 (k − 1,), rising
+    everything: np.ndarray  # int32 (N,), all samples in order; empty for two levels
+    gradient: np.ndarray  # float64 (n,), of all samples
+    stale: np.ndarray  # int64 (1,), 1 where that gradient is needed and is of earlier weights
+    cost: int  # of reading all samples, in units of the budget
 
 
 class Drawn(NamedTuple):
@@ -214,7 +227,7 @@ def _add(data, kept):
 
 
 @embedded
-def batch_gradient(data, order, begin, samples, gradient):
+def _batch_gradient(data, order, begin, samples, gradient):
     """gradient ← that of the batch, exact up to one division."""
     _preactivate(data, order, begin, samples)
     if data.group > 0 and data.readout.size == 1:
@@ -238,13 +251,13 @@ def batch_gradient(data, order, begin, samples, gradient):
 
 
 @embedded
-def move(way, run, step):
+def _move(way, run, step):
     """Move the latents by one step of the optimiser, from the step's gradient."""
     latent, gradient, numbers = run.latent, way.gradient, way.numbers
     if way.back != 0.0:
         for k in range(latent.size):
             gradient[k] = gradient[k] + way.back * (latent[k] - way.unit * float(run.signs[k]))
-    rate = mass_between(way.schedule, way.rate, way.exponent, way.sums, step, step + 1)
+    rate = _mass_between(way.schedule, way.rate, way.exponent, way.sums, step, step + 1)
     if way.kind == 0:
         _sgd(latent, gradient, run.moments, rate, numbers)
     elif way.kind == 1:
@@ -259,6 +272,14 @@ def move(way, run, step):
     if clip < np.inf:
         for k in range(latent.size):
             latent[k] = min(max(latent[k], -clip), clip)
+
+
+@embedded
+def _begin_flips(way, run, log, step):
+    """Close the interval that ends at a step; return the mass so far, and whether the flips leave home."""
+    close(run, log, step)
+    mass = _mass_between(way.schedule, way.rate, way.exponent, way.sums, run.clock[ANCHOR], step)
+    return spend(run, mass), run.clock[DISTANCE] == 0
 
 
 @embedded
@@ -278,66 +299,122 @@ def _turned(way, latent, word):
 
 
 @embedded
-def _take(data, way, run, log, step):
-    """Take step ``step``, from the step's gradient; return whether a weight turned."""
-    move(way, run, step)
-    begun = False
-    total, leaving = 0.0, False
+def _flip(data, way, run, log, step):
+    """Flip the weights of two levels whose latents crossed their bound; return whether there were any."""
+    begun, total, leaving = False, 0.0, False
     for word in range(way.key.size):
         mask = _turned(way, run.latent, word)
         if mask != 0 and not begun:
             begun = True
-            _close(run, log, step + 1)
-            anchor = run.clock[ANCHOR]
-            mass = mass_between(way.schedule, way.rate, way.exponent, way.sums, anchor, step + 1)
-            total = _spend(run, mass)
-            leaving = run.clock[DISTANCE] == 0
+            total, leaving = _begin_flips(way, run, log, step)
         way.key[word] ^= mask
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
-            _flip(run, log, step + 1, total, k, leaving)
+            flip(run, log, step, total, k, leaving)
             way.bounds[k] = -way.bounds[k]
             data.constant[0] -= 2 * data.weights[k] * data.offsets[k]
             data.weights[k] = -data.weights[k]
             data.short[k] = -data.short[k]
     if begun:
-        _rest(run, step + 1)
+        rest(run, step)
     return begun
 
 
+@helper
+def _change_levels(data, way, levels, run, log, step):
+    """Give each weight the level nearest to its latent."""
+    begun, total, leaving = False, 0.0, False
+    for k in range(run.latent.size):
+        index = 0
+        while index < levels.thresholds.size and run.latent[k] >= levels.thresholds[index]:
+            index += 1
+        change = np.int64(levels.values[index]) - run.signs[k]
+        if change == 0:
+            continue
+        if not begun:
+            begun = True
+            total, leaving = _begin_flips(way, run, log, step)
+        turn(run, log, step, total, k, levels.values, index, leaving)
+        moved = change << data.shifts[k]
+        data.weights[k] += moved
+        data.short[k] += moved
+        data.constant[0] += moved * data.offsets[k]
+    if begun:
+        levels.stale[0] = 1
+        rest(run, step)
+
+
 @embedded
-def next_batch(drawn, begin):
+def _square(data, samples):
+    """Return the sum of squared residual codes of all samples, whose pre-activations have been computed."""
+    units, constant = data.readout.size, data.constant[0] if data.readout.size == 1 else 0
+    total = np.int64(0)
+    for i in range(samples):
+        residual = -data.labels[i]
+        for j in range(units):
+            residual += data.residual[j] * np.int64(data.before[i * units + j] + constant > 0)
+        total += residual * residual
+    return total
+
+
+@embedded
+def _next_batch(drawn, begin):
     """Return where the batch ends that begins here."""
     return min(begin + drawn.size, (begin // drawn.epoch + 1) * drawn.epoch)
 
 
 @embedded
-def why_stop(run, log, step, until, budget):
-    """Return why the loop stops before this step (`state.py`), or −1 if it goes on."""
+def _why_stop(run, log, step, until, budget):
+    """Return why the loop stops before this step (`state.py`), FOUND if it goes on."""
     if step >= until:
         return REACHED
-    if _full(log, run.signs.size):
+    if full(log, run.signs.size):
         return FULL_LOG
     if budget <= 0:
         return PAUSED
-    return -1
+    return FOUND
+
+
+@helper
+def _read_all(data, levels, run, log):
+    """Compute the gradient of all samples; return whether the state became the reference."""
+    samples = levels.everything.size
+    _batch_gradient(data, levels.everything, 0, samples, levels.gradient)
+    levels.stale[0] = 0
+    run.clock[EVALUATIONS] += 1
+    run.clock[READ] += 2 * samples * data.readout.size * run.signs.size
+    if not run.clock[SEEKING]:
+        return False
+    square = _square(data, samples)
+    return run.clock[CURRENT] != square and look(run, log, square)
 
 
 @njit
-def advance(data, drawn, way, run, log, until, budget):
+def advance(data, drawn, way, levels, run, log, until, budget):
     """Take the steps of these batches up to step ``until``, or return why not (`state.py`)."""
-    begin = way.at[BEGIN]
-    step = way.at[STEP]
+    begin, step, whole = way.at[BEGIN], way.at[STEP], drawn.order.size == 0
     while True:
-        status = why_stop(run, log, step, until, budget)
-        if status >= 0:
+        if levels.stale[0] and (whole or run.clock[SEEKING]):
+            budget -= levels.cost
+            if _read_all(data, levels, run, log):
+                status = RESTARTED
+                break
+        status = _why_stop(run, log, step, until, budget)
+        if status != FOUND:
             break
-        end = next_batch(drawn, begin)
-        batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
-        begin = end
-        _take(data, way, run, log, step)
+        if whole:
+            copy_into(way.gradient, levels.gradient, run.signs.size)
+        else:
+            end = _next_batch(drawn, begin)
+            _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
+            begin = end
+        _move(way, run, step)
         step += 1
+        if levels.values.size == 2:
+            _flip(data, way, run, log, step)
+        else:
+            _change_levels(data, way, levels, run, log, step)
         budget -= way.cost
     way.at[STEP] = step
     way.at[BEGIN] = begin
@@ -365,41 +442,28 @@ def advance_looking(passed, base, job, scratch, each, unit, run, cache, log, unt
     ``each`` holds the other arguments of `advance`.
     """
     data, drawn, way = each
-    begin = way.at[BEGIN]
-    step = way.at[STEP]
-    slot = find(cache)
+    begin, step = way.at[BEGIN], way.at[STEP]
     while True:
-        if slot < 0:
-            if cache_full(cache):
-                status = GROW
-                break
-            slot, cost = evaluate(passed, base, job, scratch, cache, run, unit)
-            budget -= cost
-        else:
-            note_found(cache, slot)
-        cache.state[CURRENT_SLOT] = slot
-        if run.clock[CURRENT] != cache.squares[slot] and _look(run, log, cache.squares[slot]):
-            status = RESTARTED
-            break
+        slot, status, cost = visit(passed, base, job, scratch, cache, run, log, unit, 1)
+        budget -= cost
         turned = False
-        status = -1
-        while not turned:
-            status = why_stop(run, log, step, until, budget)
-            if status >= 0:
+        while status == FOUND and not turned:
+            status = _why_stop(run, log, step, until, budget)
+            if status != FOUND:
                 break
             if drawn.order.size > 0:
-                end = next_batch(drawn, begin)
-                batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
+                end = _next_batch(drawn, begin)
+                _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
                 begin = end
             else:
                 copy_into(way.gradient, cache.gradients[slot], run.signs.size)
-            turned = _take(data, way, run, log, step)
+            _move(way, run, step)
             step += 1
+            turned = _flip(data, way, run, log, step)
             budget -= way.cost
-        if status >= 0:
+        if not turned:
             break
         _follow(way, cache)
-        slot = find(cache)
     way.at[STEP] = step
     way.at[BEGIN] = begin
     way.at[LEFT] = budget

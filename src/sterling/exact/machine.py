@@ -17,7 +17,7 @@ from sterling.exact.jit import INTERPRETED, helper
 #: Number of codes of each row that `add_eight` and `add_two` add; rows are padded to a multiple of it.
 ADDED = 32
 
-_AHEAD = 1024  # distance, in codes, at which `_marker` prefetches
+_AHEAD = 1024  # distance, in codes, at which `_mark_signs` prefetches
 
 
 def _element(context, builder, signature, position, index):
@@ -176,7 +176,7 @@ def _largest_ratio(typing_context, top, bottom, start):
 
 
 class _Codes:
-    """Code that `_adder` and `_marker` share: sums of weight times row, for 32 codes of 16 bits.
+    """Code that `_adder` and `_mark_signs` share: sums of weight times row, for 32 codes of 16 bits.
 
     If the processor has AVX-512BW, two rows at a time are interleaved, and one instruction multiplies and
     adds their pairs of codes. The sums are then out of order; `ordered` restores the order.
@@ -288,65 +288,41 @@ def _adder(count):
     return add
 
 
-def _marker(windows):
-    """Return the intrinsic that moves 64 rows via a known state to a new one and marks rows that changed.
+@intrinsic
+def _mark_signs(typing_context, columns, flips, weights, lead, stop, row, source, target, lead_more, more):
+    """target ← source + more + Σ weight·column over the flips 0 … stop, in rows row … row + 64.
 
-    Sums of columns stay in registers throughout, so each pre-activation is read and written once.
+    The known state is source + lead_more + Σ weight·column over the flips 0 … lead. Returns a word with a bit
+    for each row whose sign differs from the known state. ``lead`` and ``stop`` are even. Sums of columns stay
+    in registers throughout, so each pre-activation is read and written once.
     """
 
-    @intrinsic
-    def mark(
-        typing_context, columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high
-    ):
-        """target ← source + more + Σ weight·column over the flips 0 … stop, in rows row … row + 64.
+    def generate(context, builder, signature, args):
+        codes = _Codes(context, builder, signature, args)
 
-        The known state is source + lead_more + Σ weight·column over the flips 0 … lead. Returns a word with
-        a bit for each row whose sign differs from the known state. With ``windows``, rows that enter or leave
-        low … high are marked too. ``lead`` and ``stop`` are even.
-        """
+        def positive(half, more):
+            total = codes.ordered([builder.load(slot) for slot in sums[half]])
+            constant = codes.spread(builder.trunc(more, codes.word), ADDED)
+            total = builder.add(builder.add(values[half], total), constant)
+            return total, builder.icmp_signed(">", total, ir.Constant(codes.products, None))
 
-        def generate(context, builder, signature, args):
-            codes = _Codes(context, builder, signature, args)
-            flags = ir.VectorType(ir.IntType(1), ADDED)
+        starts = [builder.add(args[5], codes.long(half * ADDED)) for half in (0, 1)]
+        sums = [codes.slots() for _ in starts]
+        values = [builder.load(codes.sums_at(6, start), align=4) for start in starts]
+        codes.add_rows(sums, starts, codes.long(0), args[3], _AHEAD)
+        known = [positive(half, args[8])[1] for half in (0, 1)]
+        codes.add_rows(sums, starts, args[3], args[4], _AHEAD)
+        words = []
+        for half in (0, 1):
+            after, now = positive(half, args[9])
+            builder.store(after, codes.sums_at(7, starts[half]), align=4)
+            differs = builder.bitcast(builder.xor(known[half], now), codes.word)
+            words.append(builder.zext(differs, codes.long))
+        return builder.or_(words[0], builder.shl(words[1], codes.long(ADDED)))
 
-            def constant(value):
-                return codes.spread(builder.trunc(value, codes.word), ADDED)
-
-            def sides(values):
-                positive = builder.icmp_signed(">", values, ir.Constant(codes.products, None))
-                if not windows:
-                    return [positive]
-                inside = builder.and_(
-                    builder.icmp_signed(">=", values, constant(args[10])),
-                    builder.icmp_signed("<=", values, constant(args[11])),
-                )
-                return [positive, inside]
-
-            starts = [builder.add(args[5], codes.long(half * ADDED)) for half in (0, 1)]
-            sums = [codes.slots() for _ in starts]
-            values = [builder.load(codes.sums_at(6, start), align=4) for start in starts]
-            codes.add_rows(sums, starts, codes.long(0), args[3], _AHEAD)
-            known = []
-            for half in (0, 1):
-                total = codes.ordered([builder.load(slot) for slot in sums[half]])
-                known.append(sides(builder.add(builder.add(values[half], total), constant(args[8]))))
-            codes.add_rows(sums, starts, args[3], args[4], _AHEAD)
-            words = []
-            for half in (0, 1):
-                total = codes.ordered([builder.load(slot) for slot in sums[half]])
-                after = builder.add(builder.add(values[half], total), constant(args[9]))
-                builder.store(after, codes.sums_at(7, starts[half]), align=4)
-                differs = ir.Constant(flags, None)
-                for old, new in zip(known[half], sides(after), strict=True):
-                    differs = builder.or_(differs, builder.xor(old, new))
-                words.append(builder.zext(builder.bitcast(differs, codes.word), codes.long))
-            return builder.or_(words[0], builder.shl(words[1], codes.long(ADDED)))
-
-        integer = types.int64
-        kinds = columns, flips, weights, integer, integer, integer, source, target, integer, integer
-        return types.uint64(*kinds, integer, integer), generate
-
-    return mark
+    integer = types.int64
+    kinds = columns, flips, weights, integer, integer, integer, source, target, integer, integer
+    return types.uint64(*kinds), generate
 
 
 @intrinsic
@@ -424,19 +400,13 @@ def _plain_adder(count):
     return add
 
 
-def _plain_marker(windows):
-    def mark(columns, flips, weights, lead, stop, row, source, target, lead_more, more, low, high):
-        part = slice(row, row + 64)
-        steps = [columns[flips[q], part] * np.int32(weights[q]) for q in range(stop)]
-        old = source[part] + sum(steps[:lead]) + lead_more
-        new = source[part] + sum(steps) + more
-        changed = (old > 0) != (new > 0)
-        if windows:
-            changed |= ((low <= old) & (old <= high)) != ((low <= new) & (new <= high))
-        target[part] = new
-        return sum(1 << i for i in range(64) if changed[i])
-
-    return mark
+def _plain_mark_signs(columns, flips, weights, lead, stop, row, source, target, lead_more, more):
+    part = slice(row, row + 64)
+    steps = [columns[flips[q], part] * np.int32(weights[q]) for q in range(stop)]
+    old = source[part] + sum(steps[:lead]) + lead_more
+    target[part] = source[part] + sum(steps) + more
+    changed = (old > 0) != (target[part] > 0)
+    return sum(1 << i for i in range(64) if changed[i])
 
 
 def _plain_add(board, index, amount):
@@ -464,5 +434,4 @@ atomic_load = _choose(_atomic_load, lambda board, index: board[index])
 atomic_store = _choose(_atomic_store, lambda board, index, value: board.__setitem__(index, value))
 add_eight = _choose(_adder(8), _plain_adder(8))
 add_two = _choose(_adder(2), _plain_adder(2))
-mark_signs = _choose(_marker(False), _plain_marker(False))
-mark_windows = _choose(_marker(True), _plain_marker(True))
+mark_signs = _choose(_mark_signs, _plain_mark_signs)

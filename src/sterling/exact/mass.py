@@ -162,35 +162,54 @@ def table_mass_of(rate, sums, t0, t1):
     return total
 
 
-def _make_search(mass: Callable) -> Callable:
-    def search(args, t0, target, guess, limit):
+def _make_reach(mass: Callable) -> Callable:
+    def reach(args, t0, t):
+        first, second, target = args
+        total = mass(first, second, t0, t)
+        return total >= target, total
+
+    return reach
+
+
+def make_search(reach: Callable) -> Callable:
+    """Return the search for the first step in (t0, limit] that ``reach`` accepts, or limit + 1.
+
+    reach(args, t0, t) returns whether it accepts t, and the mass up to t; the search returns the step and its
+    mass. The guess is usually right or next to it. It may be far off, so strides double.
+    """
+
+    def search(args, t0, guess, limit):
         if limit <= t0:
-            return limit + 1
-        above = min(max(guess, t0 + 1), limit)
-        stride = 1
-        if mass(*args, t0, above) >= target:
+            return limit + 1, 0.0
+        above, stride = min(max(guess, t0 + 1), limit), 1
+        there, mass = reach(args, t0, above)
+        if there:
             below = above - 1
-            while below > t0 and mass(*args, t0, below) >= target:
-                above = below
+            while below > t0:
+                there, less = reach(args, t0, below)
+                if not there:
+                    break
+                above, mass = below, less
                 stride *= 2
                 below = max(above - stride, t0)
         else:
             below = above
-            while True:
+            while not there:
                 if below >= limit:
-                    return limit + 1
+                    return limit + 1, mass
                 above = min(below + stride, limit)
-                if mass(*args, t0, above) >= target:
-                    break
-                below = above
-                stride *= 2
+                there, mass = reach(args, t0, above)
+                if not there:
+                    below = above
+                    stride *= 2
         while above - below > 1:
             middle = below + (above - below) // 2
-            if mass(*args, t0, middle) >= target:
-                above = middle
+            there, less = reach(args, t0, middle)
+            if there:
+                above, mass = middle, less
             else:
                 below = middle
-        return above
+        return above, mass
 
     return search
 
@@ -258,8 +277,8 @@ def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
     narrow = compiler(make_narrow(power))
     power_mass = compiler(make_power_mass(power, narrow))
     table_mass = compiler(table_mass_of)
-    power_search = compiler(_make_search(power_mass))
-    table_search = compiler(_make_search(table_mass))
+    power_search = compiler(make_search(compiler(_make_reach(power_mass))))
+    table_search = compiler(make_search(compiler(_make_reach(table_mass))))
 
     def mass(kind, rate, exponent, sums, t0, t1):
         if kind == KIND_TABLE:
@@ -269,8 +288,8 @@ def build(compiler: Callable[[Callable], Callable]) -> MassFunctions:
     # In compiled code every array argument costs time, so a power law is searched without one.
     def first_reach(kind, rate, exponent, sums, t0, target, guess, limit):
         if kind == KIND_TABLE:
-            return table_search((rate, sums), t0, target, guess, limit)
-        return power_search((rate, exponent), t0, target, guess, limit)
+            return table_search((rate, sums, target), t0, guess, limit)[0]
+        return power_search((rate, exponent, target), t0, guess, limit)[0]
 
     return MassFunctions(compiler(mass), compiler(_make_guess(power)), compiler(first_reach), narrow)
 

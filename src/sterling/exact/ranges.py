@@ -5,18 +5,18 @@ If no grid fits, the error names the cause: features, labels relative to outputs
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from sterling.errors import RangeError
-from sterling.exact.grid import FINENESS, InputGrid
+from sterling.exact.grid import InputGrid
 
 EXACT = 1 << 53  # integers below are exact in float64
 WHOLE = 1 << 62  # sums below this leave one spare bit in an int64
 
-_USUAL_ROWS = 10  # bits of the number of samples that is never blamed for sums that do not fit
+_WIDE = 1 << 23  # larger codes of inputs are the likeliest reason why sums do not fit
+_MANY = 1 << 12  # fewer samples are never the reason
 
 
 def limbs(values: np.ndarray, width: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -48,36 +48,18 @@ def too_wide(grid: InputGrid, samples: int) -> RangeError:
     return RangeError(f"precision int32 leaves too little room for {sums}: take precision int16")
 
 
-def too_large(
-    grid: InputGrid, samples: int, units: int, bits: int, labels: float, outputs: float, helped: bool
-) -> RangeError:
+def too_large(grid: InputGrid, samples: int, labels: float, outputs: float, helped: bool) -> RangeError:
     """Return the error for exact sums that would not fit, with the likeliest cause.
 
-    ``bits`` is the grid of the labels, ``labels`` the largest label and ``outputs`` the largest output, Σ|v|.
-    ``helped`` says whether the sums would fit with fewer samples.
+    ``labels`` is the largest label and ``outputs`` the largest output, Σ|v|. ``helped`` says whether the sums
+    would fit with fewer samples.
     """
-    tiny = math.ldexp(1.0, -bits)
-    apart = abs(math.log2(max(labels, tiny) / outputs))
-    fine = math.log2(max(labels, outputs) / tiny) - apart - FINENESS[-1] - math.log2(units)
-    scores = {
-        "features": math.log2(max(grid.reach[0], 1)) + int(grid.shifts.max()) - 15,
-        "apart": apart,
-        "fine": fine,
-        "samples": math.log2(samples) - _USUAL_ROWS if helped else -math.inf,
-    }
-    cause = max(scores, key=scores.__getitem__)
-    if cause == "features":
+    if grid.reach[0] << int(grid.shifts.max()) > _WIDE:
         return too_wide(grid, samples)
-    if cause == "samples":
+    if helped and samples > _MANY:
         return RangeError(f"exact gradient sums over {samples} samples do not fit: take fewer samples")
-    if cause == "apart":
-        return RangeError(
-            f"the labels reach {labels:.3g} and the outputs of this readout {outputs:.3g}, too far apart for "
-            "exact sums: rescale the labels or the readout to similar size",
-            about=("labels",),
-        )
     return RangeError(
-        f"the labels reach {labels:.3g} in steps of {tiny:.3g}, too fine for exact sums: "
-        "take larger noise, or a smaller readout",
+        f"the labels reach {labels:.3g} and the outputs of this readout {outputs:.3g}, too far apart or in "
+        "too fine steps for exact sums: rescale the labels or the readout to similar size near one",
         about=("labels",),
     )

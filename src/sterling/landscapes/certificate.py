@@ -249,10 +249,8 @@ class Certificate(Result, Drawn):
             if self.occupancy > 0:
                 first += f", and at least {_below(self.occupancy)} of the mass is spent there"
         elif self.recurrent:
-            first = (
-                "Recurrence is proved: from every start, runs return to the reference again and again, "
-                f"and at least {_below(self.occupancy)} of the mass is spent there"
-            )
+            first = "Recurrence is proved: from every start, runs return to the reference again and again, "
+            first += f"and at least {_below(self.occupancy)} of the mass is spent there"
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
         if self.decodes:
@@ -270,13 +268,11 @@ class Certificate(Result, Drawn):
 
     def _rows(self) -> list[tuple[str, str]]:
         absence = self.longest_absence()
+        longest = "not bounded" if absence is None else f"at most {counted(absence, 'step')}"
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
             ("share of mass at the reference", f"at least {_below(self.occupancy)}"),
-            (
-                "absence at a constant rate",
-                "not bounded" if absence is None else f"at most {counted(absence, 'step')}",
-            ),
+            ("absence at a constant rate", longest),
             ("share of mass in which a weight is wrong", f"at most {_above(self.wrong_share.max())}"),
             ("time average decodes", "proved" if self.decodes else "not proved"),
             ("reference absorbs", "yes" if self.absorbs else "no"),
@@ -303,8 +299,7 @@ class Certificate(Result, Drawn):
         StoreError
             If the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=1).encode()
-        write_atomically(path, lambda stream: stream.write(text))
+        write_atomically(path, json.dumps(self.to_dict(), indent=1).encode())
 
     @staticmethod
     def load(path: str | os.PathLike) -> Certificate:
@@ -415,12 +410,12 @@ def certify(
 
 def _below(bound: float) -> str:
     """Return a lower bound, rounded down to four decimals."""
-    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
+    return f"{math.floor(bound * _SHOWN) / _SHOWN:g}"
 
 
 def _above(bound: float) -> str:
     """Return an upper bound, rounded up to four decimals."""
-    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}" if math.isfinite(bound) else str(bound)
+    return f"{math.ceil(bound * _SHOWN) / _SHOWN:g}"
 
 
 def _from_dict(facts: dict[str, Any]) -> Certificate:
@@ -430,14 +425,12 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
     n = len(facts["reference"])
     surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
     wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
-    if not ((wrong_share >= 0) & (wrong_share <= 1)).all():
-        raise ValueError("a share of mass is not between 0 and 1")
     cases = np.array(facts["cases"], np.int8).reshape(-1, n)
+    away = np.array([math.inf if end is None else end for end in facts["absence"]], np.float64).reshape(2)
+    if not (((wrong_share >= 0) & (wrong_share <= 1)).all() and (away >= 0).all()):
+        raise ValueError("a share of mass is not between 0 and 1, or the bound of an absence is negative")
     if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
         raise ValueError("its cases are too many, or not 1, 0 and -1")
-    away = np.array([math.inf if end is None else end for end in facts["absence"]], np.float64).reshape(2)
-    if not (away >= 0).all():
-        raise ValueError("the bound of an absence is negative or not a number")
     return Certificate(
         occupancy=real(facts["occupancy"], "occupancy", 0, 1),
         balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),

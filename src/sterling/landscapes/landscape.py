@@ -29,7 +29,6 @@ from sterling.theory.population import profile
 
 #: Largest dimension: 2²⁴ losses take 128 MiB.
 MAX_DIMENSION = 24
-_LISTED = 8  # distances listed one by one
 
 
 class Landscape(Result, Drawn):
@@ -195,18 +194,17 @@ class Landscape(Result, Drawn):
 
     def _rows(self) -> list[tuple[str, str]]:
         reference = "the teacher" if self.instance.teacher is not None else "the lowest minimiser"
-        loss, minimisers, absorbing = self.loss, self.minimiser_states, self.absorbing_states
-        lowest = f"{counted(minimisers.size, 'state')}: {self._spread(minimisers, reference)}"
+        loss, absorbing = self.loss, self.absorbing_states
         ends = "none: runs leave every state again"
         if absorbing.size:
-            ends = f"{absorbing.size:,}: {self._spread(absorbing, reference)}"
+            ends = self._spread(absorbing, reference)
         solved = int((loss[self.trap_states] == 0).sum())
         if solved:
             ends += f"; {counted(solved, 'trap')} with zero loss: a run that ends there is OPTIMAL"
         return [
             ("verdict", "trap free" if self.trap_free else "has traps"),
             ("states", f"{len(loss):,} (2^{self.n}), losses from {loss.min():.4g} to {loss.max():.4g}"),
-            ("lowest loss", lowest),
+            ("lowest loss", self._spread(self.minimiser_states, reference)),
             (f"loss of {reference}", f"{loss[self.reference_state]:.4g}"),
             (reference.removeprefix("the "), "absorbs" if self.reference_absorbs else "does not absorb"),
             ("absorbing states", ends),
@@ -214,31 +212,19 @@ class Landscape(Result, Drawn):
         ]
 
     def _spread(self, states: np.ndarray, reference: str) -> str:
-        """Return the number of states at each distance, in words."""
-        found, counts = np.unique(distances(states, self.reference_state), return_counts=True)
-        parts = [
-            f"{count:,} at {counted(distance, 'flip')}" if distance else reference
-            for distance, count in zip(found[:_LISTED].tolist(), counts[:_LISTED], strict=True)
-        ]
-        if len(found) > _LISTED:
-            parts.append(f"{counts[_LISTED:].sum():,} at {counted(int(found[_LISTED]), 'flip')} or more")
-        return ", ".join(parts) + ("" if parts == [reference] else f" from {reference}")
+        """Return how many states there are, and how far from the reference, in words."""
+        away = distances(states, self.reference_state)
+        if away.max() == 0:
+            return f"1 state: {reference}"
+        return f"{counted(states.size, 'state')}, {away.min()} to {away.max()} flips from {reference}"
 
     def _deviation_in_words(self) -> str:
         if self.deviation is None or self.pull is None:
             return f"unknown: {self.deviation_reason}"
-        if self.pull <= 0:
-            consequence = "some wrong weights have no mean pull towards the teacher"
-        else:
-            less = f", less θS = {self.hold:.3g}" if self.hold else ""
-            consequence = f"the smallest mean pull on a wrong weight is {self.pull:.3g} (exact){less}, so "
-            if self.deviation < self.pull - self.hold:
-                consequence += "no trap can exist"
-            elif self.trap_free:
-                consequence += "traps are possible, but there are none in these data"
-            else:
-                consequence += "traps are possible"
-        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞; {consequence}"
+        less = f" less θS = {self.hold:.3g}" if self.hold else ""
+        so = "so no trap can exist" if self.deviation < self.pull - self.hold else "so traps are possible"
+        pull = f"the smallest mean pull on a wrong weight is {self.pull:.3g}{less} (exact)"
+        return f"{self.deviation:.3g} = sup ‖G − E G‖_∞; {pull}, {so}"
 
     def to_dict(self) -> dict:
         return {

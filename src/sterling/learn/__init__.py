@@ -14,6 +14,6 @@ except ImportError as error:
 
 from sterling.learn.card import Card
 from sterling.learn.classifier import StraightThroughClassifier
-from sterling.learn.files import MODEL_VERSION
+from sterling.learn.export import MODEL_VERSION
 
 __all__ = ["MODEL_VERSION", "Card", "StraightThroughClassifier"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -51,12 +50,11 @@ def fitted_card(
         raise InputError(f"a card needs two classes, and the classifier has {len(labels)}")
     limits = integer(max_features, "max_features", 1), integer(max_groups, "max_groups", 2)
     integer(max_points, "max_points", 1, _MOST_POINTS)
-    signs = [0] * len(names) if monotone is None else monotone
-    if isinstance(monotone, Mapping):
-        unknown = set(monotone) - set(names)
-        if unknown:
+    if isinstance(monotone, dict):
+        if unknown := set(monotone) - set(names):
             raise InputError(f"monotone names {shown(unknown.pop())}, which is not a feature")
-        signs = [monotone.get(name, 0) for name in names]
+        monotone = [monotone.get(name, 0) for name in names]
+    signs = [0] * len(names) if monotone is None else monotone
     signs = check_signs(signs, len(names), "monotone", (-1, 0, 1))
     data = data.part(np.arange(0, len(data.inputs), -(-data.inputs.size * _CUTS // _CELLS)))
     fold, (steps, data) = numbers(data) % _FOLDS, _thresholds(data, signs, limits)
@@ -64,11 +62,10 @@ def fitted_card(
     sample = data._replace(inputs=data.inputs[:, choice.chosen].astype(np.float64))
     codes = _rounded(sample, choice.values[:-1], steps.sign[choice.chosen], max_points)
     (scale,), (intercept,) = heads(sample.inputs @ codes.T.astype(np.float64), sample)
-    used = codes[0] != 0
-    feature, edge = (one[choice.chosen][used] for one in (steps.feature, steps.edge))
-    items, codes = [], codes[0, used].astype(np.int64)
-    for one in dict.fromkeys(feature.tolist()):
-        own = np.flatnonzero(feature == one)[np.argsort(edge[feature == one])]
+    feature, edge, codes = steps.feature[choice.chosen], steps.edge[choice.chosen], codes[0].astype(np.int64)
+    items = []
+    for one in dict.fromkeys(feature[codes != 0].tolist()):
+        own = [k for k in np.argsort(edge) if feature[k] == one and codes[k]]
         points = np.append(0, codes[own].cumsum())
         intercept += scale * points.min()
         items.append(Item(one, names[one], edge[own], points - points.min()))
@@ -77,19 +74,17 @@ def fitted_card(
 
 def _thresholds(data: Labelled, signs: np.ndarray, limits: tuple[int, int]) -> tuple[Thresholds, Labelled]:
     """Return thresholds at quantiles, each between two neighbouring values and as short as possible."""
-    feature, edges = [], []
+    found, wanted = [], np.arange(1, _CUTS + 1) / (_CUTS + 1)
     for k, values in enumerate(data.inputs.T):
         order = np.argsort(values, kind="stable")
         ranked, mass = values[order], np.cumsum(data.shares[order])
         ends = np.flatnonzero(np.diff(ranked) > 0)  # each the last sample below a possible threshold
         if len(ends) > _CUTS:
-            wanted = np.arange(1, _CUTS + 1) / (_CUTS + 1)
             ends = np.unique(ends[np.abs(mass[ends][:, None] - wanted).argmin(axis=0)])
-        edges += [_short(ranked[end], ranked[end + 1]) for end in ends]
-        feature += [k] * len(ends)
-    reached = np.stack([data.inputs[:, k] >= edge for k, edge in zip(feature, edges, strict=True)], axis=1)
-    steps = Thresholds(np.array(feature), np.array(edges), signs[feature], limits)
-    return steps, data._replace(inputs=reached.astype(np.float32))
+        found += [(k, _short(ranked[end], ranked[end + 1])) for end in ends]
+    reached = np.stack([data.inputs[:, k] >= edge for k, edge in found], axis=1)
+    feature, edge = map(np.array, zip(*found, strict=True))
+    return Thresholds(feature, edge, signs[feature], limits), data._replace(inputs=reached.astype(np.float32))
 
 
 def _short(low: float, high: float) -> float:
@@ -107,16 +102,16 @@ def _chosen(data: Labelled, steps: Thresholds, fold: np.ndarray) -> Choice:
     losses = np.zeros(len(path))
     for one in range(_FOLDS):
         others, held = _path(data.part(fold != one), steps), data.part(fold == one)
-        each = [loss_of(choice.logits(held), held) for choice in others[: len(path)]]
-        losses += np.pad(each, (0, len(path) - len(each)), "edge")
-    choice = path[int(losses.argmin())]
-    for _ in range(_PASSES * len(choice.chosen)):  # exchange the first, or put it last
-        chosen, values, loss = choice
-        choice = _extended(data, steps, _regression(data, steps, chosen[1:], values[1:]))
-        if choice is None or choice.loss >= loss:
-            values = np.append(np.roll(values[:-1], -1), values[-1])
-            choice = Choice(chosen[1:] + chosen[:1], values, loss)
-    return choice
+        losses += [loss_of(others[min(k, len(others) - 1)].logits(held), held) for k in range(len(path))]
+    best = path[int(losses.argmin())]
+    for _ in range(_PASSES * len(best.chosen)):  # exchange the first, or put it last
+        chosen, values = best.chosen[1:], best.values[1:]
+        other = _extended(data, steps, _regression(data, steps, chosen, values))
+        if other is None or other.loss >= best.loss:
+            values = np.insert(values, len(chosen), best.values[0])
+            other = Choice([*chosen, best.chosen[0]], values, best.loss)
+        best = other
+    return best
 
 
 def _path(data: Labelled, steps: Thresholds) -> list[Choice]:

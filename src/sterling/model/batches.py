@@ -35,12 +35,6 @@ def extreme_gradients(
     return least, largest
 
 
-def largest_pushes(instance: Instance, signs: np.ndarray, surrogate: Surrogate) -> np.ndarray:
-    """Return max_i b_k G_k over the gradients of single samples, float64 (n,), for two levels."""
-    least, largest = extreme_gradients(instance, signs, surrogate)
-    return np.where(signs > 0, largest, -least)
-
-
 def _gradients(instance: Instance, sums: np.ndarray, bits: int, samples: float) -> np.ndarray:
     """Return float64 gradients from integer sums over a number of samples."""
     shifted = sums << instance.grid.shifts.astype(sums.dtype)

@@ -100,7 +100,9 @@ def label_column(names: list[str], labels, option: str = "labels=") -> int:
     if number is not None:
         return column_index(number, len(names))
     near = difflib.get_close_matches(str(labels), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it has {shortened(names)}"
+    likely = usual or names[-1:]
+    likely_first = [*map(repr, likely), *(repr(name) for name in names if name not in likely)]
+    hint = f"did you mean {near[0]!r}?" if near else f"it has {shortened(likely_first)}"
     raise InputError(f"it has no column {labels!r}: {hint}")
 
 

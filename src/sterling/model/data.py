@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from sterling.base.resources import require_memory
 from sterling.errors import InputError, RangeError, SterlingError
 from sterling.model.columns import Data, column_index, refuse_twins, split, whole
 from sterling.model.instance import Instance
-from sterling.model.normalise import Normalizer, check_normalize, normalize_values
+from sterling.model.normalise import check_normalize, normalize_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,16 +26,7 @@ _ENTRY_BYTES = 28  # memory of a number at the peak: as read, as float64 twice, 
 _STARTS = {".npz": b"PK", ".npy": b"\x93NUMPY", ".parquet": b"PAR1"}
 
 
-def load_data(
-    path: str | os.PathLike,
-    *,
-    labels: str | int | None = None,
-    normalize: str | Normalizer | None = None,
-    readout: Sequence[float] | np.ndarray | None = None,
-    precision: str = "int16",
-    constant: str = "refuse",
-    levels: int = 2,
-) -> Instance:
+def load_data(path: str | os.PathLike, *, labels: str | int | None = None, **options: Any) -> Instance:
     """Read a data file into an instance. The suffix of the file's name gives the format.
 
     ======== ==============================================================================================
@@ -56,16 +46,9 @@ def load_data(
     labels : str or int, optional
         Column of the labels by name, or by number from 0 (negative: from the end); in an .npz file the name
         of their array. By default a column called "label" or "y", else the last one.
-    normalize : None, "standard", "whiten" or Normalizer
-        As in `Instance`, and so are ``precision`` and ``constant``.
-    readout : m numbers, optional
-        The readout v; by default the one in the file, else ones.
-    precision : "int16" or "int32"
-        Width of the stored codes.
-    constant : "refuse" or "keep"
-        Whether to refuse or keep a column with only one value.
-    levels : int
-        Number of values that a weight can take, as in `Instance`.
+    **options
+        As in `Instance`: normalize, readout (by default the one in the file, else ones), precision, constant,
+        levels.
 
     Returns
     -------
@@ -96,12 +79,8 @@ def load_data(
         raise InputError(reason)
     if suffix not in _READERS:
         raise InputError(f"{name}: unsupported file type {suffix!r}: use .npz, .npy, .csv or .parquet")
-    if isinstance(readout, str):
-        raise InputError(f"readout is {readout!r}; for a data file give the numbers, one for each unit")
-    origin: dict[str, Any] = {
-        "file": printable(path.name),
-        "normalize": normalize_values(check_normalize(normalize)),
-    }
+    normalize = normalize_values(check_normalize(options.get("normalize")))
+    origin: dict[str, Any] = {"file": printable(path.name), "normalize": normalize}
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -114,17 +93,9 @@ def load_data(
             origin["labels"] = data.label_name
         if data.names is not None:
             origin["columns"] = data.names
-        return Instance(
-            data.inputs,
-            data.labels,
-            data.readout if readout is None else readout,
-            data.teacher,
-            normalize=normalize,
-            precision=precision,
-            constant=constant,
-            origin=origin,
-            levels=levels,
-        )
+        if options.get("readout") is None:
+            options["readout"] = data.readout
+        return Instance(data.inputs, data.labels, teacher=data.teacher, origin=origin, **options)
     except InputError as problem:
         kind = RangeError if isinstance(problem, RangeError) else InputError
         raise kind(f"{name}: {problem}{_columns_of(problem, origin)}", about=problem.about) from None

@@ -73,19 +73,8 @@ class Family(Described):
         """
         raise NotImplementedError
 
-    def correlate(self, codes: np.ndarray) -> np.ndarray:
-        """Correlate the entries of each row of drawn codes; by default they stay independent.
-
-        Parameters
-        ----------
-        codes : int16 array (rows, n)
-            Independent codes.
-
-        Returns
-        -------
-        int16 array (rows, n)
-            The codes to use.
-        """
+    def _correlate(self, codes: np.ndarray) -> np.ndarray:
+        """Correlate the entries of each row of independent codes, int16 (rows, n)."""
         return codes
 
     @property
@@ -182,7 +171,7 @@ class Shifted(Family):
 
     def __post_init__(self):
         object.__setattr__(self, "mean", real(self.mean, "the mean of shifted inputs", -100, 100) + 0.0)
-        if type(self.base).correlate is not Family.correlate or isinstance(self.base, Shifted):
+        if isinstance(self.base, AutoRegressive | Shifted):
             raise InputError(f"{self.base} takes no mean: give a distribution of independent entries, once")
 
     @property
@@ -229,7 +218,7 @@ class AutoRegressive(Family):
         rho = real(self.rho, "the correlation of ar1 inputs", above=-1, below=1)
         object.__setattr__(self, "rho", rho + 0.0)  # −0.0 is 0
 
-    def correlate(self, codes):
+    def _correlate(self, codes):
         fresh = math.sqrt(1 - self.rho * self.rho)
         state = codes[:, 0].astype(np.float64)
         out = codes.copy()

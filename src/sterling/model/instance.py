@@ -18,7 +18,7 @@ import numpy as np
 from sterling.base.arrays import check_labels, check_signs, real_array, real_inputs, refuse_constant
 from sterling.base.checks import choice, integer
 from sterling.base.resources import require_memory
-from sterling.base.text import Described, counted, shortened
+from sterling.base.text import Described, counted
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import (
     InputGrid,
@@ -75,16 +75,10 @@ class Instance(Described):
 
     Attributes
     ----------
-    n, m, samples : int
-        Inputs, hidden units, sample size N.
-    levels : int
-        Number of levels.
+    n, m, samples, levels : int
+        Inputs, hidden units, sample size N, number of levels.
     teacher : int8 (n,) or None
         √n·w*.
-    feature_names : tuple of str, or None
-        The columns of the frame.
-    origin : dict
-        Source of the data.
     rounding : Rounding
         Rounding errors of inputs, labels and readout.
     normalizer : Normalizer or None
@@ -222,7 +216,7 @@ class Instance(Described):
     def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
         label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
         outputs = float(np.abs(self.readout).sum())
-        return too_large(self.grid, self.samples, self.m, self.label_bits, label, outputs, helped)
+        return too_large(self.grid, self.samples, label, outputs, helped)
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
@@ -451,15 +445,3 @@ class Instance(Described):
         exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
         levels = "" if self.levels == 2 else f"levels={self.levels}, "
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {levels}{known}{exact})"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        rows = [
-            ("inputs, n", f"{self.n:,}"),
-            ("samples, N", f"{self.samples:,}"),
-            ("hidden units, m", f"{self.m:,}"),
-            ("readout", shortened(self.readout.tolist())),
-            ("levels of a weight", f"{self.levels}"),
-            ("teacher", "unknown" if self.teacher is None else "known"),
-            ("rounding", self.rounding.words()),
-        ]
-        return [*rows, *((name, shortened(value)) for name, value in self.origin.items())]

@@ -201,7 +201,7 @@ class Problem(Described):
 
             first = block * _BLOCK * self.m
             part = rows[first : first + _BLOCK * self.m, : self.n]
-            part[:] = family.correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
+            part[:] = family._correlate(draw_codes(table, part_seed(seed, INPUTS, block), part.shape))
 
         for_each(fill, range(-(-self.samples // _BLOCK)), threads)
         return InputGrid.plain(rows, self.n, family.bits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple
 
@@ -184,57 +183,44 @@ OPTIMIZERS: Registry[type[Optimizer]] = Registry(
 
 
 def as_optimizer(value: Any) -> Optimizer:
-    """Return the optimiser that a user names: an `Optimizer`, or text as `parse_optimizer` reads it."""
+    """Return a user's optimiser: an `Optimizer`, or text "NAME" or "NAME:FIELD=VALUE,…".
+
+    Such text is "sgd:momentum=0.9" or "adam:betas=0.9/0.99".
+    """
     if isinstance(value, Optimizer):
         return value
-    if isinstance(value, str):
-        return parse_optimizer(value)
-    raise InputTypeError(
-        f"optimizer is {checks.shown(value)}; give one such as st.SGD(momentum=0.9), or its text",
-        argument="optimizer",
-    )
-
-
-def parse_optimizer(text: str) -> Optimizer:
-    """Read "NAME" or "NAME:FIELD=VALUE,…", such as "sgd:momentum=0.9" or "adam:betas=0.9/0.99"."""
-    name, _, rest = text.strip().partition(":")
+    shown = f"optimizer is {checks.shown(value)}"
+    if not isinstance(value, str):
+        text = f"{shown}; give one such as st.SGD(momentum=0.9), or its text"
+        raise InputTypeError(text, argument="optimizer")
+    name, _, rest = value.strip().partition(":")
     kind = OPTIMIZERS.find(name.strip().lower())
     known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
-    for part in filter(None, map(str.strip, rest.split(","))):
-        word, equals, value = map(str.strip, part.partition("="))
-        if not equals or word not in known:
-            takes = f"takes {', '.join(known)}" if known else "takes no options"
-            raise InputError(
-                f"optimizer is {checks.shown(text)}, where {part!r} is not understood: {name} {takes}, "
-                "written as NAME=VALUE",
-                argument="optimizer",
-            )
-        try:
-            numbers = tuple(map(float, value.split("/")))
-        except ValueError:
-            raise InputError(
-                f"optimizer is {checks.shown(text)}, where {value!r} is not a number", argument="optimizer"
-            ) from None
-        values[word] = numbers[0] if len(numbers) == 1 else numbers
     try:
+        for part in filter(None, map(str.strip, rest.split(","))):
+            word, _, number = map(str.strip, part.partition("="))
+            if word not in known:
+                raise InputError(
+                    f"{word!r} is not one of the options of {name}: {', '.join(known) or 'none'}"
+                )
+            try:
+                numbers = tuple(map(float, number.split("/")))
+            except ValueError:
+                raise InputError(f"{number!r} is not a number; write NAME=VALUE") from None
+            values[word] = numbers[0] if len(numbers) == 1 else numbers
         return kind(**values)
     except InputError as problem:
-        raise InputError(
-            f"optimizer is {checks.shown(text)}, where {problem}", argument="optimizer"
-        ) from None
+        raise InputError(f"{shown}, where {problem}", argument="optimizer") from None
 
 
-def optimizer_from_dict(values: Any) -> Optimizer:
+def optimizer_from_dict(values: dict[str, Any]) -> Optimizer:
     """Return the optimiser that `Optimizer.to_dict` described, or raise InputError."""
-    if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
-        raise InputError(f"{checks.shown(values)} does not describe an optimizer")
     kind = OPTIMIZERS.find(values["name"])
-    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     given = {
         key: tuple(one) if isinstance(one, list) else one for key, one in values.items() if key != "name"
     }
-    if set(given) != names:
+    if set(given) != {one.name for one in fields(kind)}:  # type: ignore[arg-type]
         raise InputError(f"the optimizer {values['name']!r} has other fields than the saved one")
     return kind(**given)
 

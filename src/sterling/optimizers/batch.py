@@ -105,33 +105,23 @@ class Batch(Described):
 
 
 def as_batch(value: Any, samples: int | None = None) -> Batch | None:
-    """Return the batch that a user names: a `Batch`, a size, or None for all samples.
+    """Return a user's batch: a `Batch`, a size, text such as "32" or "32,replace"; None for all samples.
 
     With ``samples``, a batch of all samples without replacement is None too.
     """
-    if value is None or isinstance(value, Batch):
-        batch = value
+    if value is None or value == "none" or isinstance(value, Batch):
+        batch = None if value == "none" else value
     elif checks.is_number(value) and value is not True:
         batch = Batch(value)
+    elif isinstance(value, str):
+        size, _, rest = value.partition(",")
+        if not size.isdecimal() or rest not in ("", "replace"):
+            text = f"batch is {checks.shown(value)}; write SIZE or SIZE,replace such as 32,replace"
+            raise InputError(text, argument="batch")
+        batch = Batch(int(size), rest == "replace")
     else:
         text = f"batch is {checks.shown(value)}; give a size, a Batch, or None for all samples"
         raise InputTypeError(text, argument="batch")
     if batch is not None and samples is not None and not batch.replace and batch.size >= samples:
         return None
     return batch
-
-
-def parse_batch(text: Any) -> Batch | None:
-    """Return the batch that "none", "32" or "32,replace" describes; other values as in `as_batch`."""
-    if not isinstance(text, str):
-        return as_batch(text)
-    if text == "none":
-        return None
-    size, _, rest = text.partition(",")
-    try:
-        if rest not in ("", "replace"):
-            raise ValueError
-        return Batch(int(size), rest == "replace")
-    except ValueError:
-        reason = "write SIZE or SIZE,replace such as 32,replace"
-    raise InputError(f"batch is {checks.shown(text)}; {reason}", argument="batch")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.plot.style import (
     AMBER,
@@ -19,10 +21,6 @@ from sterling.plot.style import (
     legend_above,
     tidy,
 )
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.axes import Axes
 
 #: Colours and markers of series by their order.
 SERIES_COLOURS = (BLUE, VERMILLION, GREEN, AMBER, PURPLE, GREY, INK)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from sterling.base.checks import integer
 from sterling.base.files import as_path, printable, write_atomically
+from sterling.dynamics.orbit import Orbit
 from sterling.errors import InputError
 from sterling.plot.run import errors_over_time
 from sterling.plot.style import INK, PALE, VERMILLION
-
-if TYPE_CHECKING:
-    from sterling.dynamics.orbit import Orbit
 
 _SIZE, _DPI = (8.0, 3.4), 80  # inches, pixels an inch
 _LETTERS = 10
@@ -59,9 +60,6 @@ def states(orbit: Orbit, steps: np.ndarray) -> Iterator[np.ndarray]:
 
 def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     """Yield the pictures: what stays is drawn once, and what moves on top of it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
     from PIL import Image
 
     figure = Figure(_SIZE, dpi=_DPI, layout="constrained", facecolor="white")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
+from sterling.landscapes.certificate import Certificate
+from sterling.landscapes.landscape import Landscape
 from sterling.plot.style import BLUE, GREEN, GREY, INK, VERMILLION, tidy, whole_ticks
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from sterling.landscapes.certificate import Certificate
-    from sterling.landscapes.landscape import Landscape
 
 _BINS = 90  # bins of the loss
 _MARKED = 2000  # largest number of traps drawn: those of lowest loss
@@ -21,8 +17,6 @@ _WIDTH = 0.4  # half the width of a column
 
 def loss_by_distance(ax: Axes, landscape: Landscape) -> str:
     """Draw a histogram of the loss at each Hamming distance to the teacher; return a caption."""
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm
-
     n, loss, distance = landscape.n, landscape.loss, landscape.distance
     edges = np.histogram_bin_edges(loss, _BINS)
     colours = LinearSegmentedColormap.from_list("states", ["#FFFFFF", BLUE])

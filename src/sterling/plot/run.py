@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 
 from sterling.base.text import counted, sentence
 from sterling.dynamics.history import History, history
 from sterling.dynamics.learned import meaning, problem_line
+from sterling.dynamics.orbit import Orbit
 from sterling.plot.style import (
     BLUE,
     DASHED,
@@ -28,12 +34,6 @@ from sterling.plot.style import (
     whole_ticks,
 )
 from sterling.returns.recurrence import Recurrence, home
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from sterling.dynamics.orbit import Orbit
 
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # largest number of weights in the raster
@@ -96,8 +96,6 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     The upper half of a row shows flips upwards, to +1 with two levels, and the lower half flips downwards. A
     deeper colour means more flips.
     """
-    from matplotlib.patches import Patch
-
     _time_axis(ax, orbit.steps)
     ax.grid(False)
     ax.set_ylabel("weight")
@@ -130,19 +128,14 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
 
 def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
-    from matplotlib.colors import to_rgb
-
     row = np.full(orbit.n, -1)
     row[busy] = np.arange(len(busy))
-    shown = row[orbit.flips["coordinate"]] >= 0
-    flips, moves = orbit.flips[shown], orbit._moves[shown]
-    time = np.clip(np.searchsorted(cells, flips["step"] + 1, side="right") - 1, 0, len(cells) - 2)
-    half = 2 * row[flips["coordinate"]] + (moves < 0)
-    shape = (2 * len(busy), len(cells) - 1)
-    image = np.bincount(half * shape[1] + time, minlength=shape[0] * shape[1]).reshape(shape)
+    coordinate, half = orbit.flips["coordinate"], np.arange(2 * len(busy) + 1)
+    place = np.where(row[coordinate] >= 0, 2 * row[coordinate] + (orbit._moves < 0), -1)
+    image, *_ = np.histogram2d(place, orbit.flips["step"] + 1, [half, cells])
     # A weight can flip to +1 at most at every other step.
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
-    colours = np.zeros((*shape, 4))
+    colours = np.zeros((*image.shape, 4))
     for offset, colour in enumerate((BLUE, VERMILLION)):
         colours[offset::2, :, :3] = to_rgb(colour)
     colours[..., 3] = np.where(image > 0, 0.35 + 0.65 * np.sqrt(share), 0.0)
@@ -215,9 +208,6 @@ def survival(ax: Axes, found: Recurrence) -> str:
 
 def figure(orbit: Orbit) -> Figure:
     """Return a figure of the three panels with their captions."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     engine = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08, hspace=0.03, wspace=0.03, rect=(0, 0, 1, 0.9))
     fig = Figure(figsize=(12, 8), layout=engine, facecolor="white")
     axes = fig.subplot_mosaic(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.special import expit
 
 from sterling.base.text import number
@@ -28,14 +30,8 @@ from sterling.plot.style import (
     whole_numbers,
 )
 from sterling.study.report import SeriesFit, fit_store
-
-if TYPE_CHECKING:
-    import polars as pl
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from sterling.study.spec import Study
-    from sterling.study.store import Store
+from sterling.study.spec import Study
+from sterling.study.store import Store
 
 #: The paper's exponents, drawn as triangles: the time average, and the last iterate.
 PROVED = {"n⁴": 4.0, "n²": 2.0}
@@ -179,8 +175,6 @@ def _first(store: Store) -> SeriesFit:
 
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     """Return a figure of the three pictures of one series, each with its caption."""
-    from matplotlib.figure import Figure
-
     fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
     axes = fig.subplots(1, 3)
     captions = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)

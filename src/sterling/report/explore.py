@@ -73,10 +73,8 @@ def settings_text(
         if not holds:
             raise InputError(f"the explorable page cannot make this run: {what}")
 
-    need(
-        "n" in origin and "spawn_key" not in origin,
-        "it draws data from a Problem, and these come from elsewhere",
-    )
+    drawn = "n" in origin and "spawn_key" not in origin
+    need(drawn, "it draws data from a Problem, and these come from elsewhere")
     n, samples, m, noise, seed = (origin[name] for name in ("n", "samples", "m", "noise", "seed"))
     plain = origin["readout"] == "ones" and origin["inputs"] == "gaussian" and origin["normalize"] is None
     need(plain, "it has Gaussian inputs, not normalised, and a readout of ones")
@@ -85,10 +83,8 @@ def settings_text(
     need(n * m * samples <= _MOST_ENTRIES, f"n·N·m is {n * m * samples:,}, above {_MOST_ENTRIES:,}")
     need(noise <= 2 and round(noise, 2) == noise, "its label noise is 0 to 2, in steps of 0.01")
     need(steps <= _MOST_STEPS, f"it takes at most {_MOST_STEPS:,} steps")
-    need(
-        get_surrogate(surrogate).piecewise_constant,
-        "its surrogates are relu, identity, clipped_relu, hard_tanh",
-    )
+    held = get_surrogate(surrogate).piecewise_constant
+    need(held, "its surrogates are relu, identity, clipped_relu, hard_tanh")
     damping = getattr(optimizer, "damping", 0.0)
     need(optimizer == SGD(damping=damping), "its optimizer is sgd, with no option but damping")
     need(damping <= 2 and round(damping, 3) == damping, "its damping is 0 to 2, in steps of 0.001")
@@ -114,11 +110,8 @@ def settings_text(
     else:
         need(bool((np.abs(init) <= 1e6).all()), "its latent weights are at most a million in size")
         given["latent"] = ",".join(map(repr, init.tolist()))
-    seeds = seed, given.get("init", 0)
-    need(
-        all(isinstance(one, int) and 0 <= one <= _MOST_SEED for one in seeds),
-        "its seeds have at most 9 digits",
-    )
+    small = all(isinstance(one, int) and 0 <= one <= _MOST_SEED for one in (seed, given.get("init", 0)))
+    need(small, "its seeds have at most 9 digits")
     return "&".join(f"{name}={value}" for name, value in given.items())
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from sterling.claims.finding import Picture
 from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, any_letter
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-
-    from sterling.claims.finding import Picture
 
 #: Inches. A phone of 390 pixels shows a picture of this width at about its own size.
 SIZE = (4.4, 3.4)
@@ -68,9 +67,6 @@ class Drawing:
 
 def render(picture: Picture, name: str = "") -> Drawing:
     """Draw a picture for a page, with equal bytes each time; its name and title distinguish it there."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     with mpl.rc_context(), any_letter():
         mpl.rcdefaults()  # the user's settings do not count
         salt = f"figure-{identifier(f'{name} {picture.title}')}"

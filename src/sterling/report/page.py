@@ -6,11 +6,13 @@ It uses findings (`sterling.claims.finding`) and knows nothing of experiments.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from sterling import __version__
 from sterling.base.files import write_atomically
@@ -22,16 +24,13 @@ from sterling.report.figures import Drawing, identifier, render
 from sterling.report.html import page
 from sterling.theory.labels import KINDS
 
-if TYPE_CHECKING:
-    import polars as pl
-
 #: Names of what lies in the folder.
 PAGE, RAW, NUMBERS, EXPLORABLE = "index.html", "data", "findings.json", "explore.html"
 
 _FORMAT = 1  # of findings.json
 _SAVED = ("key", "title", "statement", "kind", "source", "experiment", "reason", "rule", "open", "notes")
 
-#: The terms of the page; a claim explains those that it is the first to use. "|" precedes other forms.
+#: The terms of the page.
 WORDS = {
     "w*": "the weights that produced the labels, also called the teacher; training has to find them",
     "n, N": "the number of weights, and of samples",
@@ -41,7 +40,7 @@ WORDS = {
     "iterate": "the weights after a step",
     "α, β, γ": "exponents of power laws: at α = 2, twice the weights need four times the samples",
     "T": "the number of steps of a run",
-    "absorbed|absorb|absorption|trap": "a run is absorbed where its weights rest: at w*, or in a trap",
+    "absorbed": "a run is absorbed where its weights rest: at w*, or in a trap",
     "mass": "the sum of the step sizes of a run so far",
     "occupancy": "the share of the steps at which the weights are w*",
     "surrogate": "the function that replaces the derivative of the step function, such as ReLU’s",
@@ -50,7 +49,7 @@ WORDS = {
     "chatter": "weights keep flipping although the labels have no noise",
     "level": "a value that a weight can take: two if it has one bit, three if it is ternary",
     "latent": "the real number behind a weight; the weight is its sign, or the level nearest to it",
-    "decay and band|band": "decay multiplies the latent weights by a factor below one in each step; with a "
+    "decay and band": "decay multiplies the latent weights by a factor below one in each step; with a "
     "band a weight turns only when its latent weight lies a fixed distance beyond zero",
     "damping": "a pull of each latent weight towards its own weight: only a larger mean gradient turns it",
     "restart": "now and then the latent weights are set back to a multiple of the time average",
@@ -59,15 +58,6 @@ WORDS = {
     **{kind: KINDS[kind] for kind in ("exact", "mean-field", "interpretation")},
 }
 
-
-def _term(word: str) -> re.Pattern:
-    """Return the expression that finds a term: a symbol as it is, or the beginning of a word."""
-    forms = (rf"(?<!\w){re.escape(one)}" + r"(?!\w)" * (len(one) < 3) for one in re.split(r", |\|", word))
-    return re.compile("|".join(forms))
-
-
-_TERMS = {word: _term(word) for word in WORDS}
-_IN_LEAD = ("w*", "n, N", "N₅₀")
 
 #: What the verdicts mean.
 VERDICTS = {
@@ -85,27 +75,12 @@ class _Section:
     name: str
     drawings: tuple[Drawing, ...]
     files: tuple[tuple[str, str, int], ...]  # path, name, rows
-    words: tuple[tuple[str, str], ...] = ()  # terms that it is the first to use, and their meanings
 
     @property
     def answer(self) -> tuple[str, str]:
         """The reason: its first sentence, and the rest."""
         first, *rest = re.split(r"(?<=\.) (?=[A-Z\d])", self.finding.reason, maxsplit=1)
         return first, "".join(rest)
-
-    def explained(self, known: set[str]) -> _Section:
-        """Return the section with the meanings of words that are not ``known``, which get the new ones."""
-        one = self.finding
-        shown = [one.title, one.statement, self.answer[0], *one.open, one.kind]
-        text = " ".join([*shown, *(f"{law.name} {law.kind}" for law in one.theory)])
-        words = [word for word, pattern in _TERMS.items() if word not in known and pattern.search(text)]
-        known |= set(words)
-        return replace(self, words=_meanings(words))
-
-
-def _meanings(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Return each word without its other forms, and its meaning."""
-    return tuple((word.partition("|")[0], f"{WORDS[word]}.") for word in words)
 
 
 class Page:
@@ -163,10 +138,6 @@ class Page:
         groups: dict[str, list[_Section]] = {}
         for one in self._sections:
             groups.setdefault(_THEIRS if one.finding.source.startswith(PAPER) else _OURS, []).append(one)
-        known: set[str] = {*_IN_LEAD}
-        groups = {
-            whose: [one.explained(known) for one in groups[whose]] for whose in sorted(groups, reverse=True)
-        }
         verdicts = {
             verdict: (meaning, [one for one in self._sections if one.finding.judgement is verdict])
             for verdict, meaning in VERDICTS.items()
@@ -178,14 +149,14 @@ class Page:
             script="page.js",
             explorable=EXPLORABLE,
             sections=self._sections,
-            groups=groups,
+            groups=dict(sorted(groups.items(), reverse=True)),
             verdicts={one: both for one, both in verdicts.items() if both[1]},
             ours=len(groups.get(_OURS, ())),
             facts_shown=[*shown, *([f"computed in {readable_time(took)}"] if took else [])],
             missing=list(missing),
             state="This run was ended early." if finished else "The experiments are still running.",
             kinds=KINDS,
-            words=_meanings(WORDS),
+            words=[(word, f"{meaning}.") for word, meaning in WORDS.items()],
             command=self._facts["command"],
         )
 

@@ -6,22 +6,20 @@ With a known teacher the details are about visits to it; on a reader's own data 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
 
 from sterling.base.text import sentence
 from sterling.claims.finding import picture
 from sterling.dynamics.learned import LabelFit, label_fit, outcome, problem_line, weights_table
+from sterling.dynamics.orbit import Orbit
+from sterling.model.instance import Instance
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, survival
 from sterling.plot.style import named_bars
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from sterling.dynamics.orbit import Orbit
-    from sterling.model.instance import Instance
-    from sterling.returns.recurrence import Recurrence
+from sterling.returns.recurrence import Recurrence
 
 _ROWS = 500  # weights in the table
 _VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")

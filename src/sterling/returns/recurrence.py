@@ -6,7 +6,7 @@ cover the whole run, not only the part whose flips were recorded.
 **The clock is the step.** The orbit does not change when all step sizes and the first latents are scaled
 alike (docs/science, 5): a slowly decaying schedule changes the scale of the moving latents, and stays and
 absences keep their lengths in steps. In the mass of the schedule they would shrink. So batches have equal
-numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/arrivals.py` says
+numbers of steps. Only weights on a long way to their first flip move in the mass; `dynamics/visits.py` says
 how much of the run to leave out for them, and how far they can lower the occupancy.
 """
 
@@ -93,7 +93,6 @@ class Recurrence(Result):
     """
 
     steps: int
-    reference_kind: str  # "teacher" or "lowest risk seen"
     certified: bool  # whether the verdict is proved: then no further visit occurs
     visits: int  # arrivals at the reference
     occupancy: float  # share of the steps spent there
@@ -109,6 +108,7 @@ class Recurrence(Result):
     mark_visits: np.ndarray  # visits among the iterates before each mark
     growth: float | None  # exponent of visits over T in the last two decades, without an interval
     halves: Estimate | None  # visits, later half over earlier, without the first quarter
+    reference_kind: str = "teacher"  # or "lowest risk seen"
     since: int = 0  # step at which the reference was found, and its counts began
     names: tuple[str, ...] = ()  # names of the weights, if they have names
     arrivals: tuple[tuple[int, float], ...] = ()  # weights on their way to their first flip, and its step
@@ -203,13 +203,11 @@ class Recurrence(Result):
 def recurrence(
     counts: VisitCounts,
     *,
-    reference_kind: str = "teacher",
     certified: bool = False,
     burn_in: float = BURN_IN,
-    arrivals: tuple[tuple[int, float], ...] = (),
-    allowance: float = 1.0,
     since: int = 0,
-    names: tuple[str, ...] = (),
+    allowance: float = 1.0,
+    **more: Any,
 ) -> Recurrence:
     """Return the statistics of the visits to a reference from counts; the options are fields of the result.
 
@@ -228,7 +226,6 @@ def recurrence(
         long_run = replace(long_run, low=low, high=high)
     return Recurrence(
         steps=counts.steps,
-        reference_kind=reference_kind,
         certified=certified,
         visits=counts.visits,
         occupancy=counts.occupied / max(counts.steps, 1),
@@ -245,9 +242,8 @@ def recurrence(
         growth=None if certified else growth(steps - since, counts.marks[:, 1]),
         halves=halves,
         since=since,
-        names=names,
-        arrivals=arrivals,
         burn_in=burn_in,
+        **more,
     )
 
 

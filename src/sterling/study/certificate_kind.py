@@ -10,7 +10,7 @@ import polars as pl
 
 from sterling.study.columns import FLAG, REAL, SHARE, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
-from sterling.study.landscape_kind import check_states, few_states
+from sterling.study.landscape_kind import check_states
 from sterling.surrogates import get_surrogate
 
 
@@ -65,5 +65,4 @@ KIND = Kind(
         ),
     },
     check=check_states,
-    small=few_states,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from sterling.base.resources import thread_count
 from sterling.errors import InputError, SterlingError
 
 _CONNECT_SECONDS = 30
-_DASK_LOGGERS = ("distributed", "tornado")
 
 
 @contextmanager
@@ -25,10 +23,10 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
 
     Parameters
     ----------
-    address : "local", or one such as "tcp://host:8786"
-        "local" starts processes on this machine, which communicate through pipes and open no port; an address
-        names a running Dask scheduler. Anyone who can reach a Dask scheduler over plain TCP can run programs
-        in its workers: use "tls://…" where strangers share the network.
+    address : str
+        "local" starts processes on this machine, which open no port; "tcp://host:8786" is that of a running
+        Dask scheduler. Anyone who can reach a scheduler over plain TCP can run programs in its workers: use
+        "tls://…" where strangers share the network.
     workers : int, optional
         Number of trials at a time: by default one for each core, or each thread of the cluster.
 
@@ -41,10 +39,8 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
 
     Raises
     ------
-    InputError
-        If the address is not valid, or Dask is missing.
     SterlingError
-        If the cluster does not answer.
+        If the cluster does not answer; `InputError` if the address is not valid, or Dask is missing.
 
     Examples
     --------
@@ -53,8 +49,17 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
     ...     run(Study(n=8, samples=40), "out", executor=executor, threads=workers)
     """
     if address == "local":
-        with _processes(thread_count(workers)) as executor:
-            yield executor, thread_count(workers)
+        count = thread_count(workers)
+        # Spawned, not forked: a fork would copy locks that threads of this process hold.
+        pool = ProcessPoolExecutor(count, get_context("spawn"), _be_worker)
+        try:
+            yield pool, count
+        except BaseException:
+            for process in list((pool._processes or {}).values()):  # their results are not wanted
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
     elif isinstance(address, str) and "://" in address:
         with _dask(address) as (executor, known):
             yield executor, known if workers is None else checks.integer(workers, "workers", 1)
@@ -83,20 +88,6 @@ def _be_worker() -> None:
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator[Executor]:
-    # Spawned, not forked: a fork would copy locks that threads of this process hold.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _be_worker)
-    try:
-        yield pool
-    except BaseException:
-        for process in list((pool._processes or {}).values()):  # their results are not wanted
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
 def _dask(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client
@@ -117,13 +108,13 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask's log out of stderr: our errors say what the user needs to know."""
-    loggers = [
-        logging.getLogger(name)
-        for name in {*logging.root.manager.loggerDict, *_DASK_LOGGERS}
-        if name.partition(".")[0] in _DASK_LOGGERS
-    ]
-    with contextlib.ExitStack() as stack:
-        for logger in loggers:
-            stack.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.CRITICAL + 1)
+    names = {*logging.root.manager.loggerDict, "distributed", "tornado"}
+    loggers = [logging.getLogger(name) for name in names if name.startswith(("distributed", "tornado"))]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
         yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

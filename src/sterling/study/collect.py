@@ -8,12 +8,13 @@ trial, reads the store before each batch, and jumps to another trial when it mee
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from typing import Any
@@ -21,7 +22,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sterling.base import checks
 from sterling.base import progress as base
 from sterling.base.files import remove_left
 from sterling.base.pool import Done, Pool
@@ -33,9 +33,9 @@ from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Rounds, Trials
-from sterling.study.spec import Study, seconds
+from sterling.study.spec import Study, arguments
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
-from sterling.study.trial import Batch, Finished, Row, run_batch, warm_up
+from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
 _FIRST_BATCH = 4  # trials of a cell whose pace is unknown
@@ -114,10 +114,10 @@ class Progress(base.Progress, Described):
 class Collector:
     """One run of a study under way; `go` yields its progress."""
 
-    def __init__(self, store: Store, study: Study, pool: Pool, limit: float | None):
+    def __init__(self, store: Store, study: Study, pool: Pool):
         self.store, self.study, self.pool = store, study, pool
         self.begun = self.flushed = time.monotonic()
-        self.deadline = None if limit is None else self.begun + limit
+        self.deadline = math.inf if study.time is None else self.begun + study.time
         self.trials = Trials(study.criteria)
         self.planning = Rounds(study, self.trials)
         self.seen: set[str] = set()  # shards
@@ -142,7 +142,7 @@ class Collector:
                 if done is not None:
                     self._take(done)
                 else:
-                    if self.deadline is not None and time.monotonic() >= self.deadline:
+                    if time.monotonic() >= self.deadline:
                         self.halted, self.pool.stopping = "time", True
                     if self._flush_is_due():
                         self._flush()
@@ -178,20 +178,19 @@ class Collector:
         self._scan()
         for wanted, note in self.planning:
             self.note, self.round = note, self.round + 1
-            self._prepare(self.trials.open(wanted))
+            self._check_memory(self.trials.open(wanted))
             while self.trials.waiting or self.flying:
                 if self.halted:
                     return
                 yield self._batch()
             self._flush()  # other processes may wait for these rows
 
-    def _prepare(self, cells: list[Cell]) -> None:
-        """Refuse trials that do not fit into memory, and compile kernels before workers start."""
+    def _check_memory(self, cells: list[Cell]) -> None:
+        """Refuse trials that do not fit into memory."""
         if cells and self.pool.here:
             largest = max((cell.problem for cell in cells), key=lambda one: one.n * one.samples * one.m)
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
             require_memory(self.pool.count * largest._memory(), f"{what} at a time")
-        warm_up(cells)
 
     def _batch(self) -> Batch | None:
         """Return the next trials to run; None if all are running."""
@@ -232,25 +231,18 @@ class Collector:
         left = self.trials.give_back(cell, numbers)
         if not left.size or self.halted or self.pool.stopping or finished.rows:
             return
-        problem = done.error
-        if isinstance(problem, CancelledError):
-            raise SterlingError("trials were given up: is the cluster or the executor still running?")
-        if isinstance(problem, BrokenExecutor):
-            raise SterlingError(
-                f"a worker of the executor died, perhaps for lack of memory ({problem}): finished trials "
-                "are in the store; run the study again with a new executor"
-            )
-        lost = isinstance(problem, KeyboardInterrupt) or type(problem).__name__ == "KilledWorker"
-        if problem is not None and not lost:
-            raise problem
-        first = cell.key, int(left[0])
+        problem, first = done.error, (cell.key, int(left[0]))
         self.lost[first] += 1
-        if self.lost[first] > _ATTEMPTS:
-            where = f"n={cell.problem.n}, samples={cell.problem.samples}"
-            why = problem or "they end early"
-            raise SterlingError(
-                f"workers return no rows for trials of {where} ({why}): is something killing them?"
-            )
+        killed = isinstance(problem, KeyboardInterrupt | None) or type(problem).__name__ == "KilledWorker"
+        if killed and self.lost[first] <= _ATTEMPTS:
+            return
+        if problem is not None and not killed and not isinstance(problem, CancelledError | BrokenExecutor):
+            raise problem
+        where = f"n={cell.problem.n}, samples={cell.problem.samples}"
+        raise SterlingError(
+            f"workers return no rows for trials of {where} ({problem or 'they end early'!s}): is something "
+            "killing them, and is the executor still running?"
+        )
 
     def _progress(self) -> Progress:
         rows = pl.concat(self.fresh) if self.fresh else None
@@ -266,19 +258,17 @@ class Collector:
 
     def _flush_is_due(self) -> bool:
         now, (least, most) = time.monotonic(), _FLUSH_SECONDS
-        spent = now - self.flushed
         if len(self.buffer) > _AWAITED * self.trials.waiting:
-            return spent >= least
-        return spent >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
+            most = least
+        return now - self.flushed >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
 
     def _flush(self) -> None:
         """Write rows, and read those that other processes have written."""
         self.flushed = time.monotonic()
         if self.buffer:
-            name = self.store.add(self.buffer)
+            self.seen.add(self.store._add(self.buffer))
             self.written += len(self.buffer)
             self.buffer = []  # only now: rows that could not be written are tried again
-            self.seen.add(name or "")
         self._scan()
 
     def _scan(self) -> None:
@@ -308,15 +298,12 @@ def iterate(
     study : Study, Store or path
         A study, its store, its TOML file, or its folder.
     folder : path, optional
-        Folder for a new study. By default the study of a TOML file goes to the folder next to it of the same
-        name.
+        Folder for a new study; that of a TOML file goes by default to the folder beside it of the same name.
     threads : int, optional
         Number of trials at a time, all cores by default; results are the same for any value.
     executor : concurrent.futures.Executor, optional
-        Runs the trials instead of threads; see `open_cluster`. After Ctrl-C threads cancel their trials.
-        Processes do the same if Ctrl-C reaches them, as at a terminal; otherwise they finish their batches.
-        sterling checks that simultaneous trials fit into memory only for threads and for a
-        ProcessPoolExecutor.
+        Runs the trials instead of threads; see `open_cluster`. sterling checks that simultaneous trials fit
+        into memory only for threads and for a ProcessPoolExecutor.
     width, time_limit : float, optional
         Replace the study's ``width`` and ``time`` in this call.
 
@@ -332,14 +319,11 @@ def iterate(
 
     Raises
     ------
-    InputError
-        If an argument cannot be used, or a folder is missing.
-    StoreError
-        If a shard cannot be written; shards before it are safe.
     SterlingError
-        If workers die again and again.
+        If an argument cannot be used (`InputError`), a shard cannot be written (`StoreError`), or workers die
+        again and again. Finished trials are in the store.
     KeyboardInterrupt
-        After Ctrl-C, with ``error.outcome``; finished trials are in the store.
+        After Ctrl-C, with ``error.outcome``.
 
     Examples
     --------
@@ -351,14 +335,13 @@ def iterate(
     20
     """
     store = open_store(study, folder)
-    narrowed = store.study if width is None else replace(store.study, width=width)
-    limit = narrowed.time
-    if time_limit is not None:
-        limit = checks.real(seconds(time_limit), "time_limit", above=0)
+    asked = {"width": width, "time": time_limit}
+    changes: Any = {name: value for name, value in asked.items() if value is not None}
+    changed = Study(**arguments(store.study.to_toml()) | changes) if changes else store.study
     for written in (store.folder, store.folder / SHARD_FOLDER):
         remove_left(written)  # temporary files of writers that were killed
     with Pool(threads, executor) as pool:
-        collector = Collector(store, narrowed, pool, limit)
+        collector = Collector(store, changed, pool)
         try:
             yield from collector.go()
         except KeyboardInterrupt as error:

@@ -65,7 +65,7 @@ class ExponentFit(Result):
     Parameters
     ----------
     exponent, exponent_low, exponent_high : float
-        α and its profile-likelihood interval.
+        α and its 95 % profile-likelihood interval.
     constant, constant_low, constant_high : float
         C likewise.
     slope_at : dict of int to float
@@ -77,8 +77,6 @@ class ExponentFit(Result):
         N₅₀ of each dimension fitted alone, where the data allow it.
     trials, undecided, cells : int
         Numbers of trials and cells.
-    level : float
-        Confidence level of the intervals.
     notes : tuple of str
         Caveats for the reader.
 
@@ -101,7 +99,6 @@ class ExponentFit(Result):
     trials: int
     undecided: int
     cells: int
-    level: float
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -166,24 +163,13 @@ class ExponentFit(Result):
 # -- the fit -------------------------------------------------------------------------------------------------
 
 
-def fit_exponent(
-    n,
-    samples,
-    trials,
-    successes,
-    undecided=None,
-    *,
-    level: float = 0.95,
-    thresholds: bool = True,
-) -> ExponentFit:
+def fit_exponent(n, samples, trials, successes, undecided=None, *, thresholds: bool = True) -> ExponentFit:
     """Fit N₅₀ = C·n^α to counted trials.
 
     Parameters
     ----------
     n, samples, trials, successes, undecided : sequences
         One entry for each cell. Trials include undecided ones, which count as failures.
-    level : float
-        Confidence level of the intervals.
     thresholds : bool
         Whether to fit each dimension separately as well.
 
@@ -210,7 +196,6 @@ def fit_exponent(
     >>> round(fit.exponent, 2)
     1.0
     """
-    checks.real(level, "level", above=0, below=1)
     left = np.zeros(np.shape(n)) if undecided is None else undecided
     given = _columns(n=n, samples=samples, trials=trials, successes=successes, undecided=left)
     open_ones = given.pop("undecided")
@@ -218,9 +203,8 @@ def fit_exponent(
     _require_information(counts)
     centre = float(np.average(np.log(counts.n), weights=counts.trials))
     line = np.column_stack([np.ones_like(counts.n), np.log(counts.n) - centre])
-    zeros = np.zeros(len(counts.n))
     # The slope is a power of n, or one for all n where the data do not bound that.
-    for model in (Model(line, line, zeros), Model(line, line[:, :1], zeros)):
+    for model in (Model(line, line), Model(line, line[:, :1])):
         best = maximise(counts, model)
         if best.converged:
             break
@@ -231,9 +215,9 @@ def fit_exponent(
         )
     exponent, at_one = float(best.parameters[1]), best.parameters.copy()
     at_one[0] -= exponent * centre
-    low, high = profile_interval(counts, model, best, 1, level)
+    low, high = profile_interval(counts, model, best, 1)
     origin = replace(model, location=line + np.array([0, centre]))  # its first parameter is log C
-    constant = profile_interval(counts, origin, maximise(counts, origin, at_one), 0, level)
+    constant = profile_interval(counts, origin, maximise(counts, origin, at_one), 0)
     slopes = np.exp(model.slope @ best.parameters[2:])
     p_value = math.nan
     if len(np.unique(counts.n)) > 2:  # against log N₅₀ quadratic in log n
@@ -249,11 +233,10 @@ def fit_exponent(
         constant_high=_exp(constant[1]),
         slope_at={int(one): float(slopes[counts.n == one][0]) for one in np.unique(counts.n)},
         p_value=p_value,
-        thresholds=tuple(_thresholds(counts, level)) if thresholds else (),
+        thresholds=tuple(_thresholds(counts)) if thresholds else (),
         trials=int(counts.trials.sum()),
         undecided=int(open_ones.sum()),
         cells=len(counts.trials),
-        level=level,
         notes=tuple(_notes(p_value, (low, high), open_ones.sum())),
     )
 
@@ -292,16 +275,16 @@ def _exp(value: float) -> float:
     return float(np.exp(value))
 
 
-def _thresholds(counts: Counts, level: float):
+def _thresholds(counts: Counts):
     for n in np.unique(counts.n):
         one = counts.where(counts.n == n)
         if not overlaps(one, strictly=True):
             continue
-        model = Model(np.ones((len(one.n), 1)), np.ones((len(one.n), 1)), np.zeros(len(one.n)))
+        model = Model(np.ones((len(one.n), 1)), np.ones((len(one.n), 1)))
         best = maximise(one, model)
         if best.converged:
             middle, slope = best.parameters.tolist()
-            ends = profile_interval(one, model, best, 0, level)
+            ends = profile_interval(one, model, best, 0)
             yield Threshold(int(n), *map(_exp, (middle, *ends, slope)))
 
 
@@ -338,7 +321,7 @@ def _require_information(counts: Counts) -> None:
             f"fewer than two dimensions have successes and failures that overlap: {'; '.join(reasons)}"
         )
     ones = np.ones((len(counts.n), 1))
-    line = Model(np.column_stack([ones, np.log(counts.n)]), ones, np.zeros(len(counts.n)))
+    line = Model(np.column_stack([ones, np.log(counts.n)]), ones)
     start = first_guess(counts, line)
     if start[-1] <= math.log(0.0501):
         raise FitError(

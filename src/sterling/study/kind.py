@@ -6,7 +6,6 @@ work, so a trial gives the same row wherever and whenever it runs.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -23,8 +22,8 @@ from sterling.base.registry import Registry
 from sterling.base.text import Described
 from sterling.errors import InputError
 from sterling.model.problem import Problem
-from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer, parse_optimizer
-from sterling.optimizers.batch import parse_batch
+from sterling.optimizers.base import OPTIMIZERS, Optimizer, as_optimizer
+from sterling.optimizers.batch import as_batch
 from sterling.schedules import MAX_STEPS, Schedule, parse_schedule
 from sterling.study.columns import Column, Criterion
 from sterling.surrogates import SURROGATES, Surrogate, get_surrogate
@@ -36,17 +35,8 @@ SEMANTICS = 2
 PROBLEM = tuple(one.name for one in fields(Problem))
 
 # Names that settings and columns may not have. Levels are free: some kinds had them before problems did.
-_RESERVED = (
-    *(name for name in PROBLEM if name != "levels"),
-    "cell",
-    "trial",
-    "seconds",
-    "version",
-    "outcome",
-    "trials",
-    "successes",
-    "undecided",
-)
+_RESERVED = {*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided"}
+_RESERVED -= {"levels"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 Look = Callable[..., None]
@@ -68,12 +58,6 @@ class Seeds(Described):
         between them are paired.
     rest : int
         Seed for all other randomness, derived from the root seed, the cell and the number.
-
-    Examples
-    --------
-    >>> from sterling.study import Seeds
-    >>> Seeds(data=1, rest=2).to_dict()
-    {'data': 1, 'rest': 2}
     """
 
     data: int
@@ -147,7 +131,7 @@ class Cell(Described):
         if name is not None and name not in SURROGATES.built_in:
             found["surrogate"] = get_surrogate(name)
         if optimizer is not None and optimizer.partition(":")[0] not in OPTIMIZERS.built_in:
-            found["optimizer"] = parse_optimizer(optimizer)
+            found["optimizer"] = as_optimizer(optimizer)
         return found
 
     @classmethod
@@ -179,25 +163,6 @@ class Cell(Described):
         if (n, samples) == (self.problem.n, self.problem.samples):
             return self
         return self._trusted(self.kind, replace(self.problem, n=n, samples=samples), self.settings)
-
-    def small(self, n: int | None = None, **settings: Any) -> Cell:
-        """Return a cell with few samples that needs the same kernels; use it for the ``small`` of a `Kind`.
-
-        Parameters
-        ----------
-        n : int, optional
-            Dimension, if it must be smaller too.
-        **settings : value
-            Settings to change.
-
-        Returns
-        -------
-        Cell
-            A cell of the same kind.
-        """
-        few = min(self.problem.samples, 4 * self.problem.n + 16)  # enough to whiten
-        other = self._at(n or self.problem.n, few)
-        return self._trusted(self.kind, other.problem, {**self.settings, **settings})
 
     @cached_property
     def text(self) -> str:
@@ -250,9 +215,8 @@ class Kind(Described):
         ``run(cell, seeds, look)`` runs one trial on one thread and returns its row: a mapping of column to
         value. Take all randomness from ``seeds`` and call ``look()`` several times a second. It
         raises when the trial is cancelled; long computations accept it as ``progress``.
-    columns : mapping of str to Column or str
-        The columns that a trial measures; every row has all of them. A string names a Polars type, whose
-        values may be missing.
+    columns : mapping of str to Column
+        The columns that a trial measures; every row has all of them.
     version : int
         Increase it whenever the same trial would give another row.
     settings : mapping of str to value
@@ -263,8 +227,6 @@ class Kind(Described):
         Definitions of success; the first is a study's default.
     check : callable, optional
         ``check(cell)`` raises `InputError` for a cell that cannot run.
-    small : callable, optional
-        ``small(cell)`` returns a tiny cell that needs the same kernels.
     replay : callable, optional
         ``replay(cell, seeds, record)`` returns a trial in full; see `replay`.
     later : collection of str
@@ -287,12 +249,11 @@ class Kind(Described):
 
     name: str
     run: Callable[[Cell, Seeds, Look], Mapping[str, Any] | Iterable[Mapping[str, Any]]]
-    columns: Mapping[str, Any]
+    columns: Mapping[str, Column]
     version: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     check: Callable[[Cell], None] | None = None
-    small: Callable[[Cell], Cell] | None = None
     replay: Callable[[Cell, Seeds, Iterable[str]], Any] | None = None
     later: Collection[str] = ()
 
@@ -303,20 +264,13 @@ class Kind(Described):
         checks.integer(self.version, "the version of a kind", 1)
         if not callable(self.run):
             raise InputError(f"run of a kind is {checks.shown(self.run)}; give a function")
-        columns = {
-            name: Column(one, optional=True) if isinstance(one, str) else one
-            for name, one in self.columns.items()
-        }
-        for name in (*columns, *self.settings):
+        for name in (*self.columns, *self.settings):
             if not isinstance(name, str) or not name.isidentifier() or name in _RESERVED:
                 raise InputError(f"the kind {self.name!r} has {checks.shown(name)}; give it another name")
-        for name, column in columns.items():
-            checks.instance_of(column, Column, f"the column {name!r}", "a Column, or the name of a type")
+        for name, column in self.columns.items():
+            checks.instance_of(column, Column, f"the column {name!r}", "a Column such as COUNT")
         for name, one in self.criteria.items():
             checks.instance_of(one, Criterion, f"the criterion {checks.shown(name)}", "a Criterion")
-        object.__setattr__(self, "columns", columns)
-        # A kind built on another one may have fewer settings.
-        object.__setattr__(self, "later", tuple(name for name in self.later if name in self.settings))
 
     def __repr__(self) -> str:
         return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
@@ -345,11 +299,7 @@ class Kind(Described):
 
     def _setting(self, name: str, value: Any) -> Any:
         """Return a value of one setting as a plain one, checked."""
-        if name not in self.settings:
-            names = ", ".join(self.settings) or "none"
-            near = difflib.get_close_matches(str(name), self.settings, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"trials of the kind {self.name!r} have no {name}; known are {names}{hint}")
+        checks.choice(name, f"a setting of the kind {self.name!r}", self.settings)
         if name == "schedule" and value == "auto" and "optimizer" in self.settings:
             return "auto"
         if name in _SHARED:
@@ -372,9 +322,9 @@ def _surrogate(value: Any) -> str:
 
 
 def _restart(value: Any) -> str:
-    from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.restart import as_restart
 
-    return str(parse_restart(None if value == "none" else value) or "none")
+    return str(as_restart(None if value == "none" else value) or "none")
 
 
 def schedule_text(schedule: Schedule | str) -> str:
@@ -392,7 +342,7 @@ _SHARED: dict[str, Callable[[Any], Any]] = {
     "surrogate": _surrogate,
     "restart": _restart,
     "optimizer": lambda value: str(as_optimizer(value)),
-    "batch": lambda value: str(parse_batch(value) or "none"),
+    "batch": lambda value: str(as_batch(value) or "none"),
     "steps": lambda value: checks.integer(value, "steps", 1, MAX_STEPS),
 }
 
@@ -400,7 +350,9 @@ KINDS: Registry[Kind] = Registry(
     "kind of trial",
     "sterling.kinds",
     lambda thing: isinstance(thing, Kind),
-    modules={name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "certificate")},
+    modules={
+        name: f"sterling.study.{name}_kind" for name in ("train", "landscape", "baseline", "certificate")
+    },
 )
 
 
@@ -454,7 +406,7 @@ def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criter
     if isinstance(text, Criterion):
         return text
     kind = get_kind(kind)
-    numbers = [name for name, one in kind.columns.items() if one.dtype in ("Int64", "Int32", "Float64")]
+    numbers = [name for name, one in kind.columns.items() if one.dtype in ("Int64", "Float64")]
     word = text.strip() if isinstance(text, str) else text
     column, reaches, number = map(str.strip, str(word).partition(">="))
     if reaches and column in numbers:

@@ -12,8 +12,6 @@ from sterling.optimizers.sgd import SGD
 from sterling.study.columns import COUNT, FLAG, REAL, Criterion
 from sterling.study.kind import Cell, Kind, Look, Seeds
 
-_WARM_N = 4
-
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     from sterling.landscapes.landscape import landscape
@@ -41,11 +39,6 @@ def check_states(cell: Cell) -> None:
     SGD(damping=cell.settings.get("damping", 0.0))
 
 
-def few_states(cell: Cell) -> Cell:
-    """Return a cell of few states that needs the same kernels."""
-    return cell.small(n=min(cell.problem.n, _WARM_N))
-
-
 KIND = Kind(
     "landscape",
     _run,
@@ -67,6 +60,5 @@ KIND = Kind(
         )
     },
     check=check_states,
-    small=few_states,
     later=("damping",),
 )

@@ -58,7 +58,7 @@ class Model:
 
     location: np.ndarray
     slope: np.ndarray
-    offset: np.ndarray
+    offset: np.ndarray | float = 0.0
 
     def without(self, column: int, value: float) -> Model:
         """Return the model with one location parameter held at a value."""
@@ -140,13 +140,11 @@ def first_guess(counts: Counts, model: Model) -> np.ndarray:
     return np.concatenate([solution[1:] / slope, np.linalg.lstsq(model.slope, logs, rcond=None)[0]])
 
 
-def profile_interval(
-    counts: Counts, model: Model, best: Maximum, column: int, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the profile-likelihood interval of a location parameter; an unbounded end is infinite."""
+def profile_interval(counts: Counts, model: Model, best: Maximum, column: int) -> tuple[float, float]:
+    """Return the 95 % profile-likelihood interval of a location parameter; an end may be infinite."""
     from scipy.optimize import brentq  # slow to load
 
-    limit = math.sqrt(2 * float(gammaincinv(0.5, level)))  # the quantile of χ² of one degree of freedom
+    limit = math.sqrt(2 * float(gammaincinv(0.5, 0.95)))  # the quantile of χ² of one degree of freedom
     middle = float(best.parameters[column])
     try:
         covariance = np.linalg.inv(best.information)[:, column]

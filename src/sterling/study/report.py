@@ -357,16 +357,12 @@ def status(store: Store | str | os.PathLike) -> Status:
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     tables = [store.counts(criterion) for criterion in study.criteria] or [store.counts()]
-    counted = {
-        key: (trials, pace) for key, trials, pace in tables[0].select("cell", "trials", "seconds").rows()
-    }
-    everything = sum(trials for trials, _ in counted.values())
-    work = sum(trials * pace for trials, pace in counted.values())
-    mean = work / everything if everything else math.nan
-    missing = {cell.key: max(0, study.trials - counted.get(cell.key, (0, mean))[0]) for cell in study.cells}
-    left = sum(count * counted.get(key, (0, mean))[1] for key, count in missing.items())
-    planned = study.trials * len(missing)
-    done = planned - sum(missing.values())
+    table, size = tables[0], {cell.key: 0 for cell in study.cells}
+    size |= dict(table.select("cell", "trials").rows())
+    everything, work = int(table["trials"].sum()), float((table["trials"] * table["seconds"]).sum())
+    planned = study.trials * len(study.cells)
+    done = sum(min(study.trials, size[cell.key]) for cell in study.cells)
+    left = (planned - done) * work / everything if everything else math.nan
     fits, widest, target = [], None, study.width or math.inf
     if study.adaptive:
         planned, done = 0, everything
@@ -376,8 +372,9 @@ def status(store: Store | str | os.PathLike) -> Status:
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
             left = max(0.0, (widest / target) ** 2 - 1) * work
     elif study.target == "proportion":
-        known = [with_shares(table.filter(pl.col("cell").is_in(list(missing)))) for table in tables]
-        widths = [one["share_high"] - one["share_low"] for one in known if len(one) == len(missing)]
+        keys = [cell.key for cell in study.cells]
+        known = [with_shares(table.filter(pl.col("cell").is_in(keys))) for table in tables]
+        widths = [one["share_high"] - one["share_low"] for one in known if len(one) == len(keys)]
         widest = max(float(width.max()) for width in widths) if len(widths) == len(known) else 1.0  # type: ignore[arg-type]
         left = 0.0 if widest <= target else left
     return Status(

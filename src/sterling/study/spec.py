@@ -70,7 +70,6 @@ class Scaled:
         return sorted({math.ceil(round(c * n**self.a, 9)) for c in self.c})
 
 
-@dataclass(frozen=True, init=False, eq=False)
 class Study(Described, Drawn):
     """Many trials over a grid of problems.
 
@@ -88,9 +87,8 @@ class Study(Described, Drawn):
     kind : str
         The kind of trial: "train" (a run), "landscape" (all 2ⁿ states), "certificate" (a proof), or your own.
     trials : int
-        Trials in a cell, up to 10⁹; with target "proportion" their upper bound. With target "exponent",
-        `max_trials` bounds them instead. For each trial, a run keeps one byte in memory, and one more for
-        each criterion.
+        Trials in a cell, up to 10⁹; with target "proportion" their upper bound. A run keeps one byte in
+        memory for each trial, and one more for each criterion.
     criteria : str or list of str, optional
         Definitions of success, by default the first criterion of the kind; see `parse_criterion`.
     seed : int
@@ -104,7 +102,7 @@ class Study(Described, Drawn):
         Time limit of a call of `run`, in seconds or as a string such as "15min". The number of trials until
         then depends on the machine.
     max_trials : int, optional
-        Upper bound of the trials of one series where the study chooses the sample sizes.
+        Upper bound of the trials of one series with target "exponent".
     name : str
         Name of the study, for headings.
     settings : mapping, optional
@@ -125,25 +123,6 @@ class Study(Described, Drawn):
     """
 
     _pictures = "sterling.plot.study", ("grid",)
-
-    n: tuple[int, ...]
-    samples: tuple[int, ...] | Scaled | None
-    m: tuple[int, ...]
-    noise: tuple[float, ...]
-    readout: tuple[Any, ...]
-    inputs: tuple[str, ...]
-    normalize: tuple[str | None, ...]
-    levels: tuple[int, ...]
-    kind: Kind
-    trials: int
-    criteria: tuple[Criterion, ...]
-    seed: int
-    target: str | None
-    width: float | None
-    time: float | None
-    max_trials: int
-    name: str
-    settings: dict[str, tuple]
 
     def __init__(
         self,
@@ -173,37 +152,37 @@ class Study(Described, Drawn):
         kind = get_kind(kind.name if isinstance(kind, Kind) else kind)
         given = checks.instance_of(settings or {}, Mapping, "settings", "a mapping")
         named = list(kind.criteria)[:1] if criteria is None else criteria
-        self.__dict__.update(
-            n=_integers(n, "n"),
-            samples=_samples(samples),
-            m=_integers(m, "m"),
-            noise=_values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0),  # −0 is 0
-            readout=_readouts(readout),
-            inputs=_values(inputs, "inputs", str),
-            normalize=_values(
-                normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)
-            ),
-            levels=_values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS)),
-            kind=kind,
-            trials=checks.integer(trials, "trials", 1, MAX_TRIALS),
-            criteria=_values(named, "criteria", partial(parse_criterion, kind=kind)) if named else (),
-            seed=checks.integer(seed, "seed", 0),
-            target=None if target is None else checks.choice(target, "target", TARGETS),
-            width=None if width is None else checks.real(width, "width", above=0),
-            time=None if time is None else checks.real(seconds(time), "time", above=0),
-            max_trials=checks.integer(max_trials, "max_trials", 1, MAX_TRIALS),
-            name=name,
-            settings={
-                setting: _values(value, setting, partial(kind._setting, setting))
-                for setting, value in {**kind.settings, **given, **more}.items()
-            },
+        self.n = _integers(n, "n")
+        self.samples = _samples(samples)
+        self.m = _integers(m, "m")
+        self.noise = _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0)  # −0 is 0
+        self.readout = _readouts(readout)
+        self.inputs = _values(inputs, "inputs", str)
+        self.normalize = _values(
+            normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)
         )
+        self.levels = _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS))
+        self.kind = kind
+        self.trials = checks.integer(trials, "trials", 1, MAX_TRIALS)
+        self.criteria: tuple[Criterion, ...] = (
+            _values(named, "criteria", partial(parse_criterion, kind=kind)) if named else ()
+        )
+        self.seed = checks.integer(seed, "seed", 0)
+        self.target = None if target is None else checks.choice(target, "target", TARGETS)
+        self.width = None if width is None else checks.real(width, "width", above=0)
+        self.time = None if time is None else checks.real(seconds(time), "time", above=0)
+        self.max_trials = checks.integer(max_trials, "max_trials", 1, MAX_TRIALS)
+        self.name = name
+        self.settings = {
+            setting: _values(value, setting, partial(kind._setting, setting))
+            for setting, value in {**kind.settings, **given, **more}.items()
+        }
         self._check_target()
         self._check_cells()
 
     def _check_target(self) -> None:
         if self.target is None and (self.samples is None or self.width is not None):
-            self.__dict__["target"] = "exponent" if self.samples is None else "proportion"
+            self.target = "exponent" if self.samples is None else "proportion"
         if self.samples is None and self.target != "exponent":
             raise InputError(
                 "samples are missing: list them, or give samples = {c = […], a = …}; only target = "
@@ -218,7 +197,7 @@ class Study(Described, Drawn):
         if self.target == "exponent":
             if len(self.n) < 2 or min(self.n) < 2:
                 raise InputError("an exponent needs at least two values of n, each at least 2")
-            self.__dict__["width"] = self.width or DEFAULT_WIDTH
+            self.width = self.width or DEFAULT_WIDTH
 
     def _check_cells(self) -> None:
         series = math.prod(len(values) for values in (*self._axes().values(), *self.settings.values()))
@@ -312,7 +291,13 @@ class Study(Described, Drawn):
         str
             The text.
         """
-        return to_toml(self.to_dict())
+        lines = []
+        for key, value in self.to_dict().items():
+            if isinstance(value, dict):
+                lines += ["", f"[{key}]", *(f"{name} = {_toml(inner)}" for name, inner in value.items())]
+            else:
+                lines.append(f"{key} = {_toml(value)}")
+        return "\n".join(lines) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         samples = self.samples
@@ -453,17 +438,6 @@ def _hint(key: str, title: str, known: dict[str, tuple[str, ...]]) -> str:
         if key in names:
             return f"; it belongs to {f'[{other}]' if other else 'the top of the file'}"
     return f"; known are {', '.join(known[title])}"
-
-
-def to_toml(tables: dict[str, Any]) -> str:
-    """Return tables, in the layout of a study's file, as TOML."""
-    lines = []
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            lines += ["", f"[{key}]", *(f"{name} = {_toml(inner)}" for name, inner in value.items())]
-        else:
-            lines.append(f"{key} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:

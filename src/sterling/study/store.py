@@ -13,7 +13,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -228,15 +228,9 @@ class Store(Drawn):
         Raises
         ------
         StoreError
-            If two rows of a trial contradict each other.
-
-        Warns
-        -----
-        SterlingWarning
-            Once for each file that is skipped.
+            If two rows of a trial contradict each other. Damaged and strange files are left out, with a
+            warning.
         """
-        if columns is not None:
-            checks.instance_of(columns, Iterable, "columns", "a list of names")
         wanted = self.columns if columns is None else list(columns)
         for name in wanted:
             checks.choice(name, "a column of trials", self.columns)
@@ -265,17 +259,17 @@ class Store(Drawn):
         regimes = [name for name, column in kind.columns.items() if column.words and not column.listed]
         needed = dict.fromkeys(["cell", "trial", "seconds", *regimes, *(chosen.columns if chosen else ())])
         outcome = pl.lit(UNDECIDED).alias("outcome") if chosen is None else chosen.outcome()
-        count = lambda condition, name: condition.sum().cast(pl.Int64).alias(name)  # noqa: E731
+        counted = {"successes": pl.col("outcome") == SUCCESS, "undecided": pl.col("outcome") == UNDECIDED}
+        for name in regimes:
+            counted |= {word: pl.col(name) == word for word in kind.columns[name].words or ()}
         table = (
             self._read_all(list(needed))
             .with_columns(outcome)
             .group_by("cell")
             .agg(
                 pl.len().cast(pl.Int64).alias("trials"),
-                count(pl.col("outcome") == SUCCESS, "successes"),
-                count(pl.col("outcome") == UNDECIDED, "undecided"),
                 pl.col("seconds").mean(),
-                *(count(pl.col(name) == word, word) for name in regimes for word in kind.columns[name].words),
+                *(flag.sum().cast(pl.Int64).alias(name) for name, flag in counted.items()),
             )
             .with_columns(pl.col("cell").cast(pl.String))
         )
@@ -285,28 +279,9 @@ class Store(Drawn):
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def add(self, rows: Iterable[Row]) -> str | None:
-        """Write finished trials as one new shard and return its name.
-
-        Parameters
-        ----------
-        rows : iterable of rows
-            Rows as `run_batch` returns them.
-
-        Returns
-        -------
-        str or None
-            Name of the shard; None if there are no rows.
-
-        Raises
-        ------
-        StoreError
-            If it cannot be written, for example because the disk is full. Nothing half-written is left.
-        """
-        frame = frame_of(self.study.kind, rows)
-        if frame.is_empty():
-            return None
-        name, data = encode(frame, self.study)
+    def _add(self, rows: Iterable[Row]) -> str:
+        """Write finished trials, rows as `run_batch` returns them, as one new shard and return its name."""
+        name, data = encode(frame_of(self.study.kind, rows), self.study)
         self._make_folder()
         write_atomically(self._shards / name, data)
         return name
@@ -323,23 +298,14 @@ class Store(Drawn):
         -------
         Path
             The path.
-
-        Raises
-        ------
-        InputError
-            If the format is unknown.
-        StoreError
-            If it cannot be written, or rows contradict each other.
         """
         path = as_path(path)
-        writers: dict[str, Callable] = {
-            "csv": lambda frame, stream: _without_lists(frame).write_csv(stream),
-            "parquet": lambda frame, stream: frame.write_parquet(stream),
-            "json": lambda frame, stream: frame.write_json(stream),
-        }
-        write = writers[checks.choice(path.suffix.lstrip(".").lower(), "the suffix", tuple(writers))]
+        form = checks.choice(path.suffix.lstrip(".").lower(), "the suffix", ("csv", "parquet", "json"))
         frame = self.trials().sort("cell", "trial")
-        return write_atomically(path, lambda stream: write(frame, stream))
+        if form == "csv":  # has no lists
+            lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
+            frame = frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))
+        return write_atomically(path, getattr(frame, f"write_{form}"))
 
 
 def replay(
@@ -464,9 +430,3 @@ def merge(frames: list[pl.DataFrame]) -> pl.DataFrame:
     repeated = repeated.sort(order) if order else repeated
     kept = repeated.unique(["cell", "trial"], keep="first", maintain_order=True)
     return pl.concat([frame.filter(~twice), kept])
-
-
-def _without_lists(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a table for CSV: lists become texts."""
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    return frame.with_columns(pl.col(lists).cast(pl.List(pl.String)).list.join(" "))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
-from sterling.optimizers.batch import parse_batch
+from sterling.optimizers.batch import as_batch
 from sterling.schedules import parse_schedule
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Criterion, words
 from sterling.study.kind import Cell, Kind, Look, Seeds
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
 _CACHE_BYTES = 1 << 28  # fixed, so that the count of evaluated states does not depend on the machine
-
-_WARM_STEPS = 20
 
 
 def run_orbit(
@@ -52,7 +51,7 @@ def run_orbit(
 
 def _options(cell: Cell) -> dict[str, Any]:
     """Return the settings of a cell as arguments of `train`."""
-    from sterling.dynamics.restart import parse_restart
+    from sterling.dynamics.restart import as_restart
 
     values = cell.settings
     schedule, restart = values["schedule"], values.get("restart", "none")
@@ -60,9 +59,9 @@ def _options(cell: Cell) -> dict[str, Any]:
         "steps": values["steps"],
         "schedule": None if schedule == "auto" else parse_schedule(schedule),
         "surrogate": values["surrogate"],
-        "restart": None if restart == "none" else parse_restart(restart),
+        "restart": None if restart == "none" else as_restart(restart),
         "optimizer": values.get("optimizer", "sgd"),
-        "batch": parse_batch(values.get("batch", "none")),
+        "batch": as_batch(values.get("batch", "none")),
     }
 
 
@@ -78,34 +77,28 @@ def check_run(cell: Cell) -> None:
         raise InputError(f"batch has {batch.size:,} samples, but N is {cell.problem.samples:,}: take fewer")
 
 
-def _small(cell: Cell) -> Cell:
-    """Return a cell of few steps and samples that needs the same kernels."""
-    values = {"steps": min(cell.settings["steps"], _WARM_STEPS)}
-    if "damping" in cell.settings.get("optimizer", "sgd"):
-        values["schedule"] = "auto"  # S may differ in a tiny sample, and with it the largest rate
-    if cell.settings.get("batch", "none") != "none":
-        values["batch"] = "1"
-    return cell.small(**values)
-
-
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     return row_of(run_orbit(cell, seeds, look=look))
 
 
+#: What a run measures: each column with the attribute of the orbit that it holds.
+MEASURED = {
+    "verdict": (words(*(verdict.name for verdict in Verdict)), "verdict.name"),
+    "certified": (FLAG, "certified"),
+    "errors": (COUNT, "errors"),
+    "ergodic_errors": (COUNT, "ergodic_errors"),
+    "occupancy": (SHARE, "occupancy"),
+    "visits": (COUNT, "visits"),
+    "first_hit": (COUNT.maybe(), "first_hit"),
+    "events": (COUNT, "stats.events"),
+    "states": (COUNT, "stats.states"),
+    "passes": (replace(REAL, low=0), "stats.passes"),
+}
+
+
 def row_of(orbit: Orbit) -> dict[str, Any]:
     """Return the row of a run."""
-    return {
-        "verdict": orbit.verdict.name,
-        "certified": orbit.certified,
-        "errors": orbit.errors,
-        "ergodic_errors": orbit.ergodic_errors,
-        "occupancy": orbit.occupancy,
-        "visits": orbit.visits,
-        "first_hit": orbit.first_hit,
-        "events": orbit.stats.events,
-        "states": orbit.stats.states,
-        "passes": orbit.stats.passes,
-    }
+    return {name: attrgetter(path)(orbit) for name, (_, path) in MEASURED.items()}
 
 
 CRITERIA = (
@@ -142,18 +135,7 @@ CRITERIA = (
 KIND = Kind(
     "train",
     _run,
-    {
-        "verdict": words(*(verdict.name for verdict in Verdict)),
-        "certified": FLAG,
-        "errors": COUNT,
-        "ergodic_errors": COUNT,
-        "occupancy": SHARE,
-        "visits": COUNT,
-        "first_hit": COUNT.maybe(),
-        "events": COUNT,
-        "states": COUNT,
-        "passes": replace(REAL, low=0),
-    },
+    {name: column for name, (column, _) in MEASURED.items()},
     settings={
         "schedule": "power:0.5,0.5",
         "surrogate": "relu",
@@ -164,7 +146,6 @@ KIND = Kind(
     },
     criteria={one.text: one for one in CRITERIA},
     check=check_run,
-    small=_small,
     replay=run_orbit,
     later=("optimizer", "batch"),
 )

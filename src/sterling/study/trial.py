@@ -1,9 +1,8 @@
-"""Running trials: one, a batch as a worker does, and the short ones that compile kernels beforehand."""
+"""Running trials: one, or a batch as a worker does."""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from sterling import __version__
 from sterling.base import checks
 from sterling.base.registry import register
-from sterling.errors import SterlingError, SterlingWarning
+from sterling.errors import SterlingError
 from sterling.study.kind import Cancelled, Cell, Kind, Seeds, get_kind
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
@@ -80,8 +79,6 @@ def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> d
 
     Raises
     ------
-    Cancelled
-        If ``stop()`` returned True.
     SterlingError
         If the kind returned other columns, or a value that its columns do not allow.
 
@@ -158,23 +155,3 @@ def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
         seconds = time.perf_counter() - begun
         finished.rows.append((cell.text, number, *found.values(), seconds, __version__))
     return finished
-
-
-def kernel_group(cell: Cell) -> tuple:
-    """Return a key: cells with equal keys need the same kernels."""
-    problem = cell.problem
-    how = tuple(cell.settings.get(name) for name in ("surrogate", "optimizer", "batch"))
-    return cell.kind, how, problem.m > 1, problem.noise > 0, str(problem.inputs), problem.normalize
-
-
-def warm_up(cells: Iterable[Cell]) -> None:
-    """Compile (or load) every kernel that the cells need, by short trials on tiny samples."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SterlingWarning)  # they would be about the tiny trial
-        for cell in {kernel_group(cell): cell for cell in cells}.values():
-            small = get_kind(cell.kind).small
-            if small is not None:
-                try:
-                    run_trial(small(cell), 0, 0)
-                except Cancelled:
-                    raise KeyboardInterrupt from None

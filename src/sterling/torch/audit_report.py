@@ -26,11 +26,6 @@ class AuditFinding:
         """Either "defect" or "note"."""
         return "defect" if self.wrong else "note"
 
-    @property
-    def graded(self) -> str:
-        """The sentence with its grade."""
-        return f"{self.grade}: {self.sentence}"
-
 
 @dataclass
 class TensorAudit:
@@ -48,7 +43,6 @@ class TensorAudit:
     at_zero: int | None = None
     surrogate: str = "not known"
     window: tuple[float, float] | None = None
-    empty: tuple[int, ...] = ()
     findings: list[AuditFinding] = field(default_factory=list)
     kind: str = "weight"
 
@@ -85,7 +79,7 @@ class Audit(Report):
         """Sentences about all tensors with their grades, defects first."""
         found = [(row.tensor, one) for row in self.rows for one in row.findings]
         found.sort(key=lambda pair: pair[1].grade)
-        return [f"{tensor}: {one.graded}." for tensor, one in found]
+        return [f"{tensor}: {one.grade}: {one.sentence}." for tensor, one in found]
 
     @property
     def grade(self) -> str | None:
@@ -126,8 +120,8 @@ class Audit(Report):
             none to the quantiser's input), and ``why``;
             ``other_clamp``, that share under the other gradient of `torch.clamp` at its bounds (0 since
             PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``surrogate``, by probing,
-            and its window in steps; ``empty``, codes that no weight has; ``findings``, sentences; ``grade``,
-            the worst of theirs: "defect", "note", or null without findings.
+            and its window in steps; ``findings``, sentences; ``grade``, the worst of theirs: "defect",
+            "note", or null without findings.
         """
         import polars as pl
 
@@ -137,19 +131,13 @@ class Audit(Report):
                 "grade": row.grade,
                 "why": ", ".join(row.why),
                 "window": None if row.window is None else list(row.window),
-                "empty": list(row.empty),
-                "findings": [one.graded for one in row.findings],
+                "findings": [f"{one.grade}: {one.sentence}" for one in row.findings],
             }
             for row in self.rows
         ]
-        lists = {"window": pl.List(pl.Float64), "empty": pl.List(pl.Int64), "findings": pl.List(pl.String)}
-        optional = {
-            "at_zero": pl.Int64,
-            "grade": pl.String,
-            "no_gradient": pl.Float64,
-            "other_clamp": pl.Float64,
-        }
-        return pl.DataFrame(rows, schema_overrides={**lists, **optional})
+        optional = {"at_zero": pl.Int64, "no_gradient": pl.Float64, "other_clamp": pl.Float64}
+        lists = {"window": pl.List(pl.Float64), "findings": pl.List(pl.String)}
+        return pl.DataFrame(rows, schema_overrides={**optional, **lists, "grade": pl.String})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -32,7 +32,6 @@ NOTABLE = 0.01  # least share of weights without gradient that is a defect
 BY_DESIGN = 0.02  # largest tail that a grid clips by design
 _WINDOW = 0.5  # largest tail of a binary activation, whose surrogate is a window
 _TINY = 1e-6  # a latent next to 0, in units of the largest one
-_MANY = 16  # empty levels are named for at most this number of levels
 
 WHY = {
     CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so all on an "
@@ -113,26 +112,12 @@ def audit(
     # A module without a matrix of parameters is a quantiser, not a model.
     if not isinstance(model, nn.Module) or not (codes or any(one.ndim > 1 for one in model.parameters())):
         with undisturbed(model) if isinstance(model, nn.Module) else nullcontext():
-            return Audit([_examined(_handle(model, example))])
-    activations = [] if example is None else _of_activations(unwrapped(model), example)
-    rows = []
-    try:
+            return Audit([_of_weight(_handle(model, example))])
+    rows = [] if example is None else _of_activations(unwrapped(model), example)
+    weights = []
+    with suppress(NothingFound) if rows else nullcontext():
         weights = find(model, example, codes, optimizer)
-    except NothingFound:
-        if not activations:
-            raise
-        weights = []
-    for weight in weights:
-        row = _examined(weight)
-        if optimizer is not None and weight.trained and not groups_of(weight, optimizer):
-            words = "the optimizer does not hold its latents, so they never move: add them to its parameters"
-            row.findings.append(AuditFinding("its latents are not in the optimizer", words, True))
-        parq: Any = optimizer if weight.framework == "parq" else None
-        if parq is not None and not parq.quant_per_channel:
-            bits = 0 if row.levels == 3 else (row.levels - 1).bit_length()
-            _compare_paths(row, parq.quantizer, weight, bits)
-        rows.append(row)
-    return Audit(rows + activations)
+    return Audit([_of_weight(weight, optimizer) for weight in weights] + rows)
 
 
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
@@ -152,38 +137,16 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     advice = "give a function from latents to weights, and latents as example"
     with in_one_sentence("the quantiser cannot be called on a tensor", advice), torch.enable_grad():
         seen = values()
-    if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape:
-        raise InputError("the quantiser must return a tensor of the latents' shape")
-    if not seen.is_floating_point():
-        raise InputError(f"the quantiser returns a tensor of {seen.dtype}; it must be floating-point")
-    reader = CodeReader(values, latent)
+    if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape or not seen.is_floating_point():
+        raise InputError("the quantiser must return a floating-point tensor of the latents' shape")
+    reader = CodeReader(values, latent.shape, latent)
     if reader.grid is None:
-        raise InputError(
-            "the quantiser returns values that are on no levels: neither evenly spaced, nor at most 16 others"
-        )
+        raise InputError("the quantiser returns values that are on no levels that it rounds to")
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"
     return on_grid(reader, latent, "callable", name=name)
 
 
-def _compare_paths(row: TensorAudit, quantiser: Any, weight: QuantisedWeight, bits: int) -> None:
-    """Compare ties: PARQ uses its quantiser on some steps, and the nearest target on the others."""
-    latent = weight.latent.detach().clone()
-    latent[(0,) * latent.ndim] = 0.0
-    with torch.no_grad():
-        direct, targets = quantiser.quantize(latent.clone(), bits)
-        targets = targets.sort().values
-        nearest = targets[torch.bucketize(latent, (targets[1:] + targets[:-1]) / 2)]
-    first, second = float(direct.flatten()[0]), float(nearest.flatten()[0])
-    if abs(first - second) > 1e-3 * float(targets.abs().max()):
-        words = (
-            f"ties differ between PARQ's two paths: a latent that is 0 becomes {number(first)} on steps that "
-            f"update the targets and {number(second)} on the others, so it flips without moving; start from "
-            "latents that are not exactly 0, or set quant_period=1"
-        )
-        row.findings.append(AuditFinding("ties differ between PARQ's two paths", words, True))
-
-
-def _examined(weight: QuantisedWeight) -> TensorAudit:
+def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
@@ -195,33 +158,54 @@ def _examined(weight: QuantisedWeight) -> TensorAudit:
     why_not = _untried(weight)
     if why_not is not None:
         row.findings = [why_not]
-        row.at_zero = (
-            probes.code_at_zero(weight) if weight.framework == "codes" and not weight.stored else None
-        )
-        return row
-    codes, at_bound = weight.codes(), present_gradient()
-    with probes.kept(weight):
+        if weight.framework == "codes" and not weight.stored:
+            row.at_zero = probes.code_at_zero(weight)
+    else:
+        codes, at_bound = weight.codes(), present_gradient()
         slope = probes.slopes(weight)
         with ClampGradient(1 - at_bound):
-            other = probes.slopes(weight)
-    row.no_gradient, row.other_clamp = _none(slope), _none(other)
-    row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
-    row.at_zero = probes.code_at_zero(weight)
-    used = set(codes.unique().tolist())
-    possible = used | seen
-    nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
-    row.levels = 1 if len(possible) == 1 else max(nominal, levels)
-    if row.levels < len(possible):  # groups have zero points
-        codes = probes.lined_up(codes, weight.scale())[0]
-    else:
-        row.empty = tuple(sorted(possible - used))
-    row.why = probes.reasons(slope, codes, probes.steps_of(weight))
-    row.findings = list(_judged(row, weight, row.no_gradient if at_bound == 0 else row.other_clamp))
+            row.other_clamp = _none(probes.slopes(weight))
+        row.no_gradient = _none(slope)
+        row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
+        row.at_zero = probes.code_at_zero(weight)
+        possible = seen | set(codes.unique().tolist())
+        nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
+        row.levels = 1 if len(possible) == 1 else max(nominal, levels)
+        if row.levels < len(possible):  # groups have zero points
+            codes = probes.lined_up(codes, weight.scale())[0]
+        row.why = probes.reasons(slope, codes, probes.steps_of(weight))
+        row.findings = list(_judged(row, weight, row.other_clamp if at_bound else row.no_gradient))
+    if optimizer is None:
+        return row
+    if weight.trained and not groups_of(weight, optimizer):
+        words = "the optimizer does not hold its latents, so they never move: add them to its parameters"
+        row.findings.append(AuditFinding("its latents are not in the optimizer", words, True))
+    if weight.framework == "parq" and not optimizer.quant_per_channel:
+        row.findings += _compared_paths(weight, optimizer.quantizer)
     return row
 
 
 def _none(slope: torch.Tensor) -> float:
     return float((slope == 0).float().mean())
+
+
+def _compared_paths(weight: QuantisedWeight, quantiser: Any) -> Iterator[AuditFinding]:
+    """Compare ties: PARQ uses its quantiser on some steps, and the nearest target on the others."""
+    latent = weight.latent.detach().clone()
+    latent[(0,) * latent.ndim] = 0.0
+    with torch.no_grad():
+        bits = 0 if weight.levels == 3 else (weight.levels - 1).bit_length()
+        direct, targets = quantiser.quantize(latent.clone(), bits)
+        targets = targets.sort().values
+        nearest = targets[torch.bucketize(latent, (targets[1:] + targets[:-1]) / 2)]
+    first, second = float(direct.flatten()[0]), float(nearest.flatten()[0])
+    if abs(first - second) > 1e-3 * float(targets.abs().max()):
+        words = (
+            f"ties differ between PARQ's two paths: a latent that is 0 becomes {number(first)} on steps that "
+            f"update the targets and {number(second)} on the others, so it flips without moving; start from "
+            "latents that are not exactly 0, or set quant_period=1"
+        )
+        yield AuditFinding("ties differ between PARQ's two paths", words, True)
 
 
 def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
@@ -247,40 +231,38 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
             kind="activation",
         )
         # Zero, the lowest level of an unsigned grid, is the work of a rectifier.
-        passes = (one.values == 0) & (min(used) == 0 < max(used))
+        passes = (one.values == 0) & (min(used) == 0 and max(used) > 1)
         now, changed = (torch.where(passes, 1, each.slope) for each in (one, other))
         lined = probes.lined_up(codes, scale)[0] if row.levels < len(used) else codes
         steps = some(one.values if one.before is None else one.before) / torch.where(scale > 0, scale, 1)
         row.why = probes.reasons(some(now), lined, steps)
         if one.before is not None:
-            numbers = (each.flatten().double().cpu().numpy() for each in (steps, some(one.slope)))
-            row.surrogate, row.window = probes.surrogate_of(*numbers)
+            row.surrogate, row.window = probes.surrogate_of(steps, some(one.slope))
         idle = "" if one.trained else "no trained parameter comes before it, so no gradient is needed"
-        later = changed if at_bound else now
-        row.findings = list(_of_gradient(row, _none(now), _none(later), idle))
+        row.findings = list(_of_gradient(row, _none(now), _none(changed if at_bound else now), idle))
         rows.append(row)
     return rows
 
 
 def _untried(weight: QuantisedWeight) -> AuditFinding | None:
-    latent = weight.latent.detach()
-    if (
-        weight.framework == "discovery"
-        and latent.is_floating_point()
-        and torch.equal(weight.values(), latent)
-    ):
+    """Return why the quantiser cannot be tried."""
+    latent, wrong = weight.latent.detach(), False
+    real = weight.framework == "discovery" and latent.is_floating_point()
+    if real and torch.equal(weight.values(), latent):
+        short = "no quantiser"
         words = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
-        return AuditFinding("no quantiser", words, False)
-    if weight.stored:
+    elif weight.stored:
+        short = "codes are stored"
         words = "its codes are stored and it has no latents, so there is no gradient to check"
-        return AuditFinding("codes are stored", words, False)
-    if not bool(latent.isfinite().all()):
+    elif not bool(latent.isfinite().all()):
+        short, wrong = "latents are not finite", True
         words = "its latents are not finite, so it cannot be audited: the training has diverged"
-        return AuditFinding("latents are not finite", words, True)
-    if weight.framework == "codes":
+    elif weight.framework == "codes":
+        short = "only codes are known"
         words = "only its codes are known, so its gradient was not checked: give an example input instead"
-        return AuditFinding("only codes are known", words, False)
-    return None
+    else:
+        return None
+    return AuditFinding(short, words, wrong)
 
 
 def _home(weight: QuantisedWeight) -> str:
@@ -296,12 +278,11 @@ def _home(weight: QuantisedWeight) -> str:
 def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator[AuditFinding]:
     if row.levels == 1:
         value = number(float(weight.values().flatten()[0]))
-        words = f"all {row.weights:,} weights are {value} for any latents: there is one level only"
+        advice = "make the scale smaller than the latents, or use other levels"
         if weight.framework == "torchao":
-            words += "; signed integers of one bit are −1 and 0: use int2, or two levels ±s (`binarize`)"
-        else:
-            words += "; make the scale smaller than the latents, or use other levels"
+            advice = "signed integers of one bit are −1 and 0: use int2, or two levels ±s (`binarize`)"
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
+        words = f"all {row.weights:,} weights are {value} for any latents: there is one level only; {advice}"
         yield AuditFinding(what, words, True)
         return
     idle = "" if weight.trained else "its latents are frozen, so no gradient is needed"
@@ -309,13 +290,10 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
     if row.at_zero == 0 and weight.levels <= 3 and _is_a_sign(weight):
         words = "the sign of 0 is 0 here, a third level: a latent of 0, as after pruning, gives a weight of 0"
         yield AuditFinding("sign(0) is 0, a third level", words, bool(weight.trained))
-    if row.empty and row.levels <= _MANY:
-        some = ", ".join(map(number, row.empty))
-        yield AuditFinding("empty levels", f"no weight is on level {some}, of {row.levels}", False)
     if weight.merged:
         words = "LoRA on a frozen base: the merged weight is quantised, and audited here"
         yield AuditFinding("LoRA on a frozen base", words, False)
-    elif not weight.trained:
+    elif idle:
         yield AuditFinding("frozen", "its latents are frozen, so the weights stay as they are", False)
 
 
@@ -324,20 +302,17 @@ def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Itera
     activations = row.kind == "activation"
     words, what = (WHY_OF_ACTIVATIONS, "activations") if activations else (WHY, "weights")
     if now > 0:
-        why = "; ".join(words[name] for name, _ in sorted(row.why.items(), key=lambda part: -part[1]))
+        why, by_design = "; ".join(words[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
-            short = (
-                f"no gradient reaches its {'input' if activations else 'latents'}, unless through the scale"
-            )
-        clipped = list(row.why) == [TAIL]
-        if clipped and now <= BY_DESIGN:
-            why = "a grid clips a tail of at most 2 % by design"
-        elif clipped and activations and row.levels == 2 and now <= _WINDOW:
-            why, clipped = "the surrogate of a binary activation is a window by design", True
-        else:
-            clipped = False
-        yield AuditFinding(short, f"{short}: {idle or why}", now >= NOTABLE and not clipped and not idle)
+            end = "input" if activations else "latents"
+            short = f"no gradient reaches its {end}, unless through the scale"
+        if list(row.why) == [TAIL] and now <= BY_DESIGN:
+            by_design = "a grid clips a tail of at most 2 % by design"
+        elif list(row.why) == [TAIL] and activations and row.levels == 2 and now <= _WINDOW:
+            by_design = "the surrogate of a binary activation is a window by design"
+        wrong = now >= NOTABLE and not by_design and not idle
+        yield AuditFinding(short, f"{short}: {idle or by_design or why}", wrong)
     if later > now + NOTABLE / 2:
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
         sentence = (

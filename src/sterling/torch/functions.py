@@ -146,7 +146,7 @@ def top_code(levels: int) -> int:
 def nearest_code(x: torch.Tensor, levels: int) -> torch.Tensor:
     """Return the codes of the nearest of k levels; sign(0) = +1."""
     if levels == 2:
-        return torch.where(x >= 0, torch.ones_like(x), -torch.ones_like(x))
+        return (x >= 0).to(x.dtype).mul_(2).sub_(1)
     top = top_code(levels)
     codes = torch.round(x) + 0.0 if levels % 2 else 2 * torch.floor(x / 2) + 1  # no code is −0.0
     return torch.clamp(codes, -top, top)

@@ -14,9 +14,8 @@ import torch
 from sterling.errors import InputError
 
 MOST_LEVELS = 256  # of one group, evenly spaced
-MOST_UNEVEN = 16
 GROUPS = (1024, 512, 256, 128, 64, 32, 16, 8)  # sizes of groups along the last axis that are tried
-_PER_LEVEL = 4  # least number of weights a level for uneven levels
+_OFFSET = 4  # least number of weights that share an offset
 _NEAR = 0.02  # largest error of a multiple of a rough divisor, in steps
 #: Values of one level may differ by this many units in the last place of the largest value. For half types it
 #: is fewer: their last place is large, and their values are not sums of rounded numbers.
@@ -50,16 +49,13 @@ class Grid:
         if self.even:
             zero = 0 if self.offset is None else self.offset
             return (self.scale * codes.to(self.scale.dtype) + zero).to(values.dtype)
-        rows, now, asked = (rows_of(one, self.sharing) for one in (values, self.codes, codes))
+        rows, now, asked = (rows_of(one, self.sharing) for one in (values.double(), self.codes, codes))
         low = int(torch.minimum(now.amin(), asked.amin()))
         count = int(torch.maximum(now.amax(), asked.amax())) - low + 1
-        at, size = now.long() - low, rows.abs().amax(1, keepdim=True).double()
-        held = size.new_zeros(len(rows), count)
-        total = held.scatter_add(1, at, rows.double())
-        held.scatter_add_(1, at, torch.ones_like(total[:, :1]).expand(at.shape))
+        size = rows.abs().amax(1, keepdim=True).clamp_min(1e-300)
+        table = rows.new_full((len(rows), count), torch.nan).scatter_(1, now.long() - low, rows)
         # Levels that a row does not use follow from those of other rows.
-        usual = (total / size.clamp_min(1e-300)).sum(0) / held.sum(0)
-        table = torch.where(held > 0, total / held, size * usual)
+        table = torch.where(table.isnan(), size * (table / size).nanmean(0), table)
         found = table.gather(1, asked.long() - low).to(values.dtype)
         if bool(found.isnan().any()):
             raise InputError(
@@ -77,52 +73,28 @@ def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid 
     values = values.detach()
     if not values.numel() or not bool(values.isfinite().all()):
         return None
-    for fit in (_even, _uneven):
-        for sharing in ways(values):
-            rows = rows_of(values, sharing)
-            grid = fit(rows, _noise(rows, latent, sharing), sharing, values.shape)
-            if grid is not None:
-                return grid
-    return None
+    found = (_even(values, sharing, latent) for sharing in ways(values))
+    return next((grid for grid in found if grid is not None), None)
 
 
-class GridReader:
-    """Reads the codes of one tensor repeatedly; it knows the groups, so it seldom sorts the values."""
-
-    def __init__(self, grid: Grid):
-        self.grid = grid
-        codes = grid.codes
-        self.top = max(int(codes.amax()), -int(codes.amin()))
-        self.zero = bool((codes == 0).any())
-
-    def read(self, values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid:
-        """Return the grid of the present values."""
-        fast = self._fast(values, latent) if self.grid.even else None
-        found = fast or find_grid(values, latent)
-        if found is None:  # values between levels, as while an optimiser anneals: take the nearest level
-            scale = torch.where(self.grid.scale > 0, self.grid.scale, 1)
-            codes = (values / scale).round().clamp(-self.top, self.top).to(self.grid.codes.dtype)
-            return Grid(codes, self.grid.scale, False, self.grid.sharing)
-        if found.even:
-            self.grid = found
-            self.top = max(self.top, int(found.codes.amax()), -int(found.codes.amin()))
-        return found
-
-    def _fast(self, values: torch.Tensor, latent: torch.Tensor | None) -> Grid | None:
-        rows = rows_of(values, self.grid.sharing)
-        old = rows_of(self.grid.scale.expand(values.shape), self.grid.sharing)[:, :1]
-        top = rows.abs().amax(dim=1, keepdim=True)
+def follow(before: Grid, most: int, values: torch.Tensor, latent: torch.Tensor | None) -> Grid:
+    """Return the grid of the present values, given the grid before and the largest code so far."""
+    sharing = before.sharing
+    if before.even:
         # The largest value is a whole number of steps, and steps change little from one step to the next.
-        scale = top
-        if self.top > 1:
-            scale = top / (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1)
-        codes = (rows / torch.where(scale > 0, scale, 1)).round()
-        wrong = (rows - scale * codes).abs() > _noise(rows, latent, self.grid.sharing)
-        if bool(wrong.any()) or int(codes.abs().amax()) > max(self.top, 1):
-            return None
-        if self.top == 1 and not self.zero and bool((codes == 0).any()):
-            return None
-        return _grid(codes, scale, True, self.grid.sharing, values.shape)
+        top = rows_of(values, sharing).abs().amax(1, keepdim=True)
+        old = rows_of(before.scale.expand(values.shape), sharing)[:, :1]
+        scale = top / (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1)
+        rows = (rows_of(values, sharing) / torch.where(scale > 0, scale, 1)).round()
+        codes = _shaped(rows, sharing, values.shape).to(before.codes.dtype)
+        found = linear(values, codes, sharing, latent) if int(rows.abs().amax()) <= most else None
+        if found is not None:
+            return found
+    found = find_grid(values, latent)
+    if found is None:  # values between levels, as while an optimiser anneals: take the nearest level
+        codes = (values / torch.where(before.scale > 0, before.scale, 1)).round().clamp(-most, most)
+        found = Grid(codes.to(before.codes.dtype), before.scale, False, sharing)
+    return found
 
 
 def _noise(rows: torch.Tensor, latent: torch.Tensor | None, sharing: str) -> torch.Tensor:
@@ -169,11 +141,6 @@ def _shaped(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor
     return rows.reshape(shape)
 
 
-def _grid(codes: torch.Tensor, scale: torch.Tensor, even: bool, sharing: str, shape: torch.Size) -> Grid:
-    small = torch.int8 if int(codes.abs().amax()) <= 127 else torch.int16
-    return Grid(_shaped(codes, sharing, shape).to(small), _shaped(scale, sharing, shape), even, sharing)
-
-
 def linear(
     values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None, offset: bool = False
 ) -> Grid | None:
@@ -183,8 +150,8 @@ def linear(
     whole = rows_of(codes, sharing).to(wide.dtype)
     noise, zero = _noise(rows, latent, sharing), torch.zeros_like(wide[:, :1])
     middle = zero
-    if offset:  # two codes always fit, so that they show nothing
-        if wide.shape[1] < _PER_LEVEL or codes.unique().numel() < 3:
+    if offset:
+        if wide.shape[1] < _OFFSET:
             return None
         middle = whole.mean(1, keepdim=True)
         zero, whole = wide.mean(1, keepdim=True), whole - middle
@@ -242,8 +209,8 @@ def uneven(
     if bool(((high - low) > _noise(rows, latent, sharing))[low <= high].any()):
         return None
     squares = (rank * rank).sum(1, keepdim=True).clamp_min(1)
-    scale = (rows.double() * rank).sum(1, keepdim=True) / squares
-    return _grid(rank, scale.to(rows.dtype), False, sharing, values.shape)
+    scale = ((rows.double() * rank).sum(1, keepdim=True) / squares).to(rows.dtype)
+    return Grid(codes, _shaped(scale, sharing, values.shape), False, sharing)
 
 
 def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
@@ -251,13 +218,13 @@ def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
     return rank - (count - 1) // 2 if count % 2 else 2 * rank - (count - 1)
 
 
-def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor | None:
+def _levels(rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
     """Return the different, sorted values of each row, the last one repeated; None if one has more."""
     ordered = rows.double().sort(dim=1).values
     new = torch.ones_like(ordered, dtype=torch.bool)
     new[:, 1:] = ordered.diff(dim=1) > noise
     count = new.sum(dim=1)
-    if int(count.max()) > most:
+    if int(count.max()) > MOST_LEVELS:
         return None
     ranks = new.long().cumsum(dim=1) - 1
     levels = ordered[:, -1:].repeat(1, int(count.max()))
@@ -267,32 +234,30 @@ def _levels(rows: torch.Tensor, noise: torch.Tensor, most: int) -> torch.Tensor 
     return levels
 
 
-def _even(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Size) -> Grid | None:
-    levels = _levels(rows, noise, MOST_LEVELS)
-    if levels is None:
+def _even(values: torch.Tensor, sharing: str, latent: torch.Tensor | None) -> Grid | None:
+    rows = rows_of(values, sharing)
+    noise = _noise(rows, latent, sharing)
+    few = _levels(rows[:64, :1024], noise[:64])  # the rows of most other weights have more levels at once
+    levels = None if few is None else _levels(rows, noise)
+    step = None if levels is None else _divisor(levels.abs(), noise)
+    if levels is None or step is None:
         return None
-    step = _divisor(levels.abs(), noise)
-    if step is None:
-        return None
-    whole = torch.where(step > 0, step, 1)
-    codes = (levels / whole).round()
+    codes = (levels / torch.where(step > 0, step, 1)).round()
     if int(codes.abs().amax()) >= MOST_LEVELS:
         return None
-    squares = (codes * codes).sum(dim=1, keepdim=True)
-    step = (levels * codes).sum(dim=1, keepdim=True) / squares.clamp_min(1)
-    if bool(((levels - step * codes).abs() > noise).any()):
-        return None
+    step = (levels * codes).sum(1, keepdim=True) / (codes * codes).sum(1, keepdim=True).clamp_min(1)
     if bool(((step > 0) & (step < _CLEAR * noise)).any()) or not _believable(codes, step, noise):
         return None
-    codes = (rows.double() / torch.where(step > 0, step, 1)).round()
-    return _grid(codes, step.to(rows.dtype), True, sharing, shape)
+    whole = _shaped((rows.double() / torch.where(step > 0, step, 1)).round(), sharing, values.shape)
+    small = torch.int8 if int(whole.abs().amax()) <= 127 else torch.int16
+    return linear(values, whole.to(small), sharing, latent)
 
 
 def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) -> bool:
     """Return whether multiples of a step are no coincidence; any two numbers have nearly a simple ratio."""
     used = codes.unique()
     if used.numel() == 2:
-        return used.tolist() == [-1, 1]  # ranks describe any other two levels better
+        return used.tolist() in ([-1, 1], [0, 1])
     if float(used.abs().max()) <= _SIMPLE:
         return True
     sizes = codes.abs().sort(dim=1).values
@@ -305,40 +270,17 @@ def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) ->
 def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
     """Return the greatest common divisor of each row by Euclid's algorithm, 0 for a row of zeros."""
     rest = torch.where(sizes > noise, sizes, 0)
-    infinite = torch.full_like(rest, torch.inf)
-    step = torch.zeros_like(rest[:, :1])
     for _ in range(64):
-        least = torch.where(rest > 0, rest, infinite).amin(dim=1, keepdim=True)
-        active = least.isfinite()
-        if not bool(active.any()):
-            return step
-        step = torch.where(active, least, step)
+        least = torch.where(rest > 0, rest, torch.inf).amin(dim=1, keepdim=True)
+        step = torch.where(least.isfinite(), least, 0)
         whole = torch.where(step > 0, step, 1)
         off = (rest - whole * (rest / whole).round()).abs()
         off = torch.where(off > torch.maximum(_NEAR * whole, noise), off, 0)
         if bool(((off > 0) & (off < 4 * noise)).any()):
             return None  # no common divisor above the rounding
-        # Continue with the remainders, and with the divisor while any remainder is left.
         left = (off > 0).any(dim=1, keepdim=True)
-        off[:, :1] = torch.where(left & (off[:, :1] == 0), step, off[:, :1])
-        if bool((left & (off[:, :1] != step)).any()):
-            off = torch.cat([off, torch.where(left, step, 0)], dim=1)
-            infinite = torch.full_like(off, torch.inf)
-        rest = torch.where(left, off, 0)
+        if not bool(left.any()):
+            return step
+        # Continue with the remainders and the divisor.
+        rest = torch.cat([torch.where(left, off, rest), torch.where(left, step, 0)], dim=1)
     return None
-
-
-def _uneven(rows: torch.Tensor, noise: torch.Tensor, sharing: str, shape: torch.Size) -> Grid | None:
-    levels = _levels(rows, noise, MOST_UNEVEN)
-    if levels is None:
-        return None
-    count = (levels.diff(dim=1) > noise).sum(dim=1, keepdim=True) + 1
-    if int(count.max()) * _PER_LEVEL > rows.shape[1]:
-        return None
-    between = torch.where(levels.diff(dim=1) > noise, (levels[:, 1:] + levels[:, :-1]) / 2, torch.inf)
-    rank = torch.searchsorted(between.contiguous(), rows.double().contiguous())
-    most = int(count.max())
-    codes = centred(rank, most)
-    squares = (codes * codes).sum(dim=1, keepdim=True).clamp_min(1)
-    scale = (rows.double() * codes).sum(dim=1, keepdim=True) / squares
-    return _grid(codes, scale.to(rows.dtype), False, sharing, shape)

@@ -172,36 +172,24 @@ class QuantisedWeight:
         return f"<QuantisedWeight {self.name!r}: {size}, {self.framework}{kind}>"
 
 
-def on_grid(
-    reader: CodeReader, latent: torch.Tensor, framework: str, levels: int | None = None, **rest: Any
-) -> QuantisedWeight:
+def on_grid(reader: CodeReader, latent: torch.Tensor, framework: str, **rest: Any) -> QuantisedWeight:
     """Return a handle of a weight that a reader has found on levels."""
     if reader.unsure():
         raise InputError(
             f"the codes of {rest.get('name', 'a weight')!r} cannot be known from its values alone, and no "
             "operation of PyTorch rounds them: give `codes`"
         )
-    levels = levels or reader.levels()
-    kind = torch.int16 if reader.wide(levels) else torch.int8
-
-    def codes() -> torch.Tensor:
-        codes = reader.codes()
-        if kind == torch.int8 and max(-int(codes.amin()), int(codes.amax())) > 127:
-            raise InputError(f"codes of {handle.name!r} have grown beyond ±127: give `codes`")
-        return codes.to(kind)
-
-    def dequantise(codes: torch.Tensor) -> torch.Tensor:
-        return reader.read().dequantise(codes, reader.values())
-
-    handle = QuantisedWeight(
+    return QuantisedWeight(
         latent,
-        levels,
+        reader.levels,
         framework,
         reader.values,
-        codes,
-        **{"scale": lambda: reader.read().scale, "dequantise": dequantise, "shape": reader.shape, **rest},
+        reader.codes,
+        scale=lambda: reader.read().scale,
+        dequantise=lambda codes: reader.read().dequantise(codes, reader.values()),
+        shape=reader.shape,
+        **rest,
     )
-    return handle
 
 
 def names_of(model: nn.Module) -> dict[int, list[str]]:

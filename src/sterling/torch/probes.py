@@ -1,4 +1,4 @@
-"""Probes of a quantiser: slopes and where they vanish, zero, surrogate.
+"""Probes of a quantiser: slopes and where they vanish, levels, zero, surrogate.
 
 Each probe takes a handle. It may write into the latents, and restores them. `auditing` draws the conclusions.
 """
@@ -66,43 +66,42 @@ def diagonal(values: torch.Tensor, by: Any) -> torch.Tensor:
     If gradients flow through the scale, random signs estimate the diagonal of the derivative. Slopes near 0
     are set to 0. If all are as small as those through a scale that is a mean over n weights, code/n, all are.
     """
-    generator = torch.Generator().manual_seed(SEED)
+    generator, shape = torch.Generator().manual_seed(SEED), values.shape
     wide = torch.promote_types(values.dtype, torch.float32)
 
     def pull(vector: torch.Tensor) -> torch.Tensor:
-        (pulled,) = torch.autograd.grad(values, by, vector.to(values), retain_graph=True, allow_unused=True)
-        return torch.zeros_like(values) if pulled is None else pulled.reshape(values.shape).to(wide)
+        given = vector.reshape(shape).to(values)
+        (pulled,) = torch.autograd.grad(values, by, given, retain_graph=True, allow_unused=True)
+        return torch.zeros_like(values) if pulled is None else pulled.reshape(shape).to(wide)
 
-    half = torch.rand(values.shape, generator=generator) < 0.5
-    mixed = half * torch.randn(values.shape, generator=generator)
+    half = torch.rand(shape, generator=generator) < 0.5
+    mixed = half * torch.randn(shape, generator=generator)
     if not pull(mixed)[~half.to(values.device)].any():
-        return pull(torch.ones(values.shape))
+        return pull(torch.ones(shape))
 
     def single(indices: list[int]) -> torch.Tensor:
-        found = torch.zeros(len(indices))
-        for number, index in enumerate(indices):
-            unit = torch.zeros(values.numel())
-            unit[index] = 1
-            found[number] = pull(unit.reshape(values.shape)).flatten()[index]
-        return found.to(values.device, wide)
+        """Return the slopes of single entries."""
+        units = (torch.zeros(values.numel()).index_fill_(0, torch.tensor(one), 1) for one in indices)
+        found = [float(pull(unit).flatten()[one]) for one, unit in zip(indices, units, strict=True)]
+        return torch.tensor(found, device=values.device, dtype=wide)
 
     if values.numel() <= _ALL:
-        return single(list(range(values.numel()))).reshape(values.shape)
+        return single(list(range(values.numel()))).reshape(shape)
     total, squares = (torch.zeros_like(values, dtype=wide) for _ in range(2))
     for _ in range(_VECTORS):
-        signs = torch.randint(0, 2, values.shape, generator=generator) * 2.0 - 1
+        signs = torch.randint(0, 2, shape, generator=generator) * 2.0 - 1
         found = pull(signs) * signs.to(values.device)
         total, squares = total + found, squares + found**2
     mean = total / _VECTORS
     error = ((squares / _VECTORS - mean**2).clamp_min(0) / _VECTORS).sqrt()
     sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
     if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
-        return torch.zeros_like(sure).reshape(values.shape)
+        return torch.zeros_like(sure).reshape(shape)
     # The scale may depend on few latents, such as the largest: probe those one by one.
     vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()
     sure[vague] = mean.flatten()[vague]
     sure[vague[:_ALL]] = single(vague[:_ALL].tolist())
-    return sure.reshape(values.shape)
+    return sure.reshape(shape)
 
 
 def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> dict[str, float]:
@@ -113,18 +112,16 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
     if int((~none).sum()) <= (count > _ALL):  # the largest of many latents may get the scale's gradient
         return {NONE: 1.0}
     found: dict[str, int] = {}
-    used = codes.unique().tolist()
+    used, sizes = codes.unique().tolist(), steps.abs()
     for code in used:
         here = codes == code
         cut = here & none
-        number = int(cut.sum())
+        number, outer = int(cut.sum()), code in (used[0], used[-1])
         if not number:
             continue
-        outer = code in (used[0], used[-1])
         if number >= _WHOLE * int(here.sum()):
-            why = CLAMP if outer and len(used) > 2 else DEAD if not outer else OTHER
-        else:
-            sizes = steps.abs()  # which end of the level gets no gradient
+            why = CLAMP if outer and len(used) > 2 else OTHER if outer else DEAD
+        else:  # which end of the level gets no gradient
             farther = float((sizes[cut] > sizes[here & ~none].median()).float().mean())
             why = TAIL if farther > _MOST else DEAD if farther < 1 - _MOST else OTHER
         found[why] = found.get(why, 0) + number
@@ -137,35 +134,29 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
     The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0. The codes are
     those that occur in any group; the levels are those of one group.
     """
-    count = weight.latent.numel()
-    stride = max(1, count // _POINTS)
+    count, levels = weight.latent.numel(), 1
     with kept(weight) as data:
         far = max(1.5, 4 * float(data.abs().max()))
         ramp = torch.linspace(-1, 1, count, dtype=torch.float64) ** 3 * far
         order = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
         data.copy_(ramp[order].reshape(data.shape))
-        back = order.argsort()[::stride]
-        slope = slopes(weight).flatten()[back].double().cpu().numpy()
-        steps = steps_of(weight).flatten()[back].double().cpu().numpy()
+        name, window = surrogate_of(steps_of(weight), slopes(weight))
         seen = set(weight.codes().unique().tolist())
         data.neg_()  # a single weight shows one end of the ramp only
         seen |= set(weight.codes().unique().tolist())
-        levels, ends = 1, torch.arange(count, device=data.device) % 8
+        ends = torch.arange(count, device=data.device) % 8
         for least in (-far, -_UNEQUAL * far):  # each group gets latents of both ends
             data.copy_(torch.where(ends < 2, torch.where(ends < 1, far, least), data.flatten()).view_as(data))
             codes = weight.codes()
             seen |= set(codes.unique().tolist())
             levels = max(levels, levels_of(codes, weight.scale(), seen))
-    name, window = _recognised(ramp[::stride].numpy(), slope, steps)
-    if name == "other":  # with one scale for each channel windows are sharp in steps only
-        name, window = surrogate_of(steps, slope)
     return name, window, seen, levels
 
 
-def surrogate_of(steps: np.ndarray, slope: np.ndarray) -> tuple[str, tuple[float, float] | None]:
-    """Return surrogate and window from slopes at inputs in steps."""
-    order = np.argsort(steps)[:: max(1, len(steps) // _POINTS)]
-    return _recognised(steps[order], slope[order], steps[order])
+def steps_of(weight: QuantisedWeight) -> torch.Tensor:
+    """Return the latents over the scale."""
+    scale = weight.scale()
+    return weight.latent.detach() / torch.where(scale > 0, scale, 1)
 
 
 def levels_of(codes: torch.Tensor, scale: torch.Tensor, seen: Collection[int]) -> int:
@@ -192,57 +183,46 @@ def lined_up(codes: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, to
     return (lined.transpose(0, 1) if turned else lined), rows.amax(dim=1)
 
 
-def steps_of(weight: QuantisedWeight) -> torch.Tensor:
-    """Return the latents over the scale."""
-    scale = weight.scale()
-    return weight.latent.detach() / torch.where(scale > 0, scale, 1)
-
-
-def _recognised(
-    x: np.ndarray, slope: np.ndarray, steps: np.ndarray
-) -> tuple[str, tuple[float, float] | None]:
+def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple[float, float] | None]:
+    """Return surrogate and window from slopes at inputs in steps."""
+    steps, slope = (one.detach().flatten().double().cpu().numpy() for one in (inputs, slopes))
+    order = np.argsort(steps)[:: max(1, len(steps) // _POINTS)]
+    steps, slope = steps[order], slope[order]
     height = np.abs(slope).max()
     if height == 0:
         return "none", None
     relative = slope / height
     on = np.abs(relative - 1) < _SAME
     if not np.all(on | (np.abs(relative) < _SAME)):
-        return _smooth(x, relative), None
+        return _smooth(steps, relative), None
     if on.all():
         return "identity", None
     first, last = np.flatnonzero(on)[[0, -1]]
     if np.mean(~on[first : last + 1]) > _STRAY:
         return "other", None
-    window = (float(steps[first]), float(steps[last]))
-    left, right = first > 0, last < len(x) - 1
-    near = 3 * float(np.diff(x).max())
-    if left and abs(x[first]) < near and x[last] > near:
-        return ("clipped_relu" if right else "relu"), window
+    window, near = (float(steps[first]), float(steps[last])), 3 * float(np.diff(steps).max())
+    if first > 0 and abs(window[0]) < near < window[1]:
+        return ("clipped_relu" if last < len(steps) - 1 else "relu"), window
     return "hard_tanh", window  # cut at one end or at both
 
 
 def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
     """Return the smooth surrogate that fits best at any width, or "other"."""
-    best, chosen = _FIT, "other"
     width = max(float(np.abs(x[np.abs(relative) > 0.5]).max()), 1e-12)
+    fits = {"other": _FIT}
     for name, surrogate in SURROGATES.items():
-        if surrogate.piecewise_constant:
-            continue
-        for unit in width * np.geomspace(0.02, 20, 241):
+        for unit in () if surrogate.piecewise_constant else width * np.geomspace(0.02, 20, 241):
             fitted = surrogate.derivative(x / unit)
-            fitted = fitted / np.abs(fitted).max()
-            error = float(np.sqrt(np.mean((fitted - relative) ** 2)))
-            if error < best:
-                best, chosen = error, name
-    return chosen
+            error = float(np.sqrt(np.mean((fitted / np.abs(fitted).max() - relative) ** 2)))
+            fits[name] = min(error, fits.get(name, np.inf))
+    return min(fits, key=lambda name: fits[name])
 
 
 def code_at_zero(weight: QuantisedWeight) -> int | None:
     """Return the code of a latent that is exactly zero, or None if different weights have different codes."""
     with kept(weight) as data:
-        stride = max(2, data.numel() // 8)
         # Not all of them, or the scale would be 0.
-        indices = torch.arange(0, data.numel() - 1, stride, device=data.device)
+        indices = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8), device=data.device)
         data.put_(indices, data.new_zeros(len(indices)))
         found = set(weight.codes().flatten()[indices].tolist())
     return int(found.pop()) if len(found) == 1 else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -18,29 +18,48 @@ from torch.utils._pytree import tree_leaves
 from sterling.errors import InputError
 from sterling.torch import grids
 from sterling.torch.functions import MOST_EVEN
-from sterling.torch.grids import Grid, GridReader, Reading
+from sterling.torch.grids import Grid, Reading
 
-#: Operations whose results are decisions, if they are integers. Arithmetic on decisions gives decisions.
-_DECIDE = frozenset(("round", "floor", "ceil", "trunc", "sign", "sgn"))
+#: Operations whose results are decisions or constants, if they are integers. Arithmetic keeps this.
+_DECIDE = frozenset(
+    ("round", "floor", "ceil", "trunc", "sign", "sgn", "ones_like", "zeros_like", "full_like")
+)
 _MOST = 1 << 15  # larger integers are no codes
 _PADDED = 4  # codes may be padded to this multiple of the weight's size
 _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
 _FEW = 3  # levels that values show surely
-_CHECKED = 1 << 14  # weights whose values are compared with their codes at each reading
+_EVERY = 8  # readings of which one is checked
+_CHECKED = 1 << 14  # weights whose values are compared with their codes at a check
 _COLUMNS = 256  # least number of columns among them, if there are few rows
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
+Decisions = list[torch.Tensor]
+
+
+class Decided(BaseException):
+    """Ends a forward pass once the codes are known; no handler in the model should catch it."""
 
 
 class Integers(TorchDispatchMode):
-    """Keeps results that are decisions and have a weight's size: all of them, or those at given places."""
+    """Keeps results that are decisions and have a weight's size: all of them, or those at given places.
 
-    def __init__(self, shape: torch.Size, places: Collection[Place], sources: Collection[torch.Tensor]):
+    With ``stops`` it ends the pass once those at the places are known.
+    """
+
+    def __init__(
+        self,
+        shape: torch.Size,
+        places: Collection[Place] = (),
+        sources: Collection[torch.Tensor] = (),
+        kind: torch.dtype = torch.int16,
+        stops: bool = False,
+    ):
         super().__init__()
-        self.shape, self.places, self._rows = shape, places, shape[0] if shape else 1
+        self.kind, self.stops, self.shape, self.places = kind, stops, shape, places
+        self._rows = shape[0] if shape else 1
         self.heard: dict[Place, torch.Tensor] = {}
         self.bounds: list[tuple[float, float]] = []
         self.origins = {home(one): frozenset((id(one),)) for one in sources}
@@ -57,15 +76,17 @@ class Integers(TorchDispatchMode):
     def _hear(self, func: Any, given: Any, one: torch.Tensor) -> None:
         size, name = self.shape.numel(), func._schema.name.rpartition(":")[2].rstrip("_")
         fits = size <= one.numel() <= _PADDED * size and one.numel() % self._rows == 0
-        self._count += fits
+        self._count += fits and name != "detach"  # which there is more of while gradients are on
         place, codes = (self._count, name), one
-        if self.places and place not in self.places:
+        if self.places and not (fits and place in self.places):
             return
         fused = ("fake_quantize" in name or "obs_fq" in name) and one.is_floating_point()
         if fused and fits:
             codes = _unscaled(_named(func, given[0]), one)
-        if fits and self.places:
+        if self.places:
             self.heard[place] = self._codes(codes)
+            if self.stops and len(self.heard) == len(self.places):
+                raise Decided
             return
         inputs = [x for x in tree_leaves(given) if isinstance(x, torch.Tensor)]
         self.origins[home(one)] = frozenset().union(*(self.origins.get(home(x), ()) for x in inputs))
@@ -98,7 +119,20 @@ class Integers(TorchDispatchMode):
     def _codes(self, one: torch.Tensor) -> torch.Tensor:
         """Return a copy in the weight's shape; a quantiser in blocks may have padded the rows."""
         rows = one.detach().reshape(self._rows, -1)[:, : self.shape.numel() // self._rows]
-        return rows.reshape(self.shape).to(torch.int16, copy=True)
+        return narrowed(rows.reshape(self.shape), self.kind)
+
+
+def narrowed(codes: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """Return a copy of codes in a type that holds them."""
+    low, high = codes.aminmax()
+    if kind == torch.int8 and not -128 <= int(low) <= int(high) <= 127:
+        raise InputError("codes of a weight have grown beyond ±127: give `codes`")
+    return codes.to(kind, copy=True)
+
+
+def first(decided: Decisions) -> torch.Tensor:
+    """Return the codes if they are what was decided."""
+    return decided[0]
 
 
 def home(one: torch.Tensor) -> int:
@@ -120,101 +154,106 @@ def _unscaled(given: dict[str, Any], values: torch.Tensor) -> torch.Tensor:
 
 def _bounds(given: dict[str, Any]) -> list[tuple[float, float]]:
     ends = [given.get("min", given.get("quant_min")), given.get("max", given.get("quant_max"))]
-    known = [float(one) for one in ends if isinstance(one, int | float | torch.Tensor) and _is_one(one)]
+    known = [float(one) for one in ends if one is not None and torch.as_tensor(one).numel() == 1]
     return [(known[0], known[1])] if len(known) == 2 else []
-
-
-def _is_one(number: Any) -> bool:
-    return not isinstance(number, torch.Tensor) or number.numel() == 1
 
 
 class CodeReader:
     """Reads the codes of a weight repeatedly; `grid` is the last full reading, None if there are no levels.
 
-    Each reading is checked against some of the values. If the quantiser takes another way, the search for the
-    decisions that are its codes is repeated.
+    Each eighth reading is checked against some of the values. If the quantiser takes another way, the search
+    for the decisions that are its codes is repeated.
     """
 
-    def __init__(self, values: Reading, latent: torch.Tensor | None, sources: Collection[torch.Tensor] = ()):
-        self.values, self.latent, self.sources = values, latent, sources
+    def __init__(
+        self,
+        values: Reading,
+        shape: torch.Size,
+        latent: torch.Tensor | None,
+        sources: Collection[torch.Tensor] = (),
+    ):
+        self.values, self.shape, self.latent, self.sources = values, shape, latent, sources
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
-        self._places: list[tuple[Place, int, int]] = []  # with the least integer and the span
-        self._table: torch.Tensor | None = None  # the codes of joined decisions
-        self._line = (1, 0)  # or codes are this multiple of the integers, and this added
-        self._by_value: GridReader | None = None
+        self._places: list[Place] = []  # of the decisions; empty if values alone show the codes
+        self._code: Callable[[Decisions], torch.Tensor | None] = first
         self._bounds: list[tuple[float, float]] = []
         self._readings = 0
-        with torch.no_grad():
-            self.shape = values().shape
         self.grid = self._search()
+        self.levels, self.kind, self._most = 0, torch.int8, 0
+        if self.grid is not None:
+            self.levels, self._most = self._possible(self.grid), int(self.grid.codes.abs().amax())
+            wide = self.levels > (MOST_EVEN if self._bounds else 16) or self._most > 127
+            self.kind = torch.int16 if wide else torch.int8
 
     def codes(self) -> torch.Tensor:
         """Return the present codes."""
-        if self._by_value is not None or self.grid is None:
-            return self.read().codes
-        seen, heard = self._run()
-        codes = self._translated(heard)
+        if not self._places:
+            return narrowed(self.read().codes, self.kind)
         self._readings += 1
-        every = -(-seen.numel() // _CHECKED)
-        parts = [
-            grids.rows_of(one, self.grid.sharing) for one in (seen, codes, self.latent) if one is not None
-        ]
-        rows, columns = parts[0].shape
-        few = rows < every
-        if few:  # some columns of each row are checked, otherwise some rows
-            every = max(1, min(every, columns // _COLUMNS))
-        chosen = slice(self._readings % every, None, every)
-        some = [one[:, chosen] if few else one[chosen] for one in parts]
-        latent = some[2] if len(some) > 2 else None
-        if codes is None or self._explained(some[0], some[1], "channel", latent) is None:
-            return self._again().codes
-        return codes
+        turn, due = divmod(self._readings, _EVERY)
+        seen, codes = self._run(stops=due != 0)
+        if codes is None:
+            return narrowed(self._again().codes, self.kind)
+        if seen is None:
+            return codes
+        assert self.grid is not None
+        given = (seen, codes) if self.latent is None else (seen, codes, self.latent)
+        parts = [grids.rows_of(one, self.grid.sharing) for one in given]
+        (rows, columns), every = parts[0].shape, -(-seen.numel() // _CHECKED)
+        few = rows < every  # then some columns of each row are checked, otherwise some rows
+        every = max(1, min(every, columns // _COLUMNS)) if few else every
+        chosen = slice(turn % every, None, every)
+        seen, some, *latent = [one[:, chosen] if few else one[chosen] for one in parts]
+        explained = self._explained(seen, some, "channel", latent[0] if latent else None)
+        return codes if explained is not None else narrowed(self._again().codes, self.kind)
 
     def read(self) -> Grid:
         """Return the present codes and levels."""
-        if self._by_value is not None:
-            return self._by_value.read(self.values(), self.latent)
+        seen, codes = self._run()
         assert self.grid is not None
-        seen, heard = self._run()
-        codes = self._translated(heard)
+        assert seen is not None
+        if not self._places:
+            found = grids.follow(self.grid, self._most, seen, self.latent)
+            if found.even:
+                self.grid, self._most = found, max(self._most, int(found.codes.abs().amax()))
+            return found
         found = None if codes is None else self._explained(seen, codes, self.grid.sharing, self.latent)
         self.grid = found or self._again()
         return self.grid
 
-    def levels(self) -> int:
+    def _possible(self, grid: Grid) -> int:
         """Return the number of values that a weight can take, of one row if rows have zero points."""
-        assert self.grid is not None
-        if not self.grid.even or self._by_value is not None:
-            return self.grid.levels
-        rows = grids.rows_of(self.grid.codes, self.grid.sharing)
+        if not grid.even or not self._places:
+            return grid.levels
+        rows = grids.rows_of(grid.codes, grid.sharing)
         spread = int((rows.amax(1) - rows.amin(1)).max())
         if bool((rows % 2 != 0).all()):
             return spread // 2 + 1
         widths = [high - low for low, high in self._bounds if spread <= high - low < _MOST]
         return int(([spread] + [one for one in widths if one % 1 == 0])[-1]) + 1
 
-    def wide(self, levels: int) -> bool:
-        """Return whether codes may lie beyond ±127."""
-        assert self.grid is not None
-        return levels > (MOST_EVEN if self._bounds else 16) or int(self.grid.codes.abs().amax()) > 127
-
     def unsure(self) -> bool:
         """Return whether values alone do not show the codes: rows are short, or have different levels."""
-        if self._by_value is None or self.grid is None or self.grid.levels <= _FEW:
+        if self._places or self.grid is None or self.grid.levels <= _FEW:
             return False
         rows = grids.rows_of(self.grid.codes, self.grid.sharing)
         return len(rows) > 1 and not (self.grid.even and rows.shape[1] >= 2 * self.grid.levels)
 
-    def _run(self) -> tuple[torch.Tensor, dict[Place, torch.Tensor]]:
-        mode = Integers(self.shape, [place for place, _, _ in self._places], self.sources)
-        with torch.no_grad(), eager(), mode:
+    def _run(self, stops: bool = False) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return the values, unless it stops, and the codes; no codes if the quantiser takes another way."""
+        kind = self.kind if self._code is first else torch.int16
+        mode, seen = Integers(self.shape, self._places, (), kind, stops), None
+        hears = mode if self._places else contextlib.nullcontext()
+        with contextlib.suppress(Decided), torch.no_grad(), eager(), hears:
             seen = self.values()
-        return seen, mode.heard
+        known = len(mode.heard) == len(self._places) > 0
+        codes = self._code([mode.heard[place] for place in self._places]) if known else None
+        return seen, codes if codes is None or codes.dtype == self.kind else narrowed(codes, self.kind)
 
     def _again(self) -> Grid:
         kept, before = dict(vars(self)), self.grid
         self.grid = self._search()
-        if self.grid is None or before is None or self.grid.even != before.even or self._by_value is not None:
+        if self.grid is None or before is None or self.grid.even != before.even or not self._places:
             vars(self).update(kept)  # so that the next reading fails too, or reads the codes as before
             raise InputError(
                 "the quantiser of a weight now computes its codes in another way, so that they cannot be "
@@ -236,65 +275,22 @@ class CodeReader:
                 heard[place] = codes
         for offset in (False, True):
             for place, codes in heard.items():
-                for sharing in grids.ways(seen):
+                # Two codes fit any two values, so that they show nothing.
+                shows = not offset or codes.unique().numel() > 2
+                for sharing in grids.ways(seen) if shows else ():
                     grid = grids.linear(seen, codes, sharing, self.latent, offset)
                     if grid is not None:
-                        self._places, self._table, self._line = [(place, 0, 0)], None, (1, 0)
+                        self._places, self._code = [place], first
                         return grid
         last = list(heard)
         joined = [last[:count] for count in range(2, min(len(last), _JOINED) + 1)]
         for places in [[one] for one in last] + joined:
-            grid = self._joined(seen, heard, places)
-            if grid is not None:
+            found = _joined(seen, [heard[one] for one in places], self.latent)
+            if found is not None:
+                self._places, (self._code, grid) = places, found
                 return grid
-        grid = grids.find_grid(seen, self.latent)
-        self._by_value = None if grid is None else GridReader(grid)
-        return grid
-
-    def _joined(
-        self, seen: torch.Tensor, heard: dict[Place, torch.Tensor], places: list[Place]
-    ) -> Grid | None:
-        """Return the grid of codes that are ranks of the levels, if decisions together show the level."""
-        ends = [(place, int(heard[place].min()), int(heard[place].max())) for place in places]
-        self._places = [(place, low, high - low + 1) for place, low, high in ends]
-        size = math.prod(span for _, _, span in self._places)
-        if size > _KEYS:
-            return None
-        used, dense = self._keys(heard).unique(return_inverse=True)
-        for sharing in grids.ways(seen):
-            codes = grids.ranked(seen, dense, len(used), sharing, self.latent)
-            if codes is None:
-                continue
-            self._table = torch.full((size,), _UNKNOWN, dtype=torch.int16, device=seen.device)
-            self._table[used] = codes
-            if len(places) == 1 and bool((codes.diff() > 0).all()):
-                # One decision in the order of the levels: levels that are not in use now have codes too.
-                (_, low, high), step = ends[0], 1 if size % 2 else 2
-                ranked = (step, -step * low - (size - 1) * step // 2)
-                self._table, self._line = None, (1, 0) if low < 0 < high else ranked
-            found = self._translated({place: heard[place] for place in places})
-            return None if found is None else grids.uneven(seen, found, sharing, self.latent)
-        return None
-
-    def _keys(self, heard: dict[Place, torch.Tensor]) -> torch.Tensor:
-        """Return one integer for the decisions about each weight, −1 for integers out of their spans."""
-        key, outside = 0, False
-        for place, low, span in self._places:
-            integer = heard[place].long() - low
-            key, outside = key * span + integer, outside | (integer < 0) | (integer >= span)
-        return torch.where(torch.as_tensor(outside), -1, key)
-
-    def _translated(self, heard: dict[Place, torch.Tensor]) -> torch.Tensor | None:
-        """Return the codes that decisions mean, None if some decisions were not seen before."""
-        if len(heard) != len(self._places):
-            return None
-        if self._table is None:
-            times, more = self._line
-            codes = heard[self._places[0][0]]
-            return codes if (times, more) == (1, 0) else codes * times + more
-        keys = self._keys(heard)
-        codes = self._table[keys]
-        return None if bool(((keys < 0) | (codes == _UNKNOWN)).any()) else codes
+        self._places = []
+        return grids.find_grid(seen, self.latent)
 
     def _explained(
         self, seen: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None
@@ -304,6 +300,49 @@ class CodeReader:
         if not self.grid.even:
             return grids.uneven(seen, codes, sharing, latent)
         return grids.linear(seen, codes, sharing, latent, self.grid.offset is not None)
+
+
+def _joined(
+    seen: torch.Tensor, first: Decisions, latent: torch.Tensor | None
+) -> tuple[Callable[[Decisions], torch.Tensor | None], Grid] | None:
+    """Return codes that are ranks of the levels, and their grid, if decisions together show the level."""
+    ends = [(int(one.min()), int(one.max()) - int(one.min()) + 1) for one in first]
+    size = math.prod(span for _, span in ends)
+    if size > _KEYS:
+        return None
+
+    def keys(decided: Decisions) -> torch.Tensor:
+        """Return one integer for the decisions about each weight, −1 for integers out of their spans."""
+        key = outside = torch.zeros_like(decided[0], dtype=torch.long)
+        for one, (low, span) in zip(decided, ends, strict=True):
+            integer = one.long() - low
+            key, outside = key * span + integer, outside | (integer < 0) | (integer >= span)
+        return torch.where(outside > 0, -1, key)
+
+    used, dense = keys(first).unique(return_inverse=True)
+    for sharing in grids.ways(seen):
+        codes = grids.ranked(seen, dense, len(used), sharing, latent)
+        if codes is not None:
+            break
+    else:
+        return None
+    table = torch.full((size,), _UNKNOWN, dtype=torch.int16, device=seen.device)
+    table[used] = codes
+
+    def from_table(decided: Decisions) -> torch.Tensor | None:
+        """Return the codes, None if some decisions were not seen before."""
+        key = keys(decided)
+        codes = table[key]
+        return None if bool(((key < 0) | (codes == _UNKNOWN)).any()) else codes
+
+    def in_order(decided: Decisions) -> torch.Tensor:
+        """Return the codes of one decision in the order of the levels: also of levels not in use now."""
+        return grids.centred(decided[0] - ends[0][0], size)
+
+    code = in_order if len(first) == 1 and bool((codes.diff() > 0).all()) else from_table
+    found = code(first)
+    grid = None if found is None else grids.uneven(seen, found, sharing, latent)
+    return None if grid is None else (code, grid)
 
 
 def eager() -> contextlib.AbstractContextManager[Any]:

@@ -7,7 +7,7 @@ model, and needs to know no framework. `weights` joins the result with that of t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from sterling.errors import InputError, SterlingError
-from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
 from sterling.torch.rounding import CodeReader, eager
 
@@ -139,79 +138,63 @@ def hear_again(tap: Tap) -> torch.Tensor:
     )
 
 
-def discover(model: nn.Module, example: Any, known: Collection[int] = ()) -> list[QuantisedWeight]:
-    """Return handles of the quantised weights of the layers, without those of known latents."""
+def discover(
+    model: nn.Module, taps: Iterable[Tap], known: Collection[int] = (), framework: str = "discovery"
+) -> list[QuantisedWeight]:
+    """Return handles of the quantised weights among those of layers, without those of known latents."""
     names = {latent: places for latent, places in names_of(model).items() if latent not in known}
-    places = [one for one in (*model.buffers(), *model.parameters()) if id(one) in names]
+    tensors = [one for one in (*model.buffers(), *model.parameters()) if id(one) in names]
     handles: dict[int, QuantisedWeight] = {}
-    for tap in listen(model, example):
-        handle = _handle(tap, names) or _stored(tap, names, places)
+    for tap in taps:
+        handle = _handle(tap, names, tensors, framework)
         if handle is not None:
             first = handles.setdefault(id(handle.latent), handle)
             first.modules = tuple(dict.fromkeys((*first.modules, tap.owner)))
     return list(handles.values())
 
 
-def _handle(tap: Tap, names: dict[int, list[str]]) -> QuantisedWeight | None:
-    """Return a handle of the weight of a tap, or None if it is on no levels or its latents have no name."""
-    leaves = leaves_of(tap.value)
-    # Latents are the leaf of the weight's size or, without a graph, the owner's parameter of its shape.
-    fit = [one for one in leaves if isinstance(one, nn.Parameter) and one.numel() == tap.value.numel()]
-    detached = not fit and tap.value.grad_fn is None
-    if detached:
-        fit = [one for one in tap.owner.parameters() if one.shape == tap.value.shape]
-    latent = fit[0] if fit else None
-    if latent is None or id(latent) not in names:
+def _handle(
+    tap: Tap, names: dict[int, list[str]], tensors: list[torch.Tensor], framework: str
+) -> QuantisedWeight | None:
+    """Return a handle of the weight of a tap; None if it is on no levels, or its origin has no name."""
+    size, leaves = tap.value.numel(), leaves_of(tap.value)
+    # Latents are the leaf of the weight's size. Without one, the origin of the values is traced.
+    fit: list[Any] = [one for one in leaves if isinstance(one, nn.Parameter) and one.numel() == size]
+    if id(fit[0]) not in names if fit else any(one.requires_grad and one.numel() >= size for one in leaves):
         return None
-    turned = _is_turned(tap.value, latent)
-    seen = _like(tap.value, latent, turned)
-    lean, places = _lean(tap), names[id(latent)]
-    if tap.value is latent and find_grid(latent) is None:
+    latent: Any = fit[0] if fit else None
+    turned, shape = bool(fit) and _is_turned(tap.value, latent), fit[0].shape if fit else tap.value.shape
+    lean = _lean(tap)
+    given = [] if fit else [one for one in tree_leaves(lean.call) if isinstance(one, torch.Tensor)]
+    sources = [] if fit else [*tensors, *given]
+    reader = CodeReader(lambda: _like(hear_again(lean), shape, turned), shape, latent, sources)
+    if reader.grid is None or reader.origin & {id(one) for one in given}:  # given: an activation
         return None
-    reader = CodeReader(lambda: _like(hear_again(lean), latent, turned), latent, [latent] if detached else ())
-    if reader.grid is None or (detached and id(latent) not in reader.origin):
-        return None
-    if torch.equal(seen.detach(), latent.detach()) and (
-        reader.grid.levels < 2 or latent.numel() < _ENOUGH * reader.grid.levels
+    stored = tap.value is latent
+    if latent is None:
+        held = [one for one in tensors if id(one) in reader.origin]
+        own = [one for one in tap.owner.parameters() if one.shape == shape and one.is_floating_point()]
+        fit = [one for one in held if any(one is mine for mine in own)]  # latents without a gradient
+        if not fit:
+            buffers = [one for one in held if not (one.is_floating_point() and isinstance(one, nn.Parameter))]
+            fit, stored = holders(buffers, size), True
+            fit = [one for one in fit if not one.is_floating_point()] or fit
+        if not fit:
+            return None
+        latent = fit[0]
+        if len(fit) > 1:
+            raise InputError(
+                f"the codes of a {type(tap.owner).__name__} come from {len(fit)} tensors, among them "
+                f"{names[id(latent)][0]!r}: give `codes`, with a function for the one that holds them"
+            )
+    elif torch.equal(_like(tap.value, shape, turned), latent) and (
+        reader.grid.levels < 2 or size < _ENOUGH * reader.grid.levels
     ):
         return None  # a constant, as after an initialisation with zeros, or a small tensor
-    return on_grid(
-        reader,
-        latent,
-        "discovery",
-        stored=tap.value is latent,
-        name=places[0],
-        modules=(tap.owner,),
-        places=places,
-        factors=[one for one in leaves if one.requires_grad and one.ndim > 1 and one is not latent],
-    )
-
-
-def _stored(tap: Tap, names: dict[int, list[str]], places: list[torch.Tensor]) -> QuantisedWeight | None:
-    """Return a handle of a weight without latents, or None if it does not come from a tensor of codes."""
-    size = tap.value.numel()
-    if any(one.requires_grad and one.numel() >= size for one in leaves_of(tap.value)):
-        return None
-    buffers = [one for one in places if not (one.is_floating_point() and isinstance(one, nn.Parameter))]
-    fit = holders(buffers, size)
-    if not fit:
-        return None
-    lean = _lean(tap)
-    given = [one for one in tree_leaves(lean.call) if isinstance(one, torch.Tensor)]
-    reader = CodeReader(lambda: hear_again(lean), None, [*places, *given])
-    if reader.grid is None or reader.origin & {id(one) for one in given}:
-        return None  # an activation
-    fit = [one for one in fit if id(one) in reader.origin]
-    fit = [one for one in fit if not one.is_floating_point()] or fit
-    if len(fit) > 1:
-        raise InputError(
-            f"the codes of a {type(tap.owner).__name__} come from {len(fit)} tensors, among them "
-            f"{names[id(fit[0])][0]!r}: give `codes`, with a function for the one that holds them"
-        )
-    if not fit:
-        return None
-    rest: dict[str, Any] = {"modules": (tap.owner,), "places": names[id(fit[0])], "stored": True}
-    return on_grid(reader, fit[0], "discovery", name=rest["places"][0], **rest)
+    places = names[id(latent)]
+    factors = [one for one in leaves if one.requires_grad and one.ndim > 1 and one is not latent]
+    rest = {"stored": stored, "name": places[0], "modules": (tap.owner,), "places": places}
+    return on_grid(reader, latent, framework, factors=factors, **rest)
 
 
 def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
@@ -221,8 +204,8 @@ def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
     return value.shape != latent.shape or type(value.grad_fn).__name__.startswith(_TURNS)
 
 
-def _like(value: torch.Tensor, latent: torch.Tensor, turned: bool) -> torch.Tensor:
-    return (value.t() if turned else value).reshape(latent.shape)
+def _like(value: torch.Tensor, shape: torch.Size, turned: bool) -> torch.Tensor:
+    return (value.t() if turned else value).reshape(shape)
 
 
 def _lean(tap: Tap) -> Tap:

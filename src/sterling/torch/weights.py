@@ -1,12 +1,13 @@
-"""The quantised weights of a model, as handles: by adaptors for known frameworks, or by listening.
+"""The quantised weights of a model, as handles: `taps` traces the weights that its layers use.
 
-Adaptors recognise a framework by the names of its classes and import none. `taps` listens and finds the same
-weights. `handle` defines the handles.
+Layers of known frameworks are traced on a made-up input, the others on the user's example. The weights of
+`binarize` need no trace, and those of PARQ and of the user's `codes` have none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,15 +17,20 @@ from torch.nn.parameter import UninitializedParameter
 from sterling.base.checks import flag, instance_of, shown
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.functions import top_code
-from sterling.torch.grids import Reading, centred
-from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
-from sterling.torch.parametrized import quantiser_of
-from sterling.torch.rounding import CodeReader
-from sterling.torch.taps import discover, unwrapped
+from sterling.torch.grids import centred
+from sterling.torch.handle import QuantisedWeight, holders, names_of
+from sterling.torch.parametrized import Quantiser, quantisers
+from sterling.torch.taps import discover, listen, unwrapped
 
 #: A function of (name, parameter), or functions without arguments by the name of a layer or tensor.
 Codes = Callable[[str, nn.Parameter], torch.Tensor | None] | Mapping[str, Callable[[], torch.Tensor]]
 _SMALL = 31  # codes of the user beyond this take 16 bits, because they may grow
+#: Packages whose layers hold a quantiser of their weight, and the attribute that shows it.
+FRAMEWORKS = {
+    "torchao": "weight_fake_quantizer",
+    "brevitas": "weight_quant",
+    "transformers": "online_quant",
+}
 
 
 class NothingFound(InputError):
@@ -98,18 +104,20 @@ def find(
 
     names = names_of(model)
     handles = by_codes(model, codes) if codes is not None else []
-    if optimizer is not None:
-        handles += in_optimizer(names, optimizer)
+    handles += [] if optimizer is None else in_optimizer(names, optimizer)
     if flag(adaptors, "adaptors"):
-        tried = [adaptor(layer) for layer in model.modules() for adaptor in ADAPTORS]
-        # A computed weight, such as one with a parametrisation, is none of the model's parameters.
-        handles += [one for one in tried if one is not None and id(one.latent) in names]
+        handles += [binarized(*one) for one in quantisers(model)]
+        for layer in model.modules():
+            framework = framework_of(layer)
+            # A layer computes its weight for any input, so one that is made up does.
+            if framework is not None:
+                handles += discover(model, listen(layer, _made_up(layer)), framework=framework)
     for one in handles:  # a tied weight is known by the first of its layers
         one.places = tuple(names[id(one.latent)])
         one.name = one.places[0]
         one.modules = tuple(model.get_submodule(place.rpartition(".")[0]) for place in one.places)
     if example is not None:
-        handles += discover(model, example, {id(one.latent) for one in handles})
+        handles += discover(model, listen(model, example), {id(one.latent) for one in handles})
     found = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
     if not found:
         looked = "looked for layers of `binarize`, torchao, Brevitas and transformers' BitNet"
@@ -125,12 +133,8 @@ def find(
     return [found[latent] for latent in names if latent in found]
 
 
-def binarized(layer: Any) -> QuantisedWeight | None:
+def binarized(layer: Any, latent: nn.Parameter, quantiser: Quantiser) -> QuantisedWeight:
     """Return a handle of a layer that `binarize` quantised."""
-    found = quantiser_of(layer)
-    if found is None:
-        return None
-    latent, quantiser = found
     return QuantisedWeight(
         latent,
         quantiser.levels,
@@ -141,61 +145,26 @@ def binarized(layer: Any) -> QuantisedWeight | None:
     )
 
 
-def torchao(layer: Any) -> QuantisedWeight | None:
-    """Return a handle of a layer that torchao prepared for quantisation-aware training."""
-    quantiser: Any = getattr(layer, "weight_fake_quantizer", None)
-    if not _is_from("torchao", quantiser) or not getattr(quantiser, "enabled", True):
-        return None
-
-    dtype = str(getattr(quantiser.config, "dtype", "")).rpartition(".")[2]
-    bits = dtype.removeprefix("u").removeprefix("int")
-    levels = 2 ** int(bits) if bits.isdigit() else None
-
-    def scale() -> torch.Tensor:
-        """Return the scale exactly, because the largest weight of a group is half-way between two levels."""
-        layer.weight_fake_quantizer(layer.weight)
-        step = layer.weight_fake_quantizer.scale
-        return step.repeat_interleave(layer.weight.shape[-1] // step.shape[-1], dim=-1)
-
-    own = {"scale": scale, "dequantise": None} if levels and hasattr(quantiser, "scale") else {}
-    return _read("torchao", layer, lambda: layer.weight_fake_quantizer(layer.weight), levels, **own)
+def framework_of(layer: Any) -> str | None:
+    """Return the package of a layer whose quantiser is known by an attribute."""
+    for package, attribute in FRAMEWORKS.items():
+        held = getattr(layer, attribute, None)
+        home = type(held if isinstance(held, nn.Module) else layer).__module__
+        if held and home.partition(".")[0] == package:
+            return package
+    return None
 
 
-def brevitas(layer: Any) -> QuantisedWeight | None:
-    """Return a handle of a layer of Brevitas with quantised weights."""
-    proxy: Any = getattr(layer, "weight_quant", None)
-    if not _is_from("brevitas", proxy) or not getattr(proxy, "is_quant_enabled", False):
-        return None
-    with torch.no_grad():
-        bits = int(layer.quant_weight().bit_width)
-    ternary = type(proxy.tensor_quant).__name__ == "TernaryQuant"
-    narrow = bits > 1 and (ternary or getattr(proxy, "is_narrow_range", False))
-    return _read("brevitas", layer, lambda: layer.quant_weight().value, 2**bits - narrow)
-
-
-def bitnet(layer: Any) -> QuantisedWeight | None:
-    """Return a handle of a layer of transformers' BitNet that quantises while it trains."""
-    if type(layer).__name__ != "AutoBitLinear" or not getattr(layer, "online_quant", False):
-        return None
-
-    return _read("transformers", layer, lambda: _Ternary.apply(layer.weight), 3)
-
-
-class _Ternary(torch.autograd.Function):
-    """The formula of transformers' `WeightQuant`; the original compiles itself, with a C++ compiler."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: torch.Tensor) -> torch.Tensor:
-        scale = 1.0 / weight.float().abs().mean().clamp(min=1e-5)
-        return ((weight.float() * scale).round().clamp(-1, 1) / scale).to(weight.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return gradients[0]
-
-
-#: Adaptors of frameworks whose layers hold their quantiser.
-ADAPTORS: tuple[Callable[[Any], QuantisedWeight | None], ...] = (binarized, torchao, brevitas, bitnet)
+def _made_up(layer: Any) -> torch.Tensor:
+    """Return a smallest input of an embedding, linear or conv layer."""
+    weight = layer.weight
+    if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+        return torch.zeros(1, 1, dtype=torch.long, device=weight.device)
+    size = [layer.in_features]
+    if isinstance(layer, nn.modules.conv._ConvNd):
+        taps = zip(layer.dilation, layer.kernel_size, strict=True)
+        size = [layer.in_channels, *(dilation * (kernel - 1) + 1 for dilation, kernel in taps)]
+    return torch.ones(1, *size, dtype=weight.dtype, device=weight.device)
 
 
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
@@ -203,100 +172,77 @@ def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight
 
     Between steps the parameters hold the quantised values, and the state of the optimiser holds the latents.
     """
-    if not hasattr(optimizer, "regularized_param_groups"):  # another optimiser
-        return []
-    found = []
-    for group in optimizer.regularized_param_groups():
-        for parameter in group["params"]:
-            if id(parameter) not in known:
-                raise InputError(
-                    "the optimizer quantises a parameter that is not in the model: give the optimizer of "
-                    "this model"
-                )
-            if parameter.requires_grad:
-                reading = _Parq(optimizer, group, parameter)
-                levels = reading.targets().shape[-1]
-                found.append(
-                    QuantisedWeight(
-                        parameter, levels, "parq", lambda p=parameter: p, reading.codes, reading.scale
-                    )
-                )
-    return found
+    groups = getattr(optimizer, "regularized_param_groups", list)()  # of another optimiser: none
+    pairs = [(group, one) for group in groups for one in group["params"]]
+    if any(id(one) not in known for _, one in pairs):
+        raise InputError(
+            "the optimizer quantises a parameter that is not in the model: give the optimizer of this model"
+        )
+    return [_parq(optimizer, group, one) for group, one in pairs if one.requires_grad]
 
 
-class _Parq:
-    """Codes of a parameter that PARQ quantises: centred ranks of its nearest targets."""
+def _parq(optimizer: Any, group: dict[str, Any], parameter: nn.Parameter) -> QuantisedWeight:
+    """Return a handle whose codes are centred ranks of the nearest targets."""
+    block, channels = group.get("quant_block_size"), optimizer.quant_per_channel and parameter.ndim > 1
 
-    def __init__(self, optimizer: Any, group: dict[str, Any], parameter: nn.Parameter):
-        self.optimizer, self.group, self.parameter = optimizer, group, parameter
+    def rows() -> torch.Tensor:
+        values = parameter.detach()
+        return (
+            values.reshape(-1, block) if block else values.flatten(1 if channels else 0)[None].flatten(0, -2)
+        )
 
-    def rows(self) -> torch.Tensor:
-        block, values = self.group.get("quant_block_size"), self.parameter.detach()
-        if block is not None:
-            return values.reshape(-1, block)
-        each = self.optimizer.quant_per_channel and values.ndim > 1
-        return values.flatten(1) if each else values.reshape(1, -1)
-
-    def targets(self) -> torch.Tensor:
-        rows = self.rows()
-        quants = self.optimizer.state.get(self.parameter, {}).get("quants")
+    def targets() -> torch.Tensor:
+        given, quants = rows(), optimizer.state.get(parameter, {}).get("quants")
         if quants is None:  # before the first step
-            each = self.optimizer.quant_per_channel and rows.shape[0] > 1
-            given, dim = (rows, -1) if each else (rows.reshape(-1), None)
-            _, quants = self.optimizer.quantizer.quantize(given, self.group["quant_bits"], dim=dim)
-        return quants.reshape(-1, quants.shape[-1]).sort(dim=-1).values.expand(rows.shape[0], -1)
+            each = optimizer.quant_per_channel and len(given) > 1
+            given, dim = (given, -1) if each else (given.reshape(-1), None)
+            _, quants = optimizer.quantizer.quantize(given, group["quant_bits"], dim=dim)
+        return quants.reshape(-1, quants.shape[-1]).sort(dim=-1).values.expand(len(rows()), -1)
 
-    def codes(self) -> torch.Tensor:
-        targets, rows = self.targets(), self.rows()
-        between = ((targets[:, 1:] + targets[:, :-1]) / 2).contiguous()
-        rank = torch.searchsorted(between, rows.contiguous())
-        return centred(rank, targets.shape[-1]).to(torch.int8).reshape(self.parameter.shape)
+    def codes() -> torch.Tensor:
+        levels = targets()
+        between = ((levels[:, 1:] + levels[:, :-1]) / 2).contiguous()
+        rank = torch.searchsorted(between, rows().contiguous())
+        return centred(rank, levels.shape[-1]).to(torch.int8).reshape(parameter.shape)
 
-    def scale(self) -> torch.Tensor:
-        targets = self.targets()
-        step = (targets[:, -1:] - targets[:, :1]) / 2 / max(top_code(targets.shape[-1]), 1)
-        return step.expand(self.rows().shape).reshape(self.parameter.shape)
+    def scale() -> torch.Tensor:
+        levels = targets()
+        step = (levels[:, -1:] - levels[:, :1]) / 2 / max(top_code(levels.shape[-1]), 1)
+        return step.expand(rows().shape).reshape(parameter.shape)
+
+    return QuantisedWeight(parameter, targets().shape[-1], "parq", lambda: parameter, codes, scale)
 
 
 def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
     """Return handles of the tensors for which the user's functions return codes."""
-    found = []
     if isinstance(codes, Mapping):
-        given = [(name, *_named(model, name, function), function) for name, function in codes.items()]
-    else:
-        function = codes
-        named = model.named_parameters(remove_duplicate=False)
+        return [_coded(name, *_named(model, name, read), read) for name, read in codes.items()]
+    found = []
+    for name, one in model.named_parameters(remove_duplicate=False):
+        read = partial(codes, name, one)
         with torch.no_grad():
-            firsts = [(name, one, function(name, one)) for name, one in named]
-        given = [
-            (name, one, first, lambda name=name, one=one: function(name, one))
-            for name, one, first in firsts
-            if first is not None
-        ]
-    for name, latent, first, again in given:
-        stored = not (latent.is_floating_point() and isinstance(latent, nn.Parameter))
-        shape = first.shape if stored and isinstance(first, torch.Tensor) else latent.shape
-        codes_now = _checked_codes(first, name, shape, torch.int16)
-        wide = int(codes_now.abs().amax()) > _SMALL if codes_now.numel() else False
-        kind = torch.int16 if wide or first.dtype == torch.int16 else torch.int8
-
-        def read(name: str = name, again: Any = again, shape: Any = shape, kind: Any = kind) -> torch.Tensor:
-            return _checked_codes(again(), name, shape, kind)
-
-        real = latent.dtype if latent.is_floating_point() else torch.float32
-        found.append(
-            QuantisedWeight(
-                latent,
-                int(codes_now.unique().numel()),
-                "codes",
-                values=lambda read=read, real=real: read().to(real),
-                codes=read,
-                scale=lambda latent=latent, real=real: torch.ones((), dtype=real, device=latent.device),
-                shape=shape,
-                stored=stored,
-            )
-        )
+            first = read()
+        found += [] if first is None else [_coded(name, one, first, read)]
     return found
+
+
+def _coded(name: str, latent: torch.Tensor, first: Any, read: Callable[[], Any]) -> QuantisedWeight:
+    stored = not (latent.is_floating_point() and isinstance(latent, nn.Parameter))
+    shape = first.shape if stored and isinstance(first, torch.Tensor) else latent.shape
+    codes_now = _checked_codes(first, name, shape, torch.int16)
+    wide = bool((codes_now.abs() > _SMALL).any()) or first.dtype == torch.int16
+    kind = torch.int16 if wide else torch.int8
+    real = latent.dtype if latent.is_floating_point() else torch.float32
+    return QuantisedWeight(
+        latent,
+        int(codes_now.unique().numel()),
+        "codes",
+        values=lambda: _checked_codes(read(), name, shape, kind).to(real),
+        codes=lambda: _checked_codes(read(), name, shape, kind),
+        scale=lambda: torch.ones((), dtype=real, device=latent.device),
+        shape=shape,
+        stored=stored,
+    )
 
 
 def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch.Tensor, Any]:
@@ -309,12 +255,12 @@ def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch
     tensors.update(model.named_buffers(remove_duplicate=False))
     if name in tensors:
         return tensors[name], first
-    layers = dict(model.named_modules(remove_duplicate=False))
-    if name not in layers:
+    layer = dict(model.named_modules(remove_duplicate=False)).get(name)
+    if layer is None:
         raise InputError(f"codes names {name!r}, but the model has no such layer or tensor")
     if isinstance(first, torch.Tensor):
-        own = [one for one in layers[name].parameters() if one.shape == first.shape]
-        own += [one for one in holders(layers[name].buffers(), first.numel())]
+        own = [one for one in layer.parameters() if one.shape == first.shape]
+        own += holders(layer.buffers(), first.numel())
         if own:
             return own[0], first
     raise InputError(f"no tensor of the layer {name!r} fits its codes: name the tensor that holds them")
@@ -333,14 +279,3 @@ def _checked_codes(codes: Any, name: str, shape: torch.Size, kind: torch.dtype) 
         range_ = "−32,768 to 32,767" if wide else "−128 to 127, as the first ones: return them as int16"
         raise InputError(f"codes of {name!r} must be integers from {range_}")
     return small
-
-
-def _is_from(package: str, thing: Any) -> bool:
-    return thing is not None and type(thing).__module__.partition(".")[0] == package
-
-
-def _read(
-    framework: str, layer: Any, values: Reading, levels: int | None, **own: Reading | None
-) -> QuantisedWeight | None:
-    reader = CodeReader(values, layer.weight)
-    return None if reader.grid is None else on_grid(reader, layer.weight, framework, levels, **own)

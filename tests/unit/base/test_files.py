@@ -98,12 +98,6 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
     assert [*seen, stat.S_IMODE(target.stat().st_mode)] == [mode, mode]
 
 
-def test_a_new_file_has_the_permissions_of_the_umask(tmp_path):
-    write_atomically(tmp_path / "a", fill)
-    (tmp_path / "b").touch()
-    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
-
-
 def test_a_link_under_the_temporary_name_is_not_followed(tmp_path, monkeypatch):
     """Whoever may write in the folder could have our own hands overwrite a file that they may not."""
     victim = tmp_path / "victim"

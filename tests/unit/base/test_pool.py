@@ -65,26 +65,6 @@ def test_results_come_in_the_order_of_completion():
         assert {done.value for done in given if done} == {-1, -3}
 
 
-def test_items_are_taken_as_there_is_room():
-    taken, hand = [], ByHand()
-
-    def items():
-        for item in range(100):
-            taken.append(item)
-            yield item
-
-    with Pool(threads=3, executor=hand) as pool:
-        given = pool.results(str, items(), every=0.0)
-        next(given)
-        assert taken == list(range(6))
-        pool.count = 5
-        next(given)
-        assert len(taken) == 10
-        given.close()
-    assert hand.most == 10
-    assert all(future.cancelled() for future, *_ in hand.waiting)
-
-
 def test_a_feed_may_wait_for_earlier_results():
     known = []
 
@@ -188,24 +168,3 @@ def test_ctrl_c_comes_out_of_the_block(after):
     """At a second press, or, where nobody looks, when the block ends."""
     with pytest.raises(KeyboardInterrupt):
         in_a_block(lambda pool: press(), after)
-
-
-def test_leaving_early_stops_the_work():
-    released = threading.Event()
-
-    def work(item):
-        while item and not pool.stopping:
-            pass
-        released.set()
-
-    with Pool(threads=2) as pool:
-        for done in pool.results(work, [0, 1]):
-            if done:
-                break
-        assert released.is_set()
-        assert [done.value for done in pool.results(abs, [-5]) if done] == [5]  # it can go on
-
-
-def test_an_error_in_the_block_ends_the_threads():
-    with pytest.raises(ZeroDivisionError):
-        in_a_block(lambda pool: [1 // 0 for done in pool.results(str, range(100))])

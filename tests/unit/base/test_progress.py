@@ -6,8 +6,7 @@ import sys
 import pytest
 
 import sterling as st
-from sterling.base.progress import Display, Progress, reporting
-from sterling.errors import InputTypeError
+from sterling.base.progress import Progress, reporting
 
 
 def at(done, total: float | None = 2_000_000, left: float | None = 75.0):
@@ -22,15 +21,6 @@ def clock(monkeypatch):
     return now
 
 
-def lines(capsys, clock, *calls, noun="steps"):
-    """Return what is printed if a call comes every eleven seconds."""
-    with reporting(True, noun) as show:
-        for call in calls:
-            clock[0] += 11
-            show(call)
-    return capsys.readouterr().err.splitlines()
-
-
 def test_lines_are_sparse(capsys, clock):
     with reporting(True, "steps") as show:
         for tick in range(1, 700):
@@ -41,11 +31,6 @@ def test_lines_are_sparse(capsys, clock):
         "32 %, 642,000 of 2,000,000 steps, RECURRENT so far, occupancy 0.579, visits 233,671, 75 s left"
     )
     assert second.startswith("64 %, 1,282,000 of")
-
-
-def test_nothing_is_printed_before_work_begins_or_after_it_has_ended(capsys, clock):
-    """Before, kernels may compile; after, the result says more than a line that was true just before."""
-    assert lines(capsys, clock, at(0), at(0), at(2_000_000)) == []
 
 
 class Terminal(io.StringIO):
@@ -66,28 +51,6 @@ def test_a_bar_on_a_real_terminal_only(monkeypatch, width, term):
     text = stream.getvalue()
     assert "[bold]P1[/] is judged" in text
     assert ("so far" in text) == ("50%" in text) == (term != "dumb")
-
-
-def test_an_argument_becomes_a_callback():
-    with reporting(False) as report:
-        assert report is None
-    with reporting(True, "steps") as report:
-        assert isinstance(report, Display)
-    with reporting(print) as report:
-        assert report is print
-    with pytest.raises(InputTypeError, match="progress"), reporting("yes"):  # type: ignore[arg-type]
-        pass
-
-
-def test_no_stderr_costs_nothing(monkeypatch):
-    class Full(io.StringIO):
-        def write(self, text):
-            raise OSError(28, "No space left on device")
-
-    for stream in (None, Full()):
-        monkeypatch.setattr(sys, "stderr", stream)
-        with reporting(True) as show:
-            show.say("1 of 2")
 
 
 def test_train_shows_its_progress_and_takes_it_away(capsys):

@@ -29,8 +29,6 @@ def test_what_they_show():
     assert ", … (9 in all)" in INSTANCE._repr_html_()
     own = OWN._repr_html_()
     assert "&lt;b&gt;.csv" in own
-    assert "unknown" in own
-    assert "at most" in own
 
 
 @pytest.mark.parametrize(
@@ -43,7 +41,6 @@ def test_what_they_show():
         (1800, "30 min"),
         (7_500, "2 h 5 min"),
         (400_000, "5 days"),
-        (1e12, "years"),
     ],
 )
 def test_durations(seconds, text):

@@ -39,7 +39,7 @@ def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
     samples = np.round(middle * np.tile(RATIOS, len(DIMENSIONS)))
     won = np.round(trials / (1 + (middle / samples) ** 3))
     fit = fit_exponent(n, samples, np.full(len(n), trials), won)
-    return SeriesFit(SERIES, criterion, criterion, fit, "", None, expected(cell(), criterion, DIMENSIONS))
+    return SeriesFit(SERIES, criterion, criterion, fit, "", None, ())
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,11 @@ def test_growth_is_judged_at_the_top_too(growth, bend, judgement):
 
 
 def test_theory_stands_beside_the_series_it_speaks_of():
-    dimensions = [32, 64]
+    dimensions = [16, 32]
     proved, law = expected(cell(), "optimal", dimensions)
     assert (proved.kind, proved.exponent, proved.samples) == ("theorem", pytest.approx(4), {})
     assert law.kind == "mean-field"
     assert law.samples[32] == pytest.approx(2.88 * 32, rel=0.02)
-    longer = expected(cell(steps=10**5), "optimal", dimensions)[1]
-    assert longer.samples[64] < law.samples[64]
     assert expected(cell(restart="300,0.05"), "optimal", dimensions) == (proved,)
     (proved, law) = expected(cell(noise=0.5), "ergodic", dimensions)
     assert proved.exponent == pytest.approx(2)

@@ -186,7 +186,7 @@ def test_the_advice_follows_what_fits(features, advice):
         (["--restart", "0"], "--restart"),
         (["--optimizer", "nadam"], "unknown optimizer 'nadam'"),
         (["--optimizer", "sgd:damping=-1"], "--optimizer is 'sgd:damping=-1', where damping is -1.0"),
-        (["--batch", "0"], "--batch is '0'; write SIZE or SIZE,replace"),
+        (["--batch", "0"], "--batch is 0"),
         (["--batch", "5000,replace"], "--batch has 5,000 samples, but the data have 4,096"),
         (["--batch-seed", "1"], "--batch-seed needs --batch"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),

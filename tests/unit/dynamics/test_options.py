@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 import sterling as st
@@ -74,15 +73,3 @@ def test_when_a_verdict_is_proved(optimizer, batch, proved):
     assert orbit.certified is proved
     longer = st.resume(orbit, CLEAN, steps=3000)
     assert not proved or (longer.signs == orbit.signs).all()
-
-
-def test_saved_runs_keep_optimiser_and_batches(tmp_path):
-    for optimizer, batch in ((st.Adam(decay=0.1), st.Batch(16, replace=True)), (st.Bop(), None)):
-        half = st.train(NOISY, 150, optimizer=optimizer, batch=batch, seed=4)
-        half.save(tmp_path / "half.orbit")
-        loaded = st.Orbit.load(tmp_path / "half.orbit")
-        assert (loaded.optimizer, loaded.batch, loaded.seed) == (optimizer, batch, 4)
-        whole = st.train(NOISY, 300, optimizer=optimizer, batch=batch, seed=4)
-        resumed = st.resume(loaded, NOISY, steps=150)
-        assert resumed.latent.tobytes() == whole.latent.tobytes()
-        assert np.array_equal(resumed.flips, whole.flips)

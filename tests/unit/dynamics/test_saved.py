@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 
 import numpy as np
@@ -33,30 +32,24 @@ def path(orbit, tmp_path):
     return file
 
 
-def rewrite(path, *, header=None, text=None, drop=(), **arrays):
+def rewrite(path, *, header=None, **arrays):
     """Write the file again with some of its parts replaced."""
     with zipfile.ZipFile(path) as old:
         parts = {name: old.read(name) for name in old.namelist()}
     head = json.loads(parts["header.json"])
     head.update(header or {})
-    parts["header.json"] = json.dumps(head).encode() if text is None else text
+    parts["header.json"] = json.dumps(head).encode()
     for name, array in arrays.items():
         parts[f"{name.replace('walk_', 'walk-')}.npy"] = array if isinstance(array, bytes) else as_npy(array)
     with zipfile.ZipFile(path, "w") as new:
         for name, part in parts.items():
-            if name not in drop:
-                new.writestr(name, part)
+            new.writestr(name, part)
 
 
 def as_npy(array, **options):
     stream = io.BytesIO()
     np.lib.format.write_array(stream, array, **options)
     return stream.getvalue()
-
-
-def part_of(path, name):
-    with zipfile.ZipFile(path) as archive:
-        return np.lib.format.read_array(io.BytesIO(archive.read(f"{name}.npy")))
 
 
 # ---------------------------------------------------------------------------------------- round trip
@@ -68,12 +61,8 @@ def part_of(path, name):
     [
         {},
         {"record": ()},
-        {"steps": 1},
-        {"schedule": st.Constant(0.1)},
         {"schedule": st.Table([1.0, 0.1, 0.0])},
-        {"schedule": st.Power(1 / 3, 0.7)},
         {"surrogate": "sigmoid", "steps": 30},
-        {"engine": "dense", "steps": 30},
         {"init": np.array([1e-300, -1e100, 0.0, -0.0, 1.0])},
     ],
     ids=str,
@@ -153,24 +142,19 @@ def test_other_files(tmp_path):
         with pytest.raises(st.CheckpointError, match="/x is damaged"):
             st.Orbit.load(tmp_path / "x")
     np.savez(tmp_path / "x.npz", a=np.arange(3))
-    for text in ("{}", "[]", "null", "[" * 100_000, '{"format": "other"}'):
-        with zipfile.ZipFile(tmp_path / "y", "w") as archive:
-            archive.writestr("header.json", text)
-        with pytest.raises(st.CheckpointError, match="not a saved run"):
-            st.Orbit.load(tmp_path / "y")
+    with zipfile.ZipFile(tmp_path / "y", "w") as archive:
+        archive.writestr("header.json", '{"format": "other"}')
+    with pytest.raises(st.CheckpointError, match="not a saved run"):
+        st.Orbit.load(tmp_path / "y")
     for name in ("", "x.npz", "missing"):
         with pytest.raises(st.CheckpointError, match=str(tmp_path / name)):
             st.Orbit.load(tmp_path / name)
 
 
-@pytest.mark.parametrize("version", (VERSION + 1, "1", None))
-def test_other_versions(path, version):
+def test_other_versions(path):
     """Says which version it is, and which program reads it."""
-    rewrite(path, header={"version": version, "sterling": "9.9"})
-    with pytest.raises(
-        st.CheckpointError,
-        match=rf"format version {re.escape(repr(version))}.*reads {VERSION}: use sterling 9\.9",
-    ):
+    rewrite(path, header={"version": VERSION + 1, "sterling": "9.9"})
+    with pytest.raises(st.CheckpointError, match=rf"version {VERSION + 1}.*: use sterling 9\.9"):
         st.Orbit.load(path)
 
 
@@ -200,16 +184,9 @@ def test_nothing_is_unpickled(path, tmp_path):
 
 ARRAYS = {
     "shorter": {"walk_clock": np.zeros(15, np.int64)},
-    "longer": {"walk_latent": np.zeros(6)},
-    "scalar": {"walk_latent": np.float64(0)},
-    "matrix": {"walk_latent": np.zeros((5, 1))},
     "type": {"walk_latent": np.zeros(5, np.float32)},
-    "order": {"walk_latent": np.zeros(5, ">f8")},
     "tally": {"walk_tally": np.zeros(7, np.int64)},
-    "gradient": {"gradient": np.zeros(4)},
-    "flips": {"flips": np.zeros(3, np.int64)},
     "cut": {"gradient": as_npy(np.zeros(5))[:-3]},
-    "empty": {"gradient": b""},
 }
 
 
@@ -225,16 +202,3 @@ def test_more_than_there_is_memory(path, monkeypatch):
     monkeypatch.setattr("sterling.base.resources.available_memory", lambda: 1000)
     with pytest.raises(st.CheckpointError, match=r"run\.orbit cannot be used: .* needs .* of memory"):
         st.Orbit.load(path)
-
-
-def test_missing_members(path):
-    """Nothing in the file is optional."""
-    whole = path.read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    assert len(names) > 10
-    for name in names:
-        path.write_bytes(whole)
-        rewrite(path, drop=(name,))
-        with pytest.raises(st.CheckpointError, match=r"run\.orbit"):
-            st.Orbit.load(path)

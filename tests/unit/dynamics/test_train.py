@@ -7,7 +7,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.options import MAX_STEPS, Options, initial_latent
-from sterling.dynamics.restart import parse_restart
+from sterling.dynamics.restart import as_restart
 from tests.support import assert_same_orbit, go_slowly
 
 ENGINES = ("event", "dense")
@@ -16,43 +16,26 @@ ENGINES = ("event", "dense")
 # ---------------------------------------------------------------------------------------- arguments
 
 
-@pytest.mark.parametrize("name", ["columns", "label_codes"])
-@pytest.mark.parametrize("call", [lambda instance: st.train(instance, 10), st.landscape])
-def test_arrays_of_other_lengths_never_reach_a_kernel(name, call):
-    """A kernel would read beyond them."""
-    instance = st.Problem(n=4, samples=40).draw(0)
-    cut = np.ascontiguousarray(getattr(instance, name)[..., :20])
-    object.__setattr__(instance, name, cut)
-    with pytest.raises(st.InputError, match="of this instance are"):
-        call(instance)
-
-
 def test_a_restart_may_be_a_number(noisy):
     """As in a study's TOML; what is false means none."""
     every = st.train(noisy, 50, restart=20)
     assert every.restart == st.Restart(20)
     assert_same_orbit(every, st.train(noisy, 50, restart=st.Restart(20)))
-    assert parse_restart(300) == parse_restart("300") == st.Restart()
+    assert as_restart(300) == as_restart("300,0.05") == st.Restart()
     for nothing in (None, False, 0):
-        assert Options(restart=nothing).restart is parse_restart(nothing) is None
+        assert Options(restart=nothing).restart is as_restart(nothing) is None
     for wrong in (True, "often", [300], -1, 2.5):
         with pytest.raises(st.InputError, match=r"restart is|every is"):
             st.train(noisy, 50, restart=wrong)
-
-
-@pytest.mark.parametrize("restart", [st.Restart(1, 1e-300), st.Restart(100, 1e80)])
-def test_masses_of_restarts_stay_finite(noisy, restart):
-    """Each epoch is short, but their masses add up, and latents start anew from them."""
-    with pytest.raises(st.InputError, match="beyond the range of floats"):
-        st.train(noisy, 100_000, st.Power(1e304, 8.0), restart=restart)
 
 
 @pytest.mark.parametrize(
     "name, values",
     [
         ("steps", (0, -1, MAX_STEPS + 1)),
-        ("surrogate", ("zebra", "")),
-        ("engine", ("fast", "Event")),
+        ("surrogate", ("zebra",)),
+        ("engine", ("fast",)),
+        ("checkpoint", (3, "nowhere/run", ".", "x" * 300)),
         ("record", (("flip",), "all", ["flips", "states"])),
         ("threads", (0, -1)),
         ("cache_bytes", (np.inf, np.nan, -1)),
@@ -90,29 +73,13 @@ def test_starts(noisy):
     assert_same_orbit(one, st.train(noisy, 50, init=latent.tolist()))
     assert_same_orbit(st.train(noisy, 50, init=3), st.train(noisy, 50, init=np.int64(3)))
     assert_same_orbit(st.train(noisy, 50, init=3), st.train(noisy, 50, init=np.random.SeedSequence(3)))
+    one, again = np.random.default_rng(5), np.random.default_rng(5)
+    first, second = (st.train(noisy, 50, init=one) for _ in range(2))  # a generator goes on
+    assert_same_orbit(first, st.train(noisy, 50, init=again))
+    assert (first.start_latent != second.start_latent).all()
     assert st.train(noisy, 1, init=np.arange(8) - 4).start_signs.tolist() == [-1] * 4 + [1] * 4
     assert (initial_latent(8, 3) != initial_latent(8, 4)).all()
     assert initial_latent(20_000, 0).std() == pytest.approx(1 / np.sqrt(20_000), rel=0.025)  # 5σ
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_without_recording(noisy, engine):
-    """Nothing else changes, and asking for flips says how to get them."""
-    bare, full = (st.train(noisy, 150, record=record, engine=engine) for record in ((), "flips"))
-    assert not bare.recorded
-    assert bare.stats.events == full.stats.events > 0
-    np.testing.assert_array_equal(bare.latent, full.latent)
-    np.testing.assert_array_equal(bare.return_times, full.return_times)
-    for ask in (lambda: bare.flips, lambda: bare.distance([0])):
-        with pytest.raises(st.InputError, match="flips were not recorded"):
-            ask()
-
-
-@pytest.mark.parametrize("surrogate", ("relu", "swish_sign"))
-@pytest.mark.parametrize("schedule", (st.Constant(1e308), st.Constant(1e306), st.Power(1e300, -8)))
-def test_rates_that_would_leave_the_range_of_floats(noisy, schedule, surrogate):
-    with pytest.raises(st.InputError, match="latents beyond the range of floats within 100 steps"):
-        st.train(noisy, 100, schedule, surrogate)
 
 
 @pytest.mark.parametrize("engine", ("event", "dense"))
@@ -125,16 +92,6 @@ def test_a_huge_rate_may_be_as_long_as_all_stays_finite(noisy, engine, tmp_path)
     assert_same_orbit(back, orbit)
     with pytest.raises(st.InputError, match="beyond the range of floats"):
         st.resume(back, noisy, steps=10**9)
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [(3, "give a path"), ("nowhere/run", "no folder"), (".", "a folder"), ("x" * 300, "too long")],
-)
-def test_bad_checkpoints(noisy, name, words):
-    """Before the run, not after it."""
-    with pytest.raises(st.InputError, match=f"checkpoint is .*{words}"):
-        st.train(noisy, 10, checkpoint=name)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +114,7 @@ def test_failing_schedules_are_warned_of(noisy, schedule, words):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("window", [(-2.0, 0.5), (None, 0.0), (0.25, None)])
+@pytest.mark.parametrize("window", [(-2.0, 0.5), (None, 0.0)])
 def test_a_surrogate_of_ones_own(noisy, engine, window):
     """A window of the user's runs on both engines, registered or not; it is what the naive loop does."""
     own = st.Surrogate("mine", window=window)
@@ -170,17 +127,6 @@ def test_a_surrogate_of_ones_own(noisy, engine, window):
     np.testing.assert_allclose(orbit.latent, latent, rtol=1e-9)
     wrong = (np.array(signs) != noisy.teacher).mean(axis=0)
     np.testing.assert_allclose(orbit.wrong_share, wrong, atol=1e-14)
-
-
-# What NumPy's numbers and generators are good for
-
-
-def test_a_generator_as_a_start(noisy):
-    """It gives a start, and goes on: two runs from one generator differ."""
-    one, again = np.random.default_rng(5), np.random.default_rng(5)
-    first, second = (st.train(noisy, 50, init=one) for _ in range(2))
-    assert_same_orbit(first, st.train(noisy, 50, init=again))
-    assert (first.start_latent != second.start_latent).all()
 
 
 # ----------------------------------------------------------------------------------------- verdicts
@@ -200,15 +146,8 @@ def test_optimal_by_zero_risk_without_a_teacher(clean, engine):
 @pytest.mark.parametrize("known", (True, False))
 def test_trapped(engine, known):
     """Absorbed with some risk left. Without a teacher the trap is the reference too, and still a trap."""
-    inputs, labels = np.array([[1.0], [-1.0]]), [0.25, 0.5]  # real labels: neither state fits
-    instance = st.Instance(inputs, labels, teacher=[1] if known else None)
-    assert instance.gradient([-1], "relu")[0] == -0.25
-    orbit = st.train(instance, 100, init=[-0.5], engine=engine)
-    assert instance.gradient([1], "relu")[0] > 0
-    if not orbit.verdict.absorbed:
-        labels = [1.5, 0.0]
-        instance = st.Instance(inputs, labels, teacher=[-1] if known else None)
-        orbit = st.train(instance, 100, init=[0.5], engine=engine)
+    instance = st.Instance([[1.0], [-1.0]], [1.5, 0.0], teacher=[-1] if known else None)
+    orbit = st.train(instance, 100, init=[0.5], engine=engine)
     assert orbit.verdict is st.Verdict.TRAPPED
     assert orbit.certified
     assert instance.loss(orbit.signs) > 0
@@ -263,18 +202,6 @@ def test_stalled_where_a_latent_and_its_gradient_are_zero(engine):
     orbit = st.train(instance, 50, st.Table([0.01, 0.0]), init=start, engine=engine)
     assert orbit._course.gradient[2] == 0 < orbit._course.gradient.max()
     assert (orbit.verdict, orbit.certified) == (st.Verdict.STALLED, True)
-
-
-@pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
-def test_stalled_after_a_resume_is_judged_anew(noisy):
-    """A run that went on must not be judged by what its last flip, long past, had needed."""
-    schedule = st.Table([0.5] * 40 + [0.0])
-    start = -0.3 * noisy.teacher
-    whole = st.train(noisy, 60, schedule, init=start)
-    for cut in range(1, 60):
-        part = st.train(noisy, cut, schedule, init=start)
-        assert part.verdict is not st.Verdict.STALLED or part.signs.tolist() == whole.signs.tolist()
-        assert_same_orbit(st.resume(part, noisy, steps=60 - cut), whole)
 
 
 @pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")

@@ -7,7 +7,6 @@ import errno
 import importlib.util
 import os
 import pickle
-import stat
 import subprocess
 import sys
 from functools import cache
@@ -134,12 +133,6 @@ def test_a_copy_elsewhere_finds_the_kernels(folder, tmp_path, monkeypatch):
     assert hits == [0, 1]
 
 
-def test_kernels_compiled_in_another_way_are_others(monkeypatch):
-    usual = jit._name_of_folder()
-    monkeypatch.setattr(jit.config, "OPT", 0)
-    assert jit._name_of_folder() != usual
-
-
 def altered(data, how):
     middle = len(data) // 2
     return {
@@ -164,16 +157,6 @@ def test_a_damaged_kernel_is_compiled_again_and_said_once(folder, how):
     assert [start(), start(2.5), start(2.5)] == [1, 0, 1]
 
 
-def test_damaged_kernels_can_be_dropped(folder):
-    start()
-    start(2.5)
-    good, bad = jit.kept_kernels()
-    bad.write_bytes(altered(bad.read_bytes(), "flipped"))
-    assert jit.drop_damaged() == 1
-    assert jit.kept_kernels() == [good]
-    assert jit.drop_damaged() == 0
-
-
 @pytest.mark.parametrize("ending", [".nbc", ".nbi"])
 def test_a_folder_in_the_place_of_a_kernel(folder, ending):
     start()
@@ -195,7 +178,7 @@ class Planted:
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="folders have no modes")
-@pytest.mark.parametrize("how", ["of another", "open", "open above", "open root", "only added", "link"])
+@pytest.mark.parametrize("how", ["of another", "open above", "only added", "link"])
 def test_a_planted_kernel_is_never_unpickled(folder, monkeypatch, tmp_path, how):
     """Others may write to the folder that NUMBA_CACHE_DIR names, as on a shared machine."""
     start()
@@ -212,25 +195,12 @@ def test_a_planted_kernel_is_never_unpickled(folder, monkeypatch, tmp_path, how)
         own.symlink_to(tmp_path / "elsewhere")
         monkeypatch.setattr("os.getuid", lambda: 987_654)
     elif how != "only added":
-        part, mode = {"open": (own, 0o770), "open above": (own.parent, 0o777), "open root": (folder, 0o777)}[
-            how
-        ]
-        part.chmod(mode)
+        own.parent.chmod(0o777)
     reason = "damaged" if how == "only added" else "other users"
     with pytest.warns(SterlingWarning, match=reason) as caught:
         assert start() == 0
     assert len(caught) == 1
     assert not (tmp_path / "trace").exists()
-
-
-def test_only_we_can_read_and_write_what_is_kept(folder):
-    start()
-    assert [
-        stat.S_IMODE(part.stat().st_mode) for part in (jit.cache_folder(), jit.cache_folder().parent)
-    ] == [
-        0o700,
-        0o700,
-    ]
 
 
 def full(*arguments, **named):

@@ -10,7 +10,7 @@ import pytest
 import sterling as st
 from sterling.dynamics.options import initial_latent
 from sterling.exact.sampling import LOWEST, draw_codes, transpose_block, words
-from sterling.model.families import family_table, get_family, normal_table
+from sterling.model.families import family_table, get_family
 
 
 def looked_up(table, raw, count):
@@ -21,8 +21,8 @@ def looked_up(table, raw, count):
     return codes[:count].astype(np.int16)
 
 
-@pytest.mark.parametrize("spec", ("gaussian", "rademacher", "exponential", "student_t:3"))
-@pytest.mark.parametrize("shape", ((0,), (1,), (2,), (7,), (1000,), (9, 11), (64, 64)))
+@pytest.mark.parametrize("spec", ("gaussian", "student_t:3"))
+@pytest.mark.parametrize("shape", ((0,), (1,), (9, 11), (64, 64)))
 def test_look_up(spec, shape):
     """Odd counts use half of the last word; a slip would correlate neighbours."""
     table = family_table(get_family(spec))
@@ -35,16 +35,7 @@ def test_look_up(spec, shape):
     )
 
 
-def test_seeds_name_streams():
-    """The same seed gives the same bits, another seed others, and a longer stream begins with the shorter."""
-    table = normal_table(4096)
-    one, other = np.random.SeedSequence(1), np.random.SeedSequence(2)
-    np.testing.assert_array_equal(draw_codes(table, one, (100,)), draw_codes(table, one, (200,))[:100])
-    assert (draw_codes(table, one, (100,)) != draw_codes(table, other, (100,))).mean() > 0.9
-    np.testing.assert_array_equal(words(one, 5), np.random.PCG64(one).random_raw(5))
-
-
-@pytest.mark.parametrize("shape", ((1, 1), (5, 3), (32, 32), (33, 65), (200, 7), (31, 100)))
+@pytest.mark.parametrize("shape", ((1, 1), (33, 65), (200, 7)))
 @pytest.mark.parametrize("dtype", (np.int16, np.int32))
 def test_transpose_block(shape, dtype):
     """Tiles at the edges, padding columns, and blocks that begin in the middle."""

@@ -67,18 +67,6 @@ def test_the_bound_is_that_of_the_whole_program(options, surrogate):
     assert certificate.verify(instance)
 
 
-def test_the_vector_of_the_occupancy_proves_no_shorter_absence():
-    """With p_k = λ_k o_k, o_k the largest pull, it satisfies the constraints too (docs/science, 13)."""
-    for seed in range(5):
-        instance = draw(seed=seed)
-        certificate, table = st.certify(instance), pushes(instance)
-        dual = certificate.duals[0]
-        pull = -(table[1:] @ dual).max()
-        cost = np.maximum(-table, 0).max(axis=0) + table[0]
-        assert pull > 0
-        assert dual @ cost / pull >= certificate.absence.sum() * (1 - 1e-6)
-
-
 SCHEDULES = (
     st.Constant(0.1),
     st.Constant(5.0),
@@ -124,9 +112,3 @@ def test_steps_for_schedules():
         certificate.longest_absence(after=-1)
     # From a late step on, even this finite sum exceeds the mass that an absence may take.
     assert certificate.longest_absence(st.Power(1, 2), after=1000) >= certificate.longest_absence()
-
-
-def test_a_reference_that_absorbs_has_no_absences():
-    certificate = st.certify(draw(samples=3000, noise=0.0))
-    assert certificate.absorbs
-    assert certificate.longest_absence(st.Power(0.5, 0.5), after=3) == 0

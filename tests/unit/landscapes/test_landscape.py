@@ -49,15 +49,6 @@ def test_result(instance, found):
     assert plain["absorbing_count"] == len(plain["absorbing"])
 
 
-def test_without_noise_the_teacher_absorbs_at_loss_zero():
-    found = landscape(st.Problem(n=7, samples=300).draw(0))
-    assert found.reference_absorbs
-    assert found.trap_free
-    np.testing.assert_array_equal(found.absorbing, [found.reference])
-    np.testing.assert_array_equal(found.minimisers, [found.reference])
-    assert found.loss.min() == 0
-
-
 def test_without_a_teacher(instance):
     alone = st.Instance(instance.inputs, instance.labels)
     found = landscape(alone)
@@ -112,21 +103,12 @@ def test_an_interrupt_ends_all_threads():
     assert threading.active_count() == before
 
 
-def test_all_states_may_absorb():
-    """Labels no state can miss: with zero inputs every state absorbs."""
-    zero = st.Instance(np.zeros((3, 6)), np.zeros(3), constant="keep")
-    found = landscape(zero)
-    np.testing.assert_array_equal(found.absorbing_states, np.arange(64))
-    np.testing.assert_array_equal(found.minimiser_states, np.arange(64))
-    assert found.trap_free
-
-
-@pytest.mark.parametrize("surrogate", ["relu", "identity", "clipped_relu", "hard_tanh"])
+@pytest.mark.parametrize("surrogate", ["relu", "hard_tanh"])
 def test_runs_end_where_the_landscape_says(surrogate):
     instance = st.Problem(n=9, samples=14, m=2).draw(5)
     found = landscape(instance, surrogate)
     states = set(found.absorbing_states.tolist())
-    for seed in range(20):
+    for seed in range(8):
         orbit = st.train(instance, 20_000, surrogate=surrogate, init=seed)
         if orbit.verdict.absorbed:
             assert number_of(orbit.signs) in states

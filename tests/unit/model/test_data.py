@@ -3,8 +3,6 @@
 import errno
 import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -88,19 +86,6 @@ def test_an_archive_may_hold_units_readout_and_teacher(tmp_path):
     assert load_data(path, readout=[2.0, 1.0]).readout.tolist() == [2.0, 1.0]
 
 
-def test_options_reach_the_instance_and_its_origin(tmp_path):
-    path = write(tmp_path / "cells.csv", table())
-    loaded = load_data(str(path), normalize="standard", precision="int32", readout=[1.0])
-    expected = Instance(INPUTS, LABELS, normalize="standard", precision="int32")
-    assert loaded.fingerprint == expected.fingerprint
-    assert loaded.origin == {
-        "file": "cells.csv",
-        "normalize": "standard",
-        "labels": "label",
-        "columns": ["a", "b", "c"],
-    }
-
-
 def test_a_constant_column_is_kept_on_demand(tmp_path):
     path = write(
         tmp_path / "d.csv", table().with_columns(pl.lit(1.0).alias("bias")).select("bias", "a", "label")
@@ -155,7 +140,7 @@ SLIPS = [
     ("d.npy", TABLE, {"labels": 7}, "no column 7"),
     # options
     ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize"),
-    ("d.csv", GOOD, {"readout": "signs"}, "readout is 'signs'"),
+    ("d.csv", GOOD, {"readout": "signs"}, "readout must"),
 ]  # fmt: skip
 
 
@@ -234,30 +219,24 @@ def test_nothing_is_ever_unpickled(tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", ["d.npz", "d.npy", "d.parquet"])
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, name):
-    contents = {"d.npz": ARRAYS, "d.npy": TABLE, "d.parquet": table()}
-    whole = write(tmp_path / name, contents[name]).read_bytes()
-    for cut in (1, 5, 9, 40, 100, 130, len(whole) // 2, len(whole) - 30, len(whole) - 1):
+@pytest.mark.parametrize("name, content", [("d.npz", ARRAYS), ("d.parquet", table())])
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, name, content):
+    whole = write(tmp_path / name, content).read_bytes()
+    for cut in (1, 9, 100, len(whole) // 2, len(whole) - 30, len(whole) - 1):
         (tmp_path / name).write_bytes(whole[:cut])
         with pytest.raises(InputError, match=name) as caught:
             load_data(tmp_path / name)
         assert "\n" not in str(caught.value)
 
 
-def test_a_text_column_of_parquet_is_not_read(tmp_path):
+def test_a_text_column_of_parquet_is_not_read(tmp_path, monkeypatch):
     """1,200 copies of a text of 1 MB are a file of a few hundred bytes, and 1.2 GB once read (W6)."""
+    monkeypatch.setattr("sterling.model.data.split", None)  # what takes the columns as read
     path = tmp_path / "d.parquet"
     frame = pl.DataFrame({"x": [0.0, 1.0] * 600, "y": [0, 1] * 600})
     frame.with_columns(pl.lit("a" * 10**6).alias("t")).write_parquet(path)
-    code = (
-        "import resource, sterling\n"
-        "resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))\n"
-        f"try: sterling.load_data({str(path)!r})\n"
-        "except sterling.InputError as problem: print(problem)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "column 't' has type String" in done.stdout
+    with pytest.raises(InputError, match="column 't' has type String"):
+        load_data(path)
 
 
 @pytest.mark.parametrize("name", ("d.npz", "d.npy", "d.parquet", "d.csv"))
@@ -303,7 +282,7 @@ def test_altered_files_end_in_one_sentence(tmp_path, name):
     good, loaded, refused = path.read_bytes(), 0, []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SterlingWarning)
-        for _ in range(75):
+        for _ in range(40):
             path.write_bytes(mutated(good, rng))
             try:
                 found = load_data(path)
@@ -313,5 +292,5 @@ def test_altered_files_end_in_one_sentence(tmp_path, name):
             loaded += 1
             assert found.inputs.size <= 40
             assert np.isfinite(found.inputs).all()
-    assert loaded < 60
+    assert loaded < 32
     assert not [text for text in refused if "\n" in text or name not in text]

@@ -15,7 +15,7 @@ from sterling.study import Cell, Study
 from sterling.surrogates import get_surrogate
 from tests.unit.model.test_instance import by_fractions
 
-COUNTS = range(2, MAX_LEVELS + 1)
+COUNTS = (2, 3, 4, 7, MAX_LEVELS)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -43,16 +43,8 @@ def test_a_latent_takes_the_nearest_level_and_ties_go_upwards(count):
     ).all()
 
 
-def test_two_levels_are_signs():
-    quantiser = Quantiser(2, 5)
-    latent = np.array([-1e-300, -0.0, 0.0, 5.0, -7.0])
-    assert quantiser.quantise(latent).tolist() == [-1, 1, 1, 1, -1]
-    assert quantiser.half == 1
-    assert quantiser.latents(quantiser.values).tolist() == [-1, 1]
-
-
-@pytest.mark.parametrize("count", [3, 4, 7, 16])
-@pytest.mark.parametrize("surrogate", ["relu", "identity", "clipped_relu", "hard_tanh"])
+@pytest.mark.parametrize("count", [3, 16])
+@pytest.mark.parametrize("surrogate", ["relu", "hard_tanh"])
 def test_loss_and_gradients_are_exact(count, surrogate):
     instance = st.Problem(n=5, samples=12, m=2, noise=0.5, readout="gaussian", levels=count).draw(1)
     levels = np.random.default_rng(0).choice(level_values(count), 5)
@@ -116,18 +108,6 @@ def test_two_levels_keep_their_fingerprint_and_description():
     assert len(prints) == 3
 
 
-@pytest.mark.parametrize("levels", [1, 17, 2.5, "3", True])
-def test_other_numbers_of_levels_are_refused(levels):
-    with pytest.raises(st.InputError, match="levels"):
-        st.Problem(n=4, samples=5, levels=levels)
-
-
-def test_states_must_be_made_of_levels():
-    instance = st.Problem(n=3, samples=9, levels=3).draw(0)
-    with pytest.raises(st.InputError, match="one of -1, 0, 1; entry 2"):
-        instance.loss([0, 1, 2])
-
-
 @pytest.mark.parametrize(
     "use",
     [
@@ -152,6 +132,6 @@ def test_a_study_has_levels_as_an_axis():
     assert Cell.from_dict(study.series[1].to_dict()) == study.series[1]
     assert "levels" not in Study(n=8, samples=[50]).to_toml()
     assert "levels = [2, 3]" in study.to_toml()
-    for kind in ("landscape", "certificate"):
+    for kind in ("landscape", "certificate", "baseline"):
         with pytest.raises(st.InputError, match="two levels only"):
             Study(n=8, samples=[50], levels=3, kind=kind)

@@ -11,7 +11,6 @@ import pytest
 import sterling as st
 from sterling.errors import InputError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
-from sterling.model import normalise as module
 from sterling.model.normalise import Normalizer, check_normalize
 from sterling.model.normalise import normalise as normalise_grid
 
@@ -52,18 +51,6 @@ def test_whiten(precision):
     factor = np.linalg.cholesky(np.cov(values.T, bias=True))
     np.testing.assert_allclose(found, np.linalg.solve(factor, centred.T).T, atol=0.01)
     np.testing.assert_allclose(found[:, 0], centred[:, 0] / centred[:, 0].std(), atol=2 * STEP)
-
-
-@pytest.mark.parametrize("name", ("standard", "whiten"))
-def test_the_size_of_blocks_does_not_matter(name, monkeypatch):
-    """Moments are exact sums, so any cut of the rows gives the same bits."""
-    grid = quantise_inputs(skewed(1000))
-    expected = normalise(grid, name)
-    for rows in (1, 999):
-        monkeypatch.setattr(module, "_ROWS", rows)
-        found = normalise(grid, name)
-        np.testing.assert_array_equal(found.rows, expected.rows)
-        assert found.bits == expected.bits
 
 
 @pytest.mark.parametrize("name", ("standard", "whiten"))

@@ -1,21 +1,32 @@
 """`plot` of results: every picture of every class, what it returns, and its look in one column of a paper."""
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
+from sterling.plot.study import PROVED, phase_map, success_curves, threshold_law
 from sterling.study import SeriesFit, Store, Study, fit_store, run
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    noisy = st.Problem(n=6, samples=200, noise=0.5).draw(seed=0)
-    study = Study(n=[6, 12], samples=[8, 16, 32], trials=8, steps=500)
+def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
-    run(study, folder)
+    run(Study(n=[6, 12], samples=[8, 16, 32, 64], trials=25, steps=800), folder)
+    return Store(folder)
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+@pytest.fixture(scope="module")
+def results(store):
+    noisy = st.Problem(n=6, samples=200, noise=0.5).draw(seed=0)
     found = [st.train(noisy, steps=2000), st.landscape(noisy), st.certify(noisy)]
-    return {type(one): one for one in (*found, study, Store(folder), fit_store(folder)[0])}
+    return {type(one): one for one in (*found, store.study, store, fit_store(store)[0])}
 
 
 CLASSES = (st.Orbit, st.Landscape, st.Certificate, Study, Store, SeriesFit)
@@ -60,3 +71,39 @@ def test_an_unknown_picture_is_refused(results):
 def test_an_empty_store_has_nothing_to_draw(tmp_path):
     with pytest.raises(st.InputError, match="run the study"):
         Store(tmp_path / "new", Study(n=6, samples=8, trials=2)).plot()
+
+
+def test_success_shows_every_cell_and_curve(store, ax):
+    (series,) = fit_store(store)
+    success_curves(ax, series)
+    drawn = [container.lines[0].get_ydata() for container in ax.containers]
+    for n, shares in zip((6, 12), drawn, strict=True):
+        cells = series.cells.filter(series.cells["n"] == n).sort("samples")
+        np.testing.assert_allclose(shares, cells["share"])
+    assert ax.get_xscale() == "log"
+
+
+def test_the_proved_orders_are_triangles_beside_the_data(store, ax):
+    (series,) = fit_store(store)
+    assert series.fit is not None
+    assert f"{series.fit.exponent:.2f}" in threshold_law(ax, series)
+    assert [text.get_text() for text in ax.texts] == list(PROVED)
+    for slope, triangle in zip(PROVED.values(), ax.lines[-2:], strict=True):
+        x, y = np.log(triangle.get_data())
+        assert (y[2] - y[1]) / (x[1] - x[0]) == pytest.approx(slope)
+
+
+def test_a_refused_fit_is_said_in_the_picture(store, ax):
+    (series,) = fit_store(store, "occupancy>=0.99999")
+    assert series.refusal
+    assert "no fit" in threshold_law(ax, series)
+    assert "No curve" in success_curves(Figure().subplots(), series)
+
+
+def test_the_phase_map_has_the_shares(store, ax):
+    counts = store.counts("optimal")
+    assert "%" in phase_map(ax, counts)
+    area = sum(bar.get_width() for container in ax.containers for bar in container)
+    assert area == pytest.approx(0.92 * len(counts))
+    with pytest.raises(st.InputError, match="no trials"):
+        phase_map(ax, counts.head(0))

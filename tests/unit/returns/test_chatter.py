@@ -55,21 +55,6 @@ def test_false_alarms(trend):
         assert named <= 5
 
 
-def test_runs():
-    """A chattering run, and one on its way down."""
-    instance = st.Problem(n=128, samples=3 * 128, noise=0.3).draw(1)
-    run = st.train(instance, 4000, schedule=st.Constant(0.5), surrogate="identity", init=1, record=("flips",))
-
-    def over(first, last, batches):
-        length = (last - first) // batches
-        wrong = run.distance(np.arange(last - batches * length, last)).reshape(batches, length).mean(axis=1)
-        flips = run.flips[(run.flips["step"] > first) & (run.flips["step"] <= last)]
-        return chatters(wrong, np.bincount(flips["coordinate"], minlength=128), length)
-
-    assert over(2000, 4000, 32)
-    assert not over(0, 48, 24)
-
-
 def test_the_verdict_of_a_run(tmp_path):
     """Counts in the run itself give it, saved and resumed alike; a short run and one not counted wander."""
     instance = st.Problem(n=128, samples=3 * 128).draw(1)

@@ -143,12 +143,11 @@ def test_the_interval_allows_for_weights_on_their_way():
 
 
 def test_a_weight_that_the_steps_do_not_reach():
+    instance, start = st.Problem(n=4, samples=90, noise=0.8).draw(1), np.full(4, 30.0)
     with pytest.warns(st.SterlingWarning):
-        orbit = st.train(
-            st.Problem(n=4, samples=90, noise=0.8).draw(1), 500, st.Power(0.5, 1.5), init=np.full(4, 30.0)
-        )
-    assert all(math.isinf(step) for _, step in orbit.recurrence().arrivals)
-    json.dumps(orbit.recurrence().to_dict(), allow_nan=False)
+        found = st.train(instance, 500, st.Power(0.5, 1.5), init=start).recurrence()
+    assert all(math.isinf(step) for _, step in found.arrivals)
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_the_statistics_need_counts_only():

@@ -2,10 +2,9 @@
 
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
-from multiprocessing import get_context
 from types import SimpleNamespace
 
 import polars as pl
@@ -27,6 +26,7 @@ from sterling.study import (
     trial_seeds,
 )
 from sterling.study.collect import Collector
+from sterling.study.spec import arguments
 from sterling.study.trial import Finished
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
@@ -45,15 +45,10 @@ def done(tmp_path_factory):
     return folder
 
 
-def test_every_trial_has_one_row(done):
-    frame = rows(done)
-    assert len(frame) == 54
-    assert frame.n_unique(["cell", "trial"]) == 54
-    assert set(frame["trial"]) == set(range(9))
-
-
 def test_a_row_is_what_train_gives(done):
-    row = rows(done).filter(pl.col("n") == 10).row(-1, named=True)
+    frame = rows(done)
+    assert len(frame) == frame.n_unique(["cell", "trial"]) == 54
+    row = frame.filter(pl.col("n") == 10).row(-1, named=True)
     problem = st.Problem(n=10, samples=row["samples"])
     seed = trial_seeds(5, Cell("train", problem, {"steps": 3000}), row["trial"]).data
     orbit = st.train(problem.draw(seed), steps=3000, schedule=st.Power(0.5, 0.5), init=seed, record=())
@@ -71,12 +66,9 @@ def test_a_trial_is_replayed_by_its_key(done):
     assert orbit.verdict.name == row["verdict"]
     assert orbit.recorded
     assert (orbit.stats.events, orbit.occupancy) == (row["events"], row["occupancy"])
-
-
-@pytest.mark.parametrize("key, words", [("abc", "name of a trial"), (f"{'0' * 24}-1", "no cell 000")])
-def test_an_unknown_key_is_refused(done, key, words):
-    with pytest.raises(st.InputError, match=words):
-        replay(done, key)
+    for key, words in (("abc", "name of a trial"), (f"{'0' * 24}-1", "no cell 000")):
+        with pytest.raises(st.InputError, match=words):
+            replay(done, key)
 
 
 def test_the_number_of_threads_changes_nothing(done, tmp_path):
@@ -125,11 +117,10 @@ def test_processes_of_the_user_will_do(done, tmp_path, processes):
     assert_frame_equal(rows(tmp_path / "s"), rows(done))
 
 
-@pytest.mark.parametrize("cancel", [False, True])
-def test_an_executor_that_is_shut_down_is_refused(tmp_path, cancel):
+def test_an_executor_that_is_shut_down_is_refused(tmp_path):
     pool = ThreadPoolExecutor(1)
     endless = Study(n=8, samples=20, trials=10**6, steps=500)
-    closing = lambda progress: pool.shutdown(wait=False, cancel_futures=cancel)  # noqa: E731
+    closing = lambda progress: pool.shutdown(wait=False, cancel_futures=True)  # noqa: E731
     for _ in range(2):
         with pytest.raises(st.InputError, match="accepts no work"):
             run(endless, tmp_path / "s", executor=pool, progress=closing)
@@ -145,29 +136,15 @@ def test_ctrl_c_stops_threads_of_the_user_in_a_long_trial(tmp_path):
     assert "the next run goes on" in pressed.value.__notes__[0]
 
 
-def test_a_killed_process_of_the_users_pool_is_an_error_that_says_so(tmp_path):
-    study = Study(n=8, samples=20, trials=10**6, steps=500)
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        kill = lambda progress: [one.kill() for one in pool._processes.values()]  # noqa: E731
-        with pytest.raises(st.SterlingError, match="a worker of the executor died"):
-            run(study, tmp_path / "s", executor=pool, progress=kill)
-
-
 def test_a_study_goes_on_where_it_was(done, tmp_path):
     folder = tmp_path / "part"
-    first = run(Study(**{**vars_of(SMALL), "trials": 4}), folder)
+    first = run(Study(**arguments(SMALL.to_toml()) | {"trials": 4}), folder)
     assert first.new == 24
     second = run(SMALL, folder)
     assert (second.new, second.done) == (30, 54)
     assert_frame_equal(rows(folder), rows(done))
     assert run(folder).new == 0
     assert Store(folder).study == SMALL
-
-
-def vars_of(study):
-    """Return the arguments that made a study."""
-    names = ("n", "samples", "trials", "criteria", "seed")
-    return {**{name: getattr(study, name) for name in names}, **study.settings}
 
 
 def test_seeds_depend_on_root_content_and_number():
@@ -188,10 +165,11 @@ def test_cells_of_one_problem_meet_the_same_data_and_starts():
         replace(cell, settings={**cell.settings, "steps": 999}),
         replace(cell, settings={**cell.settings, "schedule": "power:0.5,0.4"}),
         Cell("landscape", cell.problem),
+        Cell("baseline", cell.problem),
     ]
     mine = trial_seeds(5, cell, 3)
     assert {trial_seeds(5, other, 3).data for other in others} == {mine.data}
-    assert len({mine.rest, *(trial_seeds(5, other, 3).rest for other in others)}) == 5
+    assert len({mine.rest, *(trial_seeds(5, other, 3).rest for other in others)}) == 6
     assert trial_seeds(5, replace(cell, problem=replace(cell.problem, noise=0.5)), 3).data != mine.data
 
 
@@ -283,19 +261,12 @@ def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
     assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
-def test_a_failing_trial_is_not_swallowed(tmp_path):
-    with pytest.raises(st.CapacityError, match="memory"):
-        run(Study(n=1000, samples=10**9, trials=1), tmp_path / "s")
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"threads": 0}, "threads is 0"),
         ({"threads": "two"}, "threads is 'two'"),
         ({"executor": object()}, "executor"),
-        ({"time_limit": "x"}, "not a duration"),
-        ({"time_limit": -1}, "time_limit"),
+        ({"time_limit": -1}, "time is -1"),
         ({"width": "x"}, "width"),
     ],
 )
@@ -307,12 +278,6 @@ def test_wrong_arguments_are_refused(tmp_path, arguments, words):
 def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(st.InputError, match=r"pip install .*dask"), open_cluster("tcp://127.0.0.1:9"):
-        pass
-
-
-@pytest.mark.parametrize("address", ["here", 3])
-def test_an_address_that_is_none_is_refused(address):
-    with pytest.raises(st.InputError, match="address"), open_cluster(address):
         pass
 
 

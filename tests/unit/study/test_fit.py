@@ -161,7 +161,6 @@ GOOD = {"n": [8, 8, 16, 16], "samples": [8, 32, 16, 64], "trials": [20] * 4, "su
         {"undecided": [0, 6, 0, 0]},
         {"samples": [8, 0, 16, 64]},
         {"n": [[8, 8], [16, 16]]},
-        {"level": 2},
     ],
 )
 def test_impossible_counts_are_refused(change):

@@ -103,7 +103,7 @@ def test_a_trial_is_given_up_on_request(kind, settings):
         ({"kind": "landscpe"}, "Did you mean 'landscape'"),
         ({"kind": "landscape", "n": 25}, "n may be at most 24"),
         ({"kind": "landscape", "surrogate": "sigmoid"}, "sigmoid is smooth"),
-        ({"kind": "landscape", "steps": 100}, "have no steps"),
+        ({"kind": "landscape", "steps": 100}, "setting of the kind 'landscape' is 'steps'"),
         ({"kind": "landscape", "criteria": "optimal"}, "criterion is 'optimal'"),
         ({"criteria": "trap_free"}, "criterion is 'trap_free'"),
         ({"stpes": 100}, "did you mean 'steps'"),
@@ -122,7 +122,7 @@ def mean_label(cell, seeds, look):
 
 @pytest.fixture
 def own(registries):
-    columns = {"mean": REAL, "draws": COUNT, "word": "String"}
+    columns = {"mean": REAL, "draws": COUNT, "word": Column("String", optional=True)}
     kind = Kind("label_mean", mean_label, columns, settings={"sides": 6})
     register(kind)
     return kind
@@ -170,7 +170,7 @@ def test_surrogates_of_the_users_own_are_a_part_of_the_cell(registries, tmp_path
     [
         (("Own", mean_label, {}), "lower-case"),
         (("own", mean_label, {"n": REAL}), "another name"),
-        (("own", mean_label, {"a": "Decimal"}), "Float64"),
+        (("own", mean_label, {"a": "Decimal"}), "a Column"),
         (("own", mean_label, {"a": REAL}, 0), "version"),
         (("own", 5, {"a": REAL}), "run"),
         (("own", mean_label, {"a": REAL}, 1, {}, {"a": 5}), "criterion"),

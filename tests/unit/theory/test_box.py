@@ -37,7 +37,7 @@ def test_clipped(centre, spread):
     assert inner == pytest.approx(share, abs=1e-9)
 
 
-@pytest.mark.parametrize("levels", (3, 4, 7))
+@pytest.mark.parametrize("levels", (3, 4))
 def test_clipped_at_several_levels(levels):
     """Against 400,000 draws; the tolerance is five standard errors or more."""
     rng = np.random.default_rng(levels)
@@ -76,7 +76,7 @@ def test_mean_force(window, h, label):
     assert slope[0] == pytest.approx((near[1] - near[0]) / (2 * step), abs=1e-8)
 
 
-@pytest.mark.parametrize(("ratio", "noise"), [(3.0, 0.0), (6.0, 0.5)])
+@pytest.mark.parametrize(("ratio", "noise"), [(6.0, 0.5)])
 def test_the_equations_hold_on_samples(ratio, noise):
     """r, t and χ are recomputed from 100,000 draws of (h°, h*, y), the proximal map by bisection.
 

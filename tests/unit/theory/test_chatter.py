@@ -9,7 +9,6 @@ import pytest
 
 import sterling as st
 from sterling import theory
-from sterling.model.levels import Quantiser
 from sterling.theory.chatter import _path
 from sterling.theory.numbers import numbers_of
 
@@ -59,13 +58,8 @@ def test_the_average_is_right_too_where_the_run_has_ended():
     few = problem(n=32)
     ends = theory.samples_for_iterate(few, steps=10**5)
     assert theory.samples_for_average(few, steps=10**5) == ends < theory.samples_for_average(few)
-    for of, rest in (
-        (problem(n=256), {}),
-        (problem(n=32, noise=0.5), {}),
-        (few, {"confidence": 0.9}),
-        (few, {"surrogate": "hard_tanh"}),
-    ):
-        assert theory.samples_for_average(of, steps=10**4, **rest) == theory.samples_for_average(of, **rest)
+    noisy = problem(n=32, noise=0.5)
+    assert theory.samples_for_average(noisy, steps=10**4) == theory.samples_for_average(noisy)
     with pytest.raises(st.InputError, match="steps is 0"):
         theory.samples_for_average(few, steps=0)
 
@@ -92,7 +86,7 @@ def test_iterate_by_chance_and_by_the_dip():
 
 @pytest.mark.parametrize(
     ("m", "noise", "surrogate"),
-    [(1, 0.0, "identity"), (4, 0.5, "relu"), (2, 0.0, "hard_tanh")],
+    [(4, 0.5, "relu"), (2, 0.0, "hard_tanh")],
 )
 def test_mean_gradient_vanishes_at_the_fit(m, noise, surrogate):
     """The mean of `Instance.gradient` over states drawn weight by weight: zero inside, holding at the ends.
@@ -113,18 +107,6 @@ def test_mean_gradient_vanishes_at_the_fit(m, noise, surrogate):
     assert np.all((mean * average)[~inside] < slack[~inside])
 
 
-def test_fit_has_the_symmetries_of_the_data():
-    instance = st.Problem(n=48, samples=240).draw(1)
-    base = theory.chatter_mean(instance, "identity")
-    order = np.random.default_rng(0).permutation(48)
-    inputs = instance.inputs[:, :, order].copy()
-    inputs[:, :, 5] *= -1
-    other = theory.chatter_mean(st.Instance(inputs, instance.labels), "identity")
-    expected = base[order]
-    expected[5] *= -1
-    np.testing.assert_allclose(other, expected, atol=2e-5)
-
-
 def test_refusals():
     for cause, law, of, options in (
         ("smooth", theory.chatter_mean, st.Problem(n=16, samples=64).draw(0), {"surrogate": "sigmoid"}),
@@ -142,26 +124,9 @@ def test_refusals():
 
 def test_traps_and_chatter_together():
     """At n = 48 each alone asks for 2.8 to 2.9 n, where a third of the runs ended at w* (issue 18)."""
-    found = [theory.samples_for_iterate(st.Problem(n, 1), steps=10**4) / n for n in (16, 48, 64)]
-    assert found[0] == pytest.approx(1.8 + 0.28 * math.log(16), rel=1e-3)  # traps alone
-    assert 3.0 < found[1] < 3.3
-    assert 3.4 < found[2] < 3.8
-
-
-@pytest.mark.parametrize("levels", (2, 3))
-def test_the_average_of_levels_against_a_run(levels):
-    """The rule written out: latents take the nearest level; science.md, 16."""
-    data = problem(96, 3, levels=levels).draw(3)
-    quantiser = Quantiser(levels, data.n)
-    latent = np.random.default_rng(0).normal(size=data.n) / math.sqrt(data.n)
-    states = []
-    for _ in range(3000):
-        states.append(quantiser.quantise(latent))
-        latent = latent - 0.5 * data.gradient(states[-1], "identity")
-    average = np.mean(states[500:], axis=0)
-    law = theory.chatter_mean(data, "identity")
-    assert np.corrcoef(law, average)[0, 1] > 0.999
-    assert np.abs(law - average).mean() / quantiser.step < 0.02
+    few, more = (theory.samples_for_iterate(st.Problem(n, 1), steps=10**4) / n for n in (16, 48))
+    assert few == pytest.approx(1.8 + 0.28 * math.log(16), rel=1e-3)  # traps alone
+    assert 3.0 < more < 3.3
 
 
 def test_more_levels_need_more_samples():

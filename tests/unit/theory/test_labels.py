@@ -17,19 +17,3 @@ def test_every_function_is_labelled(name):
     assert function.kind in theory.KINDS
     assert function.source
     assert theory.FUNCTIONS[name] is function
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_the_documentation_says_it(name):
-    """The sections Notes and References: what kind of statement, in the words of KINDS, and its source."""
-    function = getattr(theory, name)
-    text = inspect.getdoc(function)
-    assert text is not None
-    _, notes = text.split("Notes\n-----\n")
-    notes, references = notes.split("References\n----------\n")
-    said = f"{function.kind.capitalize()}: {theory.KINDS[function.kind]}."
-    if function.checked:
-        said += f"\n\nChecked against runs: {function.checked}."
-    assert notes.strip() == said
-    assert references.startswith(f"{function.source}.")
-    assert ">>> " in references  # the example comes last

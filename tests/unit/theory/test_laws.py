@@ -11,7 +11,7 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.theory.laws import samples_untrapped
-from sterling.theory.numbers import MOST_WEIGHTS, numbers_of
+from sterling.theory.numbers import numbers_of
 from sterling.theory.typical import variance
 
 LAWS = (
@@ -93,7 +93,6 @@ def test_without_label_noise():
 def test_little_noise_does_not_feed_itself():
     """Small shares of independent weights would: 0.14, and 60,000 samples, were the answers."""
     assert theory.expected_occupancy(problem(64, 1000, noise=0.001)) > 0.9
-    assert theory.samples_for_occupancy(problem(256, noise=1e-6)) < 5000
     assert theory.expected_occupancy(problem(64, 1000, noise=1e-6)) == pytest.approx(1.0, abs=1e-4)
 
 
@@ -117,13 +116,6 @@ def test_samples_that_traps_leave_alone():
     assert next(same) == next(same)
 
 
-def test_samples_proved():
-    assert theory.samples_proved(problem(10)) == 100
-    assert theory.samples_proved(problem(10), claim="recurrent") == 10_000
-    with pytest.raises(st.InputError, match="claim"):
-        theory.samples_proved(problem(10), claim="both")
-
-
 def test_the_law_is_for_gaussian_inputs():
     """Numbers for others would look as sure as those that were compared with runs."""
     for other in ({"inputs": "student_t:4"}, {"inputs": "ar1:0.9"}, {"normalize": "whiten"}):
@@ -142,21 +134,6 @@ def test_data_that_do_not_know_their_noise():
     for law in (theory.expected_occupancy, theory.samples_for_average):
         with pytest.raises(st.InputError, match="noise of these data is unknown"):
             law(given)
-
-
-def test_what_is_no_problem():
-    for law in (*LAWS, theory.samples_proved):
-        with pytest.raises(TypeError, match="give a Problem or an Instance"):
-            law(8)
-
-
-@pytest.mark.parametrize("n", [10**9, MOST_WEIGHTS])
-def test_very_many_weights(n):
-    """Every law ends at once, in kilobytes: per weight they come out as for a million."""
-    few, many = problem(10**6, 10**7), problem(n, 10 * n)
-    assert theory.samples_for_average(many) / n > theory.samples_for_average(few) / 10**6
-    with pytest.raises(st.InputError, match="less label noise or a smaller n"):
-        theory.samples_for_occupancy(many)
 
 
 OF = problem()

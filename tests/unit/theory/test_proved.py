@@ -110,16 +110,14 @@ def test_orders():
     assert theory.samples_for_proof(problem(), confidence=0.99) > theory.samples_for_proof(problem())
 
 
-@pytest.mark.parametrize("surrogate", ["relu", "identity"])
-def test_the_claims_hold_at_these_sizes(surrogate):
-    """In 95 % of data sets at least; here in all of 4, and at a tenth of the size as well."""
+def test_the_claims_hold_at_these_sizes():
+    """In 95 % of data sets at least; here in both, and at a tenth of the size as well."""
     of = problem(6)
     for claim, proved in (("ergodic", "decodes"), ("recurrent", "balance_occupancy")):
-        samples = math.ceil(theory.samples_for_proof(of, claim=claim, surrogate=surrogate))
-        for seed in range(2):
-            for size in (samples, samples // 10):
-                instance = st.Problem(n=6, samples=size, noise=0.5).draw(seed)
-                assert getattr(st.certify(instance, surrogate), proved) > 0
+        samples = math.ceil(theory.samples_for_proof(of, claim=claim))
+        for size in (samples, samples // 10):
+            instance = st.Problem(n=6, samples=size, noise=0.5).draw(0)
+            assert getattr(st.certify(instance), proved) > 0
 
 
 def test_what_the_theorem_is_not_about():

@@ -36,19 +36,6 @@ def test_ranges(surrogate, method):
     assert occupancy >= 1 - shares.sum() - 1e-6  # the union bound
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_more_samples_more_occupancy(method):
-    """On average over data sets; every step is a factor of four in N."""
-    occupancy, wrong = [], []
-    for samples in (150, 600, 2400):
-        instances = [make(samples, seed) for seed in range(5)]
-        shares = [theory.wrong_share(instance, method=method) for instance in instances]
-        wrong.append(np.mean(shares))
-        occupancy.append(np.mean([theory.occupancy(instance, method=method) for instance in instances]))
-    assert np.all(np.diff(occupancy) > 0.05)
-    assert np.all(np.diff(wrong) < 0)
-
-
 @pytest.mark.parametrize("surrogate", ["relu", "identity", "clipped_relu", "hard_tanh"])
 def test_symmetries(surrogate):
     """Sign flips of columns, permutations of coordinates and of samples (docs/science, 5)."""
@@ -157,20 +144,3 @@ def test_shares_and_occupancy_of_three_levels_against_a_run():
     assert theory.occupancy(data, surrogate="identity") == pytest.approx(occupied, abs=0.08)
     given = theory.wrong_share(st.Instance(data.inputs, data.labels, levels=3), reference=data.teacher)
     assert given.shape == (16,)
-
-
-def test_what_is_for_two_levels_only():
-    data = st.Problem(16, 1000, noise=0.5, levels=3).draw(0)
-    for law in (
-        theory.balance,
-        theory.drift,
-        theory.expected_occupancy,
-        theory.chatter,
-        theory.expected_last,
-    ):
-        with pytest.raises(st.InputError, match="two levels"):
-            law(data)
-    with pytest.raises(st.InputError, match="two levels"):
-        theory.wrong_share(data, method="signal")
-    with pytest.raises(st.InputError, match="window"):
-        theory.samples_for_average(data, surrogate="sigmoid")

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import sterling as st
-from sterling.theory.slopes import mean_product_turned, mean_square_slope, slope_covariance
+from sterling.theory.slopes import mean_product_turned, slope_covariance
 from sterling.theory.typical import excursion_share
 
 ANGLES = (0.02, 0.4, 1.05, 2.2)
@@ -28,12 +28,6 @@ def test_covariance_of_windows(name, angle):
         [high, high], lower_limit=[low, low]
     )
     assert slope_covariance(surrogate, angle) == pytest.approx(both, abs=1e-6)
-
-
-@pytest.mark.parametrize("name", WINDOWS)
-def test_covariance_at_no_angle(name):
-    surrogate = st.SURROGATES[name]
-    assert slope_covariance(surrogate, 0.0) == pytest.approx(mean_square_slope(surrogate), rel=1e-9)
 
 
 @pytest.mark.parametrize("away, apart", [(0.3, 0.2), (0.9, 0.9), (1.4, 0.5)])

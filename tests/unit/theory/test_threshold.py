@@ -48,17 +48,17 @@ def test_absorbed_is_the_power_of_a_normal_probability(surrogate, share):
 
 @pytest.mark.parametrize("surrogate", ["relu", "identity"])
 def test_absorbed_against_data_sets(surrogate):
-    """120 data sets. The bands are four standard errors wide: false alarms below 10⁻³ in all."""
+    """60 data sets. The bands are four standard errors wide: false alarms below 10⁻³ in all."""
     of = problem(samples=1200 if surrogate == "relu" else 600)
     size = theory.signal(of, surrogate=surrogate)
     absorbed = []
-    for seed in range(120):
+    for seed in range(60):
         data = of.draw(seed)
         push = data.teacher * theory.drift(data, surrogate=surrogate)
         absorbed.append(push.max() <= size / 2)
     share = theory.expected_absorbed(of, surrogate=surrogate)
     assert 0.2 < share < 0.9
-    assert np.mean(absorbed) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 120))
+    assert np.mean(absorbed) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 60))
 
 
 def test_runs_against_a_plain_simulation():
@@ -86,17 +86,6 @@ def test_the_last_iterate_needs_about_n_log_n():
     """Far below n³: the exponent lies in the band of the issue, 1.28 ± .15."""
     few, many = (theory.samples_for_last(problem(n, 1, 1.0), surrogate="identity") for n in (24, 72))
     assert 1.13 < math.log(many / few) / math.log(3) < 1.43
-
-
-def test_readout_and_noise_scale_together():
-    one, other = problem(noise=0.25), problem(noise=0.5, readout=(2.0,))
-    for law in (theory.expected_absorbed, theory.expected_last):
-        assert law(one) == pytest.approx(law(other), rel=1e-6)
-
-
-@pytest.mark.parametrize("n", (1, 4096))
-def test_extreme_sizes(n):
-    assert 0 <= theory.expected_last(problem(n, 30 * n)) <= 1
 
 
 def test_refusals():

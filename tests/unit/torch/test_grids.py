@@ -5,7 +5,7 @@ import torch
 
 import sterling as st
 import sterling.torch as stt
-from sterling.torch.grids import GridReader, find_grid
+from sterling.torch.grids import find_grid
 from sterling.torch.rounding import CodeReader
 from tests.unit.torch import frameworks as fw
 
@@ -69,11 +69,11 @@ def test_what_is_not_finite_is_on_no_grid():
 
 def test_the_scale_is_remembered_where_a_level_is_empty():
     """With codes −4, 0 and 4 alone the divisor is four steps; the last reading knows better."""
-    _, first = made(INT4, torch.tensor(0.1))
-    reader = GridReader(find_grid(first))
+    _, values = made(INT4, torch.tensor(0.1))
+    reader = CodeReader(lambda: values, values.shape, None)
     codes, values = made([-4, 0, 4], torch.tensor(0.1))
     assert find_grid(values).levels == 3
-    assert torch.equal(reader.read(values).codes, codes)
+    assert torch.equal(reader.codes(), codes)
 
 
 nn = torch.nn
@@ -87,7 +87,7 @@ def ternary(w, dim=None):
 @pytest.mark.parametrize("shape", [(1, 40000), (2, 40000), (3, 20000), (40000, 2)])
 def test_a_part_of_a_large_tensor_is_checked_at_each_reading(shape):
     w = gaussian(*shape)
-    reader = CodeReader(lambda: ternary(w, 1), w)
+    reader = CodeReader(lambda: ternary(w, 1), w.shape, w)
     for _ in range(5):
         w += 0.1
         assert torch.equal(reader.codes(), ternary(w, 1).sign().to(torch.int16))
@@ -101,7 +101,7 @@ def test_a_refused_reading_is_refused_again_and_changes_nothing():
     def values():
         return plain.clone() if hidden[0] else ternary(w)  # no operation of PyTorch decides in a clone
 
-    reader = CodeReader(values, w)
+    reader = CodeReader(values, w.shape, w)
     codes = reader.codes()
     hidden[0] = True
     for _ in range(2):

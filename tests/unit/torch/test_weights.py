@@ -116,11 +116,9 @@ def test_a_tied_tensor_or_layer_has_each_of_its_names():
     assert (weight.name, weight.places) == ("a.weight", ("a.weight", "b.weight"))
 
 
-def test_a_computed_weight_in_a_layer_of_torchao_is_discovered():
+def test_a_computed_weight_in_a_layer_of_torchao_is_found():
     layer = frameworks.torchao()
     nn.utils.parametrize.register_parametrization(layer, "weight", nn.Tanh())
-    net = nn.Sequential(layer)
-    with pytest.raises(st.InputError, match="example"):
-        stt.find(net)
-    (weight,) = stt.find(net, example=torch.randn(2, layer.in_features))
+    (weight,) = stt.find(nn.Sequential(layer))
+    assert weight.latent is layer.parametrizations.weight.original
     assert len(weight.codes().unique()) > 8

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
@@ -16,9 +16,6 @@ from sterling.claims.judge import near
 from sterling.claims.words import listed, said
 from sterling.plot import curves
 from sterling.plot.style import tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 RATE = -0.5
 #: The exponent's interval must lie within 0.05 of −1/2.
@@ -38,7 +35,6 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
     """Fit sup ‖G − E G‖_∞ = C(n)·N^β over data sets, with the supremum over all states."""
     asked = {"n": budget.n, "samples": budget.samples, "trials": budget.instances}
     raw = context.trials("concentration", kind="landscape", **asked)
-    raw = raw.sort("n", "samples", "trial")  # sums are then the same after a break
     slope = decay(*(raw[name].to_numpy() for name in ("n", "samples", "deviation")))
     beta = measured("exponent β of sup ‖G − E G‖ ∝ N^β", slope, "least squares, t")
     return CLAIM.found(

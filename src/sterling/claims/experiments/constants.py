@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import PAPER, SCIENCE, Claim
@@ -20,9 +20,6 @@ from sterling.claims.starts import OPPOSITE
 from sterling.claims.words import listed, said
 from sterling.plot.curves import over_dimensions
 from sterling.stats import mean_interval
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: If C grows more slowly than n to this power, samples of the orders n² and n⁴ suffice.
 GROWTH = 0.1

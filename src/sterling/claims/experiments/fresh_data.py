@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from scipy.special import erfc
 
 from sterling.base.registry import register
@@ -30,9 +31,6 @@ from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.trial import trial_seeds
 from sterling.surrogates import get_surrogate
 from sterling.theory import signal
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Visits at a constant pace grow like T, visits with fresh data like √T: an exponent between the two.
 BETWEEN = 0.75
@@ -69,7 +67,7 @@ class FreshDataBudget:
 
     n: int
     samples: int
-    instances: int
+    trials: int
     steps: int
     noise: float = 0.5
     schedule: str = "constant:0.5"
@@ -177,23 +175,13 @@ register(KIND)
 
 def measure(context: Context, budget: FreshDataBudget) -> Finding:
     """Compare the growth of visits, and the time away from w*, with fixed and with fresh data."""
-    asked = {
-        "n": budget.n,
-        "samples": budget.samples,
-        "noise": budget.noise,
-        "schedule": budget.schedule,
-        "steps": budget.steps,
-        "trials": budget.instances,
-    }
     kept = ["arm", "trial", "visits", "occupancy", "growth", "mark_steps", "mark_visits"]
     fixed_runs, walks = (
-        context.trials(f"fresh-data-{arm}", kind=kind, **asked).with_columns(arm=pl.lit(arm))
+        context.trials(f"fresh-data-{arm}", kind=kind, **asdict(budget)).with_columns(arm=pl.lit(arm))
         for arm, kind in (("fixed", "recurrence"), ("fresh", "fresh"))
     )
-    runs = pl.concat(
-        [fixed_runs.select(kept), walks.select(*kept, "away_first", "away_last", "wrong")], how="diagonal"
-    )
-    runs = runs.sort("arm", "trial")
+    extra = walks.select(*kept, "away_first", "away_last", "wrong")
+    runs = pl.concat([fixed_runs.select(kept), extra], how="diagonal").sort("arm", "trial")
     marks = runs.select("arm", "trial", "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
     fixed, fresh = (
         mean(f"exponent of visits over T, {words}", runs.filter(arm=arm)["growth"].drop_nulls())
@@ -217,7 +205,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         [(fixed.ends, fresh.ends, away.ends)],
         experiment=(
             f"{len(runs)} runs of {budget.steps:,} steps with σ = {budget.noise:g}, n = {budget.n}, m = 1, "
-            f"from {budget.instances} draws of w* and of the start: once with one data set of N = "
+            f"from {budget.trials} draws of w* and of the start: once with one data set of N = "
             f"{budget.samples}, once with {budget.samples} fresh samples at each step; step sizes "
             f"{schedule_words(parse_schedule(budget.schedule))}."
         ),
@@ -265,15 +253,14 @@ def predicted_growth(budget: FreshDataBudget, seed: int) -> list[float]:
     steps, where the variance of the normal B is V. One on the wrong side is soon at zero, so its d is 0. A
     visit takes about one push, ηS.
     """
-    settings = {"schedule": budget.schedule, "steps": budget.steps}
     problem = Problem(budget.n, budget.samples, noise=budget.noise)
-    cell = Cell(KIND.name, problem, settings)
+    cell = Cell(KIND.name, problem, {"schedule": budget.schedule, "steps": budget.steps})
     rate = float(parse_schedule(budget.schedule).at(0))
     marks = mark_steps()
     marks = marks[marks <= budget.steps]
     spread = rate * np.sqrt(marks * budget.noise**2 / (2 * budget.samples))[:, None]
     found = []
-    for trial in range(budget.instances):
+    for trial in range(budget.trials):
         start = trial_seeds(seed, cell, trial).data
         apart = np.maximum(initial_latent(problem.n, start) * problem.draw(start, threads=1).teacher, 0.0)
         away = apart / spread
@@ -314,7 +301,7 @@ CLAIM = Claim(
     f"{SCIENCE}, 7 and 13; a random walk reflected at zero",
     measure,
     {
-        "quick": FreshDataBudget(n=8, samples=100, instances=8, steps=30_000),
-        "default": FreshDataBudget(n=8, samples=100, instances=16, steps=100_000),
+        "quick": FreshDataBudget(n=8, samples=100, trials=8, steps=30_000),
+        "default": FreshDataBudget(n=8, samples=100, trials=16, steps=100_000),
     },
 )

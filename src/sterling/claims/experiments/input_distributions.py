@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.base.text import percent
@@ -25,9 +26,6 @@ from sterling.study.columns import SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import row_of, run_orbit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _DISPLACED = (Shifted, Rectified, AutoRegressive)  # distributions with a mean or with correlations
 #: A family succeeds or fails if its interval lies wholly above or below this share.

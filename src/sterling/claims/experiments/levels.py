@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
@@ -18,9 +18,6 @@ from sterling.model.levels import level_values
 from sterling.model.problem import Problem
 from sterling.plot.curves import against
 from sterling.theory import chatter_mean
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Bars: the largest mean difference in units of the distance between levels, and the least correlation.
 CLOSE, ALIKE = 0.015, 0.999

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
@@ -21,9 +22,6 @@ from sterling.study import train_kind
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.theory import balance
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Bars: the largest mean |Δp| and the least correlation of an optimiser that keeps the mean.
 CLOSE, ALIKE = 0.006, 0.995

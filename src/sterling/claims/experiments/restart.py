@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
 
 from sterling.base.text import number, percent
 from sterling.claims.claim import SCIENCE, Claim
@@ -20,9 +21,6 @@ from sterling.plot.study import success_curves
 from sterling.stats import Interval, share_interval
 from sterling.study.report import fit_store
 from sterling.theory import samples_for_average, samples_for_information, samples_for_messages
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Tolerance of the exponent around 1, and largest N₅₀ in units of the edge of message passing.
 TOLERANCE, ABOVE = 0.1, 1.2

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims import proofs
@@ -21,9 +22,6 @@ from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
 from sterling.theory import drift
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Visits must grow faster than T to this power.
 GROWTH = 0.5
@@ -135,7 +133,7 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     came = runs.filter(pl.col("visits") >= 1)
     holding = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     exact = holding and bool(certificates["verified"].all())
-    visits = lasting["visits"]
+    visits, missing = lasting["visits"], len(free) - len(lasting)
     pace = mean(
         "visits per step, later half over earlier half",
         lasting["halves"].drop_nulls(),
@@ -189,7 +187,16 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         },
         notes=(
             *proofs.notes(certificates, bounded, budget.proofs),
-            *_notes(runs, free, lasting, holding),
+            "Runs leave w* if and only if some weight has b*_k G_k(w*) > 0; else w* is absorbing (exact). "
+            f"It is absorbing for {len(runs) - len(free)} of {len(runs)} data sets, and the runs "
+            f"{'agree' if holding else 'do NOT agree'}.",
+            "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
+            "The exponent tends to 1 as runs get longer, but the first visits come late. Visits per step in "
+            "the two halves of a run compare its pace after that.",
+            *(
+                [f"{missing} runs did not return to w* within their steps; they have no exponent."]
+                * (missing > 0)
+            ),
             f"{stopped} of {len(lasting)} runs that returned made no visit in the last half of their steps."
             if stopped
             else f"Each of the {len(lasting)} runs that returned did so in the last half of its steps too.",
@@ -202,22 +209,6 @@ def stopped_runs(marks: pl.DataFrame) -> int:
     step, visits = pl.col("mark_steps"), pl.col("mark_visits")
     runs = marks.group_by(_RUN).agg(before=visits.filter(2 * step <= step.max()).max(), all=visits.max())
     return int((runs["before"] == runs["all"]).sum())
-
-
-def _notes(runs: pl.DataFrame, free: pl.DataFrame, lasting: pl.DataFrame, exact: bool) -> list[str]:
-    held = len(runs) - len(free)
-    notes = [
-        "Runs leave w* if and only if some weight has b*_k G_k(w*) > 0; else w* is absorbing (exact). "
-        f"It is absorbing for {held} of {len(runs)} data sets, and the runs "
-        + ("agree." if exact else "do NOT agree."),
-        "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
-        "The exponent tends to 1 as runs get longer, but the first visits come late. Visits per step in the "
-        "two halves of a run compare its pace after that.",
-    ]
-    missing = len(free) - len(lasting)
-    if missing:
-        notes.append(f"{missing} runs did not return to w* within their steps; they have no exponent.")
-    return notes
 
 
 def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:

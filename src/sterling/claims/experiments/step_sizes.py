@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 from scipy.special import expit
 
 from sterling.base.registry import register
@@ -29,9 +30,6 @@ from sterling.study.kind import Cell, Kind, Look, Seeds, schedule_text
 from sterling.study.likelihood import Counts, Model, maximise, predictor
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import run_orbit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: The threshold must move by less than this factor over all rates for the step size not to decide.
 FACTOR = 2.0

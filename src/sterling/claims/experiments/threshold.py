@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
@@ -17,15 +18,11 @@ from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
-from sterling.optimizers.base import parse_optimizer
+from sterling.optimizers.base import as_optimizer
 from sterling.plot.curves import dots, over_dimensions, slope_triangles
 from sterling.study.columns import Criterion
 from sterling.study.report import SeriesFit, fit_store, slope
-from sterling.study.store import Store
 from sterling.theory import samples_for_last, samples_for_occupancy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Share of the runs that must end at w* with decay and band, and the most that may with one of the two.
 BOTH, ALONE = 14 / 16, 3 / 16
@@ -85,28 +82,19 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Growth:
-    """Runs under label noise at N = c·n^power for each c.
+class ThresholdBudget:
+    """The factorial on ``instances`` data sets, and studies of N₅₀ of the last iterate under noise.
+
+    ``damped`` and ``plain`` have the settings of the two studies, each with dimensions ``n``.
 
     Power: the intervals of the exponents were 2.24 to 3.10 from 60 trials of plain runs, and 1.23 to 1.27
     from 200 of damped ones, so they are far apart.
     """
 
-    n: tuple[int, ...]
-    factors: tuple[float, ...]
-    power: float
-    steps: int
-    trials: int
-
-
-@dataclass(frozen=True)
-class ThresholdBudget:
-    """The factorial on ``instances`` data sets, and N₅₀ of the last iterate under noise, damped and plain."""
-
     n: int
     instances: int
-    damped: Growth
-    plain: Growth
+    damped: dict[str, Any]
+    plain: dict[str, Any]
     noise: float = 0.5
     settings: tuple[Setting, ...] = (
         Setting("relu", 4, "none", 6_000),
@@ -117,9 +105,13 @@ class ThresholdBudget:
 def measure(context: Context, budget: ThresholdBudget) -> Finding:
     """Count runs that end at w* in the factorial, and fit N₅₀ = C·n^α of the last iterate under noise."""
     table = pl.concat([_factorial(context, budget, index, one) for index, one in enumerate(budget.settings)])
+    methods = {
+        _DAMPED: {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto", **budget.damped},
+        _PLAIN: {"optimizer": "sgd", "schedule": "power:0.5,0.5", **budget.plain},
+    }
     stores = {
-        _DAMPED: _grow(context, budget, _DAMPED, optimizer=f"sgd:damping={DAMPING:g}", schedule="auto"),
-        _PLAIN: _grow(context, budget, _PLAIN, optimizer="sgd", schedule="power:0.5,0.5"),
+        name: context.run(f"threshold-{name}", noise=budget.noise, **method)
+        for name, method in methods.items()
     }
     series = {name: fit_store(store, LAST)[0] for name, store in stores.items()}
     damped, plain = (
@@ -129,8 +121,8 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
     laws = {  # at the smallest and the largest dimension
         name: {n: law(Problem(n, 1, noise=budget.noise)) for n in (dimensions[0], dimensions[-1])}
         for name, law, dimensions in (
-            (_DAMPED, damped_law, budget.damped.n),
-            (_PLAIN, samples_for_occupancy, budget.plain.n),
+            (_DAMPED, damped_law, budget.damped["n"]),
+            (_PLAIN, samples_for_occupancy, budget.plain["n"]),
         )
     }
     found = {
@@ -147,6 +139,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         name: " and ".join(found[str(one), name].count.replace(",", "") for one in budget.settings)
         for name in FACTORS
     }
+    first, *_, last = laws[_DAMPED]
     return CLAIM.found(
         RULE,
         [(judged, *evidence(damped), slope(laws[_DAMPED]), *evidence(plain))],
@@ -154,9 +147,9 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
             f"{'; '.join(f'{one}, {one.steps:,} steps' for one in budget.settings)}. With σ = "
             f"{budget.noise:g}, ReLU, full batch: {len(stores[_DAMPED].trials(['trial'])):,} runs with "
-            f"damping {DAMPING:g}, n = {listed(budget.damped.n)}, {budget.damped.steps:,} steps, and "
-            f"{len(stores[_PLAIN].trials(['trial'])):,} of plain STE, n = {listed(budget.plain.n)}, "
-            f"{budget.plain.steps:,} steps of 0.5/√(t+1)."
+            f"damping {DAMPING:g}, n = {listed(budget.damped['n'])}, {budget.damped['steps']:,} steps, and "
+            f"{len(stores[_PLAIN].trials(['trial'])):,} of plain STE, n = {listed(budget.plain['n'])}, "
+            f"{budget.plain['steps']:,} steps of 0.5/√(t+1)."
         ),
         reason=(
             f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ends.items())}. "
@@ -181,7 +174,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         ),
         references=(
             Reference(
-                f"exponent of the law of damped runs from n = {budget.damped.n[0]} to {budget.damped.n[-1]}",
+                f"exponent of the law of damped runs from n = {first} to {last}",
                 slope(laws[_DAMPED]),
                 "mean-field",
                 "sterling.theory.samples_for_last",
@@ -242,22 +235,9 @@ def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: S
     cells = store.counts(LAST)
     rows = []
     for name, text in FACTORS.items():
-        ends, trials = cells.filter(optimizer=str(parse_optimizer(text))).select("successes", "trials").row(0)
+        ends, trials = cells.filter(optimizer=str(as_optimizer(text))).select("successes", "trials").row(0)
         rows.append((str(setting), name, ends, trials))
     return pl.DataFrame(rows, ["setting", "factor", "ends", "trials"], orient="row")
-
-
-def _grow(context: Context, budget: ThresholdBudget, name: str, **method: str) -> Store:
-    growth = getattr(budget, name)
-    return context.run(
-        f"threshold-{name}",
-        n=growth.n,
-        samples={"c": list(growth.factors), "a": growth.power},
-        noise=budget.noise,
-        steps=growth.steps,
-        trials=growth.trials,
-        **method,
-    )
 
 
 def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
@@ -288,8 +268,8 @@ def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int
 
 
 _NEAR = (0.65, 0.8, 1.0, 1.25, 1.55)
-_DAMPED_FACTORS = tuple(round(6.6 * one, 2) for one in _NEAR)
-_PLAIN_FACTORS = tuple(round(0.26 * one, 3) for one in _NEAR)
+_NEAR_DAMPED = {"c": [round(6.6 * one, 2) for one in _NEAR], "a": 1.28}
+_NEAR_PLAIN = {"c": [round(0.26 * one, 3) for one in _NEAR], "a": 3}
 
 CLAIM = Claim(
     "threshold",
@@ -303,14 +283,14 @@ CLAIM = Claim(
         "quick": ThresholdBudget(
             n=128,
             instances=8,
-            damped=Growth((32, 64, 128), _DAMPED_FACTORS, 1.28, steps=3_000, trials=60),
-            plain=Growth((8, 16, 32), _PLAIN_FACTORS, 3, steps=10_000, trials=60),
+            damped={"n": (32, 64, 128), "samples": _NEAR_DAMPED, "steps": 3_000, "trials": 60},
+            plain={"n": (8, 16, 32), "samples": _NEAR_PLAIN, "steps": 10_000, "trials": 60},
         ),
         "default": ThresholdBudget(
             n=128,
             instances=16,
-            damped=Growth((32, 64, 128, 256), _DAMPED_FACTORS, 1.28, steps=5_000, trials=200),
-            plain=Growth((8, 16, 32, 48), _PLAIN_FACTORS, 3, steps=30_000, trials=60),
+            damped={"n": (32, 64, 128, 256), "samples": _NEAR_DAMPED, "steps": 5_000, "trials": 200},
+            plain={"n": (8, 16, 32, 48), "samples": _NEAR_PLAIN, "steps": 30_000, "trials": 60},
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Other estimators of the teacher, as functions of arrays and as a kind of trial, to compare STE with.
+"""Trials of the kind "baseline": other estimators of the teacher, on the data of a run of the same problem.
 
 Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and returns signs, int8 (n,), with
 sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. `theory/ladder.py`
@@ -15,7 +15,6 @@ import polars as pl
 
 from sterling.base import checks
 from sterling.base.checks import integer, real
-from sterling.base.registry import register
 from sterling.errors import InputError
 from sterling.landscapes.landscape import check_dimension, landscape
 from sterling.model.levels import require_two
@@ -162,24 +161,21 @@ def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: flo
     return error < 1 + _DOUBT * math.sqrt(2 / len(values))
 
 
-# -- the kind of trial --------------------------------------------------------------------------------------
-
-#: The estimators of this file, and the states of least risk.
-ESTIMATORS = ("least_squares", "hebb", "logistic", "gamp", "least_risk")
+_VOTES = {"least_squares": least_squares, "hebb": hebb, "logistic": logistic}
+ESTIMATORS = (*_VOTES, "gamp", "least_risk")
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-
     instance, name, settled = cell.problem.draw(seeds.data, threads=1), cell.settings["estimator"], True
     look()
-    data = instance.inputs, instance.labels
     if name == "least_risk":
         signs = landscape(instance).minimisers  # several if they are equally good
     elif name == "gamp":
-        found = gamp(*data, noise=cell.problem.noise, readout=float(instance.readout[0]))
+        noise, readout = cell.problem.noise, float(instance.readout[0])
+        found = gamp(instance.inputs, instance.labels, noise=noise, readout=readout)
         signs, settled = found.signs[None], bool(found.settled)
     else:
-        signs = globals()[name](*data)[None]
+        signs = _VOTES[name](instance.inputs, instance.labels)[None]
     errors = np.count_nonzero(signs != instance.teacher, axis=1)
     return {"errors": int(errors.max()), "answers": len(errors), "settled": settled}
 
@@ -211,6 +207,4 @@ KIND = Kind(
         )
     },
     check=_check,
-    small=Cell.small,
 )
-register(KIND)
