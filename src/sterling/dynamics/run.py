@@ -166,7 +166,7 @@ class Run:
         ):
             times.append(np.empty(_TIME_BUFFER if sum(map(len, record)) == count else 0, np.int64))
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
-        return Log(np.empty(flips, FLIP), *times, np.zeros(3, np.int64))
+        return Log._make((np.empty(flips, FLIP), *times, np.zeros(3, np.int64)))
 
     def _collect(self, engine: Engine, status: int) -> None:
         """Store what the engine logged, up to limits that do not depend on when this is called."""
