@@ -88,12 +88,6 @@ def test_the_last_iterate_needs_about_n_log_n():
     assert 1.13 < math.log(many / few) / math.log(3) < 1.43
 
 
-def test_readout_and_noise_scale_together():
-    one, other = problem(noise=0.25), problem(noise=0.5, readout=(2.0,))
-    for law in (theory.expected_absorbed, theory.expected_last):
-        assert law(one) == pytest.approx(law(other), rel=1e-6)
-
-
 def test_refusals():
     for law in (
         theory.expected_absorbed,
