@@ -88,7 +88,6 @@ class Ratio:
                 unit="× PyTorch",
                 bar=self.bar,
                 aim=self.aim,
-                more_is_better=True,
                 runs=times | {f"PyTorch, a step, {name}": [spent] for name, spent in layouts.items()},
                 note=note,
                 failure="" if agreed == _COMPARED else "PyTorch and sterling do not take the same steps",
@@ -183,7 +182,6 @@ def stepping(options: Options) -> list[Row]:
             unit="steps/s",
             bar=1.5e7,
             aim=5e7,
-            more_is_better=True,
             runs=times,
             note=f"{best:.2f} s, {events:,} events, {1e9 * best / events:.0f} ns an event",
         )
@@ -206,7 +204,6 @@ def landscape(options: Options) -> list[Row]:
             measured=best,
             unit="s",
             bar=5,
-            aim=None,
             more_is_better=False,
             runs={"landscape": times},
             note=f"{1e9 * best / 2**n:.0f} ns a state",

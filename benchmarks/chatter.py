@@ -8,17 +8,15 @@ noise. The exit code is 1 if their steps differ or, with --strict, if a bar is m
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from functools import partial
 
 import numba
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import sterling as st
+from benchmarks.report import Options, Row, main
 
 #: n, N, the bar of the ratio, and the steps of one turn of sterling.
 SHAPES = ((256, 1024, 3.2, 20_000), (512, 2048, 3.4, 8_000), (1024, 4096, 3.6, 3_000))
@@ -98,58 +96,42 @@ def agreed(instance: st.Instance, latent: np.ndarray, rival: Rival) -> int:
     return _COMPARED
 
 
-def measure(n: int, samples: int, steps: int, turns: int) -> dict:
-    """Return the best seconds a step of sterling and of the rival, and the counts of sterling's run."""
+def chatter(n: int, samples: int, bar: float, steps: int, options: Options) -> list[Row]:
+    """Measure both in turns."""
+    steps = steps // 10 if options.quick else steps
     instance = st.Problem(n=n, samples=samples).draw(0)
     latent = np.random.default_rng(_LATENT_SEED).standard_normal(n) / np.sqrt(n)
     rival = Rival(instance, latent)
     same = agreed(instance, latent, rival)
     rival.run(_SKIPPED)
-    best = {"sterling": np.inf, "rival": np.inf}
-    orbit = None
-    for _ in range(turns):
+    times: dict[str, list[float]] = {"by hand, a step": [], "sterling, a step": []}
+    for _ in range(2 * options.repeat + 1):
         begun = time.thread_time()
         orbit = st.train(instance, steps, SCHEDULE, init=latent, record=(), threads=1)
-        best["sterling"] = min(best["sterling"], (time.thread_time() - begun) / steps)
+        times["sterling, a step"].append((time.thread_time() - begun) / steps)
         for _ in range(_MORE):
             begun = time.thread_time()
             rival.run(steps // _SHARE)
-            best["rival"] = min(best["rival"], (time.thread_time() - begun) / (steps // _SHARE))
-    assert orbit is not None
+            times["by hand, a step"].append((time.thread_time() - begun) / (steps // _SHARE))
     if orbit.certified or orbit.steps != steps:
         raise RuntimeError(f"n={n} N={samples}: not a full run of chatter, {orbit.verdict} at {orbit.steps}")
-    return {"best": best, "same": same, "stats": orbit.stats}
-
-
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chatter", description=__doc__)
-    parser.add_argument("--only", nargs="+", type=int, metavar="N", help="these n alone")
-    parser.add_argument("--turns", type=int, default=7, help="turns of each (%(default)s)")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    asked = parser.parse_args()
-    headings = "", "flips a step", "new states", "by hand", "sterling", "ratio", "bar"
-    table = Table(*headings, box=box.SIMPLE_HEAD)
-    missed = failed = False
-    for n, samples, bar, steps in SHAPES:
-        if asked.only and n not in asked.only:
-            continue
-        found = measure(n, samples, steps, asked.turns)
-        best, stats = found["best"], found["stats"]
-        ratio = best["rival"] / best["sterling"]
-        missed |= ratio < bar
-        failed |= found["same"] < _COMPARED
-        table.add_row(
-            f"n={n} N={samples}",
-            f"{stats.flips / stats.events:.1f}",
-            f"{stats.states / steps:.1%}",
-            *(f"{1e6 * best[name]:.2f} µs" for name in ("rival", "sterling")),
-            f"{ratio:.2f}",
-            f"{bar:g}" + ("" if found["same"] == _COMPARED else f" (parted after {found['same']} steps)"),
+    slow, fast = (min(spent) for spent in times.values())
+    stats = orbit.stats
+    return [
+        Row(
+            title=f"a step: n={n} N={samples}, {steps:,} steps",
+            measured=slow / fast,
+            unit="× by hand",
+            bar=bar,
+            runs=times,
+            note=f"by hand {1e6 * slow:.2f} µs, sterling {1e6 * fast:.2f} µs; "
+            f"{stats.flips / stats.events:.1f} flips a step, {stats.states / steps:.1%} of states new",
+            failure="" if same == _COMPARED else f"the weights part after {same} steps",
         )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    return int(failed or (asked.strict and missed))
+    ]
 
+
+CASES = {f"n{shape[0]}": partial(chatter, *shape) for shape in SHAPES}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("chatter", CASES, __doc__))

@@ -8,20 +8,18 @@ above 50 ms). The latent weights at the end must equal those of `train`.
 
 from __future__ import annotations
 
-import argparse
+import atexit
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
+from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 import sterling as st
-from benchmarks import machine
-from benchmarks.report import Options, Row, show_row, write
+from benchmarks.report import Options, Row, main
 from sterling.report.explore import write_explorable
 from tests.browsing import MISSING, look, start, visit
 
@@ -31,7 +29,6 @@ FRAMES_FOR = 5000  # milliseconds
 STEPS_BAR, FRAMES_BAR = 1e6, 50
 SMOOTH, SMOOTH_PLAYS = 100_000, 5  # steps a second, plays
 SMOOTH_BAR, TASK_BAR = 59, 50  # frames a second of a display with 60; milliseconds
-_WIDTH = 130  # columns, unless the output is a terminal
 
 #: Addresses of the page whose frames are counted.
 PLAYS = {
@@ -91,14 +88,11 @@ def speed(driver, address: str, options: Options) -> Row:
         measured=steps / min(times),
         unit="steps/s",
         bar=STEPS_BAR,
-        aim=None,
-        more_is_better=True,
         runs={"run": times},
         note=", ".join(f"{steps / seconds:,.0f}" for seconds in times) + " steps/s",
         failure=""
         if all(latent == orbit.latent.tolist() for latent in latents)
         else "latents differ from train's",
-        case="steps",
     )
 
 
@@ -119,13 +113,11 @@ def frames(driver, address: str, options: Options) -> Row:
         unit="frames/s",
         bar=FRAMES_BAR,
         aim=60,
-        more_is_better=True,
         runs={f"frames/s, {name}": found for name, found in rates.items()},
         note="; ".join(
             f"{name}: {min(found):.1f} to {max(found):.1f} frames/s at {paces[name]:,.0f} steps/s"
             for name, found in rates.items()
         ),
-        case="frames",
     )
 
 
@@ -142,12 +134,10 @@ def smooth(driver, address: str, options: Options) -> Row:
         unit="frames/s",
         bar=SMOOTH_BAR,
         aim=60,
-        more_is_better=True,
         runs={"frames/s": rates, "longest task above 50 ms, milliseconds": tasks, "steps/s": paces},
         note=f"{np.median(paces):,.0f} steps/s; "
         + (f"the longest task takes {longest:.0f} ms" if longest else f"no task takes {TASK_BAR} ms"),
         failure=f"a task takes {longest:.0f} ms, more than {TASK_BAR}" if longest > TASK_BAR else "",
-        case="smooth",
     )
 
 
@@ -167,42 +157,23 @@ def _play(driver, address: str, length: int) -> tuple[float, float, float]:
     return rate, pace, longest
 
 
-BARS: dict[str, Callable[..., Row]] = {"steps": speed, "frames": frames, "smooth": smooth}
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write; return 1 if a bar is missed or a run is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.explore", description="The explorable page.")
-    parser.add_argument("--only", nargs="+", choices=tuple(BARS), default=tuple(BARS), help="(all)")
-    parser.add_argument("--quick", action="store_true", help="short runs, once each: a smoke test")
-    parser.add_argument("--repeat", type=int, help="repetitions, the best counts (3, with --quick 1)")
-    parser.add_argument("--output", type=Path, default=Path("out/bench-explore.json"), help="(%(default)s)")
-    asked = parser.parse_args(arguments)
-    if asked.repeat is not None and asked.repeat < 1:
-        parser.error(f"--repeat is {asked.repeat}; it must be at least 1")
-    options = Options(asked.repeat or (1 if asked.quick else 3), 1, asked.quick)
+@cache
+def opened() -> tuple[WebDriver, str]:
+    """Return a browser, which ends with this process, and the address of the page."""
     driver = start()
     if driver is None:
-        parser.error(MISSING)
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    known = machine.facts(1) | {"browser": "Chromium " + driver.capabilities["browserVersion"]}
-    console.print(f"{machine.summary(known)}, {known['browser']}", highlight=False)
-    begun = time.monotonic()
-    rows: list[Row] = []
-    try:
-        look(driver, "light", 1280, motion="no-preference")
-        driver.set_script_timeout(600)
-        with tempfile.TemporaryDirectory() as folder:
-            address = write_explorable(Path(folder) / "explore.html").as_uri()
-            for name in asked.only:
-                rows.append(BARS[name](driver, address, options))
-                show_row(console, rows[-1])
-                write(asked.output, rows, options, known, time.monotonic() - begun)
-    finally:
-        driver.quit()
-    console.print(f"best of {options.repeat}, written to {asked.output}", highlight=False)
-    return 0 if all(row.passed and not row.failure for row in rows) else 1
+        raise RuntimeError(MISSING)
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(lambda: (driver.quit(), folder.cleanup()))
+    look(driver, "light", 1280, motion="no-preference")
+    driver.set_script_timeout(600)
+    return driver, write_explorable(Path(folder.name) / "explore.html").as_uri()
 
+
+CASES = {
+    name: lambda options, measure=measure: [measure(*opened(), options)]
+    for name, measure in {"steps": speed, "frames": frames, "smooth": smooth}.items()
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("explore", CASES, __doc__))

@@ -3,30 +3,25 @@
 It trains a ResNet-18 for 32 × 32 images, and linear layers on 4,096 tokens a step, with binary or ternary
 weights, and times the hook of each monitor within each step. The share is the mean time of the hook over the
 median of a step; the update of all weights, which is due each 120 or 1,024 steps, is spread over these steps.
-Times are of the processor, summed over threads, so other work on the machine changes them little. With
---strict the exit code is 1 if a bar is missed.
+Times are of the processor, summed over threads, so other work on the machine changes them little.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 from torch.nn import functional as F
 
 import sterling.torch as stt
-from benchmarks import machine
+from benchmarks.report import Options, Row, main
 
-MOST_SHARE, MOST_BYTES = 0.05, 24
-TOKENS, LEAST_SHARE = 4096, 0.02  # at least one way to watch a large model must cost at most that
+BATCH, TOKENS, WIDTH, DEPTH = 64, 4096, 1024, 16
 _SEED = 11
 
 
@@ -65,7 +60,7 @@ def tower(width: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, 10, bias=False))
 
 
-#: Ways to watch a large model, and the most bytes a weight that each may take.
+#: Ways to watch a large model, and the most bytes a weight that each may take. One must cost at most 2 %.
 WAYS: dict[str, tuple[dict[str, Any], float]] = {
     "five horizons": ({}, 24),
     "two horizons": ({"horizons": (64, 1024)}, 6),
@@ -115,80 +110,61 @@ class Run:
         return time.process_time() - begun - sum(one.seconds[-1] for one in self.watches.values())
 
 
-def measure(run: Run, steps: int) -> list[dict[str, Any]]:
-    """Return a row for each monitor: seconds of a step and of the monitor, and bytes, after a warm-up."""
+def measure(title: str, run: Run, ways: dict[str, float], most: float, options: Options) -> list[Row]:
+    """Return the share of the cheapest monitor, and the bytes a weight of each; ``ways`` has their bars."""
+    torch.set_num_threads(options.threads)
     run.step()
-    step = statistics.median(run.step() for _ in range(steps))
-    rows = []
+    step = statistics.median(run.step() for _ in range(2 if options.quick else 20))
+    spent = {name: watch.a_step() for name, watch in run.watches.items()}
+    cheapest = min(spent, key=lambda name: spent[name])
+    rows = [
+        Row(
+            title=f"share of a step: {title}, {cheapest}",
+            measured=spent[cheapest] / step,
+            unit="of a step",
+            bar=most,
+            more_is_better=False,
+            runs={"step": [step], **{name: [one] for name, one in spent.items()}},
+            note=f"a step {1e3 * step:,.0f} ms; "
+            + ", ".join(f"{name} {1e3 * one:.1f} ms ({one / step:.2%})" for name, one in spent.items()),
+        )
+    ]
     for name, watch in run.watches.items():
-        frame, seconds = watch.monitor.frame(), watch.a_step()
+        frame = watch.monitor.frame()
         weights = int(frame["weights"].sum())
+        flips = int(frame["flips"].sum()) * watch.monitor.every / watch.monitor.steps / weights
         rows.append(
-            {
-                "name": name,
-                "step": step,
-                "monitor": seconds,
-                "share": seconds / step,
-                "bytes": watch.monitor.bytes_per_weight,
-                "weights": weights,
-                "flips": int(frame["flips"].sum()) * watch.monitor.every / watch.monitor.steps / weights,
-            }
+            Row(
+                title=f"bytes a weight: {title}, {name}",
+                measured=watch.monitor.bytes_per_weight,
+                unit="bytes",
+                bar=ways[name] + 0.01,
+                more_is_better=False,
+                note=f"{weights:,} weights, {flips:.3%} flip in a step, "
+                f"{1e9 * spent[name] / weights:.2f} ns a weight",
+            )
         )
     return rows
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.monitor", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=0.01)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--width", type=int, default=1024, help="of the linear layers")
-    parser.add_argument("--depth", type=int, default=16)
-    parser.add_argument("--levels", type=int, nargs="*", default=[2, 3])
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(machine.summary(machine.facts(asked.threads)), highlight=False)
-    missed = False
-    for levels in asked.levels:
-        torch.manual_seed(_SEED)
-        net = stt.binarize(resnet18(), levels=levels, skip=["0", "13"])
-        run = Run(net, torch.randn(asked.batch, 3, 32, 32), asked.lr, {"default": {}})
-        rows = measure(run, asked.steps)
-        missed |= rows[0]["share"] > MOST_SHARE or rows[0]["bytes"] > MOST_BYTES
-        show(console, f"ResNet-18, {levels} levels, {asked.batch} images", rows)
-    for levels in asked.levels:
-        torch.manual_seed(_SEED)
-        net = stt.binarize(tower(asked.width, asked.depth), levels=levels, skip=[str(2 * asked.depth)])
-        ways = {name: options for name, (options, _) in WAYS.items()}
-        run = Run(net, torch.randn(TOKENS, asked.width), asked.lr, ways)
-        rows = measure(run, max(asked.steps, 20) // 10 * 10)
-        missed |= min(row["share"] for row in rows) > LEAST_SHARE
-        missed |= any(row["bytes"] > WAYS[row["name"]][1] + 0.01 for row in rows)
-        show(console, f"linear layers, {levels} levels, {TOKENS:,} tokens", rows)
-    return int(missed and asked.strict)
+def images(levels: int, options: Options) -> list[Row]:
+    """Watch a ResNet-18."""
+    torch.manual_seed(_SEED)
+    net = stt.binarize(resnet18(), levels=levels, skip=["0", "13"])
+    run = Run(net, torch.randn(BATCH, 3, 32, 32), 0.01, {"default": {}})
+    return measure(f"ResNet-18, {levels} levels, {BATCH} images", run, {"default": 24}, 0.05, options)
 
 
-def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
-    """Print a table with a row for each monitor."""
-    grid = Table(box=box.SIMPLE_HEAD, title=title)
-    for name in ("monitor", "weights", "flips a step", "step", "a monitor", "share", "ns a weight", "bytes"):
-        grid.add_column(name, justify="left" if name == "monitor" else "right")
-    for row in rows:
-        grid.add_row(
-            row["name"],
-            f"{row['weights']:,.0f}",
-            f"{row['flips']:.3%}",
-            f"{row['step'] * 1e3:,.0f} ms",
-            f"{row['monitor'] * 1e3:.1f} ms",
-            f"{row['share']:.2%}",
-            f"{row['monitor'] / row['weights'] * 1e9:.2f}",
-            f"{row['bytes']:.2f}",
-        )
-    console.print(grid)
+def tokens(levels: int, options: Options) -> list[Row]:
+    """Watch linear layers in each of the ways."""
+    torch.manual_seed(_SEED)
+    net = stt.binarize(tower(WIDTH, DEPTH), levels=levels, skip=[str(2 * DEPTH)])
+    run = Run(net, torch.randn(TOKENS, WIDTH), 0.01, {name: settings for name, (settings, _) in WAYS.items()})
+    bars = {name: most for name, (_, most) in WAYS.items()}
+    return measure(f"linear layers, {levels} levels, {TOKENS:,} tokens", run, bars, 0.02, options)
 
+
+CASES = {f"{case.__name__}-{levels}": partial(case, levels) for case in (images, tokens) for levels in (2, 3)}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("monitor", CASES, __doc__))

@@ -8,25 +8,25 @@ exit code is 1 if the weights differ within the first steps or, with --strict, i
 
 from __future__ import annotations
 
-import argparse
+import math
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numba
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import sterling as st
-from sterling.dynamics.options import Options
+from benchmarks.report import Options, Row, main
+from sterling.dynamics.options import Options as Settings
 from sterling.dynamics.steps import Batches
 
 _RATE = 0.02
 _COMPARED = 40  # steps for which all must have the same weights
 _LATENT_SEED = 7
+_TURN = 0.1  # seconds of a turn
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Case:
     samples: int
     batch: int
     noise: float
-    bars: tuple[float, float] | None = None  # PyTorch over sterling at least, sterling over by hand at most
+    bars: tuple[float, float] = (math.nan, math.nan)  # PyTorch/sterling at least, sterling/by hand at most
 
 
-CASES = (
+SHAPES = (
     Case(48, 384, 32, 0.5, (150.0, 2.0)),
     Case(48, 384, 32, 0.0),
     Case(48, 6144, 32, 0.5),
@@ -148,7 +148,7 @@ class InTorch(Rival):
 
 def first_order(instance: st.Instance, batch: int) -> np.ndarray:
     """Return the samples of the first epoch of sterling's run."""
-    batches = Batches(Options(batch=st.Batch(batch)), instance.samples)
+    batches = Batches(Settings(batch=st.Batch(batch)), instance.samples)
     batches.seek(0)
     return batches.order[: instance.samples]
 
@@ -174,11 +174,11 @@ def agreed(instance: st.Instance, case: Case, latent: np.ndarray) -> bool:
     return True
 
 
-def measure(case: Case, turns: int, seconds: float) -> dict:
-    """Return the best seconds a step of each."""
+def measure(case: Case, options: Options) -> list[Row]:
+    """Measure all three in turns."""
     instance = st.Problem(n=case.n, samples=case.samples, noise=case.noise).draw(0)
     latent = np.random.default_rng(_LATENT_SEED).standard_normal(case.n) / np.sqrt(case.n)
-    same = agreed(instance, case, latent)
+    failure = "" if agreed(instance, case, latent) else "the weights differ"
     order = first_order(instance, case.batch)
     rivals = {kind.__name__: kind(instance, latent, case.batch) for kind in (InTorch, ByHand)}
     jobs: dict[str, Callable[[int], object]] = {
@@ -186,13 +186,37 @@ def measure(case: Case, turns: int, seconds: float) -> dict:
     }
     per_epoch = -(-case.samples // case.batch)
     jobs["sterling"] = lambda epochs: train(instance, case, latent, epochs * per_epoch)
-    length = {name: _epochs(job, seconds) for name, job in jobs.items()}
-    best = dict.fromkeys(jobs, np.inf)
-    for _ in range(turns):
+    length = {name: _epochs(job, _TURN) for name, job in jobs.items()}
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(3 * options.repeat):
         for name, job in jobs.items():
-            best[name] = min(best[name], _time(job, length[name]) / (length[name] * per_epoch))
-    stats = train(instance, case, latent, length["sterling"] * per_epoch).stats
-    return {"best": best, "same": same, "stats": stats, "steps": length["sterling"] * per_epoch}
+            times[name].append(_time(job, length[name]) / (length[name] * per_epoch))
+    best = {name: min(spent) for name, spent in times.items()}
+    steps = length["sterling"] * per_epoch
+    flips = train(instance, case, latent, steps).stats.flips / steps
+    note = ", ".join(f"{name} {1e6 * spent:.3f} µs" for name, spent in best.items())
+    shape = f"n={case.n} N={case.samples} batch {case.batch} σ={case.noise:g}"
+    more, less = case.bars
+    return [
+        Row(
+            title=f"a step: {shape}",
+            measured=best["InTorch"] / best["sterling"],
+            unit="× PyTorch",
+            bar=more,
+            runs=times,
+            note=f"{note}; {flips:.2f} flips a step",
+            failure=failure,
+        ),
+        Row(
+            title=f"a step over one by hand: {shape}",
+            measured=best["sterling"] / best["ByHand"],
+            unit="× by hand",
+            bar=less,
+            more_is_better=False,
+            runs=times,
+            failure=failure,
+        ),
+    ]
 
 
 def _epochs(job: Callable[[int], object], seconds: float) -> int:
@@ -210,45 +234,7 @@ def _time(job: Callable[[int], object], epochs: int) -> float:
     return time.thread_time() - begun
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__)
-    parser.add_argument("--turns", type=int, default=9, help="turns of each (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.1, help="of a turn (%(default)s)")
-    parser.add_argument("--only", type=int, help="this case alone, counted from 0")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    asked = parser.parse_args()
-    headings = (
-        "",
-        "flips a step",
-        "PyTorch",
-        "by hand",
-        "sterling",
-        "PyTorch/ours",
-        "ours/by hand",
-        "bars",
-    )
-    table = Table(*headings, box=box.SIMPLE_HEAD)
-    missed = failed = False
-    for case in CASES if asked.only is None else [CASES[asked.only]]:
-        found = measure(case, asked.turns, asked.seconds)
-        best = found["best"]
-        faster, slower = best["InTorch"] / best["sterling"], best["sterling"] / best["ByHand"]
-        failed |= not found["same"]
-        if case.bars:
-            missed |= faster < case.bars[0] or slower > case.bars[1]
-        table.add_row(
-            f"n={case.n} N={case.samples} batch {case.batch} σ={case.noise:g}",
-            f"{found['stats'].flips / found['steps']:.2f}",
-            *(f"{1e6 * best[name]:.3f} µs" for name in ("InTorch", "ByHand", "sterling")),
-            f"{faster:.0f}",
-            f"{slower:.2f}",
-            f"{case.bars[0]:g} {case.bars[1]:g}" if case.bars else "",
-            *(() if found["same"] else ("the weights differ",)),
-        )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    return int(failed or (asked.strict and missed))
-
+CASES = {f"n{one.n}-{one.samples}-{one.noise:g}": partial(measure, one) for one in SHAPES}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("steps", CASES, __doc__))

@@ -1,4 +1,4 @@
-"""How studies do against their bars: `python -m benchmarks.study [overhead] [million] [shared]`.
+"""How studies do against their bars: `python -m benchmarks.study [--only overhead million shared]`.
 
 overhead   trials a second through a study, against a bare loop over `st.train` on two threads
 million    `status` and `fit` on a store of 10⁶ trials: seconds and memory
@@ -17,24 +17,22 @@ from pathlib import Path
 
 import numpy as np
 
+import sterling as st
+from benchmarks.report import Options, Row, main
 from sterling.schedules import parse_schedule
 from sterling.study import Store, Study, run
 from sterling.study.store import encode, frame_of
 from sterling.study.trial import Batch, run_batch, trial_seeds
 
-PAIRS = 7  # alternating measurements of study and loop
 SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: a trial takes about a millisecond alone
 
 
-def overhead() -> None:
+def overhead(options: Options) -> list[Row]:
     """Compare in turn, since the machine may be shared; the median ratio counts."""
-    for n, samples, trials in SIZES:
-        _overhead(n, samples, trials)
+    return [_overhead(*size, options) for size in SIZES]
 
 
-def _overhead(n: int, samples: int, trials: int) -> None:
-    import sterling as st
-
+def _overhead(n: int, samples: int, trials: int, options: Options) -> Row:
     study = Study(n=n, samples=samples, trials=trials, steps=100_000)
     cell = study.cells[0]
     schedule = parse_schedule(cell.settings["schedule"])
@@ -46,42 +44,48 @@ def _overhead(n: int, samples: int, trials: int) -> None:
             cell.problem.draw(seed), steps=100_000, schedule=schedule, init=seed, record=(), threads=1
         )
 
-    ratios = []
-    for pair in range(PAIRS):
+    times: dict[str, list[float]] = {"loop": [], "study": []}
+    for _ in range(2 * options.repeat + 1):
         begun = time.perf_counter()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(one, range(trials)))
-        loop = time.perf_counter() - begun
+        times["loop"].append(time.perf_counter() - begun)
         with tempfile.TemporaryDirectory() as folder:
             begun = time.perf_counter()
             run(study, Path(folder) / "s", threads=2)
-            spent = time.perf_counter() - begun
-        ratios.append(loop / spent)
-        print(
-            f"  pair {pair + 1}: loop {trials / loop:.0f} trials/s ({2000 * loop / trials:.2f} ms each), "
-            f"study {trials / spent:.0f} trials/s, ratio {ratios[-1]:.3f}"
-        )
-    print(f"overhead: n={n}, N={samples}: median ratio {np.median(ratios):.3f} (bar 0.9)")
+            times["study"].append(time.perf_counter() - begun)
+    loop, spent = (trials / np.array(one) for one in times.values())
+    return Row(
+        title=f"trials a second of a study: n={n}, N={samples}",
+        measured=float(np.median(spent / loop)),
+        unit="× a loop",
+        bar=0.9,
+        runs=times,
+        note=f"loop {np.median(loop):.0f} trials/s, study {np.median(spent):.0f} trials/s",
+    )
 
 
-def million(rows: int = 1_000_000) -> None:
+def million(options: Options) -> list[Row]:
     """Fill a store with copies of real rows, then time each verb in a separate process."""
+    each = (10_000 if options.quick else 1_000_000) // 48
     with tempfile.TemporaryDirectory() as folder:
         study = Study(
             n=[8, 16, 32, 64],
             samples={"c": list(np.round(np.geomspace(0.4, 8, 12), 3)), "a": 1.2},
             steps=2000,
-            trials=rows // 48,
+            trials=each,
         )
         store = Store(Path(folder) / "s", study)
-        name, data = encode(_fake(study, rows // 48), study)
+        name, data = encode(_fake(study, each), study)
         (store.folder / "trials" / name).write_bytes(data)
-        size = sum(path.stat().st_size for path in (store.folder / "trials").iterdir())
-        print(f"million: {48 * (rows // 48):,} rows, {size / 1e6:.0f} MB on disk")
+        rows = []
         for verb in ("status", "fit"):
             command = [sys.executable, "-c", _VERB, verb, str(store.folder)]
             seconds, peak = json.loads(subprocess.check_output(command, text=True))
-            print(f"million: {verb} took {seconds:.2f} s and {peak:.0f} MB (bars 3 s, 500 MB)")
+            title = f"{verb} of {48 * each:,} rows, {len(data) / 1e6:.0f} MB on disk"
+            rows.append(Row(title=title, measured=seconds, unit="s", bar=3, more_is_better=False))
+            rows.append(Row(f"memory of {title}", peak, "MB", bar=500, more_is_better=False))
+    return rows
 
 
 def _fake(study: Study, each: int):
@@ -134,23 +138,31 @@ print(len(computed))
 """
 
 
-def shared(processes: int = 3) -> None:
-    """Run one study in several processes, all begun at once, and count what they computed."""
-    study = Study(n=[16, 24, 32], samples={"c": [2, 3, 4, 6], "a": 1.0}, trials=600, steps=20_000, noise=0.3)
+def shared(options: Options) -> list[Row]:
+    """Run one study in three processes, all begun at once, and count what they computed."""
+    trials = 60 if options.quick else 600
+    study = Study(
+        n=[16, 24, 32], samples={"c": [2, 3, 4, 6], "a": 1.0}, trials=trials, steps=20_000, noise=0.3
+    )
     with tempfile.TemporaryDirectory() as folder:
         Store(Path(folder) / "s", study)
         command = [sys.executable, "-c", _SHARE, str(Path(folder) / "s")]
-        begun = time.perf_counter()
-        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
         computed = [int(one.communicate()[0]) for one in running]
-        seconds = time.perf_counter() - begun
         needed = len(Store(Path(folder) / "s").trials(["trial"]))
-    print(
-        f"shared: {processes} processes computed {computed} for {needed:,} trials in {seconds:.1f} s: "
-        f"{sum(computed) / needed - 1:.3f} of the work was done twice (bar 0.33)"
-    )
+    return [
+        Row(
+            title="work that three processes on a folder do twice",
+            measured=sum(computed) / needed - 1,
+            unit="of the trials",
+            bar=0.33,
+            more_is_better=False,
+            note=f"the processes computed {computed} for {needed:,} trials",
+        )
+    ]
 
+
+CASES = {"overhead": overhead, "million": million, "shared": shared}
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("overhead", "million", "shared"):
-        {"overhead": overhead, "million": million, "shared": shared}[name]()
+    sys.exit(main("study", CASES, __doc__))

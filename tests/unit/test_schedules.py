@@ -84,12 +84,6 @@ def test_one_step_has_exactly_its_rate(exponent):
         assert relative_error(schedule.at(t), Decimal(schedule.rate) * exact(exponent, t, t + 1)) < 1.5e-15
 
 
-def test_constant_mass_is_one_product():
-    assert Constant(0.1).mass(3, 10**15 + 3) == 0.1 * 1e15
-    assert Constant(0.1).mass(7, 10) == 0.1 * 3.0
-    assert Constant(0.1).at(10**18) == 0.1
-
-
 def test_table_mass_against_fractions():
     rnd = random.Random(3)
     rates = [rnd.choice([0.0, 1e-12, 1.0, 1e4]) * rnd.random() for _ in range(300)] + [0.25]

@@ -118,7 +118,9 @@ class Pool:
                 if more and not running:  # the items wait for something outside
                     time.sleep(patience)
                 for future in wait(running, patience, FIRST_COMPLETED).done:
-                    done = _done(future, running.pop(future))
+                    item = running.pop(future)
+                    error = CancelledError() if future.cancelled() else future.exception()
+                    done = Done(item, future.result() if error is None else None, error)
                     if done.error is None or (errors == "give" and failure is None):
                         yield done
                     else:
@@ -157,8 +159,3 @@ def _alone(work: Callable[[Item], Value], item: Item) -> Value:
     """Do the work as one among several: it leaves the other cores to them."""
     with one_core():
         return work(item)
-
-
-def _done(future: Future, item: Any) -> Done:
-    error = CancelledError() if future.cancelled() else future.exception()
-    return Done(item, future.result() if error is None else None, error)

@@ -59,12 +59,9 @@ class Display:
         seconds = progress.seconds_left
         if seconds is None and total and done > self._first and now - self._begun > _KNOWN_AFTER:
             seconds = (total - done) * (now - self._begun) / (done - self._first)
-        left = (
-            ""
-            if seconds is None or math.isnan(seconds) or (total and done >= total)
-            else f"{readable_time(seconds)} left"
-        )
-        words = [progress.note, *progress.facts, left]
+        words = [progress.note, *progress.facts]
+        if seconds is not None and not math.isnan(seconds) and not (total and done >= total):
+            words.append(f"{readable_time(seconds)} left")
         if self._noun:
             words.insert(0, f"{done:,.10g}{f' of {total:,.10g}' if total else ''} {self._noun}")
         if self._bars is not None and self._task is not None:

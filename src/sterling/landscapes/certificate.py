@@ -249,10 +249,8 @@ class Certificate(Result, Drawn):
             if self.occupancy > 0:
                 first += f", and at least {_below(self.occupancy)} of the mass is spent there"
         elif self.recurrent:
-            first = (
-                "Recurrence is proved: from every start, runs return to the reference again and again, "
-                f"and at least {_below(self.occupancy)} of the mass is spent there"
-            )
+            first = "Recurrence is proved: from every start, runs return to the reference again and again, "
+            first += f"and at least {_below(self.occupancy)} of the mass is spent there"
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
         if self.decodes:

@@ -75,16 +75,10 @@ class Instance(Described):
 
     Attributes
     ----------
-    n, m, samples : int
-        Inputs, hidden units, sample size N.
-    levels : int
-        Number of levels.
+    n, m, samples, levels : int
+        Inputs, hidden units, sample size N, number of levels.
     teacher : int8 (n,) or None
         √n·w*.
-    feature_names : tuple of str, or None
-        The columns of the frame.
-    origin : dict
-        Source of the data.
     rounding : Rounding
         Rounding errors of inputs, labels and readout.
     normalizer : Normalizer or None

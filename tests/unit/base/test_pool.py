@@ -168,19 +168,3 @@ def test_ctrl_c_comes_out_of_the_block(after):
     """At a second press, or, where nobody looks, when the block ends."""
     with pytest.raises(KeyboardInterrupt):
         in_a_block(lambda pool: press(), after)
-
-
-def test_leaving_early_stops_the_work():
-    released = threading.Event()
-
-    def work(item):
-        while item and not pool.stopping:
-            pass
-        released.set()
-
-    with Pool(threads=2) as pool:
-        for done in pool.results(work, [0, 1]):
-            if done:
-                break
-        assert released.is_set()
-        assert [done.value for done in pool.results(abs, [-5]) if done] == [5]  # it can go on

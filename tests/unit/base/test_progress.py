@@ -6,8 +6,7 @@ import sys
 import pytest
 
 import sterling as st
-from sterling.base.progress import Display, Progress, reporting
-from sterling.errors import InputTypeError
+from sterling.base.progress import Progress, reporting
 
 
 def at(done, total: float | None = 2_000_000, left: float | None = 75.0):
@@ -52,17 +51,6 @@ def test_a_bar_on_a_real_terminal_only(monkeypatch, width, term):
     text = stream.getvalue()
     assert "[bold]P1[/] is judged" in text
     assert ("so far" in text) == ("50%" in text) == (term != "dumb")
-
-
-def test_an_argument_becomes_a_callback():
-    with reporting(False) as report:
-        assert report is None
-    with reporting(True, "steps") as report:
-        assert isinstance(report, Display)
-    with reporting(print) as report:
-        assert report is print
-    with pytest.raises(InputTypeError, match="progress"), reporting("yes"):  # type: ignore[arg-type]
-        pass
 
 
 def test_train_shows_its_progress_and_takes_it_away(capsys):

@@ -41,12 +41,6 @@ def limit(folder, memory, used, cached=0):
     }
 
 
-def test_no_control_groups(system):
-    system({})
-    assert resources.usable_cores() == 16
-    assert resources.available_memory() == 8 * GIB
-
-
 @pytest.mark.parametrize(
     "quota, cores", [("max 100000", 16), ("200000 100000", 2), ("250000 100000", 3), ("5000 100000", 1)]
 )

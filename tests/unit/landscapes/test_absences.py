@@ -112,9 +112,3 @@ def test_steps_for_schedules():
         certificate.longest_absence(after=-1)
     # From a late step on, even this finite sum exceeds the mass that an absence may take.
     assert certificate.longest_absence(st.Power(1, 2), after=1000) >= certificate.longest_absence()
-
-
-def test_a_reference_that_absorbs_has_no_absences():
-    certificate = st.certify(draw(samples=3000, noise=0.0))
-    assert certificate.absorbs
-    assert certificate.longest_absence(st.Power(0.5, 0.5), after=3) == 0

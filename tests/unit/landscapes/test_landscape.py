@@ -103,15 +103,6 @@ def test_an_interrupt_ends_all_threads():
     assert threading.active_count() == before
 
 
-def test_all_states_may_absorb():
-    """Labels no state can miss: with zero inputs every state absorbs."""
-    zero = st.Instance(np.zeros((3, 6)), np.zeros(3), constant="keep")
-    found = landscape(zero)
-    np.testing.assert_array_equal(found.absorbing_states, np.arange(64))
-    np.testing.assert_array_equal(found.minimiser_states, np.arange(64))
-    assert found.trap_free
-
-
 @pytest.mark.parametrize("surrogate", ["relu", "hard_tanh"])
 def test_runs_end_where_the_landscape_says(surrogate):
     instance = st.Problem(n=9, samples=14, m=2).draw(5)

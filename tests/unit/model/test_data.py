@@ -86,19 +86,6 @@ def test_an_archive_may_hold_units_readout_and_teacher(tmp_path):
     assert load_data(path, readout=[2.0, 1.0]).readout.tolist() == [2.0, 1.0]
 
 
-def test_options_reach_the_instance_and_its_origin(tmp_path):
-    path = write(tmp_path / "cells.csv", table())
-    loaded = load_data(str(path), normalize="standard", precision="int32", readout=[1.0])
-    expected = Instance(INPUTS, LABELS, normalize="standard", precision="int32")
-    assert loaded.fingerprint == expected.fingerprint
-    assert loaded.origin == {
-        "file": "cells.csv",
-        "normalize": "standard",
-        "labels": "label",
-        "columns": ["a", "b", "c"],
-    }
-
-
 def test_a_constant_column_is_kept_on_demand(tmp_path):
     path = write(
         tmp_path / "d.csv", table().with_columns(pl.lit(1.0).alias("bias")).select("bias", "a", "label")

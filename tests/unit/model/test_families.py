@@ -86,12 +86,6 @@ def test_alias_tables_of_odd_distributions():
     assert np.all(weights_of(table) == TOTAL // CODES)
 
 
-@pytest.mark.parametrize("cumulative", (np.linspace(0, 1, 10), np.r_[0, 0.6, np.full(CODES - 1, 0.5)]))
-def test_what_is_no_distribution_is_refused(cumulative):
-    with pytest.raises(ValueError, match="non-decreasing"):
-        alias_table(cumulative)
-
-
 @pytest.mark.parametrize("spec", LAWS)
 def test_the_distribution_is_the_one_that_its_name_says(spec):
     """Against scipy: the distribution function at the middle between any two codes, off by rounding only."""

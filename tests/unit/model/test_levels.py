@@ -108,12 +108,6 @@ def test_two_levels_keep_their_fingerprint_and_description():
     assert len(prints) == 3
 
 
-@pytest.mark.parametrize("levels", [1, 17, 2.5, "3", True])
-def test_other_numbers_of_levels_are_refused(levels):
-    with pytest.raises(st.InputError, match="levels"):
-        st.Problem(n=4, samples=5, levels=levels)
-
-
 @pytest.mark.parametrize(
     "use",
     [

@@ -11,7 +11,7 @@ from sterling.theory import shares
 from sterling.theory.numbers import numbers_of
 from sterling.theory.population import profile
 from sterling.theory.recurrence import neighbours
-from sterling.theory.response import Response, prediction_weights
+from sterling.theory.response import Response
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,6 @@ def test_better_than_adding_up_or_forgetting():
             for index, guess in enumerate((response.at(wrong), push + wrong @ change, mean)):
                 errors[index] += ((guess - truth) ** 2).sum()
     assert errors[0] < 0.8 * errors[1:].min()
-
-
-def test_weights_of_two_flips():
-    """Hurst index 1/4: for large n two responses together are worth about half of their sum."""
-    weights = prediction_weights(2_000, 0.0)
-    assert weights[0, 2, 1] == pytest.approx(0.52, abs=0.01)
 
 
 def test_balance_is_solved(case):

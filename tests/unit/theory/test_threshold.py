@@ -98,12 +98,6 @@ def test_the_number_of_threads_does_not_matter():
     assert found[0] == found[1]
 
 
-def test_readout_and_noise_scale_together():
-    one, other = problem(noise=0.25), problem(noise=0.5, readout=(2.0,))
-    for law in (theory.expected_absorbed, theory.expected_last):
-        assert law(one) == pytest.approx(law(other), rel=1e-6)
-
-
 def test_refusals():
     for law in (
         theory.expected_absorbed,

@@ -50,10 +50,3 @@ def test_the_reaction_asks_for_more_samples_with_several_units():
     """5.2 n without χ; runs needed 1.17 (1.11 to 1.23) times as many."""
     found = theory.samples_for_average(st.Problem(180, 1, m=2)) / 180
     assert 1.05 < found / 5.21 < 1.23
-
-
-def test_share_against_the_fit_of_data_sets():
-    """The mean-field share, within 7 % of the mean over four data sets' own fits."""
-    of = st.Problem(n=200, samples=1200, m=2)
-    shares = [(1 - theory.chatter_mean(data) * data.teacher).mean() / 2 for data in map(of.draw, range(4))]
-    assert theory.chatter(of).share == pytest.approx(np.mean(shares), rel=0.07)

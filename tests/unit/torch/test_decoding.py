@@ -158,7 +158,7 @@ def test_wrong_input(ran):
         stt.decode(ran.model, ran.monitor, how="mode", horizon=8)
     with pytest.raises(InputTypeError, match="loader"):
         stt.decode(ran.model, ran.monitor, validate=iter([]))
-    with pytest.raises(InputTypeError, match="batch"):
+    with pytest.raises(InputError, match="inputs, targets"):
         stt.decode(ran.model, ran.monitor, validate=[torch.zeros(3, 6)])
     with pytest.raises(InputError, match="no batch"):
         stt.decode(ran.model, ran.monitor, validate=[])
