@@ -91,10 +91,8 @@ def plan(
 
 def _print(found: "Plan") -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from sterling.plans.needs import UNCHECKED
-    from sterling.report.terminal import KIND_STYLES
     from sterling.theory import KINDS
 
     checked = any(need.check for need in found.needs)
@@ -105,9 +103,7 @@ def _print(found: "Plan") -> None:
     if checked:
         table.add_column("measured", overflow="fold")
     for need in found.needs:
-        sure, *words = need.label.split(", ")
-        how = Text.assemble((sure, KIND_STYLES[need.kind]), *(f", {word}" for word in words))
-        cells = [need.goal, need.amount, how]
+        cells = [need.goal, need.amount, need.label]
         cells += [_measured(need)] if checked else []
         table.add_row(*cells, style=None if need.checked else "dim")
     out, about = console(), found.problem
@@ -120,7 +116,7 @@ def _print(found: "Plan") -> None:
     out.print("w*: the weights that made the labels; a time average decodes to w* if its signs are w*")
     out.print("of order: n² and n⁴, times constants that the proofs leave open")
     for kind in dict.fromkeys(need.kind for need in found.needs):
-        out.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
+        out.print(f"{kind}: {KINDS[kind]}")
     if not all(need.checked for need in found.needs):
         out.print(
             f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it",
