@@ -187,9 +187,8 @@ class Problem(Described):
         """Return an upper estimate of the memory that a draw takes, in bytes."""
         rows, width = self.samples * self.m, padded_width(self.n)
         copies = 2 if getattr(self.normalize, "name", self.normalize) == "whiten" else 1
-        codes = copies * _CODE_BYTES * rows + _BLOCK_BYTES * min(rows, _BLOCK * self.m) * thread_count(
-            threads
-        )
+        block = min(rows, _BLOCK * self.m) * thread_count(threads)
+        codes = copies * _CODE_BYTES * rows + _BLOCK_BYTES * block
         if self.normalize is not None:
             codes += _MOMENT_BYTES * min(rows, 2 * _BLOCK)
         return codes * width + _ROW_BYTES * rows + _TABLE_BYTES
