@@ -29,9 +29,9 @@ def predict(
 ) -> None:
     """Predict the class of each row of a CSV file.
 
-    Columns are found by their names; others are ignored. The result has a line for each row: the predicted
-    class and the probability of that class, rounded down to four digits and always below 1. Reading a model
-    runs no code.
+    Columns are found by their names; others are ignored. The result has a line for each row: its number, the
+    predicted class and the probability of that class, rounded down to four digits and always below 1. Use
+    rows that training has not seen. Reading a model runs no code.
     """
     need_learn("predict")
     check_targets(data, (out, "--out", ".csv"))
@@ -49,7 +49,9 @@ def predict(
     classes = found.classifier.predict(inputs).tolist()
     parts = np.floor(found.classifier.predict_proba(inputs).max(axis=1) * _PARTS)
     probability = np.minimum(parts, _PARTS - 1) / _PARTS  # no model is sure
-    table = pl.DataFrame({"prediction": classes, "probability_of_prediction": probability})
+    table = pl.DataFrame({"prediction": classes, "probability_of_prediction": probability}).with_row_index(
+        "row", offset=1
+    )
     if out is None:
         sys.stdout.write(table.write_csv())
     else:
