@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sterling.cli import options
-from sterling.cli.options import SEED, check_targets, make_folder, output, run_option
+from sterling.cli.options import check_targets, make_folder, output, run_option
 from sterling.cli.render import console, print_json, speaker
 
 if TYPE_CHECKING:
@@ -19,16 +19,14 @@ ROOT = 2026  # seed
 
 
 def reproduce(
-    quick: Annotated[bool, run_option("--quick", help="Measure few trials, which takes minutes.")] = False,
+    quick: Annotated[bool, run_option("Measure few trials, which takes minutes.", "", "--quick")] = False,
     only: Annotated[
         list[str] | None,
-        run_option(help="Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
+        run_option("Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", "KEYS"),
     ] = None,
     threads: options.Threads = None,
-    seed: Annotated[int, run_option(help="Random seed, from which all others follow.", **SEED)] = ROOT,
-    out: Annotated[
-        Path, output("-o", "--out", help="Folder for the page and the rows.", metavar="DIR")
-    ] = FOLDER,
+    seed: Annotated[int, run_option("Random seed, from which all others follow.", "SEED")] = ROOT,
+    out: Annotated[Path, output("Folder for the page and the rows.", "DIR", "-o", "--out")] = FOLDER,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
