@@ -7,7 +7,6 @@ import re
 import resource
 import select
 import signal
-import threading
 import time
 
 import pytest
@@ -99,34 +98,6 @@ def test_ctrl_c_typed_at_a_terminal():
     assert "Traceback" not in text
     assert "(interrupted)" in text
     assert re.search(r"interrupted at step [\d,]+ of 100,000,000,000: use --checkpoint FILE", text)
-
-
-class _HalfStarted(threading.Thread):
-    """A helper that Ctrl-C keeps from starting."""
-
-    def start(self):
-        raise KeyboardInterrupt
-
-
-def test_ctrl_c_between_the_starts_of_helper_threads_leaves_none(monkeypatch):
-    """The first one runs already; it must be put away, and that must not fail for the others."""
-    instance = st.Problem(n=40, samples=4000, noise=1.0).draw(seed=0)
-    advance = EventEngine.advance
-    engines = []
-
-    def first_slice(engine, until, budget):
-        engines.append(engine)
-        engine._helpers[1] = _HalfStarted(target=engine._help, args=(2,))
-        return advance(engine, until, budget)
-
-    monkeypatch.setattr(EventEngine, "advance", first_slice)
-    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
-    with pytest.raises(KeyboardInterrupt):
-        st.train(instance, 100)
-    first, second = engines[0]._helpers
-    assert first.ident is not None
-    assert second.ident is None
-    assert not first.is_alive()
 
 
 def test_a_second_ctrl_c_acts_at_once():

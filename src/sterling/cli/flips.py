@@ -20,7 +20,7 @@ def flips(
         str,
         typer.Option(
             help="What makes the codes: stored (integer tensors), sign, absmean, absmean:per=channel, int4, "
-            "int4:group=32, lsq:bits=4 or lsq:bits=4:step=NAME.",
+            "int4:group=32.",
             metavar="NAME",
         ),
     ] = "stored",

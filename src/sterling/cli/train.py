@@ -108,9 +108,9 @@ def train(
         steps=steps,
         schedule=None if schedule is None else parse_schedule(schedule),  # type: ignore[arg-type]
         surrogate=surrogate,  # type: ignore[arg-type]
-        restart=as_restart(restart),
+        restart=None if restart is None else as_restart(restart),
         optimizer=optimizer,  # type: ignore[arg-type]
-        batch=as_batch(batch),
+        batch=None if batch is None else as_batch(batch),
         seed=batch_seed or 0,
         engine=engine,
         record=("recurrence", *(("flips",) if record or plot or report or out else ())),

@@ -64,6 +64,7 @@ _FILES = "*.nb[ci]"  # Numba's data and index files
 _SOUND = "sound"  # folder of empty files, each named by the digest of a file that Numba wrote
 _ALL_BYTES = 1 << 22  # more than all kernels take
 _SELDOM = 100_000  # new objects between two searches for garbage while kernels compile
+_ROOM = 1 << 14  # names in the frame below a compilation, of eight bytes each
 
 # Options of Numba's target, for speed: kernels allocate nothing, so arrays need no reference counts (they
 # would cost more than the work), and division follows IEEE instead of raising.
@@ -121,10 +122,15 @@ class _Kernel:
 
     def __init__(self, compiled: Any, folder: Path | None):
         self.compiled, self._folder, self._compilations = compiled, folder, 0
+        self._called = False
 
     def __call__(self, *arguments) -> Any:
         try:
-            result = self.compiled(*arguments)
+            if self._called or any(self._files()):
+                result = self.compiled(*arguments)
+            else:
+                result = _roomy_frame()(self.compiled, arguments)
+            self._called = True
         except OSError as problem:  # Numba could not write the kernel, but has compiled it
             _warn_not_kept(problem)
             return self.compiled(*arguments)
@@ -149,6 +155,20 @@ class _Kernel:
                 (folder / _SOUND / _digest(file)).touch()
         except OSError as problem:
             _warn_not_kept(problem)
+
+
+@cache
+def _roomy_frame() -> Callable[[Callable, tuple], Any]:
+    """Return a function that calls another from a large frame: one with many local names.
+
+    CPython keeps frames in pieces of 16 KiB. A call that crosses the end of a piece allocates the next one,
+    and its return frees it; one compilation of all kernels does so 160,000 times. A frame too large for a
+    piece brings a larger one, and the calls above it find room there.
+    """
+    names = " = ".join(f"_{i}" for i in range(_ROOM))
+    scope: dict[str, Any] = {}
+    exec(f"def call(function, arguments):\n return function(*arguments)\n {names} = None", scope)
+    return scope["call"]
 
 
 # what is kept

@@ -65,6 +65,12 @@ class Outcome(Described):
         Duration of the run.
     messages : tuple of str
         Messages for the user, such as which trials failed, or why no exponent could be fitted.
+
+    Examples
+    --------
+    >>> from sterling.study import Outcome
+    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
+    False
     """
 
     reason: str
@@ -99,6 +105,12 @@ class Progress(base.Progress, Described):
     rows : Polars frame or None
         The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
         version.
+
+    Examples
+    --------
+    >>> from sterling.study import Progress
+    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
+    20
     """
 
     round: int = 0

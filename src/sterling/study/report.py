@@ -114,6 +114,15 @@ class SeriesFit(Result, Drawn):
         The exponents that theory gives for such a series.
     placed : bool
         Whether the study used its results to choose sample sizes and when to stop.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, fit_store, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
+    >>> fit_store(folder)[0].refusal
+    'all trials have n = 6: an exponent needs at least two dimensions'
     """
 
     _pictures = "sterling.plot.study", ("success_curves", "threshold_law")
@@ -279,6 +288,15 @@ class Status(Result):
         The width of the widest interval so far, if the study has a target.
     work_left : float or None
         Estimated seconds of work left, on one core; None if unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, run, status
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
+    >>> status(folder).done
+    2
     """
 
     study: Study

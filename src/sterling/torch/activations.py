@@ -167,9 +167,9 @@ def _kind(node: Any) -> str:
 def _rounds(node: Any) -> bool:
     """Return whether a node may round: also a function of the user, or a sum with values without a graph."""
     kind = _kind(node)
-    detached = kind in ("Add", "Sub") and any(inner is None for inner, _ in node.next_functions)
-    mine = isinstance(node, BackwardCFunction)
-    return kind in _ROUNDING or kind.startswith("FakeQuantize") or detached or mine
+    if kind in ("Add", "Sub"):
+        return any(inner is None for inner, _ in node.next_functions)
+    return kind in _ROUNDING or kind.startswith("FakeQuantize") or isinstance(node, BackwardCFunction)
 
 
 def _upstream(nodes: list[Any]) -> list[Any]:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _QUANTISER = re.compile(
-    r"(?P<name>stored|sign|absmean(?P<channel>:per=channel)?|int(?P<bits>[2-8])(:group=(?P<group>[1-9]\d{0,8}))?"
-    r"|lsq:bits=(?P<wide>[2-8])(:step=(?P<step>[\w.]+))?)"
+    r"(?P<name>stored|sign|absmean(?P<channel>:per=channel)?|int(?P<bits>[2-8])(:group=(?P<group>[1-9]\d{0,8}))?)"
 )
 _CODES = {torch.bool, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
 _TINY = torch.finfo(torch.float32).tiny  # for a tensor of zeros
@@ -53,8 +52,6 @@ def flips_between(
           b1.58); channels are the rows of the first axis.
         - ``"int4"`` (int2 to int8) or ``"int4:group=32"``: as torchao, symmetric: the largest \\|w\\| of a
           channel, or of a group along the last axis, is (2ᵇ − 1)/2 steps.
-        - ``"lsq:bits=4"`` or ``"lsq:bits=4:step=alpha"``: w over its learned step, signed. The step of
-          ``layer.weight`` is ``layer.step``, or has the name that is given.
 
         ``"stored"`` takes tensors of integers as codes; packed codes count as one.
     include, exclude : str or iterable of str
@@ -86,8 +83,8 @@ def flips_between(
     how = _QUANTISER.fullmatch(quantizer if isinstance(quantizer, str) else "")
     if how is None:
         raise InputError(
-            f"quantizer is {shown(quantizer)}; give stored, sign, absmean, absmean:per=channel, int4, "
-            "int4:group=32, lsq:bits=4 or lsq:bits=4:step=NAME, with 2 to 8 bits",
+            f"quantizer is {shown(quantizer)}; give stored, sign, absmean, absmean:per=channel, int4 or "
+            "int4:group=32, with 2 to 8 bits",
             argument="quantizer",
         )
     paths = [file_of(path) for path in checkpoints]
@@ -130,13 +127,9 @@ def _named(names: Iterable[str], patterns: str | Iterable[str], what: str, where
 
 def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
     """Return the codes of a tensor in a file."""
-
-    def read(name: str) -> torch.Tensor:
-        if name not in tensors:
-            raise ValueError(f"there is no tensor {printable(name)}")
-        return tensors[name]()
-
-    w = read(name)
+    if name not in tensors:
+        raise ValueError(f"there is no tensor {printable(name)}")
+    w = tensors[name]()
     if w.shape != shape:
         raise ValueError(f"the shape of {printable(name)} is {tuple(w.shape)}, in the first {tuple(shape)}")
     if how["name"] == "stored":
@@ -144,20 +137,17 @@ def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -
     w = w.to(torch.promote_types(w.dtype, torch.float32))
     if not bool(w.isfinite().all()):
         raise ValueError(f"{printable(name)} has values that are not finite")
-    bits, group = int(how["bits"] or how["wide"] or 1), int(how["group"] or 0)
+    bits, group = int(how["bits"] or 1), int(how["group"] or 0)
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    each = (-1, *[1] * (w.ndim - 1))  # channels of the first axis
     if how["name"] == "sign":
         codes = torch.where(w >= 0, 1, -1)
-    elif how["wide"]:
-        step = read(f"{name.rpartition('.')[0]}.{how['step'] or 'step'}".lstrip("."))
-        codes = (w / (step.reshape(each) if step.numel() == len(w) else step)).clamp(least, most).round()
     elif how["bits"]:
         rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
         scale = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
         codes = (rows * (1 / scale)).round().clamp(least, most).reshape(shape)
     else:
-        size = w.abs().flatten(1).mean(1).reshape(each) if how["channel"] else w.abs().mean()
+        channels = tuple(range(1, w.ndim))
+        size = w.abs().mean(channels, keepdim=True) if how["channel"] else w.abs().mean()
         codes = (w / size.clamp_min(_TINY)).round().clamp(-1, 1)
     return codes.to(torch.int16)
 
@@ -180,8 +170,7 @@ def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Ma
         history.append(int(changed.sum()) / shape.numel())
         moved, back = moved | changed, back | undone
         before, now = torch.where(changed, now, before), new
-    bits = how["bits"] or how["wide"]
-    levels = 2 ** int(bits) if bits else {"stored": len(seen), "sign": 2}.get(how["name"], 3)
+    levels = 2 ** int(how["bits"]) if how["bits"] else {"stored": len(seen), "sign": 2}.get(how["name"], 3)
     flips, undone, to_zero, from_zero = counts.tolist()
     return {
         "tensor": PARAMETRIZED.sub(r"\1", printable(name)),

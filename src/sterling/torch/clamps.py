@@ -40,14 +40,10 @@ class ClampGradient(TorchFunctionMode):
         self.at_bound = integer(at_bound, "at_bound", 0, 1)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func not in _CLAMPS:
-            return func(*args, **kwargs)
-        x = args[0] if args else kwargs["input"]
-        low = args[1] if len(args) > 1 else kwargs.get("min")
-        high = args[2] if len(args) > 2 else kwargs.get("max")
-        if not x.is_floating_point():
-            return func(*args, **kwargs)
+        given = {**dict(zip(("input", "min", "max"), args, strict=False)), **(kwargs or {})}
+        if func not in _CLAMPS or not given["input"].is_floating_point():
+            return func(*args, **(kwargs or {}))
+        x, low, high = given["input"], given.get("min"), given.get("max")
         if high is not None:
             x = torch.where(x <= high if self.at_bound else x < high, x, high)
         if low is not None:

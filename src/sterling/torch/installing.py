@@ -243,7 +243,7 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
         layer.forward = Held(layer, orders, holder, name, turned)  # type: ignore[assignment]
 
 
-class Held(TorchFunctionMode):
+class Held:
     """The forward pass of a layer, in which some weights are replaced by a parameter.
 
     The weights are known by their order among those that the layer uses. Copies and pickles of the layer
@@ -251,14 +251,21 @@ class Held(TorchFunctionMode):
     """
 
     def __init__(self, layer: Any, orders: list[int], holder: nn.Module, name: str, turned: bool):
-        super().__init__()
         self.layer, self.orders, self.holder, self.name, self.turned = layer, orders, holder, name, turned
-        self.forward, self.heard = layer.__dict__.get("forward"), 0
+        self.inner = layer.__dict__.get("forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.heard = 0
-        with self:
-            return (self.forward or partial(type(self.layer).forward, self.layer))(*args, **kwargs)
+        held = getattr(self.holder, self.name)
+        with _Instead(held.t() if self.turned else held, self.orders):
+            return (self.inner or partial(type(self.layer).forward, self.layer))(*args, **kwargs)
+
+
+class _Instead(TorchFunctionMode):
+    """Replaces the weights of these orders by a tensor."""
+
+    def __init__(self, held: torch.Tensor, orders: list[int]):
+        super().__init__()
+        self.held, self.orders, self.heard = held, orders, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -271,6 +278,5 @@ class Held(TorchFunctionMode):
 
     def _put(self, weight: torch.Tensor, one: Any) -> Any:
         if one is weight:
-            held = getattr(self.holder, self.name)
-            return (held.t() if self.turned else held).reshape(weight.shape).to(weight.dtype)
+            return self.held.reshape(weight.shape).to(weight.dtype)
         return one._replace(value=self._put(weight, weight)) if getattr(one, "value", 0) is weight else one

@@ -18,7 +18,6 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from sterling.base.checks import choice, instance_of, shown
-from sterling.base.text import counted
 from sterling.errors import InputError, InputTypeError
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.torch.functions import Step, checked_levels, nearest_code, top_code
@@ -240,32 +239,22 @@ def _chosen(model: nn.Module, skip: Any) -> list[tuple[str, Any]]:
         skipped.update(inner for one in found for inner in one.modules())
     chosen = [(name, one) for name, one in modules.items() if isinstance(one, LAYERS) and one not in skipped]
     if not chosen:
-        beside = f", beside the skipped {', '.join(skip)}" if skip else ""
-        looked = counted(len(modules), "module")
-        raise InputError(f"the model has no Linear, Conv or Embedding layer{beside}; looked at {looked}")
+        raise InputError("the model has no Linear, Conv or Embedding layer, or `skip` names them all")
     return chosen
 
 
 def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
-    where = f"layer {name!r}" if name else "the layer"
     foreign = ("weight_fake_quantizer", "weight_quant")  # torchao, Brevitas
     quantised = any(getattr(layer, one, None) is not None for one in foreign)
+    weight, why = layer._parameters.get(WEIGHT), ""
     if quantised or parametrize.is_parametrized(layer, WEIGHT):
-        raise InputError(
-            f"the weight of {where} is quantised or parametrised already: name it in `skip`, or undo that "
-            "first (`unbinarize`)"
-        )
-    weight = layer._parameters.get(WEIGHT)
-    if weight is None or isinstance(weight, UninitializedParameter) or not weight.is_floating_point():
-        raise InputError(
-            f"the weight of {where} is not a floating-point parameter of known shape (it may be pruned, "
-            "normed or lazy): name it in `skip`"
-        )
-    if levels % 2 == 0 and getattr(layer, "padding_idx", None) is not None:
-        raise InputError(
-            f"{where} has a padding row, which must stay zero, and {levels} levels have no zero: name it in "
-            "`skip`, or use an odd number of levels"
-        )
+        why = "its weight is quantised or parametrised already"
+    elif weight is None or isinstance(weight, UninitializedParameter) or not weight.is_floating_point():
+        why = "its weight is no floating-point parameter of known shape: it may be pruned, normed or lazy"
+    elif levels % 2 == 0 and getattr(layer, "padding_idx", None) is not None:
+        why = f"its padding row must stay zero, and {levels} levels have no zero"
+    if why:
+        raise InputError(f"layer {name!r} cannot be quantised, because {why}: name it in `skip`")
 
 
 def _take_plain_key(layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -45,11 +45,9 @@ class Reader:
         """Read only that number of weights."""
         total, random = self.shape.numel(), torch.Generator().manual_seed(seed)
         if size < total:
-            # Few of many are drawn with repetitions, because a permutation of all takes much memory.
-            few = total > 1 << 20 and 4 * size < total
-            drawn = (
-                torch.randint(total, (2 * size,), generator=random).unique() if few else torch.arange(total)
-            )
+            drawn = torch.arange(total)
+            if total > 1 << 20 and 4 * size < total:  # a permutation of all would take much memory
+                drawn = torch.randint(total, (2 * size,), generator=random).unique()
             order = torch.randperm(len(drawn), generator=random)[:size]
             self.chosen = drawn[order].to(self.weight.latent.device, torch.int32)
 

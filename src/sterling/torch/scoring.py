@@ -78,37 +78,30 @@ def evaluate(model: nn.Module, batches: Iterable[Any]) -> dict[str, float]:
     Batches count by their targets, without those that cross-entropy ignores, or by their samples.
     """
     total, right, count, known = 0.0, 0, 0, False
-    advice = "give inputs and targets, or a function of a model"
+    advice = 'give (inputs, targets), dicts with "labels", or a function of a model'
     for batch in batches:
         with in_one_sentence("`validate` does not fit the model", advice):
-            loss, hits, size = _scored(model, batch)
-        total, count = total + loss * size, count + size
-        known = hits is not None
-        right += hits or 0
+            pair = isinstance(batch, list | tuple) and len(batch) == 2
+            inputs, targets = batch if pair else (batch, None)
+            targets = batch.get("labels") if isinstance(batch, Mapping) else targets
+            found: Any = _Called(model)(inputs)
+            loss: Any = getattr(found, "loss", None)
+            outputs: Any = getattr(found, "logits", found)
+            known = targets is not None and not targets.is_floating_point()
+            if targets is None:
+                loss = found if loss is None and found.ndim == 0 else loss
+                size = len(tree_leaves(inputs)[0])
+            elif not known:
+                loss = nn.functional.mse_loss(outputs, targets.to(outputs)) if loss is None else loss
+                size = targets.numel()
+            else:
+                known = loss is None or targets.ndim == 1  # a language model may shift its targets
+                outputs = outputs.reshape(-1, outputs.shape[-1])
+                targets = targets.reshape(-1).to(outputs.device)
+                loss = nn.functional.cross_entropy(outputs, targets) if loss is None else loss
+                size = int((targets != _IGNORED).sum())
+                right += int((outputs.argmax(-1) == targets).sum())
+            total, count = total + float(loss) * size, count + size
     if not count:
         raise InputError("validate has no batch")
     return {"loss": total / count, **({"accuracy": right / count} if known else {})}
-
-
-def _scored(model: nn.Module, batch: Any) -> tuple[float, int | None, int]:
-    """Return the mean loss of a batch, the number of right classes, and the number of targets."""
-    pair = isinstance(batch, list | tuple) and len(batch) == 2
-    inputs, targets = batch if pair else (batch, None)
-    if isinstance(batch, Mapping):
-        targets = batch.get("labels")
-    found = _Called(model)(inputs)
-    loss, outputs = getattr(found, "loss", None), getattr(found, "logits", found)
-    if targets is None:
-        loss = found if loss is None and isinstance(found, torch.Tensor) and found.ndim == 0 else loss
-        if loss is None:
-            raise InputTypeError('a batch of `validate` must be (inputs, targets), or a dict with "labels"')
-        return float(loss), None, len(tree_leaves(inputs)[0])
-    targets = targets.to(outputs.device)
-    if targets.is_floating_point():
-        mean = nn.functional.mse_loss(outputs, targets) if loss is None else loss
-        return float(mean), None, targets.numel()
-    size = int((targets != _IGNORED).sum())
-    classes = loss is None or targets.ndim == 1  # a language model may shift its targets
-    outputs, targets = outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)
-    mean = nn.functional.cross_entropy(outputs, targets) if loss is None else loss
-    return float(mean), int((outputs.argmax(-1) == targets).sum()) if classes else None, size

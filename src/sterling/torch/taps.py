@@ -287,16 +287,14 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
     With ``parameters`` all parameters require gradients in the context, and their values are restored too.
     Without, numbers stay if parameters were written: one may say that a scale has had its first value.
     """
-    buffers = [
-        (one, name, kept, _copy(kept)) for one in module.modules() for name, kept in one._buffers.items()
-    ]
-    weights = [(one, one.requires_grad, _copy(one)) for one in module.parameters()] if parameters else []
-    numbers = [
-        (one, {name: value for name, value in vars(one).items() if type(value) in (bool, int, float)})
-        for one in module.modules()
-    ]
-    written = [(one, one._version) for one in module.parameters() if not one.is_inference()]
-    devices = {one.device.index for one in module.parameters() if one.device.type == "cuda"}
+    modules, trained = list(module.modules()), list(module.parameters())
+    buffers = [(one, *pair) for one in modules for pair in one._buffers.items()]
+    copies: list[Any] = [None if kept is None else kept.detach().clone() for *_, kept in buffers]
+    weights = [(one, one.requires_grad, one.detach().clone()) for one in trained if parameters]
+    plain = (bool, int, float)
+    numbers = [(one, {k: v for k, v in vars(one).items() if type(v) in plain}) for one in modules]
+    written = [(one, one._version) for one in trained if not one.is_inference()]
+    devices = {one.device.index for one in trained if one.device.type == "cuda"}
     with torch.random.fork_rng(devices=devices), eager():
         try:
             for one, _, _ in weights:
@@ -304,7 +302,7 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
                     one.requires_grad_(True)
             yield
         finally:
-            for one, name, kept, copy in buffers:
+            for (one, name, kept), copy in zip(buffers, copies, strict=True):
                 one._buffers[name] = kept
                 if kept is not None and kept.shape != copy.shape:  # as by observers of torch.ao
                     kept.data = copy
@@ -313,10 +311,6 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
             if parameters or all(one._version == version for one, version in written):
                 for one, kept in numbers:
                     vars(one).update(kept)
-            for one, trained, copy in weights:
+            for one, needs, copy in weights:
                 one.data.copy_(copy)
-                one.requires_grad_(trained)
-
-
-def _copy(one: torch.Tensor | None) -> Any:
-    return None if one is None else one.detach().clone()
+                one.requires_grad_(needs)

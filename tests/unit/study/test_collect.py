@@ -112,11 +112,6 @@ def test_a_worker_that_never_returns_rows_ends_in_an_error(tmp_path):
         run(SMALL, tmp_path / "s", executor=pool)
 
 
-def test_processes_of_the_user_will_do(done, tmp_path, processes):
-    assert run(SMALL, tmp_path / "s", executor=processes).new == 54
-    assert_frame_equal(rows(tmp_path / "s"), rows(done))
-
-
 def test_an_executor_that_is_shut_down_is_refused(tmp_path):
     pool = ThreadPoolExecutor(1)
     endless = Study(n=8, samples=20, trials=10**6, steps=500)
@@ -145,16 +140,6 @@ def test_a_study_goes_on_where_it_was(done, tmp_path):
     assert_frame_equal(rows(folder), rows(done))
     assert run(folder).new == 0
     assert Store(folder).study == SMALL
-
-
-def test_seeds_depend_on_root_content_and_number():
-    one, two = SMALL.cells[:2]
-    found = [
-        trial_seeds(root, cell, number) for root in (0, 1) for cell in (one, two) for number in range(100)
-    ]
-    seeds = {seed for both in found for seed in (both.data, both.rest)}
-    assert len(seeds) == 800
-    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_cells_of_one_problem_meet_the_same_data_and_starts():
@@ -203,16 +188,12 @@ def test_time_stops_a_run_and_what_is_done_stays(tmp_path, clock_of_batches):
     assert len(rows(tmp_path / "s")) == outcome.new
 
 
-def test_a_plan_larger_than_memory_can_be_begun(tmp_path, clock_of_batches):
-    study = Study(n=8, samples=20, trials=10**8, steps=500)
-    outcome = run(study, tmp_path / "s", time_limit=0.2, threads=2)
-    assert outcome.reason == "time"
-    assert 0 < outcome.new == outcome.done == len(rows(tmp_path / "s"))
-
-
-def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path):
+def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path, monkeypatch):
+    looks = count()
+    monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    monkeypatch.setattr(collect, "_LOOK_SECONDS", 0.001)
     study = Study(n=64, samples=100, noise=1.0, trials=2, steps=10**11)
-    outcome = run(study, tmp_path / "s", time_limit=0.3)
+    outcome = run(study, tmp_path / "s", time_limit=10)
     assert (outcome.reason, outcome.new) == ("time", 0)
 
 

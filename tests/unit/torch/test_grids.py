@@ -63,10 +63,6 @@ def test_a_cast_to_bfloat16_is_no_grid():
     assert find_grid(gaussian(64, 64).bfloat16().float()) is None
 
 
-def test_what_is_not_finite_is_on_no_grid():
-    assert find_grid(torch.tensor([[1.0, float("nan")], [1.0, -1.0]])) is None
-
-
 def test_the_scale_is_remembered_where_a_level_is_empty():
     """With codes −4, 0 and 4 alone the divisor is four steps; the last reading knows better."""
     _, values = made(INT4, torch.tensor(0.1))

@@ -4,7 +4,6 @@ import copy
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -89,14 +88,10 @@ FAITHFUL = {
     "bfloat16 model": (plain(15, dtype=torch.bfloat16), partial(VALUES, dtype=torch.bfloat16)),
     "16 levels, odd codes": (plain(16), CODES),
     "per channel, bfloat16 scales": (plain(7, "channel"), partial(CODES, dtype=torch.bfloat16)),
-    "LSQ, values": (lsq(), VALUES),
-    "LSQ, codes": (lsq(2), CODES),
     "LSQ, codes with a zero point": (lsq(), of_zero_point(CODES)),
     "LoRA": (lambda: (fw.Lora(), fw.X), VALUES),
     "ternary, transformers": (lambda: (fw.bitnet(), None), CODES),
-    "int4 in groups": (groups, CODES),
     "int4 in groups, ONNX": (groups, partial(ONNX, how=32, kind="INT4")),
-    "int2 in groups, product": (partial(groups, "int2"), partial(ONNX, how=32, kind="INT4", layer="MatMul")),
     "int8 in groups, GGUF": (partial(groups, "int8"), partial(GGUF, kind="Q8_0")),
     "LSQ, ONNX by channel": (lsq(), ONNX),
     "LSQ, unsigned codes with a zero point": (lsq(), of_zero_point(ONNX, kind="UINT4")),
@@ -104,10 +99,8 @@ FAITHFUL = {
     "a Transpose": (plain(7, "channel", size=32), partial(ONNX, layer="MatMul", turn_node=True)),
     "bfloat16 with the noise of detaching, GGUF": (noisy, GGUF),
     "Brevitas, ONNX by tensor": (lambda: (fw.brevitas("int4"), None), partial(ONNX, how="tensor")),
-    "product in float16": (plain(), partial(ONNX, how="tensor", layer="MatMul", dtype=np.float16)),
     "ternary, TQ1_0": (plain(), partial(GGUF, kind="TQ1_0")),
     "ternary, TQ2_0": (plain(), GGUF),
-    "binary by channel, TQ2_0": (plain(2, "channel"), GGUF),
     "small scales, TQ1_0": (lambda: (scaled(net(), 1e-4), None), partial(GGUF, kind="TQ1_0")),
     "convolution by channel, ONNX": (lambda: (convolution(), None), ONNX),
     "product by hand, ONNX": (lambda: (fw.Product(), fw.X), partial(ONNX, how="tensor", layer="MatMul")),
@@ -381,12 +374,6 @@ def test_damaged_files_raise_one_sentence(suffix, tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_pickled_module_is_refused(tmp_path):
-    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
-    with pytest.raises(InputError, match="state dict"):
-        stt.verify(net(size=8), tmp_path / "model.pt")
-
-
 def test_the_report_says_what_differs(tmp_path):
     model = net(size=8)
     right = [one.values() for one in stt.find(model)]
@@ -414,13 +401,8 @@ def small():
     return stt.binarize(nn.Sequential(nn.Linear(4, 4)))
 
 
-def test_a_tensor_of_many_axes_ends(tmp_path, monkeypatch):
-    def few(axes):
-        assert len(axes) < 14  # they have 14! orders
-        return iter(())
-
-    monkeypatch.setattr("sterling.torch.verifying.permutations", few)
-    torch.save({"0.weight": torch.zeros((1,) * 14)}, tmp_path / "a.pt")
+def test_a_tensor_of_many_axes_ends(tmp_path):
+    torch.save({"0.weight": torch.zeros((1,) * 14)}, tmp_path / "a.pt")  # they have 14! orders
     assert stt.verify(small(), tmp_path / "a.pt").rows[0].cause.startswith("the shape is (1, 1")
 
 

@@ -40,7 +40,6 @@ def test_codes_of_the_users_own():
     "codes, about",
     [
         (3, "function"),
-        (lambda name, p: [1], "tensor"),
         (lambda name, p: torch.ones(2), "shape"),
         (lambda name, p: torch.full(p.shape, 0.5), "integers"),
         (lambda name, p: torch.full(p.shape, 40000), "32,767"),
@@ -49,17 +48,6 @@ def test_codes_of_the_users_own():
 def test_codes_that_are_none(codes, about):
     with pytest.raises(st.InputError, match=about):
         stt.find(nn.Linear(3, 2), codes=codes)
-
-
-def test_no_quantised_weight_says_what_was_looked_for():
-    with pytest.raises(st.InputError, match="looked for layers of `binarize`"):
-        stt.find(nn.Linear(3, 2))
-    with pytest.raises(st.InputError, match="linear, conv and embedding"):
-        stt.find(nn.Linear(3, 2), example=torch.ones(1, 3))
-    with pytest.raises(st.InputError, match="Module"):
-        stt.find([1])
-    with pytest.raises(st.InputError, match="Optimizer"):
-        stt.find(nn.Linear(3, 2), optimizer="sgd")
 
 
 def test_codes_by_the_name_of_a_layer_or_tensor():
