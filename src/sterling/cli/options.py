@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,16 +25,11 @@ _MULTIPLES = str.maketrans({"k": "e3", "M": "e6", "G": "e9"})
 
 def count(text: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1e6 or 1M."""
-    try:
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        pass
-    try:
-        value = float(text.translate(_MULTIPLES))
-        if value.is_integer():
+    with suppress(ValueError):
+        if (value := float(text.translate(_MULTIPLES))).is_integer():
             return int(value)
-    except ValueError:
-        pass
     raise typer.BadParameter(f"{text!r} is not a whole number such as 1000000, 1_000_000 or 1e6")
 
 
@@ -169,8 +165,8 @@ def load(
 
         check_surrogate(surrogate)
         check_dimension(drawn["n"] or 0)
-    for name, value in given(read if data is None else drawn).items():
-        if value is not False:
+    for name, value in (read if data is None else drawn).items():
+        if value is not None and value is not False:
             reason = "is for a data file: name the file, or drop the option"
             if data is not None:
                 reason = f"describes a drawn problem, but data come from {printable(data)}: drop one"
@@ -191,7 +187,10 @@ def load(
         )
     from sterling.model.problem import Problem
 
-    values: dict[str, Any] = {"n": usual[0], "samples": usual[1], "seed": 0} | given(drawn)
+    values: dict[str, Any] = {"n": usual[0], "samples": usual[1], "seed": 0}
+    for name, value in drawn.items():
+        if value is not None:
+            values[name] = value
     seed = values.pop("seed")
     method = None if normalize == "none" else normalize
     return Problem(**values, readout=readout or "ones", normalize=method, levels=levels).draw(seed)

@@ -308,4 +308,4 @@ def test_a_name_that_is_no_utf8(tmp_path, monkeypatch):
     Path(f"{name}.csv").write_text("a,b,label\n1,0,1\n0,1,0\n1,1,1\n0,0,0\n")
     call("train", f"{name}.csv", "--steps", "10", "--out", name, "--json", "-q")
     assert Path(name).exists()
-    assert "bad\\xfc.txt" in refused("train", f"{name}.txt")
+    assert "bad\\xfc.txt" in refused("train", f"{name}.txt", "-q")
