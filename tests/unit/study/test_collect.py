@@ -20,7 +20,6 @@ from sterling.study import (
     Study,
     collect,
     iterate,
-    open_cluster,
     replay,
     run,
     trial_seeds,
@@ -212,14 +211,6 @@ def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):
     assert "1 of 2 cells stay wider" in again.messages[0]
 
 
-def test_progress_grows_to_its_total(tmp_path):
-    seen = []
-    run(Study(n=6, samples=20, trials=30, steps=500), tmp_path / "s", progress=seen.append)
-    assert seen[-1].done == seen[-1].total == 30
-    assert [one.done for one in seen] == sorted(one.done for one in seen)
-    assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
-
-
 def test_iterate_gives_the_rows_as_they_come(tmp_path):
     study = Study(n=6, samples=[10, 20], trials=30, steps=500)
 
@@ -254,12 +245,6 @@ def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
 def test_wrong_arguments_are_refused(tmp_path, arguments, words):
     with pytest.raises(st.InputError, match=words):
         run(SMALL, tmp_path / "s", **arguments)
-
-
-def test_a_cluster_without_dask_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(st.InputError, match=r"pip install .*dask"), open_cluster("tcp://127.0.0.1:9"):
-        pass
 
 
 def wrong_now_and_then(cell, seeds, look):
