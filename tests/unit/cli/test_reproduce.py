@@ -77,16 +77,10 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
 @pytest.mark.parametrize(
     "arguments, wanted, command",
     [
-        (("--quick",), {"effort": "quick", "only": KEYS}, "sterling reproduce --quick"),
         (
             ("--quick", "--only", "p3,P1", "--seed", "1e3", "--threads", "2"),
             {"effort": "quick", "only": ["P1", "P3"], "seed": 1000, "threads": 2},
             "sterling reproduce --quick --only P1,P3 --seed 1000",
-        ),
-        (
-            ("--only", "P1", "--only", "restart"),
-            {"only": ["P1", "restart"]},
-            "sterling reproduce --only P1,restart",
         ),
     ],
 )
@@ -127,7 +121,6 @@ def test_a_real_run_can_be_broken_off(tmp_path):
     "arguments, words",
     [
         (("--only", "P9"), "--only is 'P9'; it must be one of P1"),
-        (("--only", "restrat"), "did you mean 'restart'?"),
         (("-o", "{file}/inside"), "Not a directory"),
     ],
 )
@@ -158,7 +151,7 @@ def shown(what, width):
     return capture.get()
 
 
-@pytest.mark.parametrize("width", [30, 50, 75, 76, 80, 120])
+@pytest.mark.parametrize("width", [30, 75, 80])
 def test_the_table_fits_and_tells_kinds_apart_in_words(width):
     findings = made_up()[:4]
     text = shown(table(findings), width)
