@@ -2,20 +2,15 @@
 
 import json
 import os
-import pty
-import re
 import resource
-import select
 import signal
-import threading
-import time
 
 import pytest
 
 import sterling as st
 from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.event import EventEngine
-from tests.crash.processes import DEADLINE, STERLING, start, wait_until
+from tests.crash.processes import DEADLINE, start, wait_until
 from tests.support import assert_same_orbit, interrupted
 
 LONG = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", "1e11"]
@@ -70,63 +65,6 @@ def test_a_terminated_command_prints_what_there_is_and_can_go_on(tmp_path):
     instance = st.Problem(n=50, samples=600, noise=0.5).draw(seed=0)
     resumed = st.resume(orbit, instance, steps=1000)
     assert_same_orbit(resumed, st.train(instance, orbit.steps + 1000, record=("recurrence",)))
-
-
-@pytest.mark.skipif(not hasattr(pty, "fork"), reason="needs a terminal of its own")
-def test_ctrl_c_typed_at_a_terminal():
-    child, terminal = pty.fork()
-    if child == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS="100")
-        os.execv(STERLING[0], [*STERLING, *LONG])
-    seen, end = b"", time.monotonic() + DEADLINE
-    typed = False
-    while time.monotonic() < end:
-        ready, _, _ = select.select([terminal], [], [], 1.0)
-        try:
-            part = os.read(terminal, 65536) if ready else None
-        except OSError:  # the child has closed its side
-            break
-        if part == b"":
-            break
-        seen += part or b""
-        if not typed and b"so far" in seen:
-            os.write(terminal, b"\x03")
-            typed = True
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode())
-    assert os.waitstatus_to_exitcode(status) == 130, text
-    assert "Traceback" not in text
-    assert "(interrupted)" in text
-    assert re.search(r"interrupted at step [\d,]+ of 100,000,000,000: use --checkpoint FILE", text)
-
-
-class _HalfStarted(threading.Thread):
-    """A helper that Ctrl-C keeps from starting."""
-
-    def start(self):
-        raise KeyboardInterrupt
-
-
-def test_ctrl_c_between_the_starts_of_helper_threads_leaves_none(monkeypatch):
-    """The first one runs already; it must be put away, and that must not fail for the others."""
-    instance = st.Problem(n=40, samples=4000, noise=1.0).draw(seed=0)
-    advance = EventEngine.advance
-    engines = []
-
-    def first_slice(engine, until, budget):
-        engines.append(engine)
-        engine._helpers[1] = _HalfStarted(target=engine._help, args=(2,))
-        return advance(engine, until, budget)
-
-    monkeypatch.setattr(EventEngine, "advance", first_slice)
-    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
-    with pytest.raises(KeyboardInterrupt):
-        st.train(instance, 100)
-    first, second = engines[0]._helpers
-    assert first.ident is not None
-    assert second.ident is None
-    assert not first.is_alive()
 
 
 def test_a_second_ctrl_c_acts_at_once():

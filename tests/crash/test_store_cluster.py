@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -86,13 +85,3 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
     assert process.returncode == 130, err
     assert out.startswith(f"interrupted: {len(Store(tmp_path / 's').trials()):,} new trials")
     assert err == f"interrupted; continue with: sterling study run {tmp_path / 's'}\n"
-
-
-def test_loggers_speak_again_after_a_cluster(monkeypatch):
-    pytest.importorskip("distributed")
-    logger = logging.getLogger("distributed.client")
-    level = logger.level
-    monkeypatch.setattr("sterling.study.cluster._CONNECT_SECONDS", 1)
-    with pytest.raises(SterlingError, match="does not answer"), open_cluster("tcp://127.0.0.1:9"):
-        pass
-    assert logger.level == level

@@ -55,7 +55,7 @@ def test_a_run_needs_no_extras_and_the_landscape_is_a_function_before_and_after_
     """Training works where only the core dependencies are installed."""
     code = (
         "import sterling as st; first = st.landscape; import sterling.landscapes.landscape\n"
-        "import sterling.plot.landscape, sterling.landscapes.sweep\n"
+        "import sterling.landscapes.sweep\n"
         "assert st.landscape is first is st.landscapes.landscape.landscape\n"
         "assert len(st.landscape(st.Problem(n=3, samples=20).draw(0)).loss) == 8\n"
         "st.train(st.Problem(n=5, samples=9).draw(0), 10, engine='dense')"

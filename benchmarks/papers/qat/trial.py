@@ -24,7 +24,7 @@ from benchmarks.papers.qat import bridge, rivals
 from benchmarks.papers.qat.tasks import SKIPPED, TASKS, Batch, Data, order_of
 from sterling.base.checks import choice
 from sterling.errors import InputError
-from sterling.study import COUNT, REAL, SHARE, Kind, words
+from sterling.study import COUNT, REAL, SHARE, Column, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.torch.horizons import HORIZONS, settled
 from sterling.torch.scoring import evaluate, recompute_norms
@@ -70,7 +70,7 @@ KIND = Kind(
         "loss": REAL.list(),
         "accuracy": SHARE.list(),
         "valid_loss": REAL,  # of the last iterate
-        "tensor": "List(String)",  # five lists of one length, at the end of the run
+        "tensor": Column("List(String)"),  # five lists of one length, at the end of the run
         "flips": COUNT.list(),
         "weights": COUNT.list(),
         "open": SHARE.list(),  # share of undecided weights, as the monitor counts it

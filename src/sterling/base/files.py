@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +71,10 @@ def refusal(path: Path) -> str | None:
     folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         return f"but there is no folder {printable(folder)}: make it first"
-    if not os.access(folder, os.W_OK):
-        return f"but no file can be made in {printable(folder)}: name another folder"
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as problem:
+        return f"but no file can be made in {printable(folder)} ({problem.strerror}): name another folder"
     return None
 
 

@@ -40,9 +40,7 @@ def audit(
     if json:
         print_json(found.to_dict())
     else:
-        (first, *_), table, notes = found.parts()
-        typer.echo(first)
-        console().print(table, *notes, sep="\n", markup=False)
+        console().print(found)
     if found.grade is not None and fail_on.value in (found.grade, "note"):
         raise typer.Exit(FAILED)
 

@@ -3,15 +3,13 @@
 import contextlib
 import importlib
 import os
-import re
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 
-from sterling.base.extras import how_to_install
+from sterling.cli.render import need
 from sterling.errors import InputError, SterlingError
 
 
@@ -30,14 +28,11 @@ Build = Annotated[
     ),
 ]
 
-_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
 
 @contextlib.contextmanager
 def built(source: str) -> Iterator[Any]:
     """Call the user's function; what the user's code prints until the end of the context goes to stderr."""
-    if find_spec("torch") is None:
-        raise InputError(f"this verb needs PyTorch, which is not installed: {how_to_install('torch')}")
+    need("torch", "torch", "audit and verify")
     with contextlib.redirect_stdout(sys.stderr):
         try:
             yield _call(source)
@@ -49,9 +44,9 @@ def built(source: str) -> Iterator[Any]:
 
 
 def _call(source: str) -> Any:
-    if _NAME.fullmatch(source) is None:
-        raise InputError(f"{source!r} is not a function: give MODULE:FUNCTION, such as train:make_model")
     module, _, name = source.partition(":")
+    if not (module and name):
+        raise InputError(f"{source!r} is not a function: give MODULE:FUNCTION, such as train:make_model")
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -7,14 +7,12 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.options import FILE, check_targets, load, output, run_option
+from sterling.cli.options import check_targets, load, output, run_option
 from sterling.cli.render import FAILED, about, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
     from sterling.landscapes.certificate import Certificate
     from sterling.model.instance import Instance
-
-_USUAL = 12, 1600  # n and samples
 
 
 def certify(
@@ -33,10 +31,10 @@ def certify(
     surrogate: options.PiecewiseConstant = "relu",
     check: Annotated[
         bool,
-        run_option("--check", help="Check the proof against the definition of the gradient, state by state."),
+        run_option("Check the proof against the definition of the gradient, state by state.", "", "--check"),
     ] = False,
     threads: options.Threads = None,
-    out: Annotated[Path | None, output(help="Save the certificate in this file: .json.", **FILE)] = None,
+    out: Annotated[Path | None, output("Save the certificate in this file: .json.", "FILE")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -47,16 +45,12 @@ def certify(
     problem, or read from FILE; n may be at most 24.
     """
     from sterling.landscapes.certificate import certify as prove
-    from sterling.landscapes.landscape import check_dimension, check_surrogate
 
     check_targets(data, (out, "--out", ".json"))
-    check_surrogate(surrogate)
-    if data is None:
-        check_dimension(_USUAL[0] if n is None else n)
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize, _USUAL)
+    instance = load(data, drawn, read, readout, normalize, (12, 1600), surrogate=surrogate)
     found = prove(instance, surrogate, threads=threads, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:

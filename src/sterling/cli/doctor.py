@@ -25,9 +25,6 @@ def doctor(json: options.Json = False) -> None:
 
 
 def _print(report: dict) -> None:
-    from rich.markup import escape
-    from rich.panel import Panel
-
     from sterling.base.resources import readable_bytes
     from sterling.base.text import counted
 
@@ -35,39 +32,27 @@ def _print(report: dict) -> None:
     memory = host["available_memory"]
     state = f"{cache['files']} files, {readable_bytes(cache['bytes'])}"
     if cache["damaged"]:
-        state += f", [yellow]{counted(cache['damaged'], 'damaged file')} removed[/]"
+        state += f", {counted(cache['damaged'], 'damaged file')} removed"
     if cache["not_writable"] is not None:
-        state += f", [yellow]no more can be kept, so each start compiles: {escape(cache['not_writable'])}[/]"
+        state += f", no more can be kept, so each start compiles: {cache['not_writable']}"
     if cache["switched_off"]:
-        state += ", [yellow]compilation is switched off (NUMBA_DISABLE_JIT)[/]"
-    frames = {
-        "versions": [(name, found or "[red]missing[/]") for name, found in report["versions"].items()],
-        "machine": [
-            ("system", host["system"]),
-            ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
-            ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
-            ("kernel cache", escape(cache["folder"] or "none")),
-            ("", state),
-        ],
-        "engine against engine": [
-            (
-                test["case"],
-                ("[green]equal[/]" if test["equal"] else "[bold red]DIFFERENT[/]")
-                + f": {test['flips']:,} flips, {test['verdict']}",
-            )
-            for test in report["self_test"]
-        ],
-    }
-    frames["extras"] = []
+        state += ", compilation is switched off (NUMBA_DISABLE_JIT)"
+    rows = [(name, found or "missing") for name, found in report["versions"].items()]
+    rows += [
+        ("system", host["system"]),
+        ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
+        ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
+        ("kernel cache", f"{cache['folder'] or 'none'}: {state}"),
+    ]
+    for test in report["self_test"]:
+        equal = "equal" if test["equal"] else "DIFFERENT"
+        rows.append((f"engines, {test['case']}", f"{equal}: {test['flips']:,} flips, {test['verdict']}"))
     for name, extra in report["extras"].items():
         found = extra["packages"]
-        have = " ".join(f"{package} {version or '[yellow]missing[/]'}" for package, version in found.items())
-        advice = "" if all(found.values()) else f": {escape(extra['install'])}"
-        frames["extras"].append((name, f"{have}{advice}"))
+        have = " ".join(f"{package} {version or 'missing'}" for package, version in found.items())
+        rows.append((f"extra {name}", have if all(found.values()) else f"{have}: {extra['install']}"))
     out = console()
-    for title, rows in frames.items():
-        frame = Panel(facts_table(rows), title=title, title_align="left", border_style="dim", expand=False)
-        out.print(frame)
+    out.print(facts_table(rows))
     if report["healthy"]:
         out.print("[bold green]Healthy: both engines agree.[/]")
     else:

@@ -9,52 +9,34 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.options import (
-    COUNT,
-    PAGES,
-    SEED,
-    check_targets,
-    make_folder,
-    output,
-    problem_option,
-    run_option,
-    start,
-)
+from sterling.cli.options import PAGES, check_targets, make_folder, output, problem_option, run_option, start
 from sterling.cli.render import note
 
 FILE = Path("out") / "explore.html"
 
 
 def explore(
-    n: Annotated[int | None, problem_option("--n", help="Number of weights. \\[12]", **COUNT)] = None,
+    n: Annotated[int | None, problem_option("Number of weights. \\[12]", "COUNT", "--n")] = None,
     samples: Annotated[int | None, options.samples(1600)] = None,
     m: options.Units = None,
     noise: Annotated[
-        float | None, problem_option(help="Standard deviation of the label noise. \\[0.5]", metavar="SIGMA")
+        float | None, problem_option("Standard deviation of the label noise. \\[0.5]", "SIGMA")
     ] = None,
-    seed: Annotated[int | None, problem_option(help="Random seed of the data. \\[5]", **SEED)] = None,
+    seed: Annotated[int | None, problem_option("Random seed of the data. \\[5]", "SEED")] = None,
     init: Annotated[
-        Any,
-        run_option(help="Start: a random seed, or latent weights. \\[5]", metavar="SEED", parser=start),
+        Any, run_option("Start: a random seed, or latent weights. \\[5]", "SEED", parser=start)
     ] = None,
-    steps: Annotated[int | None, run_option(help="Number of steps. \\[1000000]", **COUNT)] = None,
-    schedule: Annotated[str | None, run_option(**options.SCHEDULE)] = None,
-    surrogate: Annotated[
-        str | None,
-        run_option(
-            help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh. \\[relu]", metavar="NAME"
-        ),
-    ] = None,
-    restart: Annotated[
-        str | None, run_option(help="Ergodic restart, such as 300,0.05.", metavar="EVERY,SCALE")
-    ] = None,
+    steps: Annotated[int | None, run_option("Number of steps. \\[1000000]", "COUNT")] = None,
+    schedule: Annotated[str | None, run_option(*options.SCHEDULE)] = None,
+    surrogate: Annotated[str | None, run_option(f"{options.PIECEWISE} \\[relu]", "NAME")] = None,
+    restart: Annotated[str | None, run_option("Ergodic restart, such as 300,0.05.", "EVERY,SCALE")] = None,
     optimizer: Annotated[
-        str | None, run_option(help="Optimiser: sgd, or sgd:damping=0.5. \\[sgd]", metavar="NAME")
+        str | None, run_option("Optimiser: sgd, or sgd:damping=0.5. \\[sgd]", "NAME")
     ] = None,
-    out: Annotated[Path, output("-o", "--out", help="File of the page: .html.", metavar="FILE")] = FILE,
+    out: Annotated[Path, output("File of the page: .html.", "FILE", "-o", "--out")] = FILE,
     show: Annotated[
         bool | None,
-        output("--open/--no-open", help="Open the page in a browser. \\[if there is a screen]"),
+        output("Open the page in a browser. \\[if there is a screen]", "", "--open/--no-open"),
     ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.
@@ -67,10 +49,9 @@ def explore(
 
     from sterling.report.explore import write_explorable
 
-    given = {"n": n, "samples": samples, "m": m, "noise": noise, "seed": seed, "init": init, "steps": steps}
-    given |= {"schedule": schedule, "surrogate": surrogate, "restart": restart, "optimizer": optimizer}
-    given = {name: value for name, value in given.items() if value is not None}
-    text = _settings(**given) if given else ""
+    values = {"n": n, "samples": samples, "m": m, "noise": noise, "seed": seed, "init": init, "steps": steps}
+    values |= {"schedule": schedule, "surrogate": surrogate, "restart": restart, "optimizer": optimizer}
+    text = _settings(**options.given(values)) if options.given(values) else ""
     make_folder(out.parent, "--out")
     check_targets(None, (out, "--out", *PAGES))
     write_explorable(out, text)

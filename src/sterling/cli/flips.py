@@ -1,15 +1,12 @@
 """`sterling flips`: which codes change between saved checkpoints."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sterling.base.extras import how_to_install
 from sterling.cli import options
-from sterling.cli.render import console, print_json
-from sterling.errors import InputError
+from sterling.cli.render import console, need, print_json
 
 
 def flips(
@@ -40,14 +37,11 @@ def flips(
     It needs no model, and runs no code of the files. The first line of the result has the share of codes that
     differ between the last two.
     """
-    if find_spec("torch") is None:
-        raise InputError(f"sterling flips needs PyTorch, which is not installed: {how_to_install('torch')}")
+    need("torch", "torch", "flips")
     from sterling.torch.between import flips_between
 
     found = flips_between(checkpoints, quantizer, include or ["*"], exclude or [])
     if json:
         print_json({"checkpoints": found.files, "tensors": found.rows})
         return
-    (first, *_), table, notes = found.parts()
-    typer.echo(first)
-    console().print(table, *notes, sep="\n", markup=False)
+    console().print(found)

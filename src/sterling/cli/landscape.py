@@ -4,20 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from sterling.cli import options
-from sterling.cli.options import (
-    FILE,
-    PICTURES,
-    check_targets,
-    load,
-    output,
-    run_option,
-)
+from sterling.cli.options import PICTURES, check_targets, load, output, run_option
 from sterling.cli.render import about, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
     from sterling.landscapes.landscape import Landscape
-
-_USUAL = 12, 200  # n and samples
 
 
 def landscape(
@@ -36,11 +27,11 @@ def landscape(
     surrogate: options.PiecewiseConstant = "relu",
     damping: Annotated[
         float,
-        run_option(help="Damping of the runs, in units of the pull on one wrong weight.", metavar="THETA"),
+        run_option("Damping of the runs, in units of the pull on one wrong weight.", "THETA"),
     ] = 0.0,
     threads: options.Threads = None,
     plot: Annotated[
-        Path | None, output(help="Draw loss against distance to the teacher: .png, .svg or .pdf.", **FILE)
+        Path | None, output("Draw loss against distance to the teacher: .png, .svg or .pdf.", "FILE")
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -50,17 +41,13 @@ def landscape(
     The data are drawn from a problem, or read from FILE; n may be at most 24. Ctrl-C stops with exit
     code 130.
     """
-    from sterling.landscapes.landscape import check_dimension, check_surrogate
     from sterling.landscapes.landscape import landscape as visit
 
     check_targets(data, (plot, "--plot", *PICTURES))
-    check_surrogate(surrogate)
-    if data is None:
-        check_dimension(_USUAL[0] if n is None else n)
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize, _USUAL)
+    instance = load(data, drawn, read, readout, normalize, (12, 200), surrogate=surrogate)
     found = visit(instance, surrogate, damping=damping, threads=threads, progress=not quiet)
     try:
         if json:

@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,16 +25,11 @@ _MULTIPLES = str.maketrans({"k": "e3", "M": "e6", "G": "e9"})
 
 def count(text: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1e6 or 1M."""
-    try:
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        pass
-    try:
-        value = float(text.translate(_MULTIPLES))
-        if value.is_integer():
+    with suppress(ValueError):
+        if (value := float(text.translate(_MULTIPLES))).is_integer():
             return int(value)
-    except ValueError:
-        pass
     raise typer.BadParameter(f"{text!r} is not a whole number such as 1000000, 1_000_000 or 1e6")
 
 
@@ -54,24 +50,18 @@ def _numbers(text: str) -> list[float]:
         raise typer.BadParameter(f"{text!r} is not a list of numbers such as 1,-1,0.5") from None
 
 
-COUNT: dict[str, Any] = {"metavar": "COUNT", "parser": count}
-SEED: dict[str, Any] = {"metavar": "SEED", "parser": count}
-FILE: dict[str, Any] = {"metavar": "FILE"}
 PAGES, PICTURES, TABLES = (".html", ".htm"), (".png", ".svg", ".pdf"), (".parquet", ".csv")
 
 # What options say that verbs show under different titles.
-SURROGATE: dict[str, Any] = {
-    "help": "Surrogate gradient: relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign, swish_sign.",
-    "metavar": "NAME",
-}
-THREADS: dict[str, Any] = {
-    "help": "Number of threads; results are the same for any value. \\[all cores]",
-    **COUNT,
-}
-SCHEDULE: dict[str, Any] = {
-    "help": "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,… \\[power:0.5,0.5]",
-    "metavar": "SCHEDULE",
-}
+SURROGATE = (
+    "Surrogate gradient: relu, identity, clipped_relu, hard_tanh, sigmoid, approx_sign, swish_sign.",
+    "NAME",
+)
+THREADS = "Number of threads; results are the same for any value. \\[all cores]", "COUNT"
+SCHEDULE = (
+    "Step sizes: power:RATE,EXPONENT, constant:RATE or table:RATE,RATE,… \\[power:0.5,0.5]",
+    "SCHEDULE",
+)
 
 
 class _WithPlainHelp:
@@ -99,81 +89,60 @@ def add_verb(app: typer.Typer, verb: Callable[..., None], name: str | None = Non
     app.command(name, cls=Command, help=text)(verb)
 
 
-# Options by their title in --help; those without a metavar are flags.
-problem_option = partial(typer.Option, rich_help_panel="A drawn problem", metavar="")
-data_option = partial(problem_option, rich_help_panel="A data file")
-run_option = partial(problem_option, rich_help_panel="The run")
-output = partial(problem_option, rich_help_panel="Output")
+def option(panel: str | None, help: str, metavar: str = "", *names: str, parser: Any = None) -> Any:
+    """Return an option under a title of --help. Without a metavar it is a flag; a COUNT may be 1e6."""
+    parser = parser or {"COUNT": count, "SEED": count}.get(metavar)
+    return typer.Option(*names, help=help, metavar=metavar, parser=parser, rich_help_panel=panel)
+
+
+problem_option = partial(option, "A drawn problem")
+data_option = partial(option, "A data file")
+run_option = partial(option, "The run")
+output = partial(option, "Output")
 
 # The data; None where an option was not given, so that those of a problem and of a file are not mixed up.
 Data = Annotated[Path | None, typer.Argument(metavar="FILE", help="Data file: .npz, .npy, .csv or .parquet.")]
 _N = "Number of inputs, each with one weight"
-Width = Annotated[int | None, problem_option("--n", help=f"{_N}. \\[64]", **COUNT)]
-SmallWidth = Annotated[int | None, problem_option("--n", help=f"{_N}; at most 24. \\[12]", **COUNT)]
+Width = Annotated[int | None, problem_option(f"{_N}. \\[64]", "COUNT", "--n")]
+SmallWidth = Annotated[int | None, problem_option(f"{_N}; at most 24. \\[12]", "COUNT", "--n")]
 
 
 def samples(usual: int) -> Any:
     """Return the option --samples, of ``usual`` samples where it is not given."""
-    return problem_option(help=f"Number of samples, N. \\[{usual}]", **COUNT)
+    return problem_option(f"Number of samples, N. \\[{usual}]", "COUNT")
 
 
-Units = Annotated[
-    int | None, problem_option("--m", help="Number of hidden units, which share the weights. \\[1]", **COUNT)
-]
-Noise = Annotated[
-    float | None, problem_option(help="Standard deviation of the label noise. \\[0]", metavar="SIGMA")
-]
-Readout = Annotated[
-    Any,
-    problem_option(
-        help="Readout weights: ones, signs, gaussian, or numbers such as 1,-1,0.5. \\[ones]",
-        metavar="READOUT",
-        parser=readout,
-    ),
-]
-Inputs = Annotated[
-    str | None,
-    problem_option(
-        help="Distribution of the inputs: gaussian, rademacher, uniform, student_t:4, exponential, "
-        "rectified, shifted:0.5 or ar1:0.5; uniform+0.5 adds a mean. \\[gaussian]",
-        metavar="DISTRIBUTION",
-    ),
-]
-Seed = Annotated[int | None, problem_option(help="Random seed of the data. \\[0]", **SEED)]
-Labels = Annotated[
-    str | None,
-    data_option(help="Column of the labels: its name or number. \\[label, y, or the last]", metavar="COLUMN"),
-]
-Precision = Annotated[
-    str | None,
-    data_option(help="Integer type of the inputs: int16, or int32 for finer ones. \\[int16]", metavar="TYPE"),
-]
-KeepConstant = Annotated[
-    bool, data_option("--keep-constant", help="Keep columns that hold a single value, such as a bias.")
-]
+_UNITS = "Number of hidden units, which share the weights. \\[1]"
+Units = Annotated[int | None, problem_option(_UNITS, "COUNT", "--m")]
+Noise = Annotated[float | None, problem_option("Standard deviation of the label noise. \\[0]", "SIGMA")]
+_READOUT = "Readout weights: ones, signs, gaussian, or numbers such as 1,-1,0.5. \\[ones]"
+Readout = Annotated[Any, problem_option(_READOUT, "READOUT", parser=readout)]
+_INPUTS = (
+    "Distribution of the inputs: gaussian, rademacher, uniform, student_t:4, exponential, "
+    "rectified, shifted:0.5 or ar1:0.5; uniform+0.5 adds a mean. \\[gaussian]"
+)
+Inputs = Annotated[str | None, problem_option(_INPUTS, "DISTRIBUTION")]
+Seed = Annotated[int | None, problem_option("Random seed of the data. \\[0]", "SEED")]
+_LABELS = "Column of the labels: its name or number. \\[label, y, or the last]"
+Labels = Annotated[str | None, data_option(_LABELS, "COLUMN")]
+_PRECISION = "Integer type of the inputs: int16, or int32 for finer ones. \\[int16]"
+Precision = Annotated[str | None, data_option(_PRECISION, "TYPE")]
+_KEEP = "Keep columns that hold a single value, such as a bias."
+KeepConstant = Annotated[bool, data_option(_KEEP, "", "--keep-constant")]
 _METHODS = "Normalisation of the inputs: none, standard or whiten."
-Normalize = Annotated[str, run_option(help=_METHODS, metavar="METHOD")]
-OwnNormalize = Annotated[
-    str | None,
-    run_option(help=f"{_METHODS} \\[none; standard for a data file]", metavar="METHOD"),
-]
-Levels = Annotated[
-    int,
-    run_option(
-        help="Number of values that a weight can take, 2 to 16: 2 are ±1, 3 are −1, 0, 1.", metavar="COUNT"
-    ),
-]
+Normalize = Annotated[str, run_option(_METHODS, "METHOD")]
+OwnNormalize = Annotated[str | None, run_option(f"{_METHODS} \\[none; standard for a data file]", "METHOD")]
+OwnSurrogate = Annotated[str | None, run_option(f"{SURROGATE[0]} \\[relu; identity for a data file]", "NAME")]
+PIECEWISE = "Surrogate gradient: relu, identity, clipped_relu or hard_tanh."
+PiecewiseConstant = Annotated[str, run_option(PIECEWISE, "NAME")]
+Threads = Annotated[int | None, run_option(*THREADS)]
+Json = Annotated[bool, output("Print the result as JSON.", "", "--json")]
+Quiet = Annotated[bool, output("Print no progress and no notes.", "", "--quiet", "-q")]
 
-OwnSurrogate = Annotated[
-    str | None,
-    run_option(help=f"{SURROGATE['help']} \\[relu; identity for a data file]", metavar="NAME"),
-]
-PiecewiseConstant = Annotated[
-    str, run_option(help="Surrogate gradient: relu, identity, clipped_relu or hard_tanh.", metavar="NAME")
-]
-Threads = Annotated[int | None, run_option(**THREADS)]
-Json = Annotated[bool, output("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, output("--quiet", "-q", help="Print no progress and no notes.")]
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def load(
@@ -184,16 +153,23 @@ def load(
     normalize: str,
     usual: tuple[int, int] = (64, 4096),
     levels: int = 2,
+    surrogate: str | None = None,
 ) -> Instance:
     """Return the data: drawn from a problem of ``usual`` n and samples, or read from a file.
 
-    ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given.
+    ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given. With a
+    surrogate all states will be visited, so a problem that is too large is refused before it is drawn.
     """
-    reason = "is for a data file: name the file, or drop the option"
-    if data is not None:
-        reason = f"describes a drawn problem, but data come from {printable(data)}: drop one"
+    if surrogate is not None:
+        from sterling.landscapes.landscape import check_dimension, check_surrogate
+
+        check_surrogate(surrogate)
+        check_dimension(drawn["n"] or 0)
     for name, value in (read if data is None else drawn).items():
         if value is not None and value is not False:
+            reason = "is for a data file: name the file, or drop the option"
+            if data is not None:
+                reason = f"describes a drawn problem, but data come from {printable(data)}: drop one"
             raise InputError(f"--{name.replace('_', '-')} {reason}")
     if data is not None:
         from sterling.model.data import load_data

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from sterling.base.text import percent
 from sterling.cli import options
-from sterling.cli.options import COUNT, SCHEDULE, SEED, SURROGATE, THREADS, problem_option
+from sterling.cli.options import SCHEDULE, SURROGATE, THREADS, given, option, problem_option
 from sterling.cli.render import console, print_json, speaker
 from sterling.errors import InputError
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 N = 64
 
-_goal = partial(problem_option, rich_help_panel="The goal")
-_check = partial(problem_option, rich_help_panel="Measuring it")
+_goal = partial(option, "The goal")
+_check = partial(option, "Measuring it")
 
 
 def plan(
@@ -23,28 +23,28 @@ def plan(
     m: options.Units = None,
     noise: options.Noise = None,
     readout: options.Readout = None,
-    surrogate: Annotated[str, problem_option(**SURROGATE)] = "relu",
+    surrogate: Annotated[str, problem_option(*SURROGATE)] = "relu",
     occupancy: Annotated[
-        float, _goal(help="Target share of the steps in which the last iterate is right.", metavar="SHARE")
+        float, _goal("Target share of the steps in which the last iterate is right.", "SHARE")
     ] = 0.5,
     confidence: Annotated[
-        float, _goal(help="Target share of data sets whose time average is right.", metavar="SHARE")
+        float, _goal("Target share of data sets whose time average is right.", "SHARE")
     ] = 0.5,
     check: Annotated[
         int,
         _check(
-            help="Measure each row that is not a theorem, in this number of trials.",
-            metavar="TRIALS",
+            "Measure each row that is not a theorem, in this number of trials.",
+            "TRIALS",
             parser=options.count,
         ),
     ] = 0,
     steps: Annotated[
         int | None,
-        _check(help="Number of steps of each run. \\[the number at which the row was checked]", **COUNT),
+        _check("Number of steps of each run. \\[the number at which the row was checked]", "COUNT"),
     ] = None,
-    schedule: Annotated[str | None, _goal(**SCHEDULE)] = None,
-    seed: Annotated[int | None, _check(help="Random seed of the trials. \\[0]", **SEED)] = None,
-    threads: Annotated[int | None, _check(**THREADS)] = None,
+    schedule: Annotated[str | None, _goal(*SCHEDULE)] = None,
+    seed: Annotated[int | None, _check("Random seed of the trials. \\[0]", "SEED")] = None,
+    threads: Annotated[int | None, _check(*THREADS)] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -62,12 +62,8 @@ def plan(
             if value is not None:
                 raise InputError(f"{option} needs --check: give --check too, or drop {option}")
     say = speaker(quiet)
-    given = {"m": m, "noise": noise, "readout": readout}
-    problem = Problem(
-        n=N if n is None else n,
-        samples=1,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    values = given({"m": m, "noise": noise, "readout": readout})
+    problem = Problem(N if n is None else n, samples=1, **values)
     say("solving the laws: a few seconds …")
     found = make(
         problem,
@@ -94,40 +90,31 @@ def _print(found: "Plan") -> None:
     from rich.text import Text
 
     from sterling.plans.needs import UNCHECKED
-    from sterling.report.terminal import KIND_STYLES
     from sterling.theory import KINDS
 
-    checked = any(need.check for need in found.needs)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("goal", overflow="fold")
-    table.add_column("samples needed", overflow="fold")
-    table.add_column("basis")
-    if checked:
-        table.add_column("measured", overflow="fold")
+    measured = ["measured"] if any(need.check for need in found.needs) else []
+    table = Table("goal", "samples needed", "basis", *measured, box=None, padding=(0, 2, 0, 0))
     for need in found.needs:
-        sure, *words = need.label.split(", ")
-        how = Text.assemble((sure, KIND_STYLES[need.kind]), *(f", {word}" for word in words))
-        cells = [need.goal, need.amount, how]
-        cells += [_measured(need)] if checked else []
-        table.add_row(*cells, style=None if need.checked else "dim")
-    out, about = console(), found.problem
-    out.print(
+        cells = [need.goal, need.amount, need.label, *(_measured(need) for _ in measured)]
+        table.add_row(*map(Text, cells), style=None if need.checked else "dim")
+    about = found.problem
+    words = [
+        "w*: the weights that made the labels; a time average decodes to w* if its signs are w*",
+        "of order: n² and n⁴, times constants that the proofs leave open",
+        *(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(need.kind for need in found.needs)),
+    ]
+    if not all(need.checked for need in found.needs):
+        words.append(
+            f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it"
+        )
+    console().print(
         f"weights n = {about.n} · hidden units m = {about.m} · label noise σ = {about.noise:g} · "
         f"squared norm of the readout ‖v‖² = {about.readout_norm2:g} · surrogate {found.surrogate}",
-        style="dim",
+        table,
+        *words,
+        *filter(None, [found.advice]),
+        sep="\n",
     )
-    out.print(table)
-    out.print("w*: the weights that made the labels; a time average decodes to w* if its signs are w*")
-    out.print("of order: n² and n⁴, times constants that the proofs leave open")
-    for kind in dict.fromkeys(need.kind for need in found.needs):
-        out.print(Text.assemble((kind, KIND_STYLES[kind]), f": {KINDS[kind]}"))
-    if not all(need.checked for need in found.needs):
-        out.print(
-            f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it",
-            style="dim",
-        )
-    if found.advice:
-        out.print(found.advice)
 
 
 def _measured(need: "Need") -> str:

@@ -9,9 +9,8 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.options import FILE, check_targets, output
-from sterling.cli.render import note, write_table
-from sterling.cli.score import need_learn
+from sterling.cli.options import check_targets, output
+from sterling.cli.render import need, note, write_table
 from sterling.errors import SterlingWarning
 
 _PARTS = 10_000  # that a probability is a whole number of
@@ -23,17 +22,17 @@ def predict(
     ],
     data: Annotated[Path, typer.Argument(metavar="NEW.csv", help="Data file.", show_default=False)],
     out: Annotated[
-        Path | None, output("-o", "--out", help="Write the predictions in this file: .csv.", **FILE)
+        Path | None, output("Write the predictions in this file: .csv.", "FILE", "-o", "--out")
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict the class of each row of a CSV file.
 
-    Columns are found by their names; others are ignored. The result has a line for each row: the predicted
-    class and the probability of that class, rounded down to four digits and always below 1. Reading a model
-    runs no code.
+    Columns are found by their names; others are ignored. The result has a line for each row: its number, the
+    predicted class and the probability of that class, rounded down to four digits and always below 1. Use
+    rows that training has not seen. Reading a model runs no code.
     """
-    need_learn("predict")
+    need("learn", "sklearn", "predict")
     check_targets(data, (out, "--out", ".csv"))
     import numpy as np
     import polars as pl
@@ -49,7 +48,9 @@ def predict(
     classes = found.classifier.predict(inputs).tolist()
     parts = np.floor(found.classifier.predict_proba(inputs).max(axis=1) * _PARTS)
     probability = np.minimum(parts, _PARTS - 1) / _PARTS  # no model is sure
-    table = pl.DataFrame({"prediction": classes, "probability_of_prediction": probability})
+    table = pl.DataFrame({"prediction": classes, "probability_of_prediction": probability}).with_row_index(
+        "row", offset=1
+    )
     if out is None:
         sys.stdout.write(table.write_csv())
     else:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sterling.base.extras import how_to_install
 from sterling.base.files import write_atomically
 from sterling.base.text import as_json
+from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import polars as pl
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.table import Table
 
     from sterling.model.instance import Instance
@@ -61,15 +65,16 @@ def console() -> Console:
     return Console(highlight=False, width=wide)
 
 
-def facts_table(rows: Iterable[tuple[str, RenderableType]]) -> Table:
+def facts_table(rows: Iterable[tuple[str, str]]) -> Table:
     """Return names and values side by side, at any width."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     return table
 
 
@@ -96,6 +101,17 @@ def print_verdict(about: str, verdict: str, colour: str, meaning: str, rows: lis
     title = Text(verdict, f"bold {colour}")
     frame = Panel(content, title=title, title_align="left", border_style=colour, padding=(1, 2), expand=False)
     console().print(Text(about, "dim"), frame, sep="\n")
+
+
+def command_of(verb: str) -> str:
+    """Return the command that runs now; empty where a program called the verb."""
+    return shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == [verb] else ""
+
+
+def need(extra: str, package: str, what: str) -> None:
+    """Refuse a verb where the package of an extra is missing."""
+    if find_spec(package) is None:
+        raise InputError(f"sterling {what} needs the package {package}: {how_to_install(extra)}")
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:

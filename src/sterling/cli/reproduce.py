@@ -7,28 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sterling.cli import options
-from sterling.cli.options import SEED, check_targets, make_folder, output, run_option
+from sterling.cli.options import check_targets, make_folder, output, run_option
 from sterling.cli.render import console, print_json, speaker
 
 if TYPE_CHECKING:
     from sterling.claims.reproduce import Reproduction
-    from sterling.report.page import Page
 
 FOLDER = Path("out") / "reproduce"
 ROOT = 2026  # seed
 
 
 def reproduce(
-    quick: Annotated[bool, run_option("--quick", help="Measure few trials, which takes minutes.")] = False,
+    quick: Annotated[bool, run_option("Measure few trials, which takes minutes.", "", "--quick")] = False,
     only: Annotated[
         list[str] | None,
-        run_option(help="Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", metavar="KEYS"),
+        run_option("Measure these claims only: P1,P3 or --only P1 --only P3. \\[all]", "KEYS"),
     ] = None,
     threads: options.Threads = None,
-    seed: Annotated[int, run_option(help="Random seed, from which all others follow.", **SEED)] = ROOT,
-    out: Annotated[
-        Path, output("-o", "--out", help="Folder for the page and the rows.", metavar="DIR")
-    ] = FOLDER,
+    seed: Annotated[int, run_option("Random seed, from which all others follow.", "SEED")] = ROOT,
+    out: Annotated[Path, output("Folder for the page and the rows.", "DIR", "-o", "--out")] = FOLDER,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -38,8 +35,12 @@ def reproduce(
     (data). The page appears with the first claim. Ctrl-C stops with exit code 130 and shows the finished
     claims; the same command continues.
     """
+    from sterling.base.progress import reporting
+    from sterling.claims.catalogue import CLAIMS
     from sterling.claims.reproduce import chosen
+    from sterling.claims.reproduce import reproduce as measure
     from sterling.report.page import PAGE, Page
+    from sterling.report.terminal import judged
 
     effort = "quick" if quick else "default"
     asked = only and [key for text in only for key in text.split(",") if key.strip()]
@@ -49,45 +50,29 @@ def reproduce(
     speaker(quiet)
     command = command_line(effort, keys, seed, out)
     page = Page(out, effort, seed, command)
-    report, interrupted = run(out, effort, keys, threads, seed, page, quiet)
-    missing = keys[len(report.findings) :]
-    page.write(_titles(missing))
-    if json:
-        print_json({**page.to_dict(), "interrupted": interrupted, "folder": str(out)})
-    else:
-        _print_results(report, out)
-    if interrupted:
-        missed = ", ".join(missing) or "nothing"
-        raise KeyboardInterrupt(f"interrupted; missing: {missed}. Continue with: {command}")
-
-
-def run(
-    folder: Path, effort: str, keys: list[str], threads: int | None, seed: int, page: "Page", quiet: bool
-) -> "tuple[Reproduction, bool]":
-    """Measure the claims and update the page; return the results, and whether Ctrl-C ended the work."""
-    from sterling.base.progress import reporting
-    from sterling.claims.reproduce import reproduce
-    from sterling.report.terminal import judged
-
     with reporting(not quiet) as shown:
 
         def keep(report: "Reproduction") -> None:
             page.add(report.findings[-1])
-            page.write(_titles(keys[len(report.findings) :]), finished=False)
+            page.write([(key, CLAIMS[key].title) for key in keys[len(report.findings) :]], finished=False)
             if shown is not None:
                 shown.say(judged(report.findings[-1]))
 
+        given = {"effort": effort, "threads": threads, "only": keys, "seed": seed}
+        stopped = None
         try:
-            given = {"effort": effort, "threads": threads, "only": keys, "seed": seed}
-            return reproduce(folder, progress=shown or False, on_finding=keep, **given), False
+            report = measure(out, progress=shown or False, on_finding=keep, **given)
         except KeyboardInterrupt as stop:
-            return stop.reproduction, True  # type: ignore[attr-defined]
-
-
-def _titles(keys: list[str]) -> list[tuple[str, str]]:
-    from sterling.claims.catalogue import CLAIMS
-
-    return [(key, CLAIMS[key].title) for key in keys]
+            report, stopped = stop.reproduction, stop  # type: ignore[attr-defined]
+    missing = keys[len(report.findings) :]
+    page.write([(key, CLAIMS[key].title) for key in missing])
+    if json:
+        print_json({**page.to_dict(), "interrupted": stopped is not None, "folder": str(out)})
+    else:
+        _print_results(report, out)
+    if stopped is not None:
+        missed = ", ".join(missing) or "nothing"
+        raise KeyboardInterrupt(f"interrupted; missing: {missed}. Continue with: {command}")
 
 
 def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:

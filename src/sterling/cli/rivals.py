@@ -19,7 +19,7 @@ _FEW = 10  # held-out samples of a class below which an AUC has no interval
 
 
 class Score(NamedTuple):
-    """How one way predicts the held-out samples."""
+    """How one method predicts the held-out samples."""
 
     name: str
     right: np.ndarray  # bool (N,)

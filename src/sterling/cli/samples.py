@@ -165,7 +165,14 @@ def about_sizes(labels: pl.Series, inputs: int, training: int) -> list[str]:
 
 def encode(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[np.ndarray, list[str]]:
     """Return the inputs (N, n), NaN where a value is missing or a text is new, and sentences on these."""
-    _refuse_missing([one.name for one in columns], frame.columns)
+    needed = [one.name for one in columns]
+    if missing := [name for name in needed if name not in frame.columns]:
+        near = difflib.get_close_matches(missing[0], set(frame.columns).difference(needed), n=1)
+        hint = f"did you mean {near[0]!r} for {missing[0]!r}?" if near else "add them"
+        raise InputError(
+            f"it lacks {len(missing)} of the {len(needed)} columns that the model needs, "
+            f"{shortened([repr(name) for name in missing], _SHOWN)}: {hint}"
+        )
     inputs, found = [], defaultdict(list)
     for one in columns:
         texts = frame[one.name]
@@ -191,24 +198,6 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column]) -> tuple[np.ndarray, 
     return np.stack(inputs, axis=1), _sentences(found)
 
 
-def _refuse_missing(needed: Sequence[str], names: Sequence[str]) -> None:
-    """Raise InputError if columns that the model needs are not among the names of a table."""
-    missing = [name for name in needed if name not in names]
-    if not missing:
-        return
-    unused = [name for name in names if name not in needed]
-    near = difflib.get_close_matches(missing[0], unused, n=1)
-    hint = f"did you mean {near[0]!r} for {missing[0]!r}?" if near else "add them"
-    raise InputError(
-        f"it lacks {len(missing)} of the {len(needed)} columns that the model needs, "
-        f"{shortened([repr(name) for name in missing], _SHOWN)}: {hint}"
-    )
-
-
 def _sentences(found: dict[str, list[str]]) -> list[str]:
     """Return a sentence for each thing that was found in some columns."""
-    more = {what: len(names) - _SHOWN for what, names in found.items()}
-    return [
-        f"{what}: {', '.join(names[:_SHOWN])}" + (f" and {more[what]} more" if more[what] > 0 else "")
-        for what, names in found.items()
-    ]
+    return [f"{what}: {shortened(names, _SHOWN)}" for what, names in found.items()]

@@ -1,21 +1,17 @@
 """`sterling score`: a classifier of 1-bit or ternary weights for a CSV file, beside simple rivals."""
 
-import shlex
-import sys
 import warnings
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sterling.base.extras import how_to_install
 from sterling.base.files import printable, write_atomically
 from sterling.base.text import counted, percent
 from sterling.cli import options
-from sterling.cli.options import FILE, PAGES, SEED, check_targets, output
-from sterling.cli.render import console, note, print_json
+from sterling.cli.options import PAGES, check_targets, option, output
+from sterling.cli.render import command_of, console, need, note, print_json
 from sterling.errors import InputError, SterlingWarning
 
 if TYPE_CHECKING:
@@ -32,23 +28,17 @@ def score(
     data: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Data file.", show_default=False)],
     target: Annotated[
         str | None,
-        typer.Option(
-            help="Column of the classes: its name or number. \\[label, y, or the last]", metavar="COLUMN"
-        ),
+        option(None, "Column of the classes: its name or number. \\[label, y, or the last]", "COLUMN"),
     ] = None,
     levels: Annotated[
         int, typer.Option(help="Values of a weight: 2 are −1 and +1, 3 add 0.", min=2, max=3, metavar="COUNT")
     ] = 2,
-    test: Annotated[
-        float, typer.Option(help="Share of the samples that is held out.", metavar="SHARE")
-    ] = 0.25,
-    seed: Annotated[int, typer.Option(help="Random seed of the split and of the training.", **SEED)] = 0,
-    out: Annotated[
-        Path | None, output("-o", "--out", help="Write the model in this file: .json.", **FILE)
-    ] = None,
+    test: Annotated[float, option(None, "Share of the samples that is held out.", "SHARE")] = 0.25,
+    seed: Annotated[int, option(None, "Random seed of the split and of the training.", "SEED")] = 0,
+    out: Annotated[Path | None, output("Write the model in this file: .json.", "FILE", "-o", "--out")] = None,
     card: Annotated[
         Path | None,
-        output(help="Write a page with the comparison, a card of points and the weights: .html.", **FILE),
+        output("Write a page with the comparison, a card of points and the weights: .html.", "FILE"),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -59,9 +49,11 @@ def score(
     -o writes the model that was scored, which has not seen the held-out samples. Then
     `sterling predict MODEL NEW.csv` predicts new rows. --card writes a page with a card of points.
     """
-    need_learn("score")
+    need("learn", "sklearn", "score")
     check_targets(data, (out, "--out", ".json"), (card, "--card", *PAGES))
     import numpy as np
+    from rich import box
+    from rich.table import Table
 
     from sterling.base.checks import real
     from sterling.cli.rivals import compare
@@ -111,27 +103,19 @@ def score(
             )
         else:
             typer.echo(f"{first}\n{facts}")
-            console().print(_table(scores))
+            table = Table(*TITLES, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+            for one in scores:
+                table.add_row(*one.cells)
+            console().print(table)
             typer.echo(f"{second} In brackets are 95 % intervals.")
     finally:  # a full stdout must not cost the files
         if out is not None:
             model.save(out)
         if card is not None:
-            command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["score"] else ""
-            write_atomically(
-                card, _page(model, points, scores, (first, second, facts), notes, command).encode()
-            )
+            write_atomically(card, _page(model, points, scores, (first, second, facts), notes).encode())
     for what, path in ("model", out), ("page", card):
         if path is not None and not quiet:
             note(f"{what} written: {printable(path)}")
-
-
-def need_learn(verb: str) -> None:
-    """Refuse a verb where scikit-learn is missing."""
-    if find_spec("sklearn") is None:
-        raise InputError(
-            f"sterling {verb} needs scikit-learn, which is not installed: {how_to_install('learn')}"
-        )
 
 
 def _split(labels: "pl.Series", test: float, seed: int) -> Any:
@@ -157,25 +141,12 @@ def _answer(scores: "list[Score]") -> tuple[str, str]:
     """Return what the scores say: first the counts, then where sterling and logistic regression differ."""
     ours, full, *_ = scores
     right = [int(one.right.sum()) for one in scores]
-    first = (
-        f"sterling predicts {right[0]:,} of {len(ours.right):,} held-out samples right, logistic regression "
-        f"{right[1]:,}, the majority class {right[3]:,}."
-    )
     alone, missed = int((ours.right & ~full.right).sum()), int((full.right & ~ours.right).sum())
-    second = (
-        f"sterling alone is right on {counted(alone, 'sample')}, logistic regression alone on {missed:,}."
+    return (
+        f"sterling predicts {right[0]:,} of {len(ours.right):,} held-out samples right, logistic regression "
+        f"{right[1]:,}, the majority class {right[3]:,}.",
+        f"sterling alone is right on {counted(alone, 'sample')}, logistic regression alone on {missed:,}.",
     )
-    return first, second
-
-
-def _table(scores: "list[Score]") -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(*TITLES, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for one in scores:
-        table.add_row(*one.cells)
-    return table
 
 
 def _page(
@@ -184,7 +155,6 @@ def _page(
     scores: "list[Score]",
     words: tuple[str, str, str],
     notes: list[str],
-    command: str,
 ) -> str:
     """Return the page: the answer, the comparison, the card, and the weights of each row of the model."""
     import numpy as np
@@ -212,5 +182,5 @@ def _page(
         notes=notes,
         rows=rows,
         card=None if points is None else Markup(points.html()),
-        command=command,
+        command=command_of("score"),
     )

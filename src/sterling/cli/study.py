@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sterling.cli import options
-from sterling.cli.options import FILE, PICTURES, Group, add_verb, check_targets, output, run_option
+from sterling.cli.options import PICTURES, Group, add_verb, check_targets, output, run_option
 from sterling.cli.render import FAILED, console, facts_table, print_json, speaker
 from sterling.errors import InputError
 
@@ -56,13 +56,8 @@ _Folder = Annotated[
         callback=lambda path: path.with_suffix("") if path.suffix == ".toml" and path.is_file() else path,
     ),
 ]
-_Criterion = Annotated[
-    str | None,
-    run_option(
-        help="Criterion: optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]",
-        metavar="NAME",
-    ),
-]
+_CRITERION = "Criterion: optimal, ergodic, visit, certified or occupancy>=R. \\[those of the study]"
+_Criterion = Annotated[str | None, run_option(_CRITERION, "NAME")]
 
 
 def run_study(
@@ -73,17 +68,15 @@ def run_study(
     cluster: Annotated[
         str | None,
         run_option(
-            help="Workers that run the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT.",
-            metavar="ADDRESS",
+            "Workers that run the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT.",
+            "ADDRESS",
         ),
     ] = None,
     target_width: Annotated[
-        float | None, run_option(help="Stop when no 95 % interval is wider than WIDTH.", metavar="WIDTH")
+        float | None, run_option("Stop when no 95 % interval is wider than WIDTH.", "WIDTH")
     ] = None,
-    time: Annotated[
-        str | None, run_option(help="Stop after TIME, such as 90s, 15min or 2h.", metavar="TIME")
-    ] = None,
-    out: Annotated[Path | None, output("-o", "--out", help="Folder of the study.", metavar="DIR")] = None,
+    time: Annotated[str | None, run_option("Stop after TIME, such as 90s, 15min or 2h.", "TIME")] = None,
+    out: Annotated[Path | None, output("Folder of the study.", "DIR", "-o", "--out")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -145,8 +138,6 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = Fals
 
     N₅₀ is the sample size at which half of the trials succeed. The exit code is 1 if no series can be fitted.
     """
-    from rich.text import Text
-
     from sterling.study.report import fit_store
 
     fits = fit_store(folder, criterion)
@@ -156,7 +147,7 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = Fals
         typer.echo("there are no trials yet: run the study first")
     else:
         for one in fits:
-            console().print(facts_table((name, Text(text)) for name, text in one._rows()), "")
+            console().print(facts_table(one._rows()), "")
     if not any(one.fit for one in fits):
         raise typer.Exit(FAILED)
 
@@ -165,7 +156,7 @@ def plot(
     folder: _Folder,
     out: Annotated[
         Path | None,
-        output("-o", "--out", help="File of the figure: .png, .svg or .pdf. \\[study.png in FOLDER]", **FILE),
+        output("File of the figure: .png, .svg or .pdf. \\[study.png in FOLDER]", "FILE", "-o", "--out"),
     ] = None,
     criterion: _Criterion = None,
 ) -> None:
@@ -192,7 +183,7 @@ def plot(
 
 def export(
     folder: _Folder,
-    out: Annotated[Path, output("-o", "--out", help="File of the trials: .csv, .parquet or .json.", **FILE)],
+    out: Annotated[Path, output("File of the trials: .csv, .parquet or .json.", "FILE", "-o", "--out")],
 ) -> None:
     """Write all trials to one file, one row each."""
     from sterling.study.store import Store

@@ -1,31 +1,17 @@
 """`sterling train`: one run, on a drawn problem or on a data file."""
 
-import shlex
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zipfile import BadZipFile, ZipFile
 
 from sterling.base.files import printable, write_atomically
 from sterling.cli import options
-from sterling.cli.options import (
-    COUNT,
-    FILE,
-    PAGES,
-    PICTURES,
-    SCHEDULE,
-    SEED,
-    TABLES,
-    check_targets,
-    load,
-    output,
-    run_option,
-    start,
-)
-from sterling.cli.render import note, print_json, print_verdict, speaker, write_table
+from sterling.cli.options import PAGES, PICTURES, TABLES, check_targets, load, output, run_option, start
+from sterling.cli.render import command_of, note, print_json, print_verdict, speaker, write_table
 from sterling.errors import CheckpointError, InputError, StoreError
 
 if TYPE_CHECKING:
@@ -34,6 +20,17 @@ if TYPE_CHECKING:
     from sterling.dynamics.options import Options
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
+
+
+_LEVELS = "Number of values that a weight can take, 2 to 16: 2 are ±1, 3 are −1, 0, 1."
+_PREDICTIONS = "Write the predictions of these weights for each sample: .csv or .parquet."
+_RESTART = "Ergodic restart: every EVERY steps, go back to the time average times SCALE: 300,0.05."
+_OPTIMIZER = "Optimiser: sgd, adam, lion, signsgd or bop, with options such as sgd:damping=0.5."
+_BATCH = "Samples of one step: SIZE, or SIZE,replace to draw each one independently. \\[all]"
+_INIT = "Start of the run: a random seed, or latent weights such as 0.1,-0.2. \\[0]"
+_ENGINE = "Engine: event (from flip to flip), step or dense (every step), or auto: the fastest."
+_WEIGHTS = "Write the weights of the last iterate and of the time average: .csv or .parquet."
+_CHECKPOINT = "Save the run in this file at intervals, and continue from it if it exists."
 
 
 def train(
@@ -49,76 +46,33 @@ def train(
     precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
     normalize: options.OwnNormalize = None,
-    levels: options.Levels = 2,
+    levels: Annotated[
+        int,
+        run_option("Number of values that a weight can take, 2 to 16: 2 are ±1, 3 are −1, 0, 1.", "COUNT"),
+    ] = 2,
     steps: Annotated[
-        int, run_option(help="Number of steps, such as 1000000, 1_000_000 or 1e6.", **COUNT)
+        int, run_option("Number of steps, such as 1000000, 1_000_000 or 1e6.", "COUNT")
     ] = 1_000_000,
-    schedule: Annotated[str | None, run_option(**SCHEDULE)] = None,
+    schedule: Annotated[str | None, run_option(*options.SCHEDULE)] = None,
     surrogate: options.OwnSurrogate = None,
-    restart: Annotated[
-        str | None,
-        run_option(
-            help="Ergodic restart: every EVERY steps, go back to the time average times SCALE: 300,0.05.",
-            metavar="EVERY,SCALE",
-        ),
-    ] = None,
-    optimizer: Annotated[
-        str,
-        run_option(
-            help="Optimiser: sgd, adam, lion, signsgd or bop, with options such as sgd:damping=0.5.",
-            metavar="NAME",
-        ),
-    ] = "sgd",
-    batch: Annotated[
-        str | None,
-        run_option(
-            help="Samples of one step: SIZE, or SIZE,replace to draw each one independently. \\[all]",
-            metavar="SIZE",
-        ),
-    ] = None,
-    batch_seed: Annotated[int | None, run_option(help="Random seed of the batches. \\[0]", **SEED)] = None,
-    init: Annotated[
-        Any,
-        run_option(
-            help="Start of the run: a random seed, or latent weights such as 0.1,-0.2. \\[0]",
-            metavar="SEED",
-            parser=start,
-        ),
-    ] = None,
-    engine: Annotated[
-        str,
-        run_option(
-            help="Engine: event (from flip to flip), step or dense (every step), or auto: the fastest.",
-            metavar="NAME",
-        ),
-    ] = "auto",
+    restart: Annotated[str | None, run_option(_RESTART, "EVERY,SCALE")] = None,
+    optimizer: Annotated[str, run_option(_OPTIMIZER, "NAME")] = "sgd",
+    batch: Annotated[str | None, run_option(_BATCH, "SIZE")] = None,
+    batch_seed: Annotated[int | None, run_option("Random seed of the batches. \\[0]", "SEED")] = None,
+    init: Annotated[Any, run_option(_INIT, "SEED", parser=start)] = None,
+    engine: Annotated[str, run_option(_ENGINE, "NAME")] = "auto",
     threads: options.Threads = None,
-    plot: Annotated[
-        Path | None, output(help="Draw the run in this file: .png, .svg or .pdf.", **FILE)
-    ] = None,
+    plot: Annotated[Path | None, output("Draw the run in this file: .png, .svg or .pdf.", "FILE")] = None,
     report: Annotated[
-        Path | None, output(help="Write a page about the run and its recurrence: .html.", **FILE)
+        Path | None, output("Write a page about the run and its recurrence: .html.", "FILE")
     ] = None,
-    weights: Annotated[
-        Path | None,
-        output(
-            help="Write the weights of the last iterate and of the time average: .csv or .parquet.", **FILE
-        ),
-    ] = None,
-    predictions: Annotated[
-        Path | None,
-        output(help="Write the predictions of these weights for each sample: .csv or .parquet.", **FILE),
-    ] = None,
-    out: Annotated[Path | None, output(help="Save the run, for Orbit.load and resume.", **FILE)] = None,
-    checkpoint: Annotated[
-        Path | None,
-        output(help="Save the run in this file at intervals, and continue from it if it exists.", **FILE),
-    ] = None,
-    checkpoint_every: Annotated[
-        float, output(help="Seconds between two checkpoints.", metavar="SECONDS")
-    ] = 20,
+    weights: Annotated[Path | None, output(_WEIGHTS, "FILE")] = None,
+    predictions: Annotated[Path | None, output(_PREDICTIONS, "FILE")] = None,
+    out: Annotated[Path | None, output("Save the run, for Orbit.load and resume.", "FILE")] = None,
+    checkpoint: Annotated[Path | None, output(_CHECKPOINT, "FILE")] = None,
+    checkpoint_every: Annotated[float, output("Seconds between two checkpoints.", "SECONDS")] = 20,
     record: Annotated[
-        bool, output("--record", help="Record every flip, as --plot, --report and --out always do.")
+        bool, output("Record every flip, as --plot, --report and --out always do.", "", "--record")
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -129,7 +83,7 @@ def train(
     surrogate is identity, unless the file holds a teacher. Ctrl-C stops the run with exit code 130 and shows
     the results so far. With --checkpoint, the same command continues the run.
     """
-    from sterling.dynamics.learned import outcome, problem_line
+    from sterling.dynamics.learned import outcome, predictions_table, problem_line, weights_table
     from sterling.dynamics.options import Options, initial_latent
     from sterling.dynamics.restart import as_restart
     from sterling.dynamics.run import begin
@@ -189,10 +143,16 @@ def train(
             colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
             print_verdict(problem_line(orbit), verdict, colour, meaning, rows)
     finally:  # a full stdout must not cost the files
-        files = {"run saved": out, "picture": plot, "report": report}
-        files |= {"weights": weights, "predictions": predictions}
-        if any(files.values()):
-            _write(orbit, instance, say, stopped is not None, files)
+        for what, path, write in (
+            ("run saved", out, orbit.save),
+            ("picture", plot, partial(_draw, orbit)),
+            ("report", report, partial(_report, orbit, instance)),
+            ("weights", weights, lambda path: write_table(path, weights_table(orbit))),
+            ("predictions", predictions, lambda path: write_table(path, predictions_table(orbit, instance))),
+        ):
+            if path is not None:
+                write(path)
+                say(f"{what}: {path}")
     if isinstance(stopped, KeyboardInterrupt):
         how = "use --checkpoint FILE to be able to continue"
         if stopped.__cause__ is not None:
@@ -276,20 +236,17 @@ def _check_same(
         differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
     elif (latent != orbit.start_latent).any():
         differences.append("another --init")
-    if orbit.optimizer != settings.optimizer:
-        differences.append(f"the optimizer {orbit.optimizer}")
-    if orbit.batch != settings.batch:
-        differences.append("no batches" if orbit.batch is None else f"batches of {orbit.batch}")
-    elif orbit.batch is not None and orbit.seed != settings.seed:
-        differences.append("another --batch-seed")
-    if orbit.schedule != settings.schedule:
-        differences.append(f"step sizes {orbit.schedule}")
-    if orbit.restart != settings.restart:
-        differences.append("no restart" if orbit.restart is None else f"the restart {orbit.restart}")
-    if orbit._course.surrogate != settings.surrogate:
-        differences.append(f"surrogate {orbit.surrogate}")
-    if engine not in ("auto", orbit.engine):
-        differences.append(f"engine {orbit.engine}")
+    for name, there, here in (
+        ("optimizer", orbit.optimizer, settings.optimizer),
+        ("batch", orbit.batch, settings.batch),
+        ("batch seed", orbit.seed if orbit.batch else settings.seed, settings.seed),
+        ("schedule", orbit.schedule, settings.schedule),
+        ("restart", orbit.restart, settings.restart),
+        ("surrogate", orbit.surrogate, settings.surrogate.name),
+        ("engine", orbit.engine, orbit.engine if engine == "auto" else engine),
+    ):
+        if there != here:
+            differences.append(f"no {name}" if there is None else f"{name} {there}")
     if differences:
         raise CheckpointError(
             f"{path} holds another run, with {' and '.join(differences)}: name another file, or give "
@@ -303,36 +260,14 @@ def _check_same(
     check_belongs(orbit, instance)
 
 
-def _write(
-    orbit: "Orbit",
-    instance: "Instance",
-    say: Callable[[str], None],
-    interrupted: bool,
-    files: Mapping[str, Path | None],
-) -> None:
-    from sterling.dynamics.learned import predictions_table, weights_table
+def _draw(orbit: "Orbit", path: Path) -> None:
+    from sterling.plot.run import figure
+    from sterling.plot.style import save_figure
 
-    for what, path in files.items():
-        if path is None:
-            continue
-        if interrupted:  # the user waits for the end
-            say(f"writing {path} …")
-        match what:
-            case "run saved":
-                orbit.save(path)
-            case "picture":
-                from sterling.plot.run import figure
-                from sterling.plot.style import save_figure
+    save_figure(figure(orbit), path)
 
-                save_figure(figure(orbit), path)
-            case "report":
-                from sterling.report.run_page import run_page
 
-                # The command for the page; empty where a program called it.
-                command = shlex.join(["sterling", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else ""
-                write_atomically(path, run_page(orbit, instance, command).encode())
-            case "weights":
-                write_table(path, weights_table(orbit))
-            case "predictions":
-                write_table(path, predictions_table(orbit, instance))
-        say(f"{what}: {path}")
+def _report(orbit: "Orbit", instance: "Instance", path: Path) -> None:
+    from sterling.report.run_page import run_page
+
+    write_atomically(path, run_page(orbit, instance, command_of("train")).encode())

@@ -63,20 +63,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    reproduce,
-    train,
-    landscape,
-    certify,
-    plan,
-    explore,
-    score,
-    predict,
-    audit,
-    flips,
-    verify,
-    doctor,
-):
+_MEASURE = reproduce, train, landscape, certify, plan, explore
+for verb in (*_MEASURE, score, predict, audit, flips, verify, doctor):
     add_verb(app, verb)
 app.add_typer(study.app, name="study")
 

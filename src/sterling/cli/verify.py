@@ -43,9 +43,7 @@ def verify(
     if json:
         print_json({"ok": found.ok, "findings": found.findings, "tensors": found.frame().to_dicts()})
     else:
-        (first, *_), table, notes = found.parts()
-        typer.echo(first)
-        console().print(table, *notes, sep="\n", markup=False)
+        console().print(found)
     if not found.ok:
         raise typer.Exit(FAILED)
 

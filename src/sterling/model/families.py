@@ -102,7 +102,7 @@ class Gaussian(Family):
     """Standard normal entries, the paper's setting."""
 
     name = "gaussian"
-    reach = 6.0
+    reach = 7.99  # the 2^-12 grid reaches 8; the tail beyond has probability 1e-15
 
     def cumulative(self, x):
         return _normal(x)
@@ -163,11 +163,11 @@ class Exponential(Family):
 
 @dataclass(frozen=True, repr=False)
 class Shifted(Family):
-    """Another family shifted by ``mean``: "uniform+0.5" keeps the shape and moves it; normal by default."""
+    """Entries of another family moved by ``mean``, such as "uniform+0.5"; without a base normal ones."""
 
     name: ClassVar[str] = "shifted"
     mean: float = 0.5
-    base: Family = Gaussian()  # noqa: RUF009
+    base: Family | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "mean", real(self.mean, "the mean of shifted inputs", -100, 100) + 0.0)
@@ -176,16 +176,16 @@ class Shifted(Family):
 
     @property
     def reach(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return abs(self.mean) + self.base.reach
+        return abs(self.mean) + (6 if self.base is None else self.base.reach)
 
     def cumulative(self, x):
-        return self.base.cumulative(x - self.mean)
+        return (self.base or Gaussian()).cumulative(x - self.mean)
 
     def __str__(self) -> str:
-        return f"shifted:{self.mean!r}" if self.base == Gaussian() else f"{self.base}+{self.mean!r}"
+        return f"shifted:{self.mean!r}" if self.base is None else f"{self.base}+{self.mean!r}"
 
     def to_dict(self) -> dict:
-        moved = {} if self.base == Gaussian() else {"base": self.base.to_dict()}
+        moved = {} if self.base is None else {"base": self.base.to_dict()}
         return {"family": self.name, "mean": self.mean, **moved}
 
 
@@ -282,7 +282,7 @@ def _parameter(text: str, spec: str) -> float:
 @lru_cache(maxsize=16)
 def family_table(family: Family):
     """Return the sampling table of a family; code c stands for the cell around c·2^-bits."""
-    base = family.base if isinstance(family, Shifted) else family
+    base = (family.base or family) if isinstance(family, Shifted) else family
     if base.name not in FAMILIES.built_in:
         _check_distribution(base, 2.0**-base.bits)
     return _table(family.cumulative, 2.0**-family.bits)

@@ -37,9 +37,9 @@ TEACHER, READOUT, NOISE, INPUTS, LATENT, BATCH = range(6)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# Memory of a draw in bytes: for each code and row, and for each code in the blocks of a thread and of the
-# normalisation.
-_CODE_BYTES, _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 6, 40, 10, 30, 1 << 20
+# Memory of a draw in bytes: for each code (whitening needs twice as much) and row, and for each code in the
+# blocks of a thread and of the normalisation.
+_CODE_BYTES, _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 4, 40, 10, 30, 1 << 20
 _UNCHECKED = 1 << 19  # inputs up to which the memory is not checked: that would take longer than the draw
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
@@ -186,7 +186,9 @@ class Problem(Described):
     def _memory(self, threads: int | None = None) -> int:
         """Return an upper estimate of the memory that a draw takes, in bytes."""
         rows, width = self.samples * self.m, padded_width(self.n)
-        codes = _CODE_BYTES * rows + _BLOCK_BYTES * min(rows, _BLOCK * self.m) * thread_count(threads)
+        copies = 2 if getattr(self.normalize, "name", self.normalize) == "whiten" else 1
+        block = min(rows, _BLOCK * self.m) * thread_count(threads)
+        codes = copies * _CODE_BYTES * rows + _BLOCK_BYTES * block
         if self.normalize is not None:
             codes += _MOMENT_BYTES * min(rows, 2 * _BLOCK)
         return codes * width + _ROW_BYTES * rows + _TABLE_BYTES

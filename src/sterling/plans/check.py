@@ -20,7 +20,7 @@ def check_needs(
     settings: dict[str, Any],
     trials: int,
     seed: int,
-    threads: int | None,
+    threads: int,
     progress: bool | ProgressCallback,
 ) -> list[Need]:
     """Return the rows of a plan, with the result of trials where trials can measure a row.

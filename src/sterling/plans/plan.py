@@ -15,6 +15,7 @@ import numpy as np
 from sterling import theory
 from sterling.base.checks import instance_of, integer, real
 from sterling.base.progress import ProgressCallback
+from sterling.base.resources import thread_count
 from sterling.base.text import percent
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
@@ -115,11 +116,11 @@ def plan(
     steps = None if steps is None else integer(steps, "steps", 1, MAX_STEPS)
     occupancy = real(occupancy, "occupancy", above=0, below=1)
     confidence = real(confidence, "confidence", above=0, below=1)
-    root = integer(seed, "seed", 0)
+    root, at_once = integer(seed, "seed", 0), thread_count(threads)
     needs = _Rows(problem, chosen, steps, schedule).all(occupancy, confidence)
     if trials:
         settings = {"schedule": schedule, "surrogate": chosen.name}
-        needs = check_needs(needs, problem, settings, trials, root, threads, progress)
+        needs = check_needs(needs, problem, settings, trials, root, at_once, progress)
     return Plan(problem, chosen.name, tuple(needs))
 
 

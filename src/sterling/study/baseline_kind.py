@@ -1,8 +1,7 @@
 """Trials of the kind "baseline": other estimators of the teacher, on the data of a run of the same problem.
 
 Each takes inputs, float (N, n) or (N, 1, n), and labels, float (N,), and returns signs, int8 (n,), with
-sign(0) = +1; shapes that do not fit and values that are not finite raise `InputError`. `theory/ladder.py`
-gives the limits of any estimator.
+sign(0) = +1. `theory/ladder.py` gives the limits of any estimator.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from sterling.base import checks
-from sterling.base.checks import integer, real
 from sterling.errors import InputError
 from sterling.landscapes.landscape import check_dimension, landscape
 from sterling.model.levels import require_two
@@ -41,17 +39,8 @@ class Messages(NamedTuple):
 
 
 def _arrays(inputs, labels) -> tuple[np.ndarray, np.ndarray]:
-    rows, values = np.asarray(inputs, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    if rows.ndim == 3 and rows.shape[1] == 1:
-        rows = rows[:, 0]
-    if rows.ndim != 2 or values.shape != rows.shape[:1] or not rows.size:
-        raise InputError(
-            f"inputs have the shape {np.shape(inputs)} and labels {np.shape(labels)}; give (N, n) or "
-            "(N, 1, n), and (N,), with at least one sample and one weight"
-        )
-    if not (np.isfinite(rows).all() and np.isfinite(values).all()):
-        raise InputError("inputs or labels hold a value that is not finite: leave those samples out")
-    return rows, values
+    values = np.asarray(labels, np.float64)
+    return np.asarray(inputs, np.float64).reshape(len(values), -1), values
 
 
 def _signs(values: np.ndarray) -> np.ndarray:
@@ -82,12 +71,12 @@ def logistic(inputs, labels, *, threshold: float = 0.5, penalty: float = 1.0) ->
     from scipy.special import expit
 
     rows, values = _arrays(inputs, labels)
-    size = real(penalty, "penalty", above=0)
-    rows = rows * np.where(values > real(threshold, "threshold"), 1.0, -1.0)[:, None]
+    rows = rows * np.where(values > threshold, 1.0, -1.0)[:, None]
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         margin = rows @ w
-        return float(np.logaddexp(0, -margin).sum() + size * w @ w / 2), size * w - expit(-margin) @ rows
+        value = np.logaddexp(0, -margin).sum() + penalty * w @ w / 2
+        return float(value), penalty * w - expit(-margin) @ rows
 
     return _signs(minimize(loss, np.zeros(rows.shape[1]), jac=True, options={"gtol": _FLAT * len(rows)}).x)
 
@@ -114,18 +103,15 @@ def gamp(
     from scipy.special import log_ndtr
 
     rows, values = _arrays(inputs, labels)
-    sigma, v = real(noise, "noise", 0), real(readout, "readout")
-    kept, most = real(damping, "damping", 0, below=1), integer(rounds, "rounds", 1)
-    if v == 0:
-        raise InputError("readout is 0, so the labels do not depend on the weights; give another readout")
     count, n = rows.shape
     rows = rows / math.sqrt(n)
     squares = rows**2
-    odds = None if sigma == 0 else v * (values - v / 2) / sigma**2  # ln P(y | 1)/P(y | 0)
-    side = np.where((values > v / 2) == (v > 0), 1.0, -1.0)
+    half = readout / 2
+    odds = readout * (values - half) / noise**2 if noise else None  # ln P(y | 1)/P(y | 0)
+    side = np.where((values > half) == (readout > 0), 1.0, -1.0)
     mean, spread = np.zeros(n), np.ones(n)
     force = np.zeros(count)
-    for number in range(1, most + 1):
+    for number in range(1, rounds + 1):
         width = np.maximum(squares @ spread, _SMALL)
         root = np.sqrt(width)
         u = (rows @ mean - width * force) / root
@@ -137,27 +123,28 @@ def gamp(
             log_z = np.logaddexp(log_ndtr(u) + np.minimum(odds, 0), log_ndtr(-u) - np.maximum(odds, 0))
             log_size, sign = np.log(np.maximum(-np.expm1(-np.abs(odds)), 1e-300)), np.sign(odds)
         new = sign * np.exp(np.minimum(-u * u / 2 + log_size - log_z, 300)) / (_ROOT * root)
-        force = kept * force + (1 - kept) * new
+        force = damping * force + (1 - damping) * new
         slope = force * (force + u / root)  # minus the derivative of the force
         precision = np.maximum(slope @ squares, _SMALL)
         guess = np.tanh(np.clip(mean * precision + force @ rows, -400, 400))
         change = np.abs(guess - mean).max()
-        mean = kept * mean + (1 - kept) * guess
+        mean = damping * mean + (1 - damping) * guess
         if not np.isfinite(mean).all():
             return Messages(_signs(np.nan_to_num(mean)), np.nan_to_num(mean), False, number)
         spread = 1 - mean**2
         if change < _SETTLED:
             sure = spread.mean() < _SURE
-            return Messages(_signs(mean), mean, not sure or _explains(rows, values, mean, sigma, v), number)
-    return Messages(_signs(mean), mean, False, most)
+            settled = not sure or _explains(rows, values, mean, noise, readout)
+            return Messages(_signs(mean), mean, settled, number)
+    return Messages(_signs(mean), mean, False, rounds)
 
 
-def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, sigma: float, readout: float) -> bool:
+def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, noise: float, readout: float) -> bool:
     """Whether these weights and label noise of this size explain the labels."""
     answer = rows @ _signs(mean) > 0
-    if sigma == 0:
+    if noise == 0:
         return bool(np.all((values > readout / 2) == (answer if readout > 0 else ~answer)))
-    error = float(np.mean((values - readout * answer) ** 2)) / sigma**2
+    error = float(np.mean((values - readout * answer) ** 2)) / noise**2
     return error < 1 + _DOUBT * math.sqrt(2 / len(values))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -93,28 +92,12 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
     except ImportError:
         raise InputError(f"a cluster needs Dask: {how_to_install('cluster')}") from None
-    with _quiet():
-        try:
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as problem:
-            raise SterlingError(
-                f"the cluster {address} does not answer ({problem}): is its scheduler running?"
-            ) from None
-        with client:
-            cores: dict[str, int] = client.ncores()  # type: ignore[assignment]
-            yield client.get_executor(pure=False), max(1, sum(cores.values()))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dask's log out of stderr: our errors say what the user needs to know."""
-    names = {*logging.root.manager.loggerDict, "distributed", "tornado"}
-    loggers = [logging.getLogger(name) for name in names if name.startswith(("distributed", "tornado"))]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
     try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as problem:
+        raise SterlingError(
+            f"the cluster {address} does not answer ({problem}): is its scheduler running?"
+        ) from None
+    with client:
+        cores: dict[str, int] = client.ncores()  # type: ignore[assignment]
+        yield client.get_executor(pure=False), max(1, sum(cores.values()))

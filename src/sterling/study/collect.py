@@ -38,7 +38,7 @@ from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
-_FIRST_BATCH = 4  # trials of a cell whose pace is unknown
+_FIRST_BATCH = 4  # most trials of a cell whose pace is unknown
 _BATCHES = 8  # for each worker in what is left of a round: other processes may be at the rest
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
@@ -65,6 +65,12 @@ class Outcome(Described):
         Duration of the run.
     messages : tuple of str
         Messages for the user, such as which trials failed, or why no exponent could be fitted.
+
+    Examples
+    --------
+    >>> from sterling.study import Outcome
+    >>> Outcome("time", new=20, done=20, seconds=60.0).finished
+    False
     """
 
     reason: str
@@ -99,6 +105,12 @@ class Progress(base.Progress, Described):
     rows : Polars frame or None
         The trials finished since the last `Progress`, if any: cell, trial, what was measured, seconds and
         version.
+
+    Examples
+    --------
+    >>> from sterling.study import Progress
+    >>> Progress(done=5, total=20, new=5).to_dict()["total"]
+    20
     """
 
     round: int = 0
@@ -206,10 +218,11 @@ class Collector:
         return Batch(cell, numbers, () if self.pool.in_threads else tuple(users))
 
     def _size(self, cell: Cell) -> int:
-        pace = self.paces.get(cell.key)
-        size = _FIRST_BATCH if pace is None else _BATCH_SECONDS / max(pace, 1e-6)
+        pace = self.paces.get(cell.key, max(self.paces.values(), default=0.0))
+        size = _BATCH_SECONDS / max(pace, 1e-6)
         share = self.trials.waiting / (_BATCHES * self.pool.count)
-        return int(np.clip(min(size, share), 1, _BATCH_TRIALS))
+        most = _BATCH_TRIALS if cell.key in self.paces else _FIRST_BATCH
+        return int(np.clip(min(size, share), 1, most))
 
     # -- what comes back -------------------------------------------------------------------------------------
 
@@ -225,6 +238,8 @@ class Collector:
             frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
             new = states[frame["trial"].to_numpy()] != KNOWN  # no other process has stored it
             self.buffer += compress(finished.rows, new)
+            if not new.all():
+                self.trials.jump()
             self.trials.record(frame)
             self.fresh.append(frame)
             self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]

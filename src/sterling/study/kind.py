@@ -58,6 +58,12 @@ class Seeds(Described):
         between them are paired.
     rest : int
         Seed for all other randomness, derived from the root seed, the cell and the number.
+
+    Examples
+    --------
+    >>> from sterling.study import Seeds
+    >>> Seeds(data=1, rest=2).to_dict()
+    {'data': 1, 'rest': 2}
     """
 
     data: int

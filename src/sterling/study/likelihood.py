@@ -71,11 +71,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Maximum:
-    """A maximum of the likelihood: parameters (location first), log-likelihood, shares, information."""
+    """A maximum of the likelihood: parameters (location first), log-likelihood, information."""
 
     parameters: np.ndarray
     value: float
-    shares: np.ndarray
     information: np.ndarray
     converged: bool
 
@@ -109,7 +108,7 @@ def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> M
         score = derivative.T @ (k - t * shares)
         steepest = (model.slope @ parameters[model.location.shape[1] :]).max()
         converged = np.abs(score).max(initial=0.0) < flat and steepest < _STEEPEST - 1
-        return Maximum(parameters, value, shares, fisher, bool(converged)), score
+        return Maximum(parameters, value, fisher, bool(converged)), score
 
     best, score = at(first_guess(counts, model) if start is None else start)
     damping = _DAMPING

@@ -110,9 +110,9 @@ class Trials:
 
     def take(self, size: Callable[[Cell], int]) -> tuple[Cell, np.ndarray]:
         """Hand out missing trials of one cell, at most ``size(cell)``, while any are waiting."""
-        cell, first = self._next or self._jump()
+        cell, first = self._next or self._any()
         if not (self.states(cell)[first : first + 1] == MISSING).any():
-            cell, first = self._jump()  # the cell is at its end, or another process has been here
+            cell, first = self._any()  # the cell is at its end, or another process has been here
         states = self.states(cell)[first : first + size(cell)]
         taken = np.flatnonzero(states != MISSING)
         count = int(taken[0]) if taken.size else len(states)
@@ -129,7 +129,11 @@ class Trials:
         self._change(cell.key, len(left))
         return left
 
-    def _jump(self) -> tuple[Cell, int]:
+    def jump(self) -> None:
+        """Go on elsewhere: another process takes the same trials."""
+        self._next = None
+
+    def _any(self) -> tuple[Cell, int]:
         cell = self._cells[self._order.choice(list(self._missing))]
         states = self.states(cell)
         for _ in range(_TRIES):

@@ -30,6 +30,8 @@ from sterling.study.store import Store
 _PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
 #: Settings of the method that the paper and the laws are about.
 _PLAIN = {"optimizer": "sgd", "batch": "none"}
+_USUAL = {"m": 1, "noise": 0.0, "readout": "ones", "inputs": "gaussian", "normalize": "none", "levels": 2}
+_USUAL |= {"restart": "none", "damping": 0.0, **_PLAIN}
 #: Which of the paper's claims is about a criterion: `theory.samples_proved`.
 _PROVED = {"ergodic": "ergodic", "optimal": "recurrent", "visit": "recurrent", "occupancy": "recurrent"}
 
@@ -114,6 +116,15 @@ class SeriesFit(Result, Drawn):
         The exponents that theory gives for such a series.
     placed : bool
         Whether the study used its results to choose sample sizes and when to stop.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, fit_store, run
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
+    >>> fit_store(folder)[0].refusal
+    'all trials have n = 6: an exponent needs at least two dimensions'
     """
 
     _pictures = "sterling.plot.study", ("success_curves", "threshold_law")
@@ -146,19 +157,9 @@ class SeriesFit(Result, Drawn):
     @property
     def title(self) -> str:
         """The series in a few words: the values that differ from the defaults."""
-        usual = {
-            "m": 1,
-            "noise": 0.0,
-            "readout": "ones",
-            "inputs": "gaussian",
-            "normalize": "none",
-            "levels": 2,
-            "restart": "none",
-            "damping": 0.0,
-            **_PLAIN,
-        }
-        parts = [f"{name}={value}" for name, value in self.series.items() if usual.get(name) != value]
-        return ", ".join(parts)
+        return ", ".join(
+            f"{name}={value}" for name, value in self.series.items() if _USUAL.get(name) != value
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -269,8 +270,6 @@ class Status(Result):
     done, planned : int
         Finished and planned trials of the grid. If the study chooses its trials, ``planned`` is 0 and
         ``done`` counts all.
-    extra : int
-        Further trials in the store, of cells or trial numbers outside the grid.
     cells : Polars frame
         As in `SeriesFit`, with mean seconds, for the first criterion.
     fits : list of SeriesFit
@@ -279,12 +278,20 @@ class Status(Result):
         The width of the widest interval so far, if the study has a target.
     work_left : float or None
         Estimated seconds of work left, on one core; None if unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sterling.study import Study, run, status
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = run(Study(n=6, samples=8, trials=2, steps=100), folder)
+    >>> status(folder).done
+    2
     """
 
     study: Study
     done: int
     planned: int
-    extra: int
     cells: pl.DataFrame
     fits: list[SeriesFit]
     widest: float | None
@@ -303,7 +310,6 @@ class Status(Result):
             "seed": self.study.seed,
             "done": self.done,
             "planned": self.planned,
-            "extra": self.extra,
             "target": self.study.target,
             "target_width": self.study.width,
             "widest": self.widest,
@@ -315,8 +321,7 @@ class Status(Result):
 
     def _rows(self) -> list[tuple[str, str]]:
         done = f"{self.done:,}" + (f" of {self.planned:,}" if self.planned else "")
-        beyond = f", and {self.extra:,} beyond the plan" if self.extra else ""
-        rows = [("study", printable(self.study.name)), ("trials done", f"{done}{beyond}")]
+        rows = [("study", printable(self.study.name)), ("trials done", done)]
         if self.study.target is not None:
             what = "exponent" if self.study.adaptive else "share of successes in a cell"
             rows.append(("target", f"{what} known to {self.study.width:g}"))
@@ -381,7 +386,6 @@ def status(store: Store | str | os.PathLike) -> Status:
         study=study,
         done=done,
         planned=planned,
-        extra=everything - done,
         cells=with_shares(tables[0]).with_columns(tables[0]["seconds"]),
         fits=fits,
         widest=widest,

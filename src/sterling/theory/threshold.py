@@ -276,7 +276,7 @@ def _path(
     counted = np.ones(paths, np.float32) if seen is None else seen.astype(np.float32)
     if not counted.any():
         return 1.0, np.ones(paths, bool)
-    counted /= counted.sum()
+    total = float(counted.sum())
     wedges = _wedges(n, 1 / numbers.m)
     signs = np.empty((_STEPS, paths), np.float32)
     root = np.zeros(
@@ -287,10 +287,11 @@ def _path(
     wrong = latent < 0
     for t in range(_STEPS):
         signs[t] = np.where(wrong, -1, 1)
-        apart = np.maximum(0.0, (1 - signs[: t + 1] @ (signs[t] * counted)) / 2)
+        # Sums of whole numbers and `einsum` do not depend on the number of threads, as those of BLAS do.
+        apart = (1 - np.einsum("tp,p->t", signs[: t + 1], signs[t] * counted) / total) / 2
         if t and apart[t - 1] == 0:
             break  # no weight turns any more
-        angles[t] = [np.interp(float(wrong @ counted), _TABLE, wedge) for wedge in wedges]
+        angles[t] = [np.interp(float(counted[wrong].sum()) / total, _TABLE, wedge) for wedge in wedges]
         between = [np.interp(apart, _TABLE, wedge) for wedge in wedges]
         for own in (0, 1):
             row = np.empty((t + 1, 2))
@@ -304,7 +305,7 @@ def _path(
                 most = (1 - _FRESH) * size / max(float(known @ known), _TINY)
                 root[i, :i] = known * min(1.0, math.sqrt(most))
             root[i, i] = math.sqrt(size - root[i, :i] @ root[i, :i])
-            push[own] = root[i, : i + 1].astype(np.float32) @ noise[: i + 1]
+            push[own] = np.einsum("i,ip->p", root[i, : i + 1].astype(np.float32), noise[: i + 1])
             sizes[own] = size
         felt = np.where(wrong, push[1] - 1, push[0])
         latent += (signs[t] - latent - felt / theta) / _MEMORY

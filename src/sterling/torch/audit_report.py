@@ -96,10 +96,9 @@ class Audit(Report):
             of clamp.
         """
         bad = [row for row in self.rows if row.grade == "defect"]
-        if not bad and len(self.rows) == 1:
-            return "Nothing is wrong with the one quantised tensor."
         if not bad:
-            return f"Nothing is wrong with the {len(self.rows)} quantised tensors."
+            which = "one quantised tensor" if len(self.rows) == 1 else f"{len(self.rows)} quantised tensors"
+            return f"Nothing is wrong with the {which}."
         worst = max(bad, key=lambda row: (row.levels < 2, max(row.no_gradient or 0, row.other_clamp or 0)))
         causes = "; ".join(one.short for one in worst.findings if one.wrong)
         return (

@@ -42,10 +42,8 @@ WHY = {
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
     probes.OTHER: "the slope of the quantiser is 0 there",
 }
-WHY_OF_ACTIVATIONS = {
-    **WHY,
-    TAIL: "values beyond the outermost levels are cut off, so what they do wrong is not mended: widen the "
-    "range, or learn the step",
+WHY_OF_ACTIVATIONS = WHY | {
+    TAIL: "values beyond the outermost levels are cut off: widen the range, or learn the step",
     DEAD: "values near zero are cut off: let the gradient pass there too",
 }
 

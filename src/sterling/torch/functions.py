@@ -49,7 +49,7 @@ def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Ten
     >>> x.grad.tolist()
     [0.0, 0.0, 0.0]
     """
-    return Step.apply(_checked(x), 0, get_surrogate(surrogate))
+    return _step(x, 0, surrogate)
 
 
 def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tensor:
@@ -84,7 +84,7 @@ def sign(x: torch.Tensor, surrogate: str | Surrogate = "identity") -> torch.Tens
     >>> x.grad.tolist()
     [0.0, 1.0, 1.0]
     """
-    return Step.apply(_checked(x), 2, get_surrogate(surrogate))
+    return _step(x, 2, surrogate)
 
 
 def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identity") -> torch.Tensor:
@@ -124,7 +124,7 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
     >>> stt.round_to(x, 4).tolist()
     [-3.0, -1.0, 1.0, 1.0]
     """
-    return Step.apply(_checked(x), checked_levels(levels), get_surrogate(surrogate))
+    return _step(x, checked_levels(levels), surrogate)
 
 
 def checked_levels(levels: Any) -> int:
@@ -177,9 +177,8 @@ class Step(torch.autograd.Function):
         return gradients[0] * slope.to(x.dtype), None, None
 
 
-def _checked(x: Any) -> torch.Tensor:
-    if not isinstance(x, torch.Tensor):
-        raise InputTypeError(f"x is {shown(x)}; give a tensor")
-    if not x.is_floating_point():
-        raise InputTypeError(f"x is a tensor of {x.dtype}; give one of a floating-point type")
-    return x
+def _step(x: Any, levels: int, surrogate: str | Surrogate) -> torch.Tensor:
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        what = f"a tensor of {x.dtype}" if isinstance(x, torch.Tensor) else shown(x)
+        raise InputTypeError(f"x is {what}; give a tensor of a floating-point type")
+    return Step.apply(x, levels, get_surrogate(surrogate))

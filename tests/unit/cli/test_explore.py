@@ -8,10 +8,9 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import sterling as st
-from sterling.cli.verbs import app
+import tests.support
 from sterling.report.explore import USUAL
 
 
@@ -24,9 +23,7 @@ def opened(monkeypatch):
 
 
 def call(*arguments, code=0):
-    result = CliRunner().invoke(app, ["explore", *map(str, arguments)])
-    assert result.exit_code == code, (result.output, result.exception)
-    return result
+    return tests.support.call("explore", *arguments, code=code)
 
 
 def test_the_page_is_written_and_opened(tmp_path, opened):
@@ -34,12 +31,6 @@ def test_the_page_is_written_and_opened(tmp_path, opened):
     assert str(path) in call("-o", path, "--open").stdout
     assert path.read_text("utf-8").startswith("<!doctype html>")
     assert opened == [path.as_uri()]
-
-
-def test_nothing_is_opened_unasked_where_nobody_looks(tmp_path, opened):
-    call("-o", tmp_path / "page.html")
-    call("-o", tmp_path / "page.html", "--no-open")
-    assert opened == []
 
 
 def test_without_a_browser_the_page_is_there_and_said_to_be(tmp_path, monkeypatch):
@@ -67,7 +58,7 @@ def settings(page):
 def test_options_are_the_settings_at_which_the_page_opens(tmp_path, opened):
     page = tmp_path / "page.html"
     call("-o", page)
-    assert settings(page) == {}
+    assert (settings(page), opened) == ({}, [])  # nothing is opened where nobody looks
     words = "--n 40 --noise 0.3 --optimizer sgd:damping=0.25 --init 7 --steps 1e4 --surrogate identity"
     call("-o", page, "--open", *words.split())
     found = settings(page)
@@ -91,15 +82,9 @@ def test_the_usual_settings_are_those_of_the_page():
     "words, cause",
     [
         ("--n 257", "256"),
-        ("--n 200 --samples 60000", "12,000,000"),
         ("--noise 0.333", "noise"),
-        ("--seed 12345678901", "9 digits"),
-        ("--surrogate sigmoid", "relu"),
-        ("--optimizer adam", "sgd"),
         ("--optimizer sgd:momentum=0.9", "sgd"),
         ("--optimizer sgd:damping=0.5 --restart 300,0.05", "restart"),
-        ("--schedule power:0.5,2", "step sizes"),
-        ("--steps 2e9", "steps"),
         ("--schedule constant:9 --optimizer sgd:damping=0.5", "0.518"),
         ("--n 2 --init 1,2,3", "init"),
     ],
@@ -133,7 +118,6 @@ def test_runs_that_the_page_cannot_make_are_refused(tmp_path, opened):
         st.train(st.Instance(drawn.inputs, drawn.labels), steps=5),
         st.train(st.Problem(n=6, samples=100, inputs="uniform").draw(seed=4), steps=5),
         st.train(st.Problem(n=6, samples=100, levels=3).draw(seed=4), steps=5),
-        st.train(st.Problem(n=6, samples=100, readout=[2.0]).draw(seed=4), steps=5),
         st.train(st.Problem(n=6, samples=100).draw(np.random.SeedSequence(4, spawn_key=(1,))), steps=5),
         st.train(drawn, steps=5, optimizer="adam"),
         st.train(drawn, steps=5, batch=10),

@@ -3,7 +3,6 @@
 import json
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
 import sterling as st
@@ -35,21 +34,8 @@ def test_options_reach_the_visit():
     assert values["lowest_loss"] == expected.loss.min()
 
 
-def test_a_file_without_a_teacher(tmp_path):
-    instance = st.Problem(n=6, samples=40).draw(0)
-    path = tmp_path / "d.npz"
-    np.savez(path, inputs=instance.inputs[:, 0], labels=instance.labels)
-    values = json.loads(call("landscape", path, "--json", "-q").stdout)
-    assert values["deviation"] is None
-    assert values["lowest_loss"] == 0
-    said = call("landscape", path, "-q").stdout
-    assert "lowest minimiser" in said
-    assert "unknown: the mean gradient needs a teacher" in said
-
-
 def test_a_picture_is_written_and_told_of(tmp_path):
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
-    result = call(*arguments, "--plot", tmp_path / "p.svg")
+    result = call(*SMALL[:-1], "--plot", tmp_path / "p.svg")
     assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
     assert (tmp_path / "p.svg").stat().st_size > 1000
 

@@ -5,37 +5,48 @@ import json
 import pytest
 
 import sterling as st
+from sterling.plans.needs import Check, Need, Plan
 from sterling.theory import KINDS
 from tests.support import call, refused
 
 
-def test_json_is_what_python_gives():
+@pytest.fixture
+def asked(monkeypatch):
+    """What reaches `plan`, which is tested elsewhere; here its answer has one measured row."""
+    given = {}
+    check = Check(samples=80, trials=4, steps=500, successes=3, undecided=0, low=0.3, high=0.95)
+
+    def fake(problem, **settings):
+        given.update(settings, problem=problem)
+        needs = (
+            Need("the average", 64.0, "mean-field", "ergodic", 0.5, 0.5, 500, False, "here", check=check),
+            Need("visits", 64.0, "theorem", "", None, 0.5, None, True, "the paper"),
+        )
+        return Plan(problem, settings["surrogate"], needs)
+
+    monkeypatch.setattr("sterling.plans.plan.plan", fake)
+    return given
+
+
+def test_options_reach_the_plan_and_its_json_is_printed(asked):
     options = "--n 9 --m 2 --noise 0.5 --readout 1,-1 --surrogate identity --occupancy 0.7 --confidence 0.8"
-    result = call(
-        "plan", *options.split(), "--check", 3, "--steps", "1e3", "--seed", 4, "--threads", 1, "--json", "-q"
-    )
-    expected = st.plan(
-        st.Problem(9, 1, 2, 0.5, (1.0, -1.0)),
-        surrogate="identity",
-        occupancy=0.7,
-        confidence=0.8,
-        check=3,
-        steps=1000,
-        seed=4,
-    )
-    assert json.loads(result.stdout) == json.loads(json.dumps(expected.to_dict()))
+    further = "--check 3 --steps 1e3 --seed 4 --threads 1 --schedule constant:0.1 --json -q"
+    result = call("plan", *options.split(), *further.split())
+    assert asked.pop("problem") == st.Problem(9, 1, 2, 0.5, (1.0, -1.0))
+    expected = {"surrogate": "identity", "occupancy": 0.7, "confidence": 0.8, "check": 3, "steps": 1000}
+    expected |= {"schedule": st.Constant(0.1), "seed": 4, "threads": 1, "progress": False}
+    assert asked == expected
+    assert len(json.loads(result.stdout)["needs"]) == 2
     assert result.stderr == ""
 
 
-def test_the_table_tells_theorems_from_estimates_and_measurements():
-    said = call("plan", "--n", 8, "--noise", 0.5, "--check", 4, "--steps", 500, "-q", columns=160).stdout
+def test_the_table_tells_theorems_from_estimates_and_measurements(asked):
+    said = call("plan", "--n", 8, "--noise", 0.5, "--check", 4, "-q", columns=160).stdout
     for kind in ("theorem", "mean-field"):
         assert f"{kind}: {KINDS[kind]}" in said
-    assert said.count("of 4 trials at N = ") == 3
-    assert said.count("not checked here") == 4  # three rows, and what it means
-    plain = call("plan", "--n", 8, "--noise", 0.5, columns=160)
-    assert "measured" not in plain.stdout
-    assert "--check 50 measures" in plain.stderr
+    assert "of 4 trials at N = 80, 500 steps" in said
+    assert said.count("not checked here") == 2  # a row, and what it means
+    assert "--check 50 measures" in call("plan", "--n", 8, columns=160).stderr
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +52,8 @@ def scored(*arguments):
 
 
 @pytest.mark.parametrize(
-    "labels", [("no", "yes"), (0, 1), (-1, 1), (3, 7), ("false", "true"), ("a,b", 'c"d', "<i>")]
+    "labels, levels", [((-1, 1), 2), ((3, 7), 3), (("false", "true"), 2), (("a,b", 'c"d', "<i>"), 3)]
 )
-@pytest.mark.parametrize("levels", [2, 3])
 def test_labels_come_back_as_they_were(labels, levels):
     answer = table(labels=labels)
     found, _ = scored("own.csv", "--levels", levels, "-o", "m.json")
@@ -158,10 +155,9 @@ def test_missing_numbers_are_filled_with_the_mean_of_the_training_part_only():
     "columns, cause",
     [
         ({"customerID": np.random.default_rng(0).permutation(120) * 7}, "identifiers: 'customerID'"),
-        ({"": np.arange(120)}, "identifiers: ''"),
         ({"n": np.arange(120) + 1000}, "identifiers: 'n'"),
         ({"name": [f"Mr {k}" for k in range(120)]}, "identifiers: 'name'"),
-        ({"c": ["x"] * 120}, "single value: 'c'"),
+        ({"large": [f"{k + 0.5}e150" for k in range(120)]}, "'large'"),
         ({"c": [""] * 120}, "single value: 'c'"),
         ({"a": np.arange(120) % 7 / 3, "b": np.arange(120) % 7 / 3}, "copies of columns: 'b' (of 'a')"),
         ({"odd": [f"{k % 40}" if k else "many" for k in range(120)]}, "more than 32 texts: 'odd'"),
@@ -174,13 +170,6 @@ def test_columns_that_say_nothing_are_left_out_with_a_sentence(columns, cause):
     assert len(warned.splitlines()) == 1
     assert found["inputs"] == ["first", "second", *(name for name in columns if name == "a")]
     assert [f"warning: {note}" for note in found["notes"]] == warned.splitlines()
-
-
-def test_whole_numbers_that_all_differ_may_be_a_measurement():
-    table(income=np.random.default_rng(0).permutation(120) * 13)
-    found, warned = scored("own.csv")
-    assert "income" in found["inputs"]
-    assert warned == ""
 
 
 def test_a_column_that_gives_the_label_away_is_named():
@@ -222,21 +211,13 @@ def test_what_the_samples_cannot_carry_is_said():
         ({"a": [1, 1, 1, 1], "y": [0, 0, 1, 1]}, [], "single value: 'a'"),
         ({"a": [1, 2, 3, 4], "y": [0, 0, 1, 1], "label": [0, 1, 0, 1]}, [], "give --target"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["-o", "m.txt"], ".json"),
-        ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["-o", "no/m.json"], "no folder"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--card", "c.png"], ".html"),
-        ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--card", "/dev/null"], "--card"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(columns, options, cause):
     write("own.csv", columns)
     line = refused("score", "own.csv", *options)
     assert cause in line
-
-
-def test_an_unknown_target_names_the_likely_column_first_and_counts_the_others():
-    write("own.csv", {**{f"x{k}": [1, 2] for k in range(20)}, "answer": [0, 1]})
-    assert "it has 'answer', 'x0', 'x1'" in (line := refused("score", "own.csv", "--target", "nosuch"))
-    assert "… (21 in all)" in line
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path):
@@ -283,30 +264,20 @@ def changed(model, *path, to):
 
 def test_models_that_were_tampered_with_are_refused(model):
     hostile = {
-        "[]": [],
         "other format": changed(model, "format", to="x"),
         "no table": changed(model, "table", to=None),
         "table is a list": changed(model, "table", to=[1]),
-        "no columns": changed(model, "table", "columns", to=[]),
         "other columns": changed(model, "table", "columns", to=[["first", None], ["third", None]]),
         "names are numbers": changed(model, "table", "columns", to=[[1, None], [2, None]]),
-        "triples": changed(model, "table", "columns", to=[["first", None, 1]]),
         "texts are a number": changed(model, "table", "columns", to=[["first", 3], ["second", None]]),
         "target": changed(model, "table", "target", to=3),
-        "means are short": changed(model, "table", "means", to=[0]),
-        "means are texts": changed(model, "table", "means", to=["a", "b"]),
         "means are infinite": changed(model, "table", "means", to=[1e999, 0]),
         "codes": changed(model, "coef_", to=[[5, 1]]),
-        "no names": changed(model, "features", to=None),
     }
     for what, content in hostile.items():
         with open("bad.json", "w") as file:
             json.dump(content, file)
         assert "bad.json" in refused("predict", "bad.json", "own.csv", code=1), what
-    for content in (b"", b"\xff\xfe", b"[" * 100_000, b"{}", b"null"):
-        with open("bad.json", "wb") as file:
-            file.write(content)
-        assert "bad.json" in refused("predict", "bad.json", "own.csv", code=1), content[:10]
     assert "missing.json" in refused("predict", "missing.json", "own.csv", code=1)
     call("score", "own.csv", "--card", "card.html", "-q")
     line = refused("predict", "card.html", "own.csv", code=1)
@@ -340,22 +311,10 @@ def test_ctrl_c_leaves_nothing_behind(monkeypatch, here):
     assert [path.name for path in here.iterdir()] == ["own.csv"]
 
 
-def test_a_reader_that_goes_away_costs_no_file(here):
-    """Like `| head -0`; the exit code is that of the signal."""
-    table(rows=40)
-    command = [sys.executable, "-m", "sterling", "score", "own.csv", "-o", "m.json", "-q"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    errors = process.stderr.read()
-    process.wait()
-    assert b"Traceback" not in errors
-    assert (here / "m.json").exists()
-
-
 # The area under the curve
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_interval_of_an_area_is_that_of_delong_by_its_definition(seed):
     """Against the double loop over pairs, with ties; the area against scikit-learn's."""
     generator = np.random.default_rng(seed)
@@ -370,16 +329,19 @@ def test_the_interval_of_an_area_is_that_of_delong_by_its_definition(seed):
     expected = [value, *(1 / (1 + np.exp(-(logit + side * width))) for side in (-1, 1))]
     np.testing.assert_allclose(area(scores, positive), expected)
     assert area(scores, positive)[0] == pytest.approx(roc_auc_score(positive, scores))
+    rising = np.arange(40.0)
+    assert np.isnan(area(rising, rising > 19)[1:]).all()  # all right: no variance
+    assert np.isnan(area(rising % 7, rising > 34)[1:]).all()  # five of a class
 
 
-def test_an_area_has_no_interval_where_it_would_not_be_honest():
-    scores = np.arange(40.0)
-    assert np.isnan(area(scores, scores > 19)[1:]).all()  # all right: no variance
-    assert np.isnan(area(scores % 7, scores > 34)[1:]).all()  # five of a class
-
-
-def test_numbers_too_large_to_square_are_no_numbers():
-    table(large=[f"{k + 0.5}e150" for k in range(120)])
+def test_whole_numbers_that_all_differ_may_be_a_measurement():
+    table(income=np.random.default_rng(0).permutation(120) * 13)
     found, warned = scored("own.csv")
-    assert "'large'" in warned
-    assert found["inputs"] == ["first", "second"]
+    assert "income" in found["inputs"]
+    assert warned == ""
+
+
+def test_an_unknown_target_names_the_likely_column_first_and_counts_the_others():
+    write("own.csv", {**{f"x{k}": [1, 2] for k in range(20)}, "answer": [0, 1]})
+    assert "it has 'answer', 'x0', 'x1'" in (line := refused("score", "own.csv", "--target", "nosuch"))
+    assert "… (21 in all)" in line

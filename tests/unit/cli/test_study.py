@@ -66,13 +66,10 @@ def test_plot_and_export(folder, tmp_path):
     "arguments, code, words",
     [
         (("run", "none.toml"), 2, "there is no file none.toml"),
-        (("status", "."), 1, "holds no study.toml"),
         (("run", "{folder}", "-o", "x"), 2, "another folder"),
         (("run", "{folder}", "--time", "soon"), 2, "duration"),
-        (("run", "{folder}", "--target-width", "-1"), 2, "--target-width is -1.0"),
         (("run", "{folder}", "--cluster", "here"), 2, "address of a cluster"),
         (("fit", "{folder}", "--criterion", "best"), 2, "criterion is"),
-        (("plot", "{folder}", "-o", "x.gif"), 2, ".png, .svg or .pdf"),
         (("export", "{folder}", "-o", "x.xls"), 2, "xls"),
     ],
 )

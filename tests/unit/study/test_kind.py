@@ -29,6 +29,7 @@ from sterling.study import (
 from sterling.study.spec import arguments
 from sterling.study.train_kind import run_orbit
 from sterling.study.trial import Batch, run_batch
+from sterling.surrogates import get_surrogate
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
 
@@ -59,15 +60,6 @@ def test_a_study_of_landscapes(tmp_path):
     assert counts["undecided"].sum() == 0
     (fit,) = fit_store(store)
     assert fit.criterion == "trap_free"
-    # Where no state can catch a run, none is caught: runs of another study meet the same data.
-    runs = Study(n=[5, 6], samples=[4, 8, 30], trials=12, steps=300, seed=2)
-    run(runs, tmp_path / "t", threads=2)
-    both = store.trials(["n", "samples", "trial", "trap_free"]).join(
-        Store(tmp_path / "t").trials(["n", "samples", "trial", "verdict"]), on=["n", "samples", "trial"]
-    )
-    assert len(both) == 72
-    assert not both.filter(pl.col("trap_free") & (pl.col("verdict") == "TRAPPED")).height
-    assert both.filter(pl.col("verdict") == "TRAPPED").height
 
 
 def test_lists_are_stored_and_exported(registries, tmp_path):
@@ -150,10 +142,16 @@ def test_another_version_of_a_kind_is_another_kind(own, tmp_path):
         assert run(Study(**arguments(study.to_toml())), tmp_path / "s").new == 2
 
 
+def window(cell, seeds, look):
+    return {"width": float(np.ptp(get_surrogate(cell.settings["surrogate"]).window))}
+
+
 def test_surrogates_of_the_users_own_are_a_part_of_the_cell(registries, tmp_path, processes):
+    register(Kind("window", window, {"width": REAL}, settings={"surrogate": "hard_tanh"}))
     register(st.Surrogate("wide", window=(-2, 2)))
-    study = Study(n=6, samples=30, surrogate=["relu", "wide"], steps=200, trials=4)
+    study = Study(n=6, samples=30, kind="window", surrogate=["hard_tanh", "wide"], trials=4)
     assert run(study, tmp_path / "s", executor=processes).new == 8
+    assert sorted(Store(tmp_path / "s").trials()["width"]) == [2.0] * 4 + [4.0] * 4
     relu, wide = study.cells
     assert "surrogate" not in relu.to_dict()
     assert wide.to_dict()["surrogate"]["window"] == [-2.0, 2.0]
@@ -181,32 +179,24 @@ def test_a_kind_that_cannot_be_is_refused(arguments, part):
         Kind(*arguments)
 
 
-def test_a_restart_is_a_value_a_number_or_a_text():
-    assert Study(n=4, samples=8, restart=0).settings["restart"] == ("none",)  # as of `train`
-    study = Study(n=4, samples=8, restart=[None, 300, "400", st.Restart(500, 0.1)])
-    assert study.settings["restart"] == ("none", "300,0.05", "400,0.05", "500,0.1")
-    for wrong in (True, -1, 2.5, b"x", [], "often"):
-        with pytest.raises(st.InputError):
-            Study(n=4, samples=8, restart=wrong)
-
-
-def test_an_optimizer_and_a_batch_are_values_or_texts():
+def test_an_optimizer_a_batch_and_a_restart_are_values_or_texts():
+    restarts = Study(n=4, samples=8, restart=[None, 300, "400", st.Restart(500, 0.1)])
+    assert restarts.settings["restart"] == ("none", "300,0.05", "400,0.05", "500,0.1")
     study = Study(
         n=4, samples=8, optimizer=["sgd", st.SGD(damping=0.5), "adam"], batch=[None, 4, "4,replace"]
     )
     assert study.settings["optimizer"] == ("sgd", "sgd:damping=0.5", "adam")
     assert study.settings["batch"] == ("none", "4", "4,replace")
     assert Study(**arguments(study.to_toml())) == study
-    for wrong in ({"optimizer": "nadam"}, {"optimizer": 5}, {"batch": "0"}, {"batch": True}):
-        with pytest.raises(st.InputError):
-            Study(n=4, samples=8, **wrong)
-    for together in (
-        {"optimizer": "adam", "restart": 300},
-        {"optimizer": "bop"},  # takes the schedule "auto" alone
-        {"batch": "9,replace"},
+    for wrong, part in (
+        ({"optimizer": "nadam"}, "nadam"),
+        ({"batch": "0"}, "batch"),
+        ({"optimizer": "adam", "restart": 300}, "restart"),
+        ({"optimizer": "bop"}, "step sizes"),  # takes the schedule "auto" alone
+        ({"batch": "9,replace"}, "batch"),
     ):
-        with pytest.raises(st.InputError, match=r"restart|step sizes|batch"):
-            Study(n=4, samples=8, **together)
+        with pytest.raises(st.InputError, match=part):
+            Study(n=4, samples=8, **wrong)
     assert len(Study(n=4, samples=8, optimizer="bop", schedule="auto").cells) == 1
 
 

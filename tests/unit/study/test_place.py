@@ -144,7 +144,7 @@ def test_status_and_fit_of_an_adaptive_study(done):
     assert found.widest is not None
     assert found.widest <= 1.2
     assert found.work_left == 0
-    (series,) = fit_store(done)
+    (series,) = found.fits
     assert series.fit is not None
     assert series.fit.width == found.widest
     assert series.placed

@@ -8,7 +8,7 @@ import pytest
 import sterling as st
 from sterling.schedules import parse_schedule
 from sterling.study import Cell, Study
-from sterling.study.spec import arguments, seconds
+from sterling.study.spec import arguments
 
 
 def parse_study(text):
@@ -142,8 +142,3 @@ def test_a_missing_file_is_named(tmp_path):
 def test_too_many_cells_are_refused():
     with pytest.raises(st.InputError, match="more than 100,000 cells"):
         Study(n=list(range(1, 1001)), samples=list(range(1, 102)))
-
-
-@pytest.mark.parametrize("text, value", [("90", 90), ("90s", 90), ("1.5min", 90), ("2h", 7200)])
-def test_durations(text, value):
-    assert seconds(text) == value

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import warnings
 from hashlib import blake2b
@@ -139,17 +138,6 @@ def test_a_file_of_another_program_is_left_out(store, finished):
         put(store, data)
         with pytest.warns(st.SterlingWarning, match=words):
             assert len(store.trials()) == 12
-
-
-def test_remains_of_killed_writers_are_cleared_away_and_nothing_else(store):
-    left = [store.folder / ".sterling-a.part", store.folder / "trials/.sterling-0.part"]
-    other = store.folder / ".notes.part"
-    for path in (*left, other):
-        path.touch()
-        os.utime(path, (0, 0))
-    run(store)
-    assert other.exists()
-    assert not any(path.exists() for path in left)
 
 
 def test_a_folder_of_another_study_is_refused(store):

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import sterling as st
 from sterling import theory
 from sterling.theory.numbers import numbers_of
+from sterling.theory.threshold import _log_last
 from sterling.theory.typical import variance
 
 
@@ -86,6 +88,14 @@ def test_the_last_iterate_needs_about_n_log_n():
     """Far below n³: the exponent lies in the band of the issue, 1.28 ± .15."""
     few, many = (theory.samples_for_last(problem(n, 1, 1.0), surrogate="identity") for n in (24, 72))
     assert 1.13 < math.log(many / few) / math.log(3) < 1.43
+
+
+def test_the_number_of_threads_does_not_matter():
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(_log_last.__wrapped__(numbers_of(problem(16), "relu"), 300.0, 0.5))
+    assert found[0] == found[1]
 
 
 def test_refusals():

@@ -236,13 +236,20 @@ def inputs():
     return net(layer), lambda: in_place(layer.weight.detach())[0]
 
 
+class LookedUp(Stored):
+    """The same trits, from a table of all bytes."""
+
+    def __init__(self):
+        super().__init__("trits")
+        trits = torch.arange(256)[:, None] // 3 ** torch.arange(5) % 3 - 1
+        self.register_buffer("table", trits.to(torch.int8))
+
+    def unpacked(self):
+        return self.table[self.held.long()].flatten()[: 48 * 64].reshape(48, 64).float()
+
+
 def looked_up():
-    """Return a net whose trits come from a table of all bytes."""
-    layer = Stored("trits")
-    layer.register_buffer(
-        "table", (torch.arange(256)[:, None] // 3 ** torch.arange(5) % 3 - 1).to(torch.int8)
-    )
-    layer.unpacked = lambda: layer.table[layer.held.long()].flatten()[: 48 * 64].reshape(48, 64).float()
+    layer = LookedUp()
     return net(layer), lambda: layer.known
 
 

@@ -9,7 +9,6 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.scoring import evaluate
-from tests.unit.torch import frameworks as fw
 from tests.unit.torch.byhand import nearest
 from tests.unit.torch.loops import Task
 
@@ -181,46 +180,3 @@ def test_statistics_of_no_batch_would_be_those_of_fresh_layers():
             stt.decode(task.model, task.monitor, horizon=8, bn=bn)
     with pytest.raises(InputError, match="cannot be computed from `bn`"):
         stt.decode(task.model, task.monitor, horizon=8, bn=torch.zeros(3, 5))
-
-
-def sign(w):
-    return torch.where(w >= 0, 1, -1)
-
-
-def ternary(w):
-    return (w / w.abs().mean()).round().clamp(-1, 1)
-
-
-def weight(model):
-    return next(p for name, p in model.named_parameters() if name.endswith(("weight", "original", "kernel")))
-
-
-CASES = {
-    "brevitas ternary": (lambda: fw.brevitas("ternary"), lambda w: sign(w) * (w.abs() > 0.05)),
-    "a product": (fw.Product, ternary),
-    "by hand, found by listening": (lambda: fw.Quantised(fw.detached), ternary),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_flips_and_decoded_codes_are_those_of_the_framework(case):
-    """By its own formula, of the latents and of those in the copy."""
-    make, formula = CASES[case]
-    model = make()
-    latent = weight(model)
-    optimizer = torch.optim.SGD([latent], lr=0.05)
-    monitor = stt.OrbitMonitor(model, optimizer, example=fw.X, horizons=(4, math.inf))
-    random, flips = torch.Generator().manual_seed(3), 0
-    for _ in range(9):
-        before = formula(latent.detach())
-        latent.grad = torch.randn(latent.shape, generator=random)
-        optimizer.step()
-        flips += int((formula(latent.detach()) != before).sum())
-    assert monitor.frame()["flips"].to_list() == [flips]
-    assert flips > 100
-    better = stt.decode(model, monitor, horizon=math.inf)
-    average = monitor.average(monitor.weights[0].name, math.inf)
-    decoded = (average + 0.5).floor()
-    away = (average.abs() - 0.5).abs() > 1e-3  # from the thresholds, where rounding would decide
-    assert torch.equal(formula(weight(better).detach())[away], decoded[away].to(latent.dtype))
-    assert better.changes.share > 0

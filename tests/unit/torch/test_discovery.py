@@ -51,6 +51,19 @@ def test_each_framework(case, alone):
     assert weight.levels == levels
 
 
+def test_layers_of_frameworks_need_no_example():
+    fw.needs("brevitas")
+    import brevitas.nn as qnn
+
+    layers = [
+        qnn.QuantConv1d(3, 4, 5, dilation=2, padding=1),
+        qnn.QuantConvTranspose2d(3, 4, 3),
+        qnn.QuantEmbedding(9, 8),  # too few weights to be on all levels
+    ]
+    found = stt.find(nn.Sequential(*layers))
+    assert [(one.name, one.levels) for one in found] == [(f"{k}.weight", 255) for k in range(3)]
+
+
 def test_a_weight_without_any_gradient_is_found_and_a_mask_of_its_shape_is_not_taken_for_it():
     class Cut(nn.Linear):
         def forward(self, x):

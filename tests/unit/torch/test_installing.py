@@ -9,7 +9,6 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sterling.torch as stt
-from sterling.torch.handle import QuantisedWeight
 from sterling.torch.installing import install
 from tests.unit.torch import frameworks as fw
 
@@ -69,16 +68,6 @@ def output(layer, values, x):
     return nn.functional.linear((8 * x).round() / 8, values, layer.bias)
 
 
-@pytest.mark.parametrize("bits", [2, 4])
-def test_learned_steps_give_the_codes_from_latents(bits):
-    net, monitor = trained(fw.Lsq(bits, 48))
-    better, x = stt.decode(net, monitor, horizon=64), torch.randn(5, 64)
-    assert better.changes.tensors[0]["kept_as"] == "latents"
-    assert torch.allclose(better[0](x), nn.functional.linear(x, wanted(monitor), net[0].bias), atol=1e-5)
-    assert better.changes.share > 0.1
-    assert torch.equal(better[0].step, net[0].step)
-
-
 @pytest.mark.parametrize("layer", [ByHand, Turned])
 def test_constants_replace_the_weight_and_nothing_else(layer):
     torch.manual_seed(0)
@@ -127,49 +116,21 @@ def test_torchao_converts_the_decoded_codes(dtype, symmetric):
         assert int(((better[0].weight.dequantize() - seen).abs() > 0.3 * scale).sum()) == 0
 
 
-class Packed(nn.Module):
-    """Five trits in a byte, and no latents."""
+class Coded(nn.Module):
+    """Codes in a buffer, and no latents."""
 
     def __init__(self):
         super().__init__()
-        self.register_buffer("held", torch.randint(243, (15,), dtype=torch.uint8))
-
-    def weight(self):
-        trits = (self.held[:, None].int() // 3 ** torch.arange(5)) % 3
-        return (trits.flatten()[:72].reshape(8, 9) - 1) * 0.1
+        self.register_buffer("held", torch.randint(-1, 2, (8, 9), dtype=torch.int8))
+        self.scale = nn.Parameter(torch.tensor(0.1))
 
     def forward(self, x):
-        return nn.functional.linear(x, self.weight())
-
-
-@pytest.mark.parametrize("kind", ["trits", "int8"])
-def test_stored_codes_are_packed_anew(kind):
-    torch.manual_seed(0)
-    layer = Packed()
-    codes = torch.randint(-1, 2, (8, 9))
-    if kind == "int8":
-        layer.held = torch.randint(-1, 2, (8, 9), dtype=torch.int8)
-        layer.weight = lambda: layer.held * 0.1
-    weight = QuantisedWeight(
-        layer.held,
-        3,
-        "discovery",
-        values=layer.weight,
-        codes=lambda: (layer.weight() * 10).round().to(torch.int8),
-        scale=lambda: torch.tensor(0.1),
-        shape=torch.Size((8, 9)),
-        stored=True,
-    )
-    assert install(layer, weight, 0.1 * codes, None) == "codes"
-    assert torch.equal(weight.codes(), codes.to(torch.int8))
+        return nn.functional.linear(x, self.held * self.scale)
 
 
 def test_codes_named_by_the_user_are_stored():
     torch.manual_seed(0)
-    layer = Packed()
-    layer.held = torch.randint(-1, 2, (8, 9), dtype=torch.int8)
-    layer.weight = lambda: layer.held * layer.scale
-    layer.scale = nn.Parameter(torch.tensor(0.1))
+    layer = Coded()
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
     monitor = stt.OrbitMonitor(layer, optimizer, codes={"held": lambda: layer.held}, horizons=(8,))
     for step in range(9):

@@ -1,4 +1,4 @@
-"""Each quantiser of the list: flips equal those counted by hand from the quantiser's definition."""
+"""Each quantiser of the list: flips equal those counted by hand, and a decoded net uses the decoded codes."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import torch
 
 import sterling as st
 import sterling.torch as stt
+from sterling.torch.decoding import decoded_codes
+from sterling.torch.taps import listen
 from tests.unit.torch import quantisers
 
 LEVELS = {
@@ -48,6 +50,11 @@ def test_flips_equal_those_counted_by_hand(name):
     else:
         assert flips > 100
         assert monitor.frame()["flips"].to_list() == [flips]
+        better = stt.decode(model, monitor, horizon=16)
+        wanted = weight.dequantise(decoded_codes(monitor, 0, "mean", 16.0)).float()
+        used = [tap.value.float() for tap in listen(better, x) if tap.value.shape == wanted.shape]
+        assert any(bool(((one - wanted).abs() <= 0.25 * weight.scale().abs()).all()) for one in used)
+        assert better.changes.share > 0
     # Codes may be numbered in another way.
     pairs = torch.stack([before.flatten().long(), weight.codes().flatten().long()], 1).unique(dim=0)
     assert len(pairs) == before.unique().numel() == weight.codes().unique().numel()
