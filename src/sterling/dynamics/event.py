@@ -72,7 +72,7 @@ class EventEngine:
         )
         self.job.board[passes.CLAIMED] = 1 << 40  # nothing to claim yet
         self.job.info[passes.FULL] = 1  # the first state is computed from nothing
-        self.cache = _cache(n, instance.gradient_bound >= _RECOVERABLE, options.cache_bytes)
+        self.cache = _cache(n, options.steps, instance.gradient_bound >= _RECOVERABLE, options.cache_bytes)
         self.moved()
         self._stop = False
         self._wanted = threading.Event()  # helpers sleep while it is not set
@@ -191,12 +191,12 @@ def row_sum_limit(instance: Instance) -> int:
     return limit if narrow else 0
 
 
-def _cache(n: int, exact: bool, cache_bytes: int | None) -> lookup.Cache:
+def _cache(n: int, steps: int, exact: bool, cache_bytes: int | None) -> lookup.Cache:
     """Return an empty cache; with ``exact`` sums, each state takes two rows of n.
 
-    Most of it is never touched, and then takes no memory.
+    A step leads to at most one new state. Most of the cache is never touched, and then takes no memory.
     """
-    states, words = 1 << min(n, 30), -(-n // 64)
+    states, words = min(1 << min(n, 30), steps + 1), -(-n // 64)
     each = 8 * n * (2 if exact else 1) + 8 * words + 36
     if cache_bytes is None:
         cache_bytes = CACHE_BYTES
