@@ -83,7 +83,13 @@ class Card(Predicting):
     text = property(__str__)
 
     def html(self) -> str:
-        """Return the card as an HTML ``div`` with tables, all texts escaped, without style or script."""
+        """Return the card in HTML.
+
+        Returns
+        -------
+        str
+            A ``div`` with tables, all texts escaped, without style or script.
+        """
         values = {"groups": self._rows(), "risks": self._risks(), "label": self.classes_[1]}
         return TEMPLATES.get_template("card.html").render(rule=self._rule(), **values)
 

@@ -31,9 +31,6 @@ def broken():
 def exits():
     raise SystemExit(3)
 
-def needs(argument):
-    return argument
-
 class Talking(fw.Quantised):
     def forward(self, x):
         print("forward")
@@ -77,7 +74,6 @@ def test_the_first_line_says_what_is_wrong(run):
         ("audited_models:broken", "KeyError"),
         ("audited_models:three", "3 objects"),
         ("audited_models:exits", "sys.exit"),
-        ("audited_models:needs", "argument"),
         ("audited_models:plain", "no quantised weight"),
     ],
 )

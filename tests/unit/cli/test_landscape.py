@@ -35,8 +35,7 @@ def test_options_reach_the_visit():
 
 
 def test_a_picture_is_written_and_told_of(tmp_path):
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
-    result = call(*arguments, "--plot", tmp_path / "p.svg")
+    result = call(*SMALL[:-1], "--plot", tmp_path / "p.svg")
     assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
     assert (tmp_path / "p.svg").stat().st_size > 1000
 

@@ -9,13 +9,12 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
+import tests.support
 from sterling.base.progress import Progress
 from sterling.claims import reproduce as measuring
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.reproduce import Reproduction
-from sterling.cli.verbs import app
 from sterling.report.terminal import table
 from tests.crash.processes import DEADLINE, start, wait_until
 from tests.findings import made_up
@@ -23,10 +22,8 @@ from tests.findings import made_up
 KEYS = list(CLAIMS)
 
 
-def call(*arguments, code=0, columns=80):
-    result = CliRunner().invoke(app, ["reproduce", *map(str, arguments)], env={"COLUMNS": str(columns)})
-    assert result.exit_code == code, result.output
-    return result
+def call(*arguments, code=0):
+    return tests.support.call("reproduce", *arguments, code=code)
 
 
 @pytest.fixture

@@ -112,8 +112,9 @@ def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path
 
 
 def test_pictures_and_runs_are_written_and_told_of(tmp_path):
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
-    result = call(*arguments, "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run.orbit")
+    result = call(
+        *SMALL[:-1], "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run.orbit"
+    )
     assert (tmp_path / "p.svg").stat().st_size > 1000
     saved = st.Orbit.load(tmp_path / "run.orbit")
     assert np.array_equal(saved.flips, small(steps=500, record=("flips",)).flips)
@@ -223,13 +224,12 @@ def test_a_target_that_can_be_no_file_is_refused_before_the_run(tmp_path, monkey
 
 def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):
     path = tmp_path / "run.orbit"
-    arguments = [argument for argument in SMALL if argument != "--quiet"]
     call(*SMALL, "--steps", "3000", "--checkpoint", path)
     first = path.read_bytes()
-    again = call(*arguments, "--steps", "3000", "--checkpoint", path, "--json")
+    again = call(*SMALL[:-1], "--steps", "3000", "--checkpoint", path, "--json")
     assert "has all 3,000 steps already" in again.stderr
     assert path.read_bytes() == first
-    further = call(*arguments, "--steps", "5000", "--checkpoint", path, "--json")
+    further = call(*SMALL[:-1], "--steps", "5000", "--checkpoint", path, "--json")
     assert f"continuing from {path}, step 3,000" in further.stderr
     assert alike(json.loads(further.stdout), small().to_dict())
 
