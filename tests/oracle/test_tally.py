@@ -7,7 +7,7 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.saved import first_state
+from sterling.dynamics.options import first_state
 from sterling.dynamics.state import ANCHOR, FLIP, LEFT, Log
 from sterling.returns import counts as layout
 from sterling.returns.counts import VisitCounts

@@ -6,6 +6,7 @@ import random
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -195,3 +196,19 @@ def test_bad_steps(t):
         Constant(1).first_reach(t, 1.0)
     with pytest.raises(InputError, match="t is"):
         Constant(1).at(np.array([0.0]))
+
+
+def test_compiled_masses_equal_those_of_python_bit_for_bit():
+    compiled = masses.build(numba.njit(error_model="numpy")).mass
+    rng = np.random.default_rng(0)
+    for schedule in (
+        Constant(0.3),
+        Power(0.5, 0.5),
+        Power(0.1, 0.37),
+        Power(0.2, -1.5),
+        Table(rng.random(40).tolist()),
+    ):
+        arguments = schedule._kernel_arguments(1 / 3)
+        for _ in range(300):
+            t0, span = (int(10.0 ** rng.uniform(0, size)) - 1 for size in (9, 12))
+            assert compiled(*arguments, t0, t0 + span) == masses.mass_between(*arguments, t0, t0 + span)

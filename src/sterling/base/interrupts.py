@@ -31,8 +31,11 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         pressed = number
 
     main = threading.current_thread() is threading.main_thread()
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if main}
-    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    handlers = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if main and callable(handler):
+            handlers[number] = handler
     try:
         for number in handlers:
             signal.signal(number, note)

@@ -55,7 +55,7 @@ class EventEngine:
         self.unit, n = instance.unit, instance.n
         self.kernel: Any = kernels.advance
         self.schedule: Any = kernels.StepSizes(*arguments)
-        motion, threads = options.motion, options.threads
+        motion, threads = PLAIN if options.plain else options.motion, options.threads
         if motion is not None and motion != PLAIN:
             from sterling.dynamics import relax
 

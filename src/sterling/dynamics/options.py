@@ -1,4 +1,4 @@
-"""The options of a run, and its first latents; `train.py` describes them to users."""
+"""The options of a run, its first latents and its first state; `train.py` describes them to users."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from sterling.base.arrays import real_array
 from sterling.base.files import as_path, printable, refusal
 from sterling.base.progress import ProgressCallback
 from sterling.base.resources import thread_count
+from sterling.dynamics import state as cell
 from sterling.dynamics.motion import motion_of
 from sterling.dynamics.restart import Restart, as_restart
+from sterling.dynamics.state import RunState
 from sterling.errors import InputError, InputTypeError
 from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser, require_two
@@ -22,6 +24,7 @@ from sterling.model.signal import signal_of
 from sterling.optimizers.base import PLAIN, Motion, Optimizer, as_optimizer
 from sterling.optimizers.batch import Batch, as_batch
 from sterling.optimizers.sgd import PLAIN_SGD
+from sterling.returns import counts
 from sterling.schedules import MAX_STEPS, Constant, Power, Schedule, Table
 from sterling.surrogates import Surrogate, get_surrogate
 
@@ -267,3 +270,37 @@ def initial_latent(n: int, init, levels: int = 2) -> np.ndarray:
         text = "init makes every weight zero, so that all outputs are zero: give larger latents"
         raise InputError(text, argument="init")
     return latent
+
+
+def first_state(
+    latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True, levels: int = 2
+) -> RunState:
+    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
+    n = len(latent)
+    if levels == 2:
+        signs = np.where(latent >= 0, 1, -1).astype(np.int8)
+    else:
+        signs = Quantiser(levels, n).quantise(latent)
+    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
+    clock = np.zeros(cell.CLOCK, np.int64)
+    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
+    clock[cell.BEST] = np.iinfo(np.int64).max
+    clock[cell.SEEKING] = teacher is None
+    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
+    tally = np.zeros(counts.FLIPPED + 5 * n + 1 if counting else 0, np.int64)
+    if counting:
+        tally[[counts.NEXT, counts.NEXT_MARK, counts.NEXT_BATCH, counts.SPACING]] = 1
+    return RunState(
+        clock,
+        latent.astype(np.float64),
+        signs,
+        reference,
+        since=np.zeros(n, np.int64),
+        plus=np.zeros(n if levels == 2 else n * levels, np.int64),
+        since_mass=np.zeros(n),
+        balance=np.zeros(n),
+        epoch=np.zeros(n),
+        mass=np.zeros(3),
+        moments=np.zeros(0),
+        tally=tally,
+    )

@@ -65,8 +65,8 @@ class Orbit(Result, Shown):
         √n·w_T.
     latent : float64 (n,)
         u_T.
-    start_latent, start_signs : float64 (n,), int8 (n,)
-        u_0 and its signs or levels.
+    start_latent : float64 (n,)
+        u_0.
     reference, reference_kind : int8 (n,), "teacher" or "lowest risk seen"
         The state that distances and visits refer to, and its origin.
     occupancy : float
@@ -120,7 +120,6 @@ class Orbit(Result, Shown):
         self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
         self.start_latent = course.start_latent
         self._levels = about.get("levels", 2)
-        self.start_signs = self._quantiser.quantise(course.start_latent)
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -183,6 +182,11 @@ class Orbit(Result, Shown):
     def reference_kind(self) -> str:
         """ "teacher" or "lowest risk seen"."""
         return "lowest risk seen" if self._course.state.clock[cell.SEEKING] else "teacher"
+
+    @cached_property
+    def start_signs(self) -> np.ndarray:
+        """The signs or levels of u_0, int8 (n,)."""
+        return self._quantiser.quantise(self.start_latent)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -257,6 +261,8 @@ class Orbit(Result, Shown):
     @property
     def ergodic_signs(self) -> np.ndarray:
         """The levels nearest to √n·w̄_T, ties upwards, int8 (n,); of two levels sign(w̄_T), sign(0) = +1."""
+        if self._levels == 2:
+            return np.where(self.ergodic_mean >= 0, 1, -1).astype(np.int8)
         return self._quantiser.nearest(self.ergodic_mean * math.sqrt(self.n))
 
     @property

@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,9 +18,9 @@ import numpy as np
 from sterling.base.interrupts import deferred_interrupt
 from sterling.base.progress import Progress, reporting
 from sterling.dynamics import state as cell
-from sterling.dynamics.options import Options
+from sterling.dynamics.options import Options, first_state
 from sterling.dynamics.orbit import Orbit
-from sterling.dynamics.saved import Course, first_state
+from sterling.dynamics.saved import Course
 from sterling.dynamics.state import (
     ABSORBED,
     FLIP,
@@ -51,14 +51,15 @@ _SLICE = 0.1  # seconds between checks of signals and updates of the display
 _FLIP_BUFFER = 1 << 16
 _TIME_BUFFER = 1 << 14
 _CHUNKS = 1 << 10  # arrays of a record after which they are joined into one
+_NO_TIMES = np.zeros(0, np.int64)
 
 
 @dataclass
 class Run:
     """One run in progress.
 
-    The run continues from ``state``. If it resumes an earlier run, ``records`` has its flips, return times
-    and sojourn times, and ``spent`` its seconds.
+    The run continues from ``state``. ``records`` has the flips, return times and sojourn times so far, at
+    least one array of each. If the run resumes an earlier one, ``spent`` has the seconds of that.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class Run:
     state: RunState
     start_latent: np.ndarray
     record_flips: bool
-    records: list[list[np.ndarray]] = field(default_factory=lambda: [[], [], []])
+    records: list[list[np.ndarray]]
     flips_complete_to: int | None = None  # None while all flips are recorded
     spent: float = 0.0
     position: int = 0  # step at which the run begins or goes on
@@ -97,7 +98,14 @@ class Run:
         unsaved: StoreError | None = None
         options = self.options
         with reporting(options.progress, "steps") as show, deferred_interrupt() as interrupted:
-            engine = self._engine()
+            given = self.instance, options, self.arguments, self.state, self._buffers(), self.position
+            if options.engine == "event":
+                from sterling.dynamics.event import EventEngine as start
+            elif options.engine == "step":
+                from sterling.dynamics.step_engine import step_engine as start
+            else:
+                from sterling.dynamics.dense import DenseEngine as start
+            engine = start(*given)
             try:
                 engine.advance(0, 0)  # only compiles kernels, so that compilation does not count as run time
                 pace = _Pace(int(self.state.clock[cell.ANCHOR]))
@@ -115,21 +123,6 @@ class Run:
         if unsaved is not None:
             raise _holding(unsaved, orbit)
         return orbit
-
-    def _engine(self) -> Engine:
-        options = self.options
-        given = self.instance, options, self.arguments, self.state, self._buffers(), self.position
-        if options.engine == "event":
-            from sterling.dynamics.event import EventEngine
-
-            return EventEngine(*given)
-        if options.engine == "step":
-            from sterling.dynamics.step_engine import step_engine
-
-            return step_engine(*given)
-        from sterling.dynamics.dense import DenseEngine
-
-        return DenseEngine(*given)
 
     def _loop(
         self,
@@ -167,19 +160,19 @@ class Run:
 
     def _buffers(self) -> Log:
         """Return empty buffers for the records that have not reached their limit."""
-        counts = self.state.clock[[cell.RETURNS, cell.SOJOURNS]]
-        returns, sojourns = (
-            np.empty(_TIME_BUFFER if sum(map(len, record)) == count else 0, np.int64)
-            for record, count in zip(self.records[1:], counts, strict=True)
-        )
+        times = []
+        for record, count in zip(
+            self.records[1:], self.state.clock[[cell.RETURNS, cell.SOJOURNS]], strict=True
+        ):
+            times.append(np.empty(_TIME_BUFFER if sum(map(len, record)) == count else 0, np.int64))
         flips = _FLIP_BUFFER + self.instance.n if self.record_flips and self.flips_complete_to is None else 0
-        return Log(np.empty(flips, FLIP), returns, sojourns, np.zeros(3, np.int64))
+        return Log._make((np.empty(flips, FLIP), *times, np.zeros(3, np.int64)))
 
     def _collect(self, engine: Engine, status: int) -> None:
         """Store what the engine logged, up to limits that do not depend on when this is called."""
         log = engine.log
         if status == RESTARTED:
-            self.records[1:] = [], []
+            self.records[1:] = [_NO_TIMES], [_NO_TIMES]
         for record, logged, count in zip(self.records, log[:3], log.counts, strict=True):
             if count:
                 record.append(logged[:count].copy())
@@ -202,10 +195,7 @@ class Run:
     def _orbit(self, engine: Engine, pace: _Pace) -> Orbit:
         """Return the result as of now."""
         options, state = self.options, self.state
-        flips, returns, sojourns = (
-            np.concatenate([np.zeros(0, kind), *record])
-            for kind, record in zip((FLIP, np.int64, np.int64), self.records, strict=True)
-        )
+        flips, returns, sojourns = map(np.concatenate, self.records)
         steps = options.steps if self.finished else engine.position
         known = self.finished or steps > state.clock[cell.ANCHOR]
         known = known or not (options.plain or options.motion)
@@ -299,7 +289,8 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
         moments = options.optimizer.start(instance.n)
         if moments is not None:
             state = state._replace(moments=np.array(moments, np.float64).ravel())
-    run = Run(instance, options, state, latent, "flips" in options.record)
+    records = [[np.zeros(0, FLIP)], [_NO_TIMES], [_NO_TIMES]]
+    run = Run(instance, options, state, latent, "flips" in options.record, records)
     for reason in options.schedule.conditions():
         text = f"this schedule violates a condition of the theorem. {reason}"
         warnings.warn(text, SterlingWarning, stacklevel=3)
@@ -316,7 +307,7 @@ def go_on(orbit: Orbit, instance: Instance, options: Options) -> Orbit:
         RunState(*map(np.copy, course.state)),
         orbit.start_latent,
         orbit.recorded,
-        records=[[orbit.flips] if orbit.recorded else [], *([times] for times in course.times)],
+        [[orbit.flips if orbit.recorded else np.zeros(0, FLIP)], *([times] for times in course.times)],
         flips_complete_to=None if orbit.flips_complete_to == orbit.steps else orbit.flips_complete_to,
         spent=orbit.stats.seconds,
         position=orbit.steps,

@@ -17,15 +17,13 @@ import numpy as np
 from sterling import __version__
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.resources import require_memory
-from sterling.dynamics import state as cell
+from sterling.dynamics.options import first_state
 from sterling.dynamics.restart import Restart
 from sterling.dynamics.state import FLIP, RunState
 from sterling.errors import CapacityError, CheckpointError, InputError
-from sterling.model.levels import Quantiser
 from sterling.optimizers.base import Optimizer, optimizer_from_dict
 from sterling.optimizers.batch import Batch
 from sterling.optimizers.sgd import PLAIN_SGD
-from sterling.returns import counts
 from sterling.schedules import Schedule, schedule_from_dict
 from sterling.surrogates import Surrogate, surrogate_from_dict
 
@@ -60,37 +58,6 @@ class Course:
     times: tuple[np.ndarray, np.ndarray]  # recorded return and sojourn times
     seconds: float
     instance: dict  # as `Instance.to_dict` describes it
-
-
-def first_state(
-    latent: np.ndarray, teacher: np.ndarray | None, counting: bool = True, levels: int = 2
-) -> RunState:
-    """Return the state at step 0; ``counting`` says whether the visits to the reference are counted."""
-    n = len(latent)
-    signs = Quantiser(levels, n).quantise(latent)
-    reference = signs.copy() if teacher is None else teacher.astype(np.int8)
-    clock = np.zeros(cell.CLOCK, np.int64)
-    clock[[cell.FIRST_HIT, cell.ARRIVED, cell.LEFT, cell.CURRENT]] = -1
-    clock[cell.BEST] = np.iinfo(np.int64).max
-    clock[cell.SEEKING] = teacher is None
-    clock[cell.DISTANCE] = np.count_nonzero(signs != reference)
-    tally = np.zeros(counts.FLIPPED + 5 * n + 1 if counting else 0, np.int64)
-    if counting:
-        tally[[counts.NEXT, counts.NEXT_MARK, counts.NEXT_BATCH, counts.SPACING]] = 1
-    return RunState(
-        clock,
-        latent.astype(np.float64),
-        signs,
-        reference,
-        since=np.zeros(n, np.int64),
-        plus=np.zeros(n if levels == 2 else n * levels, np.int64),
-        since_mass=np.zeros(n),
-        balance=np.zeros(n),
-        epoch=np.zeros(n),
-        mass=np.zeros(3),
-        moments=np.zeros(0),
-        tally=tally,
-    )
 
 
 def store(course: Course, path: str | os.PathLike) -> None:

@@ -56,14 +56,16 @@ class BatchEngine:
             at=np.array([position, 0, 0]),
             cost=_STEP_COST + read * instance.n // _CODES_COST,
         )
-        self.levels = step_kernels.Levels(
-            quantiser.values,
-            quantiser.thresholds,
-            np.arange(instance.samples if whole else 0, dtype=np.int32),
-            _zeros(instance.n, np.float64),
-            np.array([int(whole)]),
-            instance.samples * instance.m * instance.n // _CODES_COST,
-        )
+        self.levels = None
+        if instance.levels > 2:
+            self.levels = step_kernels.Levels(
+                quantiser.values,
+                quantiser.thresholds,
+                np.arange(instance.samples if whole else 0, dtype=np.int32),
+                _zeros(instance.n, np.float64),
+                np.array([int(whole)]),
+                instance.samples * instance.m * instance.n // _CODES_COST,
+            )
         self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
         self._seen: tuple[bytes, np.ndarray, int] = b"", np.zeros(0), 0  # weights, gradient, loss
 

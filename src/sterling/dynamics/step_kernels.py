@@ -90,11 +90,11 @@ class Rows(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """The levels of a weight, and what is known of all samples where there are more than two."""
+    """More than two levels of a weight, and what is known of all samples."""
 
     values: np.ndarray  # int8 (k,), the levels, rising
     thresholds: np.ndarray  # float64 (k − 1,), rising
-    everything: np.ndarray  # int32 (N,), all samples in order; empty for two levels
+    everything: np.ndarray  # int32 (N,), all samples in order; empty where none needs them
     gradient: np.ndarray  # float64 (n,), of all samples
     stale: np.ndarray  # int64 (1,), 1 where that gradient is needed and is of earlier weights
     cost: int  # of reading all samples, in units of the budget
@@ -392,10 +392,13 @@ def _read_all(data, levels, run, log):
 
 @njit
 def advance(data, drawn, way, levels, run, log, until, budget):
-    """Take the steps of these batches up to step ``until``, or return why not (`state.py`)."""
+    """Take the steps of these batches up to step ``until``, or return why not (`state.py`).
+
+    ``levels`` is None for two levels. Numba compiles one kernel for either.
+    """
     begin, step, whole = way.at[BEGIN], way.at[STEP], drawn.order.size == 0
     while True:
-        if levels.stale[0] and (whole or run.clock[SEEKING]):
+        if levels is not None and levels.stale[0] and (whole or run.clock[SEEKING]):
             budget -= levels.cost
             if _read_all(data, levels, run, log):
                 status = RESTARTED
@@ -403,7 +406,7 @@ def advance(data, drawn, way, levels, run, log, until, budget):
         status = _why_stop(run, log, step, until, budget)
         if status != FOUND:
             break
-        if whole:
+        if levels is not None and whole:
             copy_into(way.gradient, levels.gradient, run.signs.size)
         else:
             end = _next_batch(drawn, begin)
@@ -411,7 +414,7 @@ def advance(data, drawn, way, levels, run, log, until, budget):
             begin = end
         _move(way, run, step)
         step += 1
-        if levels.values.size == 2:
+        if levels is None:
             _flip(data, way, run, log, step)
         else:
             _change_levels(data, way, levels, run, log, step)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.options import Options, initial_latent
-from sterling.dynamics.saved import first_state
+from sterling.dynamics.options import Options, first_state, initial_latent
 from sterling.dynamics.steps import rest_of
 from sterling.model.levels import Quantiser, level_values
 from sterling.model.signal import pull_of, signal_of
