@@ -57,7 +57,7 @@ def test_a_terminated_command_prints_what_there_is_and_can_go_on(tmp_path):
     assert err.splitlines()[-1] == (
         f"interrupted at step {result['steps']:,} of 100,000,000,000: the same command continues from {path}"
     )
-    assert f"writing {table} …" in err.splitlines()
+    assert f"weights: {table}" in err.splitlines()
     assert table.exists()
     orbit = st.Orbit.load(path)
     assert orbit.interrupted
