@@ -20,7 +20,7 @@ from sterling.dynamics.state import FLIP, Log, RunState
 from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
-from sterling.model.levels import Quantiser
+from sterling.model.levels import Quantiser, moves_of
 from sterling.optimizers.sgd import PLAIN_SGD
 
 if TYPE_CHECKING:
@@ -306,15 +306,7 @@ class Orbit(Result, Shown):
     @cached_property
     def _moves(self) -> np.ndarray:
         """The change of sign or level in each recorded flip."""
-        who, levels = self.flips["coordinate"], self.flips["sign"].astype(np.int64)
-        if self._levels == 2:
-            return 2 * levels
-        order = np.argsort(who, kind="stable")
-        who, levels = who[order], levels[order]
-        first = np.diff(who, prepend=-1) != 0
-        moves = np.empty(len(who), np.int64)
-        moves[order] = levels - np.where(first, self.start_signs[who], np.roll(levels, 1))
-        return moves
+        return 2 * self.flips["sign"] if self._levels == 2 else moves_of(self.flips, self.start_signs)
 
     @cached_property
     def _distances(self) -> tuple[np.ndarray, np.ndarray]:

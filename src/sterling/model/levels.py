@@ -81,3 +81,13 @@ class Quantiser:
         ends = np.concatenate([[-np.inf], self.thresholds, [np.inf]])
         index = self.index(levels)
         return ends[index], ends[index + 1]
+
+
+def moves_of(flips: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the change of level in each recorded flip, int64; ``start`` has the first levels, (n,)."""
+    order = np.argsort(flips["coordinate"], kind="stable")
+    who, levels = flips["coordinate"][order], flips["sign"][order].astype(np.int64)
+    first = np.diff(who, prepend=-1) != 0
+    moves = np.empty(len(who), np.int64)
+    moves[order] = levels - np.where(first, start[who], np.roll(levels, 1))
+    return moves
