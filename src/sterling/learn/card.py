@@ -51,10 +51,7 @@ class Card(Predicting):
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sterling.learn import StraightThroughClassifier
     >>> inputs, labels = load_breast_cancer(return_X_y=True)
-    >>> classifier = StraightThroughClassifier(max_iter=100, random_state=0).fit(inputs, labels)
-    >>> card = classifier.card(max_features=3)
-    >>> len(card.items), card.frame().columns
-    (3, ['feature', 'group', 'low', 'high', 'points'])
+    >>> card = StraightThroughClassifier(max_iter=99, random_state=0).fit(inputs, labels).card(max_features=3)
     >>> bool((card.predict(inputs) == labels).mean() > 0.93)
     True
     """
@@ -101,8 +98,7 @@ class Card(Predicting):
         Returns
         -------
         polars.DataFrame
-            A row for each group: feature, group in words, ``low`` and ``high``, and its points. The group has
-            the value ``low`` but not ``high``.
+            A row for each group: feature, group in words, the ends ``low ≤ value < high``, and its points.
         """
         import polars as pl
 
@@ -112,8 +108,8 @@ class Card(Predicting):
             inner = [f"{low} to below {high}" for low, high in pairwise(cuts)]
             words, ends = [f"below {cuts[0]}", *inner, f"{cuts[-1]} or more"], [None, *item.edges, None]
             rows += zip(repeat(item.name), words, ends, ends[1:], item.points.tolist(), strict=False)
-        columns = ["feature", "group", "low", "high", "points"]
-        return pl.DataFrame(rows, columns, orient="row", infer_schema_length=None)
+        names = ["feature", "group", "low", "high", "points"]
+        return pl.DataFrame(rows, names, orient="row", infer_schema_length=None)
 
     def _logits(self, X) -> np.ndarray:
         shape = *np.shape(X)[:1], self.n_features_in_

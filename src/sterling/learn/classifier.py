@@ -229,10 +229,9 @@ class StraightThroughClassifier(Predicting, Exported, ClassifierMixin, BaseEstim
         for name, least in (("n_init", 1), ("max_iter", 2), ("n_bootstraps", 2), ("n_iter_no_change", 1)):
             integer(getattr(self, name), name, least)
         real(self.validation_fraction, "validation_fraction", above=0, below=1)
-        if self.normalize is not None:
-            choice(self.normalize, "normalize", ("auto", "standard"))
-        if self.bits is not None:
-            choice(self.bits, "bits", ("bootstrap",))
+        for name, words in (("normalize", ("auto", "standard")), ("bits", ("bootstrap",))):
+            if getattr(self, name) is not None:
+                choice(getattr(self, name), name, words)
         if not isinstance(self.class_weight, dict | None):
             choice(self.class_weight, "class_weight", ("balanced",))
 

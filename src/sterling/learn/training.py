@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 from scipy.optimize import minimize
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from sterling.model.levels import level_values
 
@@ -280,9 +279,9 @@ def probability(drawn: np.ndarray) -> np.ndarray:
     is fitted by expectation and maximisation, from a flat one in few rounds.
     """
     spread = np.maximum(drawn.std(axis=0, ddof=1), 1e-300)
-    ratio = norm.isf(student.sf(drawn.mean(axis=0) / spread, len(drawn) - 1)).ravel()
+    ratio = stats.norm.isf(stats.t.sf(drawn.mean(axis=0) / spread, len(drawn) - 1)).ravel()
     ratio = np.clip(ratio, -_TRUTHS[-1], _TRUTHS[-1])[:, None]
-    above, below = norm.pdf(ratio - _TRUTHS), norm.pdf(ratio + _TRUTHS)
+    above, below = stats.norm.pdf(ratio - _TRUTHS), stats.norm.pdf(ratio + _TRUTHS)
     likely, prior = above + below, np.full(len(_TRUTHS), 1 / len(_TRUTHS))
     for _ in range(_ROUNDS):
         prior = prior * (likely / (likely @ prior)[:, None]).mean(axis=0)
