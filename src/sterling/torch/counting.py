@@ -132,7 +132,6 @@ class CodeTracker(nn.Module):
         self,
         codes: Sequence[torch.Tensor],  # the first codes of each tensor, int8 or int16, all on one device
         levels: Sequence[int],
-        open_ended: Sequence[bool],  # whether codes may appear that are not among the first ones
         groups: Sequence[int],  # the parameter group of each tensor
         horizons: Sequence[float],  # of the averages, ascending
         within: int,  # k: a flip is undone if the weight is back after at most k steps
@@ -145,13 +144,13 @@ class CodeTracker(nn.Module):
         self.starts = [0, *np.cumsum(room).tolist()]
         self.within, self.vote, self.lean = within, vote, lean
         self.clock = Clock(max(groups) + 1, horizons, LEAN_EPOCH if lean else EPOCH)
-        self._open, self._origin = any(open_ended), 0
+        self._origin = 0
         device = codes[0].device
         kind = torch.int16 if any(one.dtype != torch.int8 for one in codes) else torch.int8
         now = torch.zeros(self.starts[-1], dtype=kind, device=device)
         for index, one in enumerate(codes):
             now[self.part(index)] = one.reshape(-1)
-        kept, votes = now[:0] if lean else now, not lean and (self._open or max(levels) > 2)
+        kept, votes = now[:0] if lean else now, not lean and max(levels) > 2
         grids = [grid_of(k, one) for one, k in zip(codes, levels, strict=True)]
         grid = torch.tensor(grids, dtype=torch.float32, device=device)  # least, largest, spacing
         buffers = {
@@ -338,8 +337,6 @@ class CodeTracker(nn.Module):
 
     def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
         """Widen the grid of tensors that show new codes, and the range of their lean averages."""
-        if not self._open:
-            return
         code = new.float()
         self.grid[:, 0].scatter_reduce_(0, tensor, code, "amin")
         self.grid[:, 1].scatter_reduce_(0, tensor, code, "amax")

@@ -46,14 +46,6 @@ class TensorTable:
             yield Text()
             yield block
 
-    def to_html(self) -> str:
-        """Return the table as HTML, escaped."""
-        head = "".join(f"<th>{html.escape(one)}</th>" for one in self.titles)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
 
 class Report:
     """Base of reports: sentences, a table, and further sentences."""
@@ -79,6 +71,4 @@ class Report:
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
-        before, table, after = self.parts()
-        first, last = ("".join(f"<p>{html.escape(one)}</p>" for one in lines) for lines in (before, after))
-        return first + table.to_html() + last
+        return f"<pre>{html.escape(str(self))}</pre>"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sterling.torch as stt
-from sterling.errors import InputError, InputTypeError
+from sterling.errors import InputError
 from sterling.torch import counting, parts
 from sterling.torch.counting import Averages, CodeTracker
 from tests.unit.torch.byhand import Record
@@ -25,7 +25,7 @@ def lean_of(records, horizons=LEAN):
     codes = [torch.tensor(record.rows[0], dtype=kind) for record in records]
     levels = [len(record.levels) for record in records]
     groups = list(range(len(records)))
-    return CodeTracker(codes, levels, [k > 3 for k in levels], groups, horizons, 100, 1, lean=True)
+    return CodeTracker(codes, levels, groups, horizons, 100, 1, lean=True)
 
 
 def test_the_monitor_of_two_horizons_takes_six_bytes():
@@ -74,21 +74,6 @@ def test_averages_of_twelve_bits_have_no_drift():
     average = kept.read(at, top)[:, 0]
     assert float(average.mean()) == pytest.approx(250 / 400, abs=2e-3)
     assert float((average - 250 / 400).abs().max()) < 0.02
-
-
-def test_one_byte_tells_a_step():
-    """The last flip exactly up to 128 steps back; an older one is at least so old."""
-    codes, random = torch.zeros(300, dtype=torch.int8), torch.Generator().manual_seed(0)
-    tally = CodeTracker([codes], [2], [False], [0], (16.0,), 100, 0, lean=True)
-    true = torch.zeros(300, dtype=torch.int64)
-    for step in range(1, 500):
-        where = torch.randint(250, (2,), generator=random).unique()
-        tally.take([0.1], [(where, 1 - tally.now[where])])
-        true[where] = step
-        kept, near = tally._since(slice(0, 300)), step - true <= 128
-        assert torch.equal(kept[near & (true > 0)], true[near & (true > 0)].int())
-        assert bool((step - kept[~near & (true > 0)] >= 128).all())
-        assert torch.equal(kept == 0, true == 0)
 
 
 def test_codes_may_leave_the_range_of_the_first_ones():
@@ -208,11 +193,7 @@ def test_a_sample_is_the_same_for_a_seed_and_all_of_a_small_tensor():
         task.step()
     assert one.frame().equals(two.frame())
     assert one.frame()["read"].to_list() == [20, 14]
-    last = task.monitor.frame().row(1, named=True)
-    assert one.frame().row(1, named=True)["flips"] == last["flips"]
-    assert one.state_dict()["options"]["sample"] == 20
-    with pytest.raises(InputError, match="sample=20"):
-        task.monitor.__class__(task.model, task.optimizer).load_state_dict(one.state_dict())
+    assert one.frame()["flips"][1] == task.monitor.frame()["flips"][1]
 
 
 def test_samples_together_are_bounded(monkeypatch):
@@ -242,5 +223,4 @@ def test_layers_are_named_as_in_binarize():
         names(exclude=["heads"])
     with pytest.raises(InputError, match="leave no"):
         names(exclude=["*"])
-    with pytest.raises(InputTypeError, match="list"):
-        names(exclude="head")
+    assert names(exclude="head") == names(exclude=["head"])
