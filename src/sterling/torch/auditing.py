@@ -167,7 +167,7 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         row.surrogate, row.window, seen = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
         possible = seen | set(codes.unique().tolist())
-        row.levels = 1 if len(possible) == 1 else weight.levels
+        row.levels = weight.levels if min(weight.levels, len(possible)) > 1 else len(possible)
         if row.levels < len(possible):  # groups have zero points
             codes = probes.lined_up(codes, weight.scale())[0]
         row.why = probes.reasons(slope, codes, probes.steps_of(weight))

@@ -232,7 +232,7 @@ def _even(values: torch.Tensor, sharing: str, latent: torch.Tensor | None) -> Gr
         return None
     counts = codes.abs().int().flatten().bincount()[1:]
     used, possible = int((counts > 0).sum()), len(counts)
-    if used <= _FEW and 2 * used <= possible:  # any two numbers have nearly a simple ratio
+    if 0 < used <= _FEW and 2 * used <= possible:  # any two numbers have nearly a simple ratio
         return None
     small = torch.int8 if possible <= 127 else torch.int16
     return linear(values, _shaped(codes, sharing, values.shape).to(small), sharing, latent)

@@ -39,17 +39,6 @@ def test_groups_weigh_with_their_own_rates_and_schedulers_are_followed():
     assert task.rates[-1][0] == pytest.approx(0.5 * 0.9**29)
 
 
-def test_accumulated_gradients_are_one_step():
-    task = Task(2)
-    for _ in range(20):
-        task.optimizer.zero_grad()
-        for _ in range(3):
-            task.loss().backward()
-        task.optimizer.step()
-        task.note()
-    task.agrees()
-
-
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
 def test_steps_that_a_grad_scaler_skips_are_none(fused):
     task = Task(3, make=torch.optim.Adam, lr=0.02, fused=fused)
@@ -105,36 +94,6 @@ def test_a_resumed_monitor_is_an_uninterrupted_one(stop):
         for horizon in HORIZONS:
             one, other = whole.monitor.average(name, horizon), second.monitor.average(name, horizon)
             assert torch.equal(one, other)
-
-
-class Skipping(torch.optim.Optimizer):
-    """Passes on every second step, as Accelerate's wrapper does while gradients accumulate."""
-
-    def __init__(self, optimizer):
-        self.optimizer, self.calls = optimizer, 0
-
-    @property
-    def param_groups(self):
-        return self.optimizer.param_groups
-
-    def step(self, closure=None):
-        self.calls += 1
-        if self.calls % 2 == 0:
-            self.optimizer.step(closure)
-
-
-def test_steps_that_a_wrapper_does_not_pass_on_are_none():
-    task = Task(2)
-    task.monitor.close()
-    outer = Skipping(task.optimizer)
-    task.monitor = stt.OrbitMonitor(task.model, outer, horizons=HORIZONS, within=5)
-    for _ in range(20):
-        task.optimizer.zero_grad()
-        for _ in range(2):
-            task.loss().backward()
-            outer.step()
-        task.note()
-    task.agrees()
 
 
 class Shifting(torch.optim.SGD):

@@ -11,7 +11,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError
 from sterling.torch import counting, parts
-from sterling.torch.counting import Averages, CodeTracker
+from sterling.torch.counting import CodeTracker
 from tests.unit.torch.byhand import Record
 from tests.unit.torch.loops import Task
 from tests.unit.torch.test_counting import feed, total, walk
@@ -52,28 +52,20 @@ def test_without_details_counts_are_those_of_the_list(epoch, scale, monkeypatch)
         assert never == record.never_moved() == int((tally._since(tally.part(index)) == 0).sum())
         for place, horizon in enumerate(LEAN):
             expected = [record.average(k, 250, horizon) for k in range(record.weights)]
-            unit = 1 / float(tally.averages.units(tally.top[index]))
+            unit = 1 / float(tally.units(index))
             np.testing.assert_allclose(tally.average(index, place), expected, rtol=0, atol=8 * unit)
 
 
-def test_averages_of_twelve_bits_have_no_drift():
+def test_averages_of_twelve_bits_have_no_drift(monkeypatch):
     """An average since the start moves by less than half a unit at each update."""
-    horizons, weights = (math.inf,), 400
-    clock = counting.Clock(1, horizons, 4)
-    kept = Averages(1, torch.zeros(weights), lean=True)
-    at, top = torch.arange(weights), torch.tensor(1.0)
-    kept.write(at, torch.zeros(weights, 1), top, 0)
-    for epoch in range(400):
-        code = 1.0 if epoch < 250 else 0.0
-        for _ in range(clock.length):
-            clock.tick([0.1])
-        share = float(clock.shares()[0, 0, 0])
-        average = kept.read(at, top)
-        kept.write(at, average + share * (code - average), top, clock.step)
-        clock.start_epoch()
-    average = kept.read(at, top)[:, 0]
-    assert float(average.mean()) == pytest.approx(250 / 400, abs=2e-3)
-    assert float((average - 250 / 400).abs().max()) < 0.02
+    monkeypatch.setattr(counting, "LEAN_EPOCH", 4)
+    ones = torch.ones(400, dtype=torch.int8)
+    tally = CodeTracker([ones], [2], [0], (math.inf,), 100, 0, lean=True)
+    for step in range(1600):
+        tally.take([0.1], [(torch.arange(400), -ones)] if step == 1000 else ())
+    average = (tally.average(0, 0) + 1) / 2
+    assert float(average.mean()) == pytest.approx(1001 / 1600, abs=2e-3)
+    assert float((average - 1001 / 1600).abs().max()) < 0.02
 
 
 def test_codes_may_leave_the_range_of_the_first_ones():
