@@ -85,11 +85,10 @@ class Certificate(Result, Drawn):
 
     Notes
     -----
-    Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
-    1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
-    Within a case, a weight at rest is in no D; for a balanced weight, λ_k may have any sign and multiplies
-    B_k(D). Two vectors λ and p with −Σ_k max(λ_k B′_k(D), −p_k) ≥ c > 0 for all D ≠ ∅ prove `absence`: its
-    numbers are Σ_k λ_k B′_k(∅)/c and Σ_k p_k/c.
+    Exact: the balance, its proof and the proof of absences are in docs/science, 13. A dual vector λ ≥ 0
+    proves π(∅) ≥ c where 1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where
+    1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c. Within a case, a weight at rest is in no D; for a balanced weight, λ_k may
+    have any sign and multiplies B_k(D).
 
     Examples
     --------

@@ -14,7 +14,7 @@ from sterling.base.arrays import read_only
 from sterling.base.checks import instance_of, integer
 from sterling.base.drawn import Drawn
 from sterling.base.progress import ProgressCallback
-from sterling.base.text import Result, counted
+from sterling.base.text import Result, counted, sentence
 from sterling.errors import InputError
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
@@ -165,25 +165,21 @@ class Landscape(Result, Drawn):
         str
             One sentence.
         """
-        text = self._sentence()
-        return f"At damping {self.damping:g}: {text[:1].lower()}{text[1:]}" if self.damping else text
-
-    def _sentence(self) -> str:
         traps, home = self.trap_states, "the teacher"
         if self.instance.teacher is None:
             home = "a minimiser"
         elif self.reference_state not in self.minimiser_states:
             home += f" ({self._nearest(self.minimiser_states)} from the lowest loss)"
-        if traps.size == 1:
-            return f"One state other than {home} absorbs, {self._nearest(traps)} away: runs can get stuck."
         if traps.size:
-            many = f"{traps.size:,} states other than {home} absorb"
-            return f"{many}, the nearest {self._nearest(traps)} away: runs can get stuck."
-        if not self.absorbing_states.size:
-            return f"No state absorbs: no run can get stuck, and runs that reach {home} leave it again."
-        if self.instance.teacher is None:
-            return "Only minimisers of the loss absorb: no run can get stuck."
-        return f"{home[:1].upper()}{home[1:]} is the only absorbing state: no run can get stuck."
+            absorb = "state absorbs" if traps.size == 1 else "states absorb"
+            text = f"{traps.size:,} {absorb} besides {home}, {self._nearest(traps)} away: runs can get stuck"
+        elif not self.absorbing_states.size:
+            text = f"no state absorbs: no run can get stuck, and runs that reach {home} leave it again"
+        elif self.instance.teacher is None:
+            text = "only minimisers of the loss absorb: no run can get stuck"
+        else:
+            text = f"{home} is the only absorbing state: no run can get stuck"
+        return sentence(f"at damping {self.damping:g}: {text}" if self.damping else text)
 
     def _nearest(self, states: np.ndarray) -> str:
         return counted(int(distances(states, self.reference_state).min()), "flip")
@@ -243,16 +239,16 @@ class Landscape(Result, Drawn):
         }
 
     def __repr__(self) -> str:
-        free = "trap free" if self.trap_free else counted(self.trap_states.size, "trap")
-        home = "absorbs" if self.reference_absorbs else "does not absorb"
         known = "teacher" if self.instance.teacher is not None else "minimiser"
-        minimisers = counted(len(self.minimiser_states), "minimiser")
-        deviation = "" if self.deviation is None else f", deviation={self.deviation:.3g}"
-        damping = f", damping={self.damping:g}" if self.damping else ""
-        return (
-            f"Landscape(n={self.n}, {len(self.loss):,} states, {free}, {known} {home}, "
-            f"{minimisers}{deviation}{damping})"
-        )
+        words = [
+            f"Landscape(n={self.n}, {len(self.loss):,} states",
+            "trap free" if self.trap_free else counted(self.trap_states.size, "trap"),
+            f"{known} {'absorbs' if self.reference_absorbs else 'does not absorb'}",
+            counted(len(self.minimiser_states), "minimiser"),
+            *([] if self.deviation is None else [f"deviation={self.deviation:.3g}"]),
+            *([f"damping={self.damping:g}"] if self.damping else []),
+        ]
+        return f"{', '.join(words)})"
 
 
 def landscape(
