@@ -24,7 +24,7 @@ class Score(NamedTuple):
     name: str
     right: np.ndarray  # bool (N,)
     auc: Interval  # without ends where they would not be honest
-    weights: np.ndarray | None = None  # of 1 bit or ternary
+    weights: Any = None  # of 1 bit or ternary
 
     @property
     def accuracy(self) -> Interval:
