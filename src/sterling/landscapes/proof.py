@@ -79,6 +79,7 @@ def judge(
     cases: np.ndarray,
     case_duals: np.ndarray,
     absence_dual: np.ndarray,
+    *,
     margin: float = 1.0,
 ) -> Proved:
     """Return the bounds that the dual vectors prove, less a bound on the rounding errors times ``margin``.
