@@ -19,6 +19,7 @@ from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
 from sterling.optimizers.base import as_optimizer
 from sterling.plot.curves import dots, over_dimensions, slope_triangles
+from sterling.plot.style import whole_numbers
 from sterling.study.columns import Criterion
 from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.theory import samples_for_last, samples_for_occupancy
@@ -242,6 +243,7 @@ def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int
     }
     lines = {f"{name}, law": law for name, law in laws.items()}
     over_dimensions(ax, points, lines, "samples N₅₀", yscale="log")
+    whole_numbers(ax.yaxis)
     slope_triangles(ax, {"n³": 3.0, "n": 1.0})
     return (
         "Samples with which half of the runs end at w* under label noise. A dashed line joins the mean-field "
