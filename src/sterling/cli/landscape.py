@@ -60,10 +60,7 @@ def landscape(
 
 
 def _print(found: "Landscape") -> None:
-    from sterling.base.text import readable_time
-
     (_, verdict), *rows = found._rows()
-    rows.append(("time", readable_time(found.seconds)))
     colour = "green" if found.trap_free else "red"
     damped = f" · damping {found.damping:g}" if found.damping else ""
     print_verdict(about(found.instance, found.surrogate) + damped, verdict, colour, found.sentence(), rows)
