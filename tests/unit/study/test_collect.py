@@ -233,18 +233,6 @@ def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
     assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
 
 
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        ({"threads": "two"}, "threads is 'two'"),
-        ({"executor": object()}, "executor"),
-    ],
-)
-def test_wrong_arguments_are_refused(tmp_path, arguments, words):
-    with pytest.raises(st.InputError, match=words):
-        run(SMALL, tmp_path / "s", **arguments)
-
-
 def wrong_now_and_then(cell, seeds, look):
     """NaN in some trials, out of range or no list in others."""
     value = (seeds.rest >> 8) % 50
