@@ -19,7 +19,7 @@ from sterling.base.text import counted, number
 from sterling.torch.artefacts import Read, Stored, opened, plain, reading
 from sterling.torch.grids import find_grid, rows_of, ways
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.tables import Report, TensorTable
+from sterling.torch.tables import Report, Table
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
@@ -110,13 +110,13 @@ class Verification(Report):
         holds = f"differs in {wrong} of" if wrong else "holds the codes and scales of"
         return f"The artefact {holds} {total}."
 
-    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
         rows = []
         for row in self.rows:
             numbers = map(number, (row.weights, row.codes, row.scales))
             rows.append((row.tensor, row.stored_as, row.kind, *numbers, row.cause))
-        return [self._headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
+        return [self._headline()], (titles, rows), [f"• {one}" for one in self.findings]
 
     def __repr__(self) -> str:
         return f"<Verification: {self._headline()}>"

@@ -11,6 +11,7 @@ import sterling.torch as stt
 from sterling.errors import InputError
 from tests.unit.torch import frameworks as fw
 from tests.unit.torch import writers
+from tests.unit.torch.writers import saved
 
 SIZE = 256
 
@@ -20,14 +21,6 @@ def net(levels=3, per="tensor", size=SIZE, dtype=torch.float32, **more):
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size)).to(dtype)
     return stt.binarize(model, levels=levels, per=per, **more)
-
-
-def values_file(path, **tensors):
-    fw.needs("safetensors")
-    from safetensors.torch import save_file
-
-    save_file({name: one.contiguous() for name, one in tensors.items()}, path)
-    return path
 
 
 def tensors_of(model, example=None):
@@ -235,7 +228,7 @@ def test_shapes_that_differ(tmp_path):
     wide = torch.zeros(16, 8)
     wide[:4] = right
     for values, cause in [(wide, "padded"), (right.t(), "transposed"), (right[:3], "(3, 8)")]:
-        (row,) = stt.verify(model, values_file(tmp_path / "w.safetensors", weight=values)).rows
+        (row,) = stt.verify(model, saved(tmp_path / "w.safetensors", {"weight": values})).rows
         assert cause in row.cause
 
 
@@ -245,7 +238,7 @@ def test_levels_that_are_not_even(tmp_path):
 
     model = fw.Quantised(ternary, outputs=64)
     right, path = ternary(model.weight).detach(), tmp_path / "ternary.safetensors"
-    assert stt.verify(model, values_file(path, weight=right), fw.X).ok
+    assert stt.verify(model, saved(path, {"weight": right}), fw.X).ok
     wrong = right.clone()
     wrong[3, 5] = 0.31 if right[3, 5] < 0.1 else 0
     for values, cause, codes in [
@@ -254,7 +247,7 @@ def test_levels_that_are_not_even(tmp_path):
         (1.1 * right, "multiplied by 1.1", 0),
         (model.weight.detach(), "float latents", None),
     ]:
-        (row,) = stt.verify(model, values_file(path, weight=values), fw.X).rows
+        (row,) = stt.verify(model, saved(path, {"weight": values}), fw.X).rows
         assert cause in row.cause
         assert codes in (None, row.codes)
 
@@ -264,11 +257,11 @@ def test_names(tmp_path):
     right = tensors_of(model)
     a, b = right["0.weight"].values, right["2.weight"].values
     path = tmp_path / "w.safetensors"
-    assert stt.verify(model, values_file(path, **{"module.net.0.weight": a, "module.net.2.weight": b})).ok
-    assert stt.verify(model, values_file(path, first=a, second=b)).ok  # by their values
-    one_wrong = stt.verify(model, values_file(path, first=a, second=-b))  # the second is left, alone
+    assert stt.verify(model, saved(path, {"module.net.0.weight": a, "module.net.2.weight": b})).ok
+    assert stt.verify(model, saved(path, {"first": a, "second": b})).ok  # by their values
+    one_wrong = stt.verify(model, saved(path, {"first": a, "second": -b}))  # the second is left, alone
     assert [row.cause for row in one_wrong.rows] == ["", "the scale is multiplied by −1"]
-    lost = stt.verify(model, values_file(path, first=-a, second=-b))
+    lost = stt.verify(model, saved(path, {"first": -a, "second": -b}))
     assert [row.stored_as for row in lost.rows] == ["", ""]
     assert "no tensor has its name" in lost.findings[0]
 
@@ -279,8 +272,8 @@ def test_a_tied_weight_is_compared_in_both_places(tmp_path):
     model["head"].weight = model["embed"].parametrizations.weight.original
     right = stt.find(model)[0].values()
     path = tmp_path / "tied.safetensors"
-    assert stt.verify(model, values_file(path, **{"head.weight": right})).ok
-    found = stt.verify(model, values_file(path, **{"embed.weight": right, "head.weight": -right}))
+    assert stt.verify(model, saved(path, {"head.weight": right})).ok
+    found = stt.verify(model, saved(path, {"embed.weight": right, "head.weight": -right}))
     assert [bool(row.cause) for row in found.rows] == [False, True]
 
 
@@ -289,10 +282,10 @@ def test_codes_without_a_scale_and_packed_trits(tmp_path):
     from transformers.integrations.bitnet import pack_weights
 
     path, weight = tmp_path / "codes.safetensors", stt.find(model)[0]
-    (row,) = stt.verify(model, values_file(path, weight=weight.codes())).rows
+    (row,) = stt.verify(model, saved(path, {"weight": weight.codes()})).rows
     assert row.cause == "no scale lies beside the codes"
     packed = {"weight": pack_weights(weight.codes().float()), "weight_scale": weight.scale().flatten()}
-    assert stt.verify(model, values_file(path, **packed)).ok
+    assert stt.verify(model, saved(path, packed)).ok
 
 
 def test_names_and_rows_of_llama(tmp_path):
@@ -345,7 +338,7 @@ def test_the_report_says_what_differs(tmp_path):
     model = net(size=8)
     right = [one.values() for one in stt.find(model)]
     found = stt.verify(
-        model, values_file(tmp_path / "w.safetensors", **{"0.weight": -right[0], "2.weight": right[1]})
+        model, saved(tmp_path / "w.safetensors", {"0.weight": -right[0], "2.weight": right[1]})
     )
     assert "1 of 2" in str(found)
     assert "multiplied by −1" in found._repr_html_()
