@@ -228,7 +228,7 @@ def test_table_and_frame():
         ((torch.tanh,), "levels"),
         ((lambda w: w[0],), "shape"),
         ((lambda w: exec("raise SystemExit(3)"),), "SystemExit"),
-        ((stt.sign, torch.full((3, 3), math.nan)), "not finite"),
+        ((stt.sign, torch.full((3, 3), math.nan)), "finite latents"),
     ],
 )
 def test_refusals(arguments, about):
