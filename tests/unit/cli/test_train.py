@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -86,7 +85,6 @@ def test_a_data_file_and_its_options_reach_the_run(tmp_path):
     expected = st.load_data(path, labels=0, constant="keep")
     assert json.loads(result.stdout)["instance"] == expected.to_dict()
     assert "has the same value" in refused("train", path, *options, "--normalize", "standard")
-    assert "int8" in refused("train", path, *options, "--precision", "int8")
 
 
 def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path):
@@ -285,20 +283,6 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
         assert words in refused(*keep, *options, *change)
     assert "optimizer sgd:damping=0.5" in refused(*keep)
     assert file.read_bytes() == first
-
-
-@pytest.mark.parametrize("batch, memory", [([], 30), (["--batch", "32"], 100)])
-def test_a_damped_run_says_its_step_size(batch, memory):
-    """1/(30 θS), or 1/(100 θS) with batches; the note is a command that gives the same run."""
-    options = [*DAMPED, "--optimizer", "sgd:damping=0.5", *batch, "--json"]
-    result = call(*options)
-    said = re.search(r"so its step size is 1/\((\d+) θS\), as --schedule (constant:\S+) gives", result.stderr)
-    assert said is not None
-    assert int(said[1]) == memory
-    again = call(*options, "--schedule", said[2])
-    assert "so its step size" not in again.stderr
-    assert alike(json.loads(again.stdout), json.loads(result.stdout))
-    assert "step size" not in call(*DAMPED, *batch).stderr
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file systems that take UTF-8 names only")

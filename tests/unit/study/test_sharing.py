@@ -71,7 +71,7 @@ def computed(folder, study, pace, monkeypatch, seed):
     monkeypatch.setattr(collect.os, "urandom", order.randbytes)
     Store(folder, study)
     pools = [SimulatedPool(pace) for _ in range(3)]
-    runs = {pool: Collector(Store(folder), study, pool).go() for pool in pools}
+    runs = {pool: Collector(Store(folder), pool).go() for pool in pools}
     while runs:
         pool = min(runs, key=lambda one: one.now)
         current.append(pool)

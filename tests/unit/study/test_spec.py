@@ -108,7 +108,7 @@ PLAIN = "[problem]\nn = 4\nsamples = 3\n"
     [
         ("x =", "valid TOML"),
         ("seed = 3", "problem.n is missing"),
-        ("n = 3\n[problem]\nn = 3", "it belongs to [problem]"),
+        ("n = 3\n[problem]\nn = 3", "a key is 'n'"),
         ("[problem]\nn = 3\nnosie = 1", "did you mean 'noise'"),
         (PLAIN.replace("n = 4", "n = 2.5"), "n is 2.5"),
         ('[problem]\nn = 4\nsamples = [1, "x"]', "samples is 'x'"),
