@@ -195,11 +195,12 @@ class CodeReader:
             if found.even:
                 self.grid, self._most = found, max(self._most, int(found.codes.abs().amax()))
             return found
-        found, given = None, (seen, codes, self.grid.sharing, self.latent)
+        found = None
         if codes is not None and self.grid.even:
-            found = grids.linear(*given, self.grid.offset is not None)
+            offset = self.grid.offset is not None
+            found = grids.linear(seen, codes, self.grid.sharing, self.latent, offset)
         elif codes is not None:
-            found = grids.uneven(*given)
+            found = grids.uneven(seen, codes, self.grid.sharing, self.latent)
         self.grid = found or self._again()
         return self.grid
 
