@@ -322,7 +322,6 @@ def test_of_pure_noise_few_bits_are_decided():
         ({"n_iter_no_change": 0}, "n_iter_no_change"),
         ({"normalize": "standart"}, "normalize"),
         ({"normalize": "whiten"}, "normalize"),
-        ({"normalize": st.Normalizer("standard", [0.0], [1.0])}, "normalize"),
         ({"class_weight": "even"}, "class_weight"),
         ({"loss": "squared", "class_weight": "balanced"}, "takes no weights"),
     ],
