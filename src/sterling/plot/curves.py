@@ -117,11 +117,11 @@ def slope_triangles(ax: Axes, slopes: Mapping[str, float]) -> None:
 
 
 def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
-    """Draw the number of visits before each mark, a line for each trial and a colour for each group."""
-    for index, (label, marks) in enumerate(groups.items()):
-        marks = marks.filter(marks["mark_visits"] > 0).sort("mark_steps")
-        for number, (_, run) in enumerate(marks.group_by("trial", maintain_order=True)):
-            line = run["mark_steps"].to_numpy(), run["mark_visits"].to_numpy()
+    """Draw the number of visits before each mark, a line for each run and a colour for each group."""
+    for index, (label, runs) in enumerate(groups.items()):
+        for number, lists in enumerate(runs.select("mark_steps", "mark_visits").iter_rows()):
+            steps, visits = map(np.array, lists)
+            line = steps[visits > 0], visits[visits > 0]
             ax.plot(*line, lw=1, label=None if number else label, color=style(index)["color"])
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)

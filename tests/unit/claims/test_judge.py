@@ -170,11 +170,8 @@ def test_correlated_gaussians_are_no_evidence_about_other_laws():
 def test_visits_that_stop_are_not_recurrence():
     """Visits that grow like T and stop at a tenth of the run passed with an exponent of 0.51."""
     steps = mark_steps()[mark_steps() <= 10**6]
-    marks = pl.concat(
-        pl.DataFrame({"n": 16, "samples": 400, "trial": k, "mark_steps": steps, "mark_visits": visits})
-        for k, visits in enumerate((steps // 50, np.minimum(steps, 10**5) // 50))
-    )
-    assert returns.stopped_runs(marks) == 1
+    visits = [steps // 50, np.minimum(steps, 10**5) // 50]
+    assert returns.stopped_runs(pl.DataFrame({"mark_steps": [steps, steps], "mark_visits": visits})) == 1
     assert returns.RULE.judge([(0.505, 0.515, True, 1, 0.9, 0)]) is OPEN
 
 
