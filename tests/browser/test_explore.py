@@ -150,7 +150,7 @@ def test_next_return_leads_to_the_teacher(driver, address):
 def test_an_address_plays_and_a_kept_state_stands(driver, address):
     look(driver, "light", 1280, motion="no-preference")
     moving = "sterling.page.mode === 'playing' && sterling.page.run.step > 0"
-    for fragment in ("", "#story=4", "#n=8&noise=0.3"):
+    for fragment in ("", "#n=8&noise=0.3"):
         driver.get("about:blank")
         driver.get(address + fragment)
         until(driver, moving)
