@@ -279,9 +279,7 @@ def _path(
     total = float(counted.sum())
     wedges = _wedges(n, 1 / numbers.m)
     signs = np.empty((_STEPS, paths), np.float32)
-    root = np.zeros(
-        (2 * _STEPS, 2 * _STEPS)
-    )  # Cholesky factor; even rows if the weight is right, odd if wrong
+    root = np.zeros((2 * _STEPS, 2 * _STEPS))  # Cholesky factor; even rows: the weight is right, odd: wrong
     angles = np.empty((_STEPS, 2))
     push, sizes = np.zeros((2, paths), np.float32), [0.0, 0.0]
     wrong = latent < 0
@@ -292,12 +290,10 @@ def _path(
         if t and apart[t - 1] == 0:
             break  # no weight turns any more
         angles[t] = [np.interp(float(counted[wrong].sum()) / total, _TABLE, wedge) for wedge in wedges]
-        between = [np.interp(apart, _TABLE, wedge) for wedge in wedges]
+        between = np.column_stack([np.interp(apart, _TABLE, wedge) for wedge in wedges])
         for own in (0, 1):
-            row = np.empty((t + 1, 2))
-            for then in (0, 1):
-                apart = between[own ^ then]
-                row[:, then] = _pushes(numbers, samples, angles[: t + 1, then], angles[t, own], apart)
+            apart = between[:, ::-1] if own else between  # both weights the same, or only one of them wrong
+            row = _pushes(numbers, samples, angles[: t + 1], angles[t, own], apart)
             row[:, 1] -= own / samples
             i, size = 2 * t + own, max(float(row[t, own]), _TINY)
             if i:

@@ -54,9 +54,9 @@ class LevelsBudget:
 
 def measure(context: Context, budget: LevelsBudget) -> Finding:
     """Compare time averages of weights of several levels with the chatter law, on the same data sets."""
-    tables, pairs, apart, alike, sentences = [], {}, {}, {}, []
+    tables, pairs, found = [], {}, {}
     for count in budget.levels:
-        problem = Problem(budget.n, budget.samples, levels=count)
+        problem, name = Problem(budget.n, budget.samples, levels=count), _name(count)
         rows = context.trials(
             f"levels-{count}",
             kind=SHARES.name,
@@ -67,30 +67,28 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
             schedule="constant:0.5",
             steps=budget.steps,
             trials=budget.instances,
-        ).sort("trial")
-        rows = rows.select("levels", "trial", "seed", "certified", "average")
+        ).select("levels", "trial", "seed", "certified", "average")
         laws = [chatter_mean(problem.draw(seed), "identity") for seed in rows["seed"]]
         tables.append(rows.with_columns(predicted=pl.Series([one.tolist() for one in laws])))
         pairs[count] = list(zip(laws, map(np.array, rows["average"]), strict=True))
         low, high = level_values(count)[:2]
-        name = NAMES.get(count, f"{count} levels")
         words = f"mean difference from the law, {name}", f"correlation with the law over weights, {name}"
-        apart[count], alike[count] = agreement(pairs[count], *words, high - low, "levels")
-        sentences.append(
-            f"With {count} levels the averages differ from the law by {said(apart[count])} on average; the "
-            f"correlation is {said(alike[count])}."
-        )
+        found[name] = agreement(pairs[count], *words, high - low, "levels")
     table = pl.concat(tables)
     return CLAIM.found(
         RULE,
-        [evidence(apart[count], alike[count]) for count in budget.levels],
+        [evidence(*both) for both in found.values()],
         experiment=(
             f"{budget.instances} data sets for each number of levels, n = {budget.n}, m = 1, N = "
             f"{budget.samples:,}, no label noise, identity, full batch, {budget.steps:,} steps of constant "
             "size 0.5."
         ),
-        reason=" ".join(sentences),
-        measured=(*apart.values(), *alike.values()),
+        reason=" ".join(
+            f"For {name} weights the averages differ from the law by {said(apart)} on average; the "
+            f"correlation is {said(alike)}."
+            for name, (apart, alike) in found.items()
+        ),
+        measured=tuple(one for both in found.values() for one in both),
         references=(Reference("agreement: mean difference", 0.0, "mean-field", f"{SCIENCE}, 16", "levels"),),
         pictures=(picture("Time averages of weights of several levels", draw_averages, pairs),),
         tables={"levels-averages": table},
@@ -105,14 +103,16 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
     )
 
 
+def _name(count: int) -> str:
+    return NAMES.get(count, f"{count} levels")
+
+
 def draw_averages(ax: Axes, pairs: dict[int, Pairs]) -> str:
     """Draw the time average of every weight against its prediction, one series for each number of levels."""
     series = {}
     for count, found in pairs.items():
-        low, top = level_values(count)[0], level_values(count)[-1]
-        predicted, average = (np.concatenate(one) for one in zip(*found, strict=True))
-        scale = top - low
-        series[NAMES.get(count, f"{count} levels")] = (predicted - low) / scale, (average - low) / scale
+        points = np.concatenate(found, axis=1) / level_values(count)[-1]
+        series[_name(count)] = tuple((points + 1) / 2)
     axes = "predicted average, mean-field (0: lowest, 1: highest level)", "measured average"
     against(ax, series, 1.0, axes, "equal")
     return (
