@@ -122,13 +122,8 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
 
 
 def draw_heights(ax: Axes, heights: dict[int, Interval], edges: dict[str, float]) -> str:
-    """Draw N₅₀/n against n, with the limits and the law of the plain time average."""
-    laws = {
-        "time average of plain STE (mean-field)": {
-            n: samples_for_average(Problem(n, 1)) / n for n in heights
-        },
-        **{f"{name}, n → ∞": dict.fromkeys(heights, value) for name, value in edges.items()},
-    }
+    """Draw N₅₀/n against n, with the limits."""
+    laws = {f"{name}, n → ∞": dict.fromkeys(heights, value) for name, value in edges.items()}
     points = {"STE with restarts": [(n, *found) for n, found in heights.items()]}
     over_dimensions(ax, points, laws, "N₅₀/n", ylim=(0, None))
     return (

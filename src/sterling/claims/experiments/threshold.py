@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Reference, evidence, measured, picture, share
+from sterling.claims.finding import Finding, Measured, Reference, evidence, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
@@ -140,20 +140,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
             f"{said(damped)}, the law's {number(slopes['damped'], 2)}."
         ),
-        measured=(
-            *rates.values(),
-            *found.values(),
-            *(
-                measured(
-                    f"N₅₀ of the last iterate, {name}, n = {point.n}",
-                    (point.samples, point.low, point.high),
-                    "profile likelihood",
-                )
-                for name, one in series.items()
-                if one.fit is not None
-                for point in one.fit.thresholds
-            ),
-        ),
+        measured=(*rates.values(), *found.values()),
         references=(
             Reference(
                 f"exponent of the law of damped runs from n = {' to '.join(map(str, laws['damped']))}",
