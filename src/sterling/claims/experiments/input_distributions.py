@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.base.text import percent
@@ -156,6 +155,14 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     # First those that the claim is about: failing ones with non-Gaussian entries.
     order = sorted(budget.families, key=lambda one: (one not in healed or one in normal, one not in healed))
     crossed, counts = cross(context, budget, sizes[-1])
+    shown: dict[str, Any] = {
+        "axis": "share of runs absorbed at w*",
+        "line": HALF,
+        "xlim": (-0.03, 1.03),
+        "caption": "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the "
+        "dashed line most runs fail. Marks of one colour stand above each other where the distribution makes "
+        "no difference.",
+    }
     return CLAIM.found(
         rule(sizes[-1]),
         [(shares, normal)],
@@ -176,32 +183,33 @@ def measure(context: Context, budget: InputBudget) -> Finding:
         pictures=(
             picture(
                 "Success by shape, mean and surrogate",
-                draw,
+                dots,
                 budget.shapes,
                 {
                     label: np.array(evidence(*(one for one, _ in row.values())))
                     for label, row in crossed.items()
                 },
+                **shown,
             ),
             picture(
                 "Success by input distribution",
-                draw,
+                dots,
                 budget.families,
                 {
                     words: np.array(evidence(*(found[family, kind] for family in budget.families)))
                     for kind, words in _WORDS.items()
                 },
+                **shown,
             ),
         ),
         tables={"inputs-trials": store.trials(), "inputs-crossed": counts},
         notes=(
-            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Others may "
-            "behave differently. Ar1 inputs have the correlation ρ^|k−l| between features k and l. Rectified "
-            "inputs are positive parts of normal ones, as a ReLU layer outputs them.",
-            "Standardising removes the mean of each feature; whitening removes the correlations too. Neither "
-            "makes an entry Gaussian. Standardised shifted inputs, and whitened shifted or ar1 inputs, are "
-            "the Gaussian problem itself up to estimated moments, so they are restored by construction. "
-            "Only distributions with non-Gaussian entries test restoration.",
+            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Ar1 inputs "
+            "have the correlation ρ^|k−l| between features k and l. Rectified inputs are positive parts of "
+            "normal ones, as a ReLU layer outputs them.",
+            "Standardised shifted inputs, and whitened shifted or ar1 inputs, are the Gaussian problem "
+            "itself up to estimated moments, so they are restored by construction. Only distributions with "
+            "non-Gaussian entries test restoration.",
             "If inputs have a mean, all outputs of a ReLU unit can become zero at once: the unit is dead and "
             f"has no gradient ({SCIENCE}, 15). The identity reads every sample.",
             f"{cells['undecided'].sum():,} runs ended without a certified verdict and count as failures.",
@@ -274,17 +282,6 @@ def _reason(shares: Shares, healed: dict[str, list[str]], normal: list[str], siz
     if set(healed) <= set(normal):
         text += " No distribution with non-Gaussian entries failed here."
     return text
-
-
-def draw(ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
-    """Draw the share of successes of each row, with a mark for each group."""
-    dots(ax, rows, groups, "share of runs absorbed at w*", HALF)
-    ax.set_xlim(-0.03, 1.03)
-    return (
-        "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the dashed line "
-        "most runs fail. Marks of one colour stand above each other where the distribution makes no "
-        "difference."
-    )
 
 
 CLAIM = Claim(

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.experiments.optimisers import KIND as SHARES
-from sterling.claims.finding import Finding, Pairs, Reference, agreement, evidence, picture
+from sterling.claims.finding import Finding, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.levels import level_values
@@ -54,9 +53,10 @@ class LevelsBudget:
 
 def measure(context: Context, budget: LevelsBudget) -> Finding:
     """Compare time averages of weights of several levels with the chatter law, on the same data sets."""
-    tables, pairs, found = [], {}, {}
+    tables, shown, found = [], {}, {}
     for count in budget.levels:
-        problem, name = Problem(budget.n, budget.samples, levels=count), _name(count)
+        problem = Problem(budget.n, budget.samples, levels=count)
+        name = NAMES.get(count, f"{count} levels")
         rows = context.trials(
             f"levels-{count}",
             kind=SHARES.name,
@@ -70,10 +70,11 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
         ).select("levels", "trial", "seed", "certified", "average")
         laws = [chatter_mean(problem.draw(seed), "identity") for seed in rows["seed"]]
         tables.append(rows.with_columns(predicted=pl.Series([one.tolist() for one in laws])))
-        pairs[count] = list(zip(laws, map(np.array, rows["average"]), strict=True))
-        low, high = level_values(count)[:2]
+        pairs = list(zip(laws, map(np.array, rows["average"]), strict=True))
+        values = level_values(count)
+        shown[name] = tuple((np.concatenate(pairs, axis=1) / values[-1] + 1) / 2)
         words = f"mean difference from the law, {name}", f"correlation with the law over weights, {name}"
-        found[name] = agreement(pairs[count], *words, high - low, "levels")
+        found[name] = agreement(pairs, *words, values[1] - values[0], "levels")
     table = pl.concat(tables)
     return CLAIM.found(
         RULE,
@@ -90,7 +91,18 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
         ),
         measured=tuple(one for both in found.values() for one in both),
         references=(Reference("agreement: mean difference", 0.0, "mean-field", f"{SCIENCE}, 16", "levels"),),
-        pictures=(picture("Time averages of weights of several levels", draw_averages, pairs),),
+        pictures=(
+            picture(
+                "Time averages of weights of several levels",
+                against,
+                shown,
+                1.0,
+                ("predicted average, mean-field (0: lowest, 1: highest level)", "measured average"),
+                "equal",
+                caption="Each mark is the time average of one weight, as a share of the way from the lowest "
+                "to the highest level. Marks on the dashed line agree with the law.",
+            ),
+        ),
         tables={"levels-averages": table},
         notes=(
             "A weight that does not come to rest uses mainly the two levels next to its average, and its "
@@ -100,24 +112,6 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
             "not. With n = 48 and N = 4n two of three earlier ternary runs came to rest at w*, where the law "
             "foretold averages between levels. Runs at rest count in the rule too.",
         ),
-    )
-
-
-def _name(count: int) -> str:
-    return NAMES.get(count, f"{count} levels")
-
-
-def draw_averages(ax: Axes, pairs: dict[int, Pairs]) -> str:
-    """Draw the time average of every weight against its prediction, one series for each number of levels."""
-    series = {}
-    for count, found in pairs.items():
-        points = np.concatenate(found, axis=1) / level_values(count)[-1]
-        series[_name(count)] = tuple((points + 1) / 2)
-    axes = "predicted average, mean-field (0: lowest, 1: highest level)", "measured average"
-    against(ax, series, 1.0, axes, "equal")
-    return (
-        "Each mark is the time average of one weight, as a share of the way from the lowest to the highest "
-        "level. Marks on the dashed line agree with the law."
     )
 
 

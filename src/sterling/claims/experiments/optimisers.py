@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Pairs, Reference, agreement, evidence, picture
+from sterling.claims.finding import Finding, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.problem import Problem
@@ -133,6 +132,7 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
     keepers = [name for name in judged if METHODS[name].keeps]
     worst = max(keepers, key=lambda name: found[name][0].value)
     loosest = min(keepers, key=lambda name: found[name][1].value)
+    shown = {name: tuple(np.concatenate(pairs[name], axis=1)) for name in keepers}
     failing = [
         f"{name}: {said(apart)} and {said(alike)}"
         for name, (apart, alike) in judged.items()
@@ -153,28 +153,27 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         ),
         measured=tuple(one for both in found.values() for one in both),
         references=(Reference("agreement: mean |Δp|", 0.0, "mean-field", f"{SCIENCE}, 16"),),
-        pictures=(picture("Wrong shares: predicted and measured", draw_shares, pairs, keepers),),
+        pictures=(
+            picture(
+                "Wrong shares: predicted and measured",
+                against,
+                shown,
+                max(0.05, *(float(np.max(points)) for points in shown.values())),
+                ("predicted share of the steps, mean-field", "measured share of the steps"),
+                "equal",
+                caption="Optimisers that keep the mean: each mark is one weight of one data set, and the "
+                "share of the steps in which it is wrong. Marks on the dashed line agree with the balance, "
+                "the same for all of them.",
+            ),
+        ),
         tables={"optimiser-shares": pl.concat(tables)},
         notes=(
             "p_k is the share of the steps in which weight k is wrong; |Δp| is averaged over the weights of "
-            "a data set. The prediction has no free parameter and knows neither the optimiser nor the batch.",
-            f"For which optimisers the balance is exact: {SCIENCE}, 16. The shares are mean-field. Batches "
-            "here go through a new order in each epoch; for them and for Adam the balance is only measured.",
+            "a data set. The prediction has no free parameter and knows neither the optimiser nor the batch. "
+            f"For which optimisers the balance is exact: {SCIENCE}, 16.",
             "The sign of the gradient balances its median, not its mean: at full batch a weight with any "
             "outward push is wrong about half of the time.",
         ),
-    )
-
-
-def draw_shares(ax: Axes, pairs: dict[str, Pairs], names: list[str]) -> str:
-    """Draw the wrong share of every weight against its prediction, one series for each optimiser."""
-    series = {name: tuple(np.concatenate(pairs[name], axis=1)) for name in names}
-    end = max(0.05, *(float(np.max(points)) for points in series.values()))
-    axes = "predicted share of the steps, mean-field", "measured share of the steps"
-    against(ax, series, end, axes, "equal")  # type: ignore[arg-type]
-    return (
-        "Optimisers that keep the mean: each mark is one weight of one data set, and the share of the steps "
-        "in which it is wrong. Marks on the dashed line agree with the balance, the same for all of them."
     )
 
 
