@@ -169,14 +169,14 @@ def test_large_data_are_drawn_in_pieces(engine):
         const { rows, columns, labels } = step.value;
         return JSON.stringify([pieces, [...rows], [...columns], [...labels]]);
     """
-    problem = {"n": 256, "samples": 4700, "noise": 0.5}
+    problem = {"n": 256, "samples": 1100, "noise": 0.5}
     pieces, rows, columns, labels = json.loads(engine.execute_script(script, problem))
     instance = st.Problem(**problem).draw(3)
     expected = instance.grid.rows[:, :256]
     assert (np.reshape(rows, (-1, 256)) == expected).all()
     assert (np.reshape(columns, (256, -1)) == expected.T).all()
     assert labels == instance.label_codes.tolist()
-    assert pieces >= 3 * (256 * 4700 // 65536)
+    assert pieces >= 3 * (256 * 1100 // 65536)
 
 
 def test_a_copy_of_a_run_goes_on_like_the_run(engine):

@@ -125,8 +125,6 @@ Inputs = Annotated[str | None, problem_option(_INPUTS, "DISTRIBUTION")]
 Seed = Annotated[int | None, problem_option("Random seed of the data. \\[0]", "SEED")]
 _LABELS = "Column of the labels: its name or number. \\[label, y, or the last]"
 Labels = Annotated[str | None, data_option(_LABELS, "COLUMN")]
-_PRECISION = "Integer type of the inputs: int16, or int32 for finer ones. \\[int16]"
-Precision = Annotated[str | None, data_option(_PRECISION, "TYPE")]
 _KEEP = "Keep columns that hold a single value, such as a bias."
 KeepConstant = Annotated[bool, data_option(_KEEP, "", "--keep-constant")]
 _METHODS = "Normalisation of the inputs: none, standard or whiten."
@@ -181,7 +179,6 @@ def load(
             labels=read["labels"],
             normalize=normalize,
             readout=None if readout == "ones" else readout,
-            precision=read["precision"] or "int16",
             constant="keep" if read["keep_constant"] else "refuse",
             levels=levels,
         )

@@ -478,10 +478,10 @@ class Orbit(Result, Shown):
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
             (
-                "distinct states",
-                f"{self.stats.states:,}, found in {self.stats.passes:,.1f} passes over the data",
+                "gradients computed",
+                f"{self.stats.states:,}, in {self.stats.passes:,.1f} passes over the data",
             ),
-            ("time", f"{self.stats.seconds:,.3f} s"),
+            ("time", f"{seconds:,.3f} s" if (seconds := self.stats.seconds) >= 1e-3 else "under 1 ms"),
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))

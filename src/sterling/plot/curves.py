@@ -20,6 +20,7 @@ from sterling.plot.style import (
     dimensions_axis,
     legend_above,
     tidy,
+    whole_numbers,
 )
 
 #: Colours and markers of series by their order.
@@ -88,6 +89,8 @@ def over_dimensions(
         ax.plot(list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=label)
     dimensions_axis(ax, sorted(ticks))
     tidy(ax, xlabel="dimension n", ylabel=axis, **given)
+    if given.get("yscale") == "log":
+        whole_numbers(ax.yaxis)
     if slopes:
         slope_triangles(ax, slopes)
 

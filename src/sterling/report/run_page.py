@@ -15,7 +15,7 @@ from sterling.claims.finding import picture
 from sterling.dynamics.learned import LabelFit, label_fit, outcome, problem_line, weights_table
 from sterling.dynamics.orbit import Orbit
 from sterling.model.instance import Instance
-from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, survival
+from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.plot.style import named_bars
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
@@ -46,7 +46,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         weights=weights.rows(),
         weight_columns=[name.replace("_", " ") for name in weights.columns],
         more_weights=orbit.n - len(weights),
-        drawings=_details(orbit, found if known else None),
+        drawings=_details(orbit),
         script="page.js",
         command=command,
     )
@@ -102,14 +102,11 @@ def _labels(ax: Axes, fit: LabelFit) -> str:
     return sentence("; ".join(f"{name.partition(', ')[2]}: {text}" for name, text in fit.texts))
 
 
-def _details(orbit: Orbit, found: Recurrence | None) -> list[Drawing]:
-    drawings = []
-    if orbit.recorded:
-        drawings.append(_draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES))
-        drawings.append(_draw("Time average of the weights", ergodic_mean, orbit=orbit))
-    if found is not None and found.returns.count:
-        drawings.append(_draw("How long absences and stays last", survival, found=found))
-    return drawings
+def _details(orbit: Orbit) -> list[Drawing]:
+    if not orbit.recorded:
+        return []
+    raster = _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES)
+    return [raster, _draw("Time average of the weights", ergodic_mean, orbit=orbit)]
 
 
 def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:

@@ -121,10 +121,11 @@ def audit(
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     if example is None:
         example = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(probes.SEED))
-    if not isinstance(example, torch.Tensor) or not example.is_floating_point():
-        raise InputTypeError(f"example is {shown(example)}; for a single quantiser give a tensor of latents")
-    if not example.numel() or not bool(example.isfinite().all()):
-        raise InputError("example is empty or not finite; for a single quantiser give a tensor of latents")
+    real = isinstance(example, torch.Tensor) and example.is_floating_point() and example.numel()
+    if not real or not bool(example.isfinite().all()):
+        raise InputError(
+            f"example is {shown(example)}; for a single quantiser give a tensor of finite latents"
+        )
     latent = nn.Parameter(example.detach().clone())
 
     def values() -> torch.Tensor:
@@ -145,17 +146,19 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
 
 
 def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
+    home = "parameter" if weight.trained else "frozen parameter"
+    if weight.merged:
+        home = "frozen base and trained factors, merged"
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
         weights=weight.shape.numel(),
         levels=weight.levels,
         scale=float(weight.scale().float().mean()),
-        latent=_home(weight),
+        latent={"parq": "in the state of the optimiser", "callable": "given"}.get(weight.framework, home),
+        findings=list(_untried(weight)),
     )
-    why_not = _untried(weight)
-    if why_not is not None:
-        row.findings = [why_not]
+    if row.findings:
         if weight.framework == "codes" and not weight.stored:
             row.at_zero = probes.code_at_zero(weight)
     else:
@@ -177,7 +180,7 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         return row
     if weight.trained and not groups_of(weight, optimizer):
         words = "the optimizer does not hold its latents, so they never move: add them to its parameters"
-        row.findings.append(AuditFinding("its latents are not in the optimizer", words, True))
+        row.findings.append(AuditFinding(words, "its latents are not in the optimizer"))
     if weight.framework == "parq" and not optimizer.quant_per_channel:
         row.findings += _compared_paths(weight, optimizer.quantizer)
     return row
@@ -203,7 +206,7 @@ def _compared_paths(weight: QuantisedWeight, quantiser: Any) -> Iterator[AuditFi
             f"update the targets and {number(second)} on the others, so it flips without moving; start from "
             "latents that are not exactly 0, or set quant_period=1"
         )
-        yield AuditFinding("ties differ between PARQ's two paths", words, True)
+        yield AuditFinding(words, "ties differ between PARQ's two paths")
 
 
 def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
@@ -242,35 +245,22 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
     return rows
 
 
-def _untried(weight: QuantisedWeight) -> AuditFinding | None:
-    """Return why the quantiser cannot be tried."""
-    latent, wrong = weight.latent.detach(), False
+def _untried(weight: QuantisedWeight) -> Iterator[AuditFinding]:
+    """Yield why the quantiser cannot be tried, if so."""
+    latent = weight.latent.detach()
     real = weight.framework == "discovery" and latent.is_floating_point()
     if real and torch.equal(weight.values(), latent):
-        short = "no quantiser"
         words = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
+        yield AuditFinding(words)
     elif weight.stored:
-        short = "codes are stored"
         words = "its codes are stored and it has no latents, so there is no gradient to check"
+        yield AuditFinding(words)
     elif not bool(latent.isfinite().all()):
-        short, wrong = "latents are not finite", True
         words = "its latents are not finite, so it cannot be audited: the training has diverged"
+        yield AuditFinding(words, "latents are not finite")
     elif weight.framework == "codes":
-        short = "only codes are known"
         words = "only its codes are known, so its gradient was not checked: give an example input instead"
-    else:
-        return None
-    return AuditFinding(short, words, wrong)
-
-
-def _home(weight: QuantisedWeight) -> str:
-    if weight.framework == "parq":
-        return "in the state of the optimiser"
-    if weight.merged:
-        return "frozen base and trained factors, merged"
-    if weight.framework == "callable":
-        return "given"
-    return "parameter" if weight.trained else "frozen parameter"
+        yield AuditFinding(words)
 
 
 def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator[AuditFinding]:
@@ -281,18 +271,17 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
             advice = "signed integers of one bit are −1 and 0: use int2, or two levels ±s (`binarize`)"
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
         words = f"all {row.weights:,} weights are {value} for any latents: there is one level only; {advice}"
-        yield AuditFinding(what, words, True)
+        yield AuditFinding(words, what)
         return
     idle = "" if weight.trained else "its latents are frozen, so no gradient is needed"
     yield from _of_gradient(row, row.no_gradient or 0.0, later, idle)
     if row.at_zero == 0 and weight.levels <= 3 and _is_a_sign(weight):
         words = "the sign of 0 is 0 here, a third level: a latent of 0, as after pruning, gives a weight of 0"
-        yield AuditFinding("sign(0) is 0, a third level", words, bool(weight.trained))
+        yield AuditFinding(words, "sign(0) is 0, a third level" if weight.trained else "")
     if weight.merged:
-        words = "LoRA on a frozen base: the merged weight is quantised, and audited here"
-        yield AuditFinding("LoRA on a frozen base", words, False)
+        yield AuditFinding("LoRA on a frozen base: the merged weight is quantised, and audited here")
     elif idle:
-        yield AuditFinding("frozen", "its latents are frozen, so the weights stay as they are", False)
+        yield AuditFinding("its latents are frozen, so the weights stay as they are")
 
 
 def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
@@ -310,14 +299,14 @@ def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Itera
         elif list(row.why) == [TAIL] and activations and row.levels == 2 and now <= _WINDOW:
             by_design = "the surrogate of a binary activation is a window by design"
         wrong = now >= NOTABLE and not by_design and not idle
-        yield AuditFinding(short, f"{short}: {idle or by_design or why}", wrong)
+        yield AuditFinding(f"{short}: {idle or by_design or why}", short if wrong else "")
     if later > now + NOTABLE / 2:
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
         sentence = (
             f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
             f"gradient of clamp is 0 at its bounds: {idle or words[CLAMP]}"
         )
-        yield AuditFinding(short, sentence, not idle)
+        yield AuditFinding(sentence, "" if idle else short)
 
 
 def _is_a_sign(weight: QuantisedWeight) -> bool:

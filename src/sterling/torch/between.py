@@ -16,7 +16,7 @@ from sterling.errors import InputError
 from sterling.torch.artefacts import Tensors, file_of, reading, tensors_in
 from sterling.torch.handle import PARAMETRIZED
 from sterling.torch.parts import inside
-from sterling.torch.tables import Report, TensorTable
+from sterling.torch.tables import Report, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -226,7 +226,7 @@ class CheckpointFlips(Report):
         kinds = {"to_zero": pl.Int64, "from_zero": pl.Int64, "undecided": pl.Float64}
         return pl.DataFrame(self.rows, schema_overrides=kinds)
 
-    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         weights = sum(row["weights"] for row in self.rows)
         history = np.sum([np.multiply(row["history"], row["weights"] / weights) for row in self.rows], axis=0)
         codes = f"{counted(weights, 'code')} in {counted(len(self.rows), 'tensor')}"
@@ -234,7 +234,7 @@ class CheckpointFlips(Report):
         first = f"{changed} between the last two of {len(self.files)} checkpoints."
         last = f"Changed from each checkpoint to the next: {', '.join(percent(one, 2) for one in history)}."
         titles = ("tensor", "weights", "levels", "flips", "undone", "to 0", "from 0", "never moved")
-        return [first], TensorTable((*titles, "undecided", "churn"), list(map(_cells, self.rows))), [last]
+        return [first], ((*titles, "undecided", "churn"), list(map(_cells, self.rows))), [last]
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sterling.base.text import counted, number, percent, sentence
 from sterling.torch.counting import GROUPS
 from sterling.torch.parts import half_width
-from sterling.torch.tables import Report, TensorTable
+from sterling.torch.tables import Report, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -127,8 +127,8 @@ class MonitorReport(Report):
                 lines.append(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
         return [sentence(one) for one in lines]
 
-    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         rows = [[cell(row) for cell in COLUMNS.values()] for row in self.frame.iter_rows(named=True)]
-        return self.sentences, TensorTable(list(COLUMNS), rows), ()
+        return self.sentences, (list(COLUMNS), rows), ()
 
     __repr__ = Report.__str__

@@ -82,20 +82,16 @@ class Tap:
     value: torch.Tensor  # the weight, with its graph
 
 
-def listen(model: nn.Module, example: Any) -> list[Tap]:
-    """Run the model on the example once; return the weights of its layers, with graphs to frozen ones too."""
-    taps: list[Tap] = []
-    running: list[tuple[nn.Module, Call, int]] = []
+@contextlib.contextmanager
+def watched(model: nn.Module) -> Iterator[list[list[Any]]]:
+    """Yield the running modules, the innermost last: each with its arguments, and a count for the user."""
+    running: list[list[Any]] = []
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-        running.append((module, (args, kwargs), len(taps)))
+        running.append([module, (args, kwargs), 0])
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         running.pop()
-
-    def hear(weight: torch.Tensor) -> None:
-        owner, call, before = running[-1]
-        taps.append(Tap(owner, len(taps) - before, call, weight))
 
     with contextlib.ExitStack() as stack:
         for module in model.modules():
@@ -103,10 +99,23 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
+        yield running
+
+
+def listen(model: nn.Module, example: Any) -> list[Tap]:
+    """Run the model on the example once; return the weights of its layers, with graphs to frozen ones too."""
+    taps: list[Tap] = []
+
+    def hear(weight: torch.Tensor) -> None:
+        owner, call, before = running[-1]
+        taps.append(Tap(owner, before, call, weight))
+        for one in running:
+            one[2] += 1
+
+    with watched(model) as running:
         args, kwargs = arguments(example)
-        stack.enter_context(running_the_example())
-        stack.enter_context(Taps(hear))
-        model(*args, **kwargs)
+        with running_the_example(), Taps(hear):
+            model(*args, **kwargs)
     return taps
 
 
@@ -224,14 +233,19 @@ def leaves_of(value: torch.Tensor) -> list[torch.Tensor]:
     """Return the leaves of a tensor's graph, nearest first; a leaf gives itself."""
     if value.grad_fn is None:
         return [value]
-    nodes: list[Any] = [value.grad_fn]
+    return [node.variable for node in upstream([value.grad_fn]) if hasattr(node, "variable")]
+
+
+def upstream(nodes: Iterable[Any]) -> list[Any]:
+    """Return these nodes of a graph, and all from which they are computed, nearest first."""
+    nodes = list(nodes)
     seen = set(nodes)
     for node in nodes:  # the list grows
         for inner, _ in node.next_functions:
             if inner is not None and inner not in seen:
                 seen.add(inner)
                 nodes.append(inner)
-    return [node.variable for node in nodes if hasattr(node, "variable")]
+    return nodes
 
 
 def arguments(example: Any) -> Call:

@@ -123,15 +123,6 @@ def test_other_suffixes_and_missing_folders_are_refused(tmp_path, name, error):
     assert not list(tmp_path.iterdir())
 
 
-def test_survival_is_the_share_of_the_recorded_times():
-    orbit, ax = st.train(noisy(), 20_000), Figure().subplots()
-    text = plot.survival(ax, orbit.recurrence())
-    assert f"{orbit.return_times.max():,} at most" in text
-    x, y = ax.lines[0].get_data()
-    assert (x[-1], y[0]) == (orbit.return_times.max(), 1)
-    assert y[-1] == np.mean(orbit.return_times == orbit.return_times.max())
-
-
 def test_dollars_in_names_are_no_formulas():
     """Matplotlib would parse them, and fail where they do not parse."""
     data, name = noisy(), "US$_{2020$"

@@ -34,15 +34,7 @@ def test_a_study_of_estimators(tmp_path):
     assert (many >= 15).all()
 
 
-@pytest.mark.parametrize(
-    ("options", "estimator"),
-    [
-        ({"m": 2}, "hebb"),
-        ({"n": 25}, "least_risk"),
-        ({"inputs": "uniform"}, "gamp"),
-        ({}, "oracle"),
-    ],
-)
+@pytest.mark.parametrize(("options", "estimator"), [({"m": 2}, "hebb"), ({"inputs": "uniform"}, "gamp")])
 def test_what_an_estimator_cannot_do_is_refused(options, estimator):
     with pytest.raises(st.InputError):
         Study(**{"n": 8, "samples": [50], **options}, kind="baseline", estimator=estimator)
