@@ -191,7 +191,7 @@ def _go_on(
     orbit = Orbit.load(path)
     check_belongs(orbit, instance)
     # Flips depend on the bits of S, which another machine may round differently.
-    settings = replace(settings, signal=orbit._course.signal).for_data(instance)
+    settings = replace(settings, signal=orbit._course.options.signal).for_data(instance)
     _check_same(orbit, settings, latent, engine)
     if "flips" in settings.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")

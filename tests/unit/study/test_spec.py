@@ -53,14 +53,6 @@ def test_a_file_says_everything_and_comes_back():
     assert tomllib.loads(study.to_toml()) == study.to_dict()
 
 
-def test_a_fitted_normaliser_is_kept():
-    """The file could not be written: a TypeError of NumPy's."""
-    fitted = st.Problem(n=3, samples=100, normalize="whiten").draw(seed=0).normalizer
-    study = Study(n=3, samples=[10, 20], normalize=["none", fitted])
-    assert parse_study(study.to_toml()) == study
-    assert study.cells[-1].problem == st.Problem(n=3, samples=20, normalize=fitted)
-
-
 def test_samples_are_absolute_or_scaled():
     assert Study(n=[4, 9], samples=[10, 20]).samples_at(9) == [10, 20]
     study = Study(n=[4, 9], samples={"c": [1, 2], "a": 1.5})
