@@ -12,7 +12,8 @@ from sterling.base.progress import Progress
 from sterling.plans.check import check_needs
 from sterling.plans.plan import _Rows
 from sterling.stats import jeffreys
-from sterling.study import Cell, get_kind, parse_criterion
+from sterling.study import Cell, get_kind
+from sterling.study.kind import parse_criterion
 from sterling.study.store import frame_of
 from sterling.study.trial import Batch, run_batch
 from sterling.surrogates import get_surrogate
