@@ -5,7 +5,6 @@ The findings are invented.
 
 import base64
 import csv
-import os
 import re
 from dataclasses import replace
 
@@ -285,10 +284,3 @@ def test_both_colour_schemes(page):
             for one in (f".judgement.{name}", f".verdicts .{name}"):
                 assert contrast(colour(page, one, "color"), colour(page, one, "backgroundColor")) >= 4.5
     assert contrast(*backs) > 10
-
-
-def test_links_lead_somewhere(page):
-    page.find_element(By.CSS_SELECTOR, ".verdicts a").click()
-    assert page.current_url.endswith("#claim-P3")
-    raw = page.find_element(By.CSS_SELECTOR, "a[href$='.parquet']").get_attribute("href")
-    assert os.path.exists(raw.removeprefix("file://"))
