@@ -189,10 +189,9 @@ def test_every_claim_has_a_verdict_above_a_line_and_a_figure(driver, pages):
     assert driver.current_url.endswith("#claim-P3")
 
 
-@pytest.mark.parametrize("scheme, width", [("light", 390), ("dark", 1280)])
-def test_every_figure_is_shown(page, scheme, width):
+def test_every_figure_is_shown(page):
     assert page.title.startswith("sterling: ")  # what findings say does not run
-    look(page, scheme, width)
+    look(page, "dark", 390)
     opened(page)
     figures = page.find_elements(By.CSS_SELECTOR, "figure svg[role=img]")
     assert len(figures) == FIGURES

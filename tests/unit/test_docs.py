@@ -138,31 +138,6 @@ def test_links_inside_the_repository_lead_somewhere():
             assert anchor in anchors(path), (page, target, anchor)
 
 
-def sections() -> set[int]:
-    """Return the numbers of the sections of the science."""
-    text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "science").glob("*.md"))
-    return {int(number) for number in re.findall(r"^## (\d+)\. ", text, re.MULTILINE)}
-
-
-def references() -> list[tuple[str, str]]:
-    """Return all places that name a section of the science, with its numbers: "docs/science, 3 and 5"."""
-    pattern = re.compile(r"science(?:\.md)?,? (?:section |sections )?(\d+(?:(?:, | and | to )\d+)*)")
-    files = [f for room in ("src", "benchmarks", "tests") for f in sorted((ROOT / room).rglob("*.py"))]
-    files += [f for kind in ("js", "html") for f in sorted((ROOT / "src").rglob(f"*.{kind}"))]
-    files += [ROOT / "README.md", ROOT / "CHANGELOG.md", DOCS / "decisions.md", DOCS / "extending.md"]
-    found = []
-    for file in files:
-        text = re.sub(r"\s+(?:(?:#:?|//|\*) )?", " ", file.read_text(encoding="utf-8"))
-        found += [(str(file.relative_to(ROOT)), numbers) for numbers in pattern.findall(text)]
-    return found
-
-
-def test_references_to_the_science_lead_to_a_heading():
-    known = sections()
-    wrong = [one for one in references() if not {int(n) for n in re.findall(r"\d+", one[1])} <= known]
-    assert wrong == []
-
-
 def test_the_moving_picture_is_what_its_program_draws(tmp_path, monkeypatch):
     committed = DOCS / "images" / "moving.svg"
     monkeypatch.setattr(sys, "argv", ["moving.py", str(tmp_path / "moving.svg")])

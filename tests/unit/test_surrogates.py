@@ -125,16 +125,6 @@ def test_a_users_slope(registries):
         surrogate_from_dict({**mine.to_dict(), "source": "another"})
 
 
-def test_a_registered_surrogate_is_as_good_as_ours(registries):
-    """Registered under a name of its own, a copy of relu has relu's gradients."""
-    register(Surrogate("my_relu", window=(0, None)))
-    instance = Problem(n=6, samples=40).draw(0)
-    signs = np.array([1, -1, 1, 1, -1, -1])
-    np.testing.assert_array_equal(instance.gradient(signs, "my_relu"), instance.gradient(signs, "relu"))
-    with pytest.raises(InputError, match="'relu'"):
-        register(Surrogate("relu", window=(0, 1)))
-
-
 @pytest.mark.parametrize(
     "given,cause",
     [

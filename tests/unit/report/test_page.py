@@ -9,12 +9,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
-from sterling.claims.finding import Measured, Picture, Reference
+from sterling.claims.finding import Measured, Reference
 from sterling.claims.words import MARKS, amount, interval
 from sterling.errors import StoreError
 from sterling.plot.curves import SERIES_COLOURS
@@ -204,21 +203,6 @@ def test_a_figure_keeps_its_text_its_caption_is_its_name_and_two_share_no_names(
     ids, others = (set(re.findall(r' id="([^"]+)"', str(one.svg))) for one in (drawing, other))
     assert len(ids) == len(others) > 1
     assert not ids & others
-
-
-def test_many_points_become_pixels():
-    def points(ax, count):
-        x = np.linspace(0, 1, count)
-        ax.plot(x, np.sin(99 * x), "o")
-        return "Waves."
-
-    few, many = (
-        str(render(Picture("Points", lambda ax, count=count: points(ax, count))).svg)
-        for count in (50, 60_000)
-    )
-    assert "<image" not in few
-    assert many.count("<image") == 1
-    assert len(many) < 200_000
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
