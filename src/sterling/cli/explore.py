@@ -23,10 +23,6 @@ def explore(
     ] = None,
     seed: Annotated[int | None, problem_option("Random seed of the data. \\[5]", "SEED")] = None,
     out: Annotated[Path, output("File of the page: .html.", "FILE", "-o", "--out")] = FILE,
-    show: Annotated[
-        bool | None,
-        output("Open the page in a browser. \\[if there is a screen]", "", "--open/--no-open"),
-    ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.
 
@@ -44,7 +40,7 @@ def explore(
     check_targets(None, (out, "--out", *PAGES))
     write_explorable(out, text)
     typer.echo(f"page: {printable(out)}")
-    if show or (show is None and _has_screen()):
+    if _has_screen():
         try:
             opened = webbrowser.open(f"{out.resolve().as_uri()}{text and '#' + text}")
         except webbrowser.Error:

@@ -23,7 +23,8 @@ from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted, near
 from sterling.returns.counts import mark_steps
 from sterling.stats import mean_interval, share_interval
-from sterling.study import Cell, run_trial, trial_seeds
+from sterling.study import Cell
+from sterling.study.trial import run_trial, trial_seeds
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONSISTENT,
