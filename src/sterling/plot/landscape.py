@@ -55,7 +55,7 @@ def proved_shares(ax: Axes, certificate: Certificate) -> str:
     x = np.arange(1, certificate.n + 1)
     ax.bar(x, bounds, color=VERMILLION, alpha=0.5, label="wrong at most, proved")
     ax.axhline(0.5, color=GREY, lw=0.9, ls=":", label="the average decodes below")
-    axes = {"xlabel": "weights, the largest bound first", "ylabel": "share of the mass"}
-    tidy(ax, ylim=(0, max(0.6, 1.1 * bounds[0])), **axes)
+    ax.set(xlabel="weights, the largest bound first", ylabel="share of the mass")
+    tidy(ax, ylim=(0, max(0.6, 1.1 * bounds[0])))
     whole_ticks(ax.xaxis)
     return certificate.sentence()
