@@ -64,6 +64,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
             ax.plot(line, curve, color=shade, lw=1.2)
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
     tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of trials that succeed")
+    legend_above(ax, min(4, len(dimensions)), handletextpad=0.2)
     whole_numbers(ax.xaxis)
     curve = "No curve is drawn" if fit is None else "Curves: the power law"
     doubt = f": {series.refusal}" if fit is None else ", which does not fit" if fit.curved else ""
