@@ -106,7 +106,7 @@ def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", fake=False, tu
             weight = add("Transpose", [weight], f"{name}_turned", perm=[1, 0])
         options = {"transB": 1} if linear and layer == "Gemm" else {}
         at = add(layer if linear else "Conv", [at, weight], f"y{number}", **options)
-    ends = [helper.make_tensor_value_info(one, TensorProto.FLOAT, None) for one in ("x", at)]
+    ends = [helper.make_tensor_value_info(one, TensorProto.FLOAT, ["batch", one]) for one in ("x", at)]
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
     checker.check_model(model)
