@@ -36,15 +36,11 @@ _TINY = 1e-6  # a latent next to 0, in units of the largest one
 WHY = {
     CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so all on an "
     "outermost level are cut off: clamp before rounding, or let the gradient pass the clamp",
-    TAIL: "latents far from zero are cut off, so they come back only by decay: clip the latents to the range "
-    "that passes, or use the identity as surrogate",
-    DEAD: "latents near zero are cut off, so a weight that gets there stays: let the gradient pass there too",
+    TAIL: "values far from zero are cut off, and latents there come back only by decay: widen the range, "
+    "clip the latents to it, or use the identity as surrogate",
+    DEAD: "values near zero are cut off, and a weight that gets there stays: let the gradient pass there too",
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
     probes.OTHER: "the slope of the quantiser is 0 there",
-}
-WHY_OF_ACTIVATIONS = WHY | {
-    TAIL: "values beyond the outermost levels are cut off: widen the range, or learn the step",
-    DEAD: "values near zero are cut off: let the gradient pass there too",
 }
 
 
@@ -273,10 +269,9 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
 
 def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
     """Judge the shares without gradient, now and with PyTorch 2.14; ``idle`` says why none is needed."""
-    activations = row.kind == "activation"
-    words, what = (WHY_OF_ACTIVATIONS, "activations") if activations else (WHY, "weights")
+    activations, what = row.kind == "activation", "activations" if row.kind == "activation" else "weights"
     if now > 0:
-        why, by_design = "; ".join(words[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
+        why, by_design = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
             end = "input" if activations else "latents"
@@ -291,7 +286,7 @@ def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Itera
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
         sentence = (
             f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
-            f"gradient of clamp is 0 at its bounds: {idle or words[CLAMP]}"
+            f"gradient of clamp is 0 at its bounds: {idle or WHY[CLAMP]}"
         )
         yield AuditFinding(sentence, "" if idle else short)
 

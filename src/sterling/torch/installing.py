@@ -53,21 +53,17 @@ def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
     parts = (weight.latent, *weight._factors)
     start, search = [one.detach().clone() for one in parts], _Search(weight, values)
+    for one in weight._factors:  # of LoRA
+        one.data.zero_()
     # The convert step of torchao has other zero points than its layers in training.
     configs: list[Any] = [_config(layer) for layer in weight.modules]
     if search.succeeds() and all(one is None or one.is_symmetric for one in configs):
         return "latents"
-    best, done = search.trial, search.done
-    weight.latent.data.copy_(start[0])
-    for one in weight._factors:  # of LoRA
-        one.data.zero_()
-    if weight._factors and search.succeeds():
-        return "latents"
     for one, kept in zip(parts, start, strict=True):
         one.data.copy_(kept)
-    search.put(torch.where(done, best, search.rows(start[0])))
+    search.put(torch.where(search.done, search.trial, search.rows(start[0])))
     if any([_fix_range(layer) for layer in weight.modules]):
-        search.put(torch.where(done, best, search.wanted))
+        search.put(torch.where(search.done, search.trial, search.wanted))
         if bool(search.right().all()):
             return "fixed range"
         weight.latent.data.copy_(start[0])
