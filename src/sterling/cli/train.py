@@ -184,15 +184,15 @@ def _go_on(
     instance: "Instance", settings: "Options", latent: "np.ndarray", say: Callable[[str], None]
 ) -> "Orbit":
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.run import go_on
+    from sterling.dynamics.run import check_belongs, go_on
 
     path, engine = settings.checkpoint, settings.engine
     assert path is not None
     orbit = Orbit.load(path)
-    same = orbit.instance.get("fingerprint") == instance.fingerprint
+    check_belongs(orbit, instance)
     # Flips depend on the bits of S, which another machine may round differently.
-    settings = replace(settings, signal=orbit._course.signal if same else 0.0).for_data(instance)
-    _check_same(orbit, instance, settings, latent, engine)
+    settings = replace(settings, signal=orbit._course.options.signal).for_data(instance)
+    _check_same(orbit, settings, latent, engine)
     if "flips" in settings.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")
     if orbit.steps == settings.steps:
@@ -202,19 +202,10 @@ def _go_on(
     return go_on(orbit, instance, settings)
 
 
-def _check_same(
-    orbit: "Orbit", instance: "Instance", settings: "Options", latent: "np.ndarray", engine: str
-) -> None:
+def _check_same(orbit: "Orbit", settings: "Options", latent: "np.ndarray", engine: str) -> None:
     """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
-    from sterling.dynamics.run import check_belongs
-
-    path, saved = settings.checkpoint, orbit.instance
-    differences = []
-    if saved.get("fingerprint") != instance.fingerprint:
-        there, here = (f"n={d['n']}, m={d['m']}, N={d['samples']:,}" for d in (saved, instance.to_dict()))
-        differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
-    elif (latent != orbit.start_latent).any():
-        differences.append("another --init")
+    path = settings.checkpoint
+    differences = ["another --init"] if (latent != orbit.start_latent).any() else []
     for name, there, here in (
         ("optimizer", orbit.optimizer, settings.optimizer),
         ("batch", orbit.batch, settings.batch),
@@ -236,7 +227,6 @@ def _check_same(
             f"{path} has {orbit.steps:,} steps already, more than the {settings.steps:,} asked for: name "
             "another file, or give more --steps"
         )
-    check_belongs(orbit, instance)
 
 
 def _draw(orbit: "Orbit", path: Path) -> None:

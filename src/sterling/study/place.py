@@ -63,7 +63,7 @@ class Trials:
         self._following: dict[str, Cell] = {}  # the next cell of the round, after the last the first
         self._missing: dict[str, int] = {}  # number of trials to hand out, by cell
         self._order = random.Random(os.urandom(16))  # another one in each process
-        self._next: tuple[Cell, int] | None = None  # the trial to go on with
+        self._walk: tuple[Cell, int, int] | None = None  # the cell, where it began there, where it goes on
 
     @property
     def waiting(self) -> int:
@@ -97,8 +97,10 @@ class Trials:
             outcomes = (one.outcome().alias(f"{index}") for index, one in enumerate(self.criteria))
             numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
             known = self._of(key, int(numbers.max()) + 1)
-            if not own and (known[0, numbers] != MISSING).any():
-                self._next = None  # another process runs the same trials
+            if not own and self._walk and key == self._walk[0].key:
+                _, begun, end = self._walk
+                if ((begun <= numbers) & (numbers < end)).any():
+                    self._walk = None  # another process runs the same trials
             if key in self._missing:
                 missing = numbers[known[0, numbers] == MISSING]
                 self._change(key, -int(np.sum(missing < self.wanted[self._cells[key]])))
@@ -106,7 +108,7 @@ class Trials:
 
     def open(self, wanted: Wanted) -> list[Cell]:
         """Begin a round; return the cells that lack trials."""
-        self.wanted, self._missing, self._next = wanted, {}, None
+        self.wanted, self._missing, self._walk = wanted, {}, None
         self._cells = {cell.key: cell for cell in wanted}
         self._following = dict(zip(self._cells, [*wanted][1:] + [*wanted][:1], strict=True))
         for key, cell in self._cells.items():
@@ -115,17 +117,17 @@ class Trials:
 
     def take(self, size: Callable[[Cell], int]) -> tuple[Cell, np.ndarray]:
         """Hand out missing trials of one cell, at most ``size(cell)``, while any are waiting."""
-        cell, first = self._next or self._any()
+        cell, begun, first = self._walk or self._any()
         if first == self.wanted[cell]:
-            cell, first = self._following[cell.key], 0
+            cell, begun, first = self._following[cell.key], 0, 0
         if self.states(cell)[first] != MISSING:
-            cell, first = self._any()
+            cell, begun, first = self._any()
         states = self.states(cell)[first : first + size(cell)]
         taken = np.flatnonzero(states != MISSING)
         count = int(taken[0]) if taken.size else len(states)
         states[:count] = TAKEN
         self._change(cell.key, -count)
-        self._next = cell, first + count
+        self._walk = cell, begun, first + count
         return cell, np.arange(first, first + count)
 
     def give_back(self, cell: Cell, numbers: np.ndarray) -> np.ndarray:
@@ -136,15 +138,16 @@ class Trials:
         self._change(cell.key, len(left))
         return left
 
-    def _any(self) -> tuple[Cell, int]:
+    def _any(self) -> tuple[Cell, int, int]:
         (key,) = self._order.choices(list(self._missing), list(self._missing.values()))
         cell = self._cells[key]
         states = self.states(cell)
         for _ in range(_TRIES):
             number = self._order.randrange(len(states))
             if states[number] == MISSING:
-                return cell, number
-        return cell, int(self._order.choice(np.flatnonzero(states == MISSING)))
+                return cell, number, number
+        number = int(self._order.choice(np.flatnonzero(states == MISSING)))
+        return cell, number, number
 
     def _change(self, key: str, change: int) -> None:
         count = self._missing.pop(key, 0) + change

@@ -25,7 +25,7 @@ from sterling.base.files import as_path, printable, unreadable
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
 from sterling.model.levels import MAX_LEVELS
-from sterling.model.normalise import normalize_values
+from sterling.model.normalise import check_normalize
 from sterling.model.problem import Problem
 from sterling.study.columns import Criterion
 from sterling.study.kind import PROBLEM, SEMANTICS, Cell, Kind, canonical, digest, get_kind, parse_criterion
@@ -89,7 +89,8 @@ class Study(Described, Drawn):
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. A run keeps one byte in
         memory for each trial, and one more for each criterion.
     criteria : str or list of str, optional
-        Definitions of success, by default the first criterion of the kind; see `parse_criterion`.
+        Definitions of success, by default the first criterion of the kind: its name, or a threshold such as
+        "occupancy>=0.5".
     seed : int
         The root of all seeds.
     target : "exponent", "proportion" or None
@@ -157,9 +158,7 @@ class Study(Described, Drawn):
         self.noise = _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0)  # −0 is 0
         self.readout = _readouts(readout)
         self.inputs = _values(inputs, "inputs", str)
-        self.normalize = _values(
-            normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)
-        )
+        self.normalize = _values(normalize, "normalize", check_normalize)
         self.levels = _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS))
         self.kind = kind
         self.trials = checks.integer(trials, "trials", 1, MAX_TRIALS)

@@ -307,8 +307,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
     """Compile nothing in this context; at its end restore buffers, plain numbers and the random state.
 
-    With ``parameters`` all parameters require gradients in the context, and their values are restored too.
-    Without, numbers stay if parameters were written: one may say that a scale has had its first value.
+    With ``parameters`` all require gradients, and get their values back too. Without, numbers stay if
+    parameters were written: one may say that a scale has had its first value.
     """
     modules, trained = list(module.modules()), list(module.parameters())
     buffers = [(one, *pair) for one in modules for pair in one._buffers.items()]

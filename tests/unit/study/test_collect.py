@@ -12,21 +12,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import sterling as st
-from sterling.study import (
-    SHARE,
-    Cell,
-    Kind,
-    Store,
-    Study,
-    collect,
-    iterate,
-    replay,
-    run,
-    trial_seeds,
-)
+from sterling.study import SHARE, Cell, Kind, Store, Study, collect, iterate, replay, run
 from sterling.study.collect import Collector
 from sterling.study.spec import arguments
-from sterling.study.trial import Finished
+from sterling.study.trial import Finished, trial_seeds
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 
@@ -231,18 +220,6 @@ def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
             break
     assert len(rows(tmp_path / "s")) > 20
     assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        ({"threads": "two"}, "threads is 'two'"),
-        ({"executor": object()}, "executor"),
-    ],
-)
-def test_wrong_arguments_are_refused(tmp_path, arguments, words):
-    with pytest.raises(st.InputError, match=words):
-        run(SMALL, tmp_path / "s", **arguments)
 
 
 def wrong_now_and_then(cell, seeds, look):

@@ -112,13 +112,6 @@ def test_thresholds_that_bend_refute_a_power_law():
     assert top.high - top.low < 0.2
 
 
-def test_two_dimensions_cannot_show_curvature():
-    n, samples, trials, won = drawn()
-    fit = fit_exponent(n[:10], samples[:10], trials[:10], won[:10])
-    assert math.isnan(fit.p_value)
-    assert not fit.curved
-
-
 def test_one_size_with_successes_and_failures_bounds_no_threshold_alone():
     """Between no success and one in forty at the next size any steep curve does: its middle means nothing."""
     n, samples = np.repeat([8, 16], 4), np.tile([16, 32, 64, 128], 2)
@@ -156,11 +149,8 @@ GOOD = {"n": [8, 8, 16, 16], "samples": [8, 32, 16, 64], "trials": [20] * 4, "su
         {"successes": [5, 25, 5, 15]},
         {"successes": [5, math.nan, 5, 15]},
         {"successes": [5, 15, 5]},
-        {"successes": [5, -1, 5, 15]},
-        {"successes": "many"},
         {"undecided": [0, 6, 0, 0]},
         {"samples": [8, 0, 16, 64]},
-        {"n": [[8, 8], [16, 16]]},
     ],
 )
 def test_impossible_counts_are_refused(change):

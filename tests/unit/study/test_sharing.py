@@ -82,7 +82,7 @@ def computed(folder, study, pace, monkeypatch, seed):
 
 @pytest.mark.parametrize("pace, trials, seed", [(0.01, 1440, 15), (0.3, 360, 11)])
 def test_three_processes_do_at_most_a_third_twice(tmp_path, monkeypatch, pace, trials, seed):
-    """With these seeds processes ran side by side through a cell, and did 42 % and 40 % twice."""
+    """With these seeds processes once ran side by side through a cell, and did 42 % and 40 % twice."""
     study = Study(n=[4, 6, 8], samples=[8, 12, 16], trials=trials // 9, kind="coin")
     each = computed(tmp_path / "s", study, pace, monkeypatch, seed)
     assert len(Store(tmp_path / "s").trials(["trial"])) == trials
