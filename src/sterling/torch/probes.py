@@ -165,15 +165,21 @@ def levels_of(codes: torch.Tensor, scale: torch.Tensor, seen: Collection[int]) -
 
 def lined_up(codes: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return codes from the least one of each group that shares a scale, and the largest of each group."""
-    scale, shape = scale.expand(codes.shape), codes.shape
-    turned = codes.ndim > 1 and torch.equal(scale[:1].expand(shape), scale)  # a scale for each column
-    if turned:
-        codes, scale = codes.transpose(0, 1), scale.transpose(0, 1)
-    ends = scale.flatten().diff().nonzero().flatten() + 1
-    rows = codes.int().reshape(-1, math.gcd(codes.numel(), *ends.tolist()))
+    axis, groups = by_scale(scale, codes.shape)
+    turned = codes.int().transpose(0, axis)
+    rows = turned.reshape(groups, -1)
     rows = rows - rows.amin(dim=1, keepdim=True)
-    lined = rows.reshape(codes.shape)
-    return (lined.transpose(0, 1) if turned else lined), rows.amax(dim=1)
+    return rows.reshape(turned.shape).transpose(0, axis), rows.amax(dim=1)
+
+
+def by_scale(scale: torch.Tensor, shape: torch.Size) -> tuple[int, int]:
+    """Return the axis along which scales differ, and the number of groups that share one in its order."""
+    size, scale = shape.numel(), scale.reshape([1] * (len(shape) - scale.ndim) + list(scale.shape))
+    if scale.numel() == size > 1:
+        ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
+        return 0, size // math.gcd(size, *ends.tolist())
+    axes = [axis for axis in range(scale.ndim) if scale.shape[axis] > 1]
+    return (axes[0], scale.shape[axes[0]]) if len(axes) == 1 else (0, 1)
 
 
 def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple[float, float] | None]:
