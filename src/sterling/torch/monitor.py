@@ -111,6 +111,7 @@ class OrbitMonitor(Drawn):
     >>> monitor = stt.OrbitMonitor(model, optimizer)
     >>> x = torch.randn(16, 8)
     >>> for _ in range(20):
+    ...     optimizer.zero_grad()
     ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> monitor

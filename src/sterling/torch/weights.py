@@ -199,11 +199,12 @@ def _parq(optimizer: Any, group: dict[str, Any], parameter: nn.Parameter) -> Qua
 
 def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
     """Return handles of the tensors for which the user's functions return codes."""
+    readers: Any = codes
     if not isinstance(codes, Mapping):
         every = {n: partial(codes, n, one) for n, one in model.named_parameters(remove_duplicate=False)}
         with torch.no_grad():
-            codes = {name: read for name, read in every.items() if read() is not None}
-    return [_coded(name, *_named(model, name, read), read) for name, read in codes.items()]
+            readers = {name: read for name, read in every.items() if read() is not None}
+    return [_coded(name, *_named(model, name, read), read) for name, read in readers.items()]
 
 
 def _coded(name: str, latent: torch.Tensor, first: Any, read: Callable[[], Any]) -> QuantisedWeight:
