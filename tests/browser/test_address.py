@@ -89,8 +89,8 @@ def test_an_address_that_makes_no_sense_does_no_harm(driver, address):
     settings = driver.execute_script("return sterling.page.settings")
     assert settings["n"] == 12
     assert settings["surrogate"] == "relu"
-    turn(driver, f"{address}#n=256&samples=99999&m=8&noise=0", drawn)
-    settings = driver.execute_script("return sterling.page.settings")
+    read = "return sterling.fromAddress(arguments[0], sterling.storySettings).settings"
+    settings = driver.execute_script(read, "#n=256&samples=99999&m=8&noise=0")
     assert settings["n"] * settings["samples"] * settings["m"] <= 1 << 23
     assert driver.get_log("browser") == []
 

@@ -13,8 +13,83 @@ from tests.browsing import colour, drawn, look, settled, text, turn, until, visi
 from tests.colours import contrast
 
 LARGEST = 350_000  # bytes
-STORY = range(1, 9)
 ROWS = ("occupancy", "wrong", "worst", "last", "average", "returns")  # of the table
+
+
+@pytest.fixture(scope="module")
+def standing(driver, address):
+    """The page with all details open, for the first tests of this file, which change nothing."""
+    look(driver, "light", 1280)
+    visit(driver, address)
+    driver.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    return driver
+
+
+def test_every_control_is_reached_by_keyboard(standing):
+    look(standing, "light", 1024)  # on a wide page the focus scrolls on to the next steps of the story
+    wanted = "a[href], button:not(:disabled, [tabindex='-1']), input, select, summary, [tabindex='0']"
+    controls = standing.execute_script(
+        "const reached = window.reached = new Map(), style = (one) => getComputedStyle(one).outlineStyle;"
+        "addEventListener('focusin', ({ target }) => reached.set(target, style(target)));"
+        "return [...document.querySelectorAll(arguments[0])].filter((one) => one.offsetParent)",
+        wanted,
+    )
+    standing.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB * (len(controls) + 5))
+    outlines = standing.execute_script(
+        "return arguments[0].map((one) => reached.get(one) ?? 'never')", controls
+    )
+    assert set(outlines) == {"solid"}
+    for one in (*controls, *standing.find_elements(By.TAG_NAME, "canvas")):
+        assert one.accessible_name, one.get_attribute("outerHTML")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_stand_out(standing, scheme):
+    look(standing, scheme, 1280)
+    card = colour(standing, "section.card", "backgroundColor")
+    inside = ".key|.facing td|.facing caption|.quiet|label|.more summary|.more p|#proof p|#proof .kind|output"
+    for selector in (*inside.split("|"), ".code"):
+        back = colour(standing, ".code", "backgroundColor") if selector == ".code" else card
+        assert contrast(colour(standing, selector, "color"), back) >= 4.5, selector
+    ground = colour(standing, "body", "backgroundColor")
+    for selector in (".step p", ".dial", ".steps li:nth-child(2) a", ".three p", ".lead"):
+        assert contrast(colour(standing, selector, "color"), ground) >= 4.5, selector
+    for selector in ("#play", ".steps a[aria-current]", "#verdict", "[aria-pressed=true]"):
+        own = colour(standing, selector, "backgroundColor")
+        assert contrast(colour(standing, selector, "color"), own) >= 4.5, selector
+    # What is drawn: 3 is the bar for shapes (WCAG 2.2, 1.4.11).
+    for name in ("--blue", "--vermillion", "--amber", "--purple", "--grey", "--ink"):
+        standing.execute_script("document.getElementById('said').style.color = `var(${arguments[0]})`", name)
+        assert contrast(colour(standing, "#said", "color"), card) >= 3, name
+
+
+def test_the_type_has_five_sizes_and_the_text_one_measure(standing):
+    look(standing, "light", 1366, height=768)
+    script = """
+        const sizes = {}, walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const parent = walker.currentNode.parentElement;
+            if (!walker.currentNode.data.trim()) continue;
+            if (parent.closest("script, style, .out-of-sight, .skip")) continue;
+            const size = getComputedStyle(parent).fontSize;
+            if (parent.checkVisibility()) (sizes[size] ??= []).push(parent.outerHTML.slice(0, 60));
+        }
+        return sizes;
+    """
+    sizes = standing.execute_script(script)
+    assert len(sizes) <= 5, {size: where[:3] for size, where in sizes.items()}
+    longest = """
+        const context = document.createElement("canvas").getContext("2d");
+        const texts = [...document.querySelectorAll(".step p, .three p, .lead")];
+        return texts.filter((one) => one.clientWidth).map((one) => {
+            const { fontSize, fontFamily } = getComputedStyle(one);
+            context.font = `${fontSize} ${fontFamily}`;
+            return one.clientWidth / context.measureText("0").width;
+        });
+    """
+    for width in (1000, 1366, 1920):
+        look(standing, "light", width, height=768)
+        assert max(standing.execute_script(longest)) <= 65.5
 
 
 def test_play_runs_pauses_and_keeps_the_address(page):
@@ -55,27 +130,10 @@ def test_a_page_where_nothing_moves_asks_for_no_frame(page):
         page.execute_script("asked = 0")
 
 
-def test_next_return_leads_to_the_teacher(driver, address):
-    look(driver, "light", 1280)
-    turn(driver, f"{address}#story=3&at=2000", drawn)
-    for _ in range(3):
-        before = driver.execute_script("return sterling.page.run.step")
-        driver.find_element(By.ID, "return").click()
-        drawn(driver)
-        step, distance = driver.execute_script(
-            "const { run } = sterling.page; return [run.step, run.distance]"
-        )
-        assert step > before
-        assert distance == 0
-        assert "back at the teacher" in driver.find_element(By.ID, "said").get_attribute("textContent")
-        driver.find_element(By.ID, "flip").click()
-        assert driver.execute_script("return sterling.page.run.distance") > 0
-
-
 def test_an_address_plays_and_a_kept_state_stands(driver, address):
     look(driver, "light", 1280, motion="no-preference")
     moving = "sterling.page.mode === 'playing' && sterling.page.run.step > 0"
-    for fragment in ("", "#story=4", "#n=8&noise=0.3"):
+    for fragment in ("", "#n=8&noise=0.3"):
         driver.get("about:blank")
         driver.get(address + fragment)
         until(driver, moving)
@@ -152,51 +210,6 @@ def test_what_is_not_proved_is_not_said(driver, address):
         assert {text(driver, f"#proved-{row}") for row in ROWS} == {"–"}, settings
 
 
-def test_the_story_is_turned_over(page):
-    for step in STORY:
-        current = page.find_elements(By.CSS_SELECTOR, "#story a[aria-current=step]")
-        assert [link.text.split()[0] for link in current] == [str(step)]
-        assert page.execute_script("return sterling.page.story") == step
-        page.find_element(By.ID, "next").click()
-        drawn(page)
-        if step < STORY[-1]:
-            assert page.current_url.endswith(f"#story={step + 1}")
-    assert text(page, "[data-current] h2") == "Your own run"
-    page.execute_script("history.back()")
-    WebDriverWait(page, 10, 0.02).until(lambda one: one.current_url.endswith("#story=8"))
-
-
-def test_what_the_story_says_comes_out(driver, address):
-    """Each step of the story, run to its end."""
-    look(driver, "light", 1280)
-    ends = {}
-    for step in STORY:
-        turn(driver, f"{address}#story={step}", drawn)
-        script = """
-            const {run, settings} = sterling.page;
-            run.advance(settings.steps);
-            const wrong = [...run.average()].filter((x, k) => (x >= 0) !== (run.data.teacher[k] > 0)).length;
-            const {history} = run, sum = history.area.reduce((a, b) => a + b);
-            return {verdict: run.verdict(), wrong, distance: run.distance, first: run.visited().firstHit,
-                    returns: run.visited().returns, start: history.start, mean: sum / run.anchor};
-        """
-        ends[step] = driver.execute_script(script)
-    assert (ends[1]["verdict"], ends[1]["start"]) == ("OPTIMAL", 2)
-    assert (ends[2]["verdict"], ends[2]["start"]) == ("OPTIMAL", 7)
-    assert 30 <= ends[2]["first"] <= 50
-    for step in (3, 4, 5):
-        assert ends[step]["verdict"] == "RECURRENT"
-        assert ends[step]["returns"] > 1000
-        assert ends[step]["wrong"] == 0
-    assert (ends[6]["verdict"], ends[6]["first"]) == ("OPTIMAL", 15)
-    assert ends[7]["verdict"] is None
-    assert 8 <= ends[7]["mean"] <= 16
-    assert 3 <= ends[7]["wrong"] <= 10
-    assert ends[7]["start"] == ends[8]["start"]
-    assert ends[8]["verdict"] == "OPTIMAL"
-    assert ends[8]["first"] > 600
-
-
 def test_damping_ends_a_noisy_run_at_the_teacher(driver, address):
     """The slider chooses the step size of `train`; the page claims no law and no certificate then."""
     look(driver, "light", 1280)
@@ -219,43 +232,6 @@ def test_damping_ends_a_noisy_run_at_the_teacher(driver, address):
     settled(driver)
     settings = driver.execute_script("return sterling.page.settings")
     assert (settings["damping"], settings["schedule"]) == (0, "power:0.5,0.5")
-
-
-def test_every_control_is_reached_by_keyboard(page):
-    look(page, "light", 1024)  # on a wide page the focus scrolls on to the next steps of the story
-    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
-    wanted = "a[href], button:not(:disabled, [tabindex='-1']), input, select, summary, [tabindex='0']"
-    controls = page.execute_script(
-        "const reached = window.reached = new Map(), style = (one) => getComputedStyle(one).outlineStyle;"
-        "addEventListener('focusin', ({ target }) => reached.set(target, style(target)));"
-        "return [...document.querySelectorAll(arguments[0])].filter((one) => one.offsetParent)",
-        wanted,
-    )
-    page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB * (len(controls) + 5))
-    outlines = page.execute_script("return arguments[0].map((one) => reached.get(one) ?? 'never')", controls)
-    assert set(outlines) == {"solid"}
-    for one in (*controls, *page.find_elements(By.TAG_NAME, "canvas")):
-        assert one.accessible_name, one.get_attribute("outerHTML")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_letters_stand_out(page, scheme):
-    look(page, scheme, 1280)
-    card = colour(page, "section.card", "backgroundColor")
-    inside = ".key|.facing td|.facing caption|.quiet|label|.more summary|.more p|#proof p|#proof .kind|output"
-    for selector in (*inside.split("|"), ".code"):
-        back = colour(page, ".code", "backgroundColor") if selector == ".code" else card
-        assert contrast(colour(page, selector, "color"), back) >= 4.5, selector
-    ground = colour(page, "body", "backgroundColor")
-    for selector in (".step p", ".dial", ".steps li:nth-child(2) a", ".three p", ".lead"):
-        assert contrast(colour(page, selector, "color"), ground) >= 4.5, selector
-    for selector in ("#play", ".steps a[aria-current]", "#verdict", "[aria-pressed=true]"):
-        own = colour(page, selector, "backgroundColor")
-        assert contrast(colour(page, selector, "color"), own) >= 4.5, selector
-    # What is drawn: 3 is the bar for shapes (WCAG 2.2, 1.4.11).
-    for name in ("--blue", "--vermillion", "--amber", "--purple", "--grey", "--ink"):
-        page.execute_script("document.getElementById('said').style.color = `var(${arguments[0]})`", name)
-        assert contrast(colour(page, "#said", "color"), card) >= 3, name
 
 
 @pytest.mark.parametrize("width", [390, 1280])

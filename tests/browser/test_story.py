@@ -9,7 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browsing import GO, drawn, look, settled, text, until
+from tests.browsing import GO, drawn, settled, text, until
 
 OPENED = ("", 1366, 768)
 CHOICES = {
@@ -84,6 +84,58 @@ def test_the_text_never_contradicts_the_settings(page):
             )
             assert ("at the teacher stays there" in words) == law, given
             assert ("leaves it again" in words) != law, given
+
+
+FITTING = """
+    const parts = "[data-current] h2, [data-current] p, #play, .sliders, .bits, .time, .rails";
+    return [...document.querySelectorAll(parts)].filter((one) => one.checkVisibility()).map((one) => {
+        const { top, bottom, height } = one.getBoundingClientRect();
+        return [one.id || one.className || one.tagName, top, bottom, height];
+    });
+"""
+END = """
+    const {run, settings} = sterling.page;
+    run.advance(settings.steps);
+    const wrong = [...run.average()].filter((x, k) => (x >= 0) !== (run.data.teacher[k] > 0)).length;
+    const {history} = run, sum = history.area.reduce((a, b) => a + b);
+    return {verdict: run.verdict(), wrong, distance: run.distance, first: run.visited().firstHit,
+            returns: run.visited().returns, start: history.start, mean: sum / run.anchor};
+"""
+
+
+def test_each_step_fits_into_the_window_and_what_it_says_comes_out(page):
+    """The story is turned over by its button; each step's run is taken to its end."""
+    ends = {}
+    for step in range(1, 9):
+        (current,) = page.find_elements(By.CSS_SELECTOR, "#story a[aria-current=step]")
+        assert current.text.split()[0] == str(step)
+        assert page.execute_script("return sterling.page.story") == step
+        assert step == 1 or page.current_url.endswith(f"#story={step}")
+        found = page.execute_script(FITTING)
+        assert len(found) >= 9
+        for name, top, bottom, height in found:
+            assert 0 <= top < bottom <= 768, (step, name)
+            assert height > 15, (step, name)
+        ends[step] = page.execute_script(END)
+        page.find_element(By.ID, "next").click()
+        drawn(page)
+    assert text(page, "[data-current] h2") == "Your own run"
+    assert (ends[1]["verdict"], ends[1]["start"]) == ("OPTIMAL", 2)
+    assert (ends[2]["verdict"], ends[2]["start"]) == ("OPTIMAL", 7)
+    assert 30 <= ends[2]["first"] <= 50
+    for step in (3, 4, 5):
+        assert ends[step]["verdict"] == "RECURRENT"
+        assert ends[step]["returns"] > 1000
+        assert ends[step]["wrong"] == 0
+    assert (ends[6]["verdict"], ends[6]["first"]) == ("OPTIMAL", 15)
+    assert ends[7]["verdict"] is None
+    assert 8 <= ends[7]["mean"] <= 16
+    assert 3 <= ends[7]["wrong"] <= 10
+    assert ends[7]["start"] == ends[8]["start"]
+    assert ends[8]["verdict"] == "OPTIMAL"
+    assert ends[8]["first"] > 600
+    page.execute_script("history.back()")
+    until(page, "sterling.page.story === 8")
 
 
 def test_a_slider_never_stops_the_run(page):
@@ -195,32 +247,3 @@ def test_two_weights_are_shown_in_their_plane(page):
     page.find_element(By.ID, "n").send_keys(Keys.ARROW_RIGHT)
     settled(page)
     assert not label.is_displayed()
-
-
-def test_the_type_has_five_sizes_and_the_text_one_measure(page):
-    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
-    script = """
-        const sizes = {}, walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-        while (walker.nextNode()) {
-            const parent = walker.currentNode.parentElement;
-            if (!walker.currentNode.data.trim()) continue;
-            if (parent.closest("script, style, .out-of-sight, .skip")) continue;
-            const size = getComputedStyle(parent).fontSize;
-            if (parent.checkVisibility()) (sizes[size] ??= []).push(parent.outerHTML.slice(0, 60));
-        }
-        return sizes;
-    """
-    sizes = page.execute_script(script)
-    assert len(sizes) <= 5, {size: where[:3] for size, where in sizes.items()}
-    longest = """
-        const context = document.createElement("canvas").getContext("2d");
-        const texts = [...document.querySelectorAll(".step p, .three p, .lead")];
-        return texts.filter((one) => one.clientWidth).map((one) => {
-            const { fontSize, fontFamily } = getComputedStyle(one);
-            context.font = `${fontSize} ${fontFamily}`;
-            return one.clientWidth / context.measureText("0").width;
-        });
-    """
-    for width in (1000, 1366, 1920):
-        look(page, "light", width, height=768)
-        assert max(page.execute_script(longest)) <= 65.5

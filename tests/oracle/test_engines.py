@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 import sterling as st
-from sterling.dynamics import event, state
+from sterling.dynamics import event
 from tests.support import PIECEWISE, assert_same_orbit, counted, go_slowly, interrupted, make_schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::sterling.SterlingWarning")
@@ -177,35 +177,6 @@ def test_threads(big, threads, surrogate, monkeypatch):
     orbit = st.train(big, 1000, surrogate=surrogate, threads=threads)
     assert_same_orbit(orbit, alone)
     assert (orbit.stats.states, orbit.stats.passes) == (alone.stats.states, alone.stats.passes)
-
-
-def test_idle_helpers_sleep(big, monkeypatch):
-    """They keep watch while there is work for them, and sleep until there is again; none is left behind."""
-    monkeypatch.setattr("sterling.base.resources.usable_cores", lambda: 3)
-    watching, most = [], [10_000_000]
-    advance = event.EventEngine.advance
-
-    def watched(engine, until, budget):
-        status = advance(engine, until, min(budget, most[0]))
-        watching.append((engine._wanted.is_set(), int(engine.state.clock[state.EVALUATIONS])))
-        return status
-
-    monkeypatch.setattr(event.EventEngine, "advance", watched)
-    small = st.Problem(n=4, samples=40_000, noise=1.0).draw(0)
-    st.train(small, 1_500_000, st.Constant(0.5), record=())
-    assert len(watching) > 5
-    states = [states for _, states in watching]
-    assert not any(wanted for (wanted, _), new in zip(watching[1:], np.diff(states), strict=True) if not new)
-    watching.clear()
-    most[0] = 200_000  # so that the run does not end within one slice
-    st.train(big, 3000, record=())
-    assert watching[0][0]
-    watching.clear()
-    most[0] = 1 << 60  # and none ends because its budget is spent
-    monkeypatch.setattr("sterling.dynamics.run._FLIP_BUFFER", 64)
-    st.train(big, 3000, record=("flips",))
-    assert len(watching) > 5
-    assert all(wanted for wanted, _ in watching)
     assert not any(thread.name.startswith("sterling-helper") for thread in threading.enumerate())
 
 

@@ -80,7 +80,7 @@ def test_a_run_equals_the_plain_loop(count, name, size):
         from sterling.dynamics.steps import Batches
 
         rows = Batches(Options(batch=batch, seed=5), instance.samples).at
-    back = optimizer.damping * orbit._course.signal / (1.5 / (count * 3))
+    back = optimizer.damping * orbit._course.options.signal / (1.5 / (count * 3))
     latents, levels = loop(
         instance,
         count,

@@ -84,15 +84,6 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, engine, cut):
     assert_same_orbit(again, whole)
 
 
-def test_chatter_ends():
-    """At N = 4n plain runs chatter on; restarted ones come to rest at the teacher, and that is proved."""
-    instances = [st.Problem(n=128, samples=512).draw(seed) for seed in range(4)]
-    plain = [st.train(one, 6_000) for one in instances]
-    restarted = [st.train(one, 6_000, restart=st.Restart()) for one in instances]
-    assert not any(orbit.certified for orbit in plain)
-    assert all(orbit.certified and orbit.verdict is st.Verdict.OPTIMAL for orbit in restarted)
-
-
 def test_the_history_knows_the_mass_of_restarted_runs():
     """The time average over the run is right at its end, whichever way it is computed."""
     from sterling.dynamics.history import history

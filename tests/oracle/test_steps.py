@@ -1,4 +1,4 @@
-"""The step engine equals the dense one to the last bit, and both equal PyTorch in float64.
+"""The compiled engines equal the dense one to the last bit, and that equals PyTorch in float64.
 
 Optimisers, sizes, noise, surrogates, schedules and batches are drawn. Some latents start at zero, at a
 threshold, or equal to one another, so that several weights turn at once or sit exactly on a tie.
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import sterling as st
-from sterling.dynamics.motion import motion_of
 from sterling.dynamics.options import Options
 from sterling.dynamics.steps import Batches
 from sterling.model.signal import signal_of
@@ -18,14 +17,14 @@ from sterling.optimizers.batch import as_batch
 from sterling.surrogates import get_surrogate
 from tests.support import PIECEWISE, assert_same_orbit, counted
 
-_CASES = counted(100, 400)
+_CASES = counted(100, 1000)
 _STEPS = 80
 _TORCH_STEPS = counted(300, 1000)
 
 
-def _case(number: int) -> tuple:
-    """Return data and the arguments of `train` for a random case."""
-    rng = np.random.default_rng((18, number))
+def _case(number: int, engine: str) -> tuple:
+    """Return data and the arguments of `train` for a random case that the engine takes."""
+    rng = np.random.default_rng((18 if engine == "step" else 3, number))
     n, m = int(rng.choice([2, 5, 8, 17, 31, 48, 65, 70])), int(rng.choice([1, 1, 2, 3]))
     samples = int(rng.integers(4, 12 * n))
     kind = rng.random()
@@ -51,7 +50,8 @@ def _case(number: int) -> tuple:
         signal = signal_of(instance, get_surrogate(surrogate))
         if optimizer.uses_signal and not signal > 0:
             continue
-        if motion_of(optimizer, as_batch(batch, samples), 1.0) is None:  # else the event engine takes it
+        given = Options(optimizer=optimizer, batch=as_batch(batch, samples), signal=1.0)
+        if engine == ("step" if given.motion is None else "event") and not given.plain:
             break
     rate = float(rng.choice([0.02, 0.1, 0.3])) * (0.1 if optimizer.scale_free else 1.0)
     if optimizer.damping:
@@ -97,19 +97,20 @@ def _batch(rng: np.random.Generator, samples: int) -> st.Batch | None:
     return st.Batch(min(size, samples), replace=bool(rng.random() < 0.4))
 
 
+@pytest.mark.parametrize("engine", ["event", "step"])
 @pytest.mark.parametrize("first", range(0, _CASES, 20))
-def test_step_equals_dense(first):
-    """Each case also stops in the middle, on the step engine, and goes on from there."""
+def test_compiled_equals_dense(engine, first):
+    """Each case also stops in the middle, on the compiled engine, and goes on from there."""
     flips = 0
     for number in range(first, first + 20):
-        instance, options = _case(number)
+        instance, options = _case(number, engine)
         dense = st.train(instance, _STEPS, engine="dense", **options)
-        step = st.train(instance, _STEPS, engine="step", **options)
-        assert_same_orbit(step, dense)
-        half = st.train(instance, _STEPS // 3, engine="step", **options)
-        assert_same_orbit(st.resume(half, instance, _STEPS - _STEPS // 3), step)
+        compiled = st.train(instance, _STEPS, engine=engine, **options)
+        assert_same_orbit(compiled, dense)
+        half = st.train(instance, _STEPS // 3, engine=engine, **options)
+        assert_same_orbit(st.resume(half, instance, _STEPS - _STEPS // 3), compiled)
         flips += len(dense.flips)
-    assert flips > 500
+    assert flips > (500 if engine == "step" else 100)
 
 
 @pytest.mark.parametrize("teacher", [True, False])

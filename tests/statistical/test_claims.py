@@ -52,9 +52,8 @@ def test_the_effect_of_the_rate_is_found(shift, paired):
     """
     rng = np.random.default_rng(4)
     found = [effects(SIZES, RATES, EXPONENTS, outcomes(rng, shift, paired=paired)) for _ in range(200)]
-    assert covered([rate[1:] for _, rate, _ in found], shift) >= 179
-    assert covered([exponent[1:] for *_, exponent in found], 0.0) >= 179
-    assert covered([np.exp(slope[1:]) for slope, *_ in found], 5.0) >= 179
+    assert covered([rate[1:] for rate, _ in found], shift) >= 179
+    assert covered([exponent[1:] for _, exponent in found], 0.0) >= 179
 
 
 @pytest.mark.parametrize("normalize, optimal", [(None, 0), ("standard", 20), ("whiten", 20)])

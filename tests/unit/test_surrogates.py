@@ -50,17 +50,6 @@ def test_derivatives_at_the_corners():
         np.testing.assert_array_equal(SURROGATES[name].derivative(x), expected)
 
 
-def test_smooth_derivatives_against_their_formulas():
-    x = np.linspace(-4, 4, 161)
-    logistic = 1 / (1 + np.exp(-x))
-    np.testing.assert_allclose(SURROGATES["sigmoid"].derivative(x), logistic * (1 - logistic), rtol=1e-13)
-    y = 5 * x
-    swish = 5 * (2 - y * np.tanh(y / 2)) / (1 + np.cosh(y))
-    np.testing.assert_allclose(SURROGATES["swish_sign"].derivative(x), swish, rtol=1e-13, atol=1e-15)
-    assert SURROGATES["swish_sign"].derivative(0.0) == 5.0
-    assert SURROGATES["sigmoid"].derivative(0.0) == 0.25
-
-
 WINDOWS = [
     (-1.5, 0.75),
     (0.1, 2.0),
@@ -123,16 +112,6 @@ def test_a_users_slope(registries):
     assert repr(mine) == "get_surrogate('bell')"
     with pytest.raises(InputError, match="differs"):
         surrogate_from_dict({**mine.to_dict(), "source": "another"})
-
-
-def test_a_registered_surrogate_is_as_good_as_ours(registries):
-    """Registered under a name of its own, a copy of relu has relu's gradients."""
-    register(Surrogate("my_relu", window=(0, None)))
-    instance = Problem(n=6, samples=40).draw(0)
-    signs = np.array([1, -1, 1, 1, -1, -1])
-    np.testing.assert_array_equal(instance.gradient(signs, "my_relu"), instance.gradient(signs, "relu"))
-    with pytest.raises(InputError, match="'relu'"):
-        register(Surrogate("relu", window=(0, 1)))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -29,12 +28,6 @@ def requirements() -> dict[str, dict[str, str]]:
         if name:
             found.setdefault(extra[1] if extra else "", {})[name[0]] = what.strip()
     return found
-
-
-def extras() -> list[str]:
-    """Return the extras that this version uses."""
-    names = {"cluster": "study", "learn": "learn", "torch": "torch"}
-    return [extra for extra, room in names.items() if importlib.util.find_spec(f"sterling.{room}")]
 
 
 def how_to_install(extra: str) -> str:

@@ -81,8 +81,8 @@ def refusal(path: Path) -> str | None:
 def unreadable(path: Path) -> str | None:
     """Return why there is no regular file that can be read, as a sentence, or None if there is one."""
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISREG(mode):
+        other = _other(path)
+        if other is None:
             path.open("rb").close()
             return None
     except (FileNotFoundError, NotADirectoryError):
@@ -90,9 +90,7 @@ def unreadable(path: Path) -> str | None:
     except (OSError, ValueError) as problem:  # too long, a zero byte, not allowed
         reason = getattr(problem, "strerror", None) or str(problem)
         return f"{printable(path)} cannot be read: {reason}"
-    if stat.S_ISDIR(mode):
-        return f"{printable(path)} is a folder: give a file in it"
-    return f"{printable(path)} is a pipe, a socket or a device: save its content in a file, and give that"
+    return f"{printable(path)} is {other}: give a regular file"
 
 
 def read_json(path: Any, make: Callable[[Any], T], fault: str, most: int) -> T:
@@ -137,11 +135,17 @@ def printable(path: object) -> str:
 def _unfit(path: Path) -> str | None:
     """Return why the name cannot be that of a file to write, or None."""
     try:
-        mode = os.stat(path).st_mode
+        other = _other(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None  # a new name, or a reason that the attempt to write shows better
     except (OSError, ValueError) as problem:  # too long, a circle of links, a zero byte
         return f"which is no name for a file ({getattr(problem, 'strerror', problem)}): give another one"
-    if stat.S_ISDIR(mode):
-        return "which is a folder: name a file in it"
-    return None if stat.S_ISREG(mode) else "which is a pipe, a socket or a device: name a regular file"
+    return other and f"which is {other}: name a regular file"
+
+
+def _other(path: Path) -> str | None:
+    """Return what a path names if not a regular file, or None."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"

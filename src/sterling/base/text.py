@@ -38,6 +38,11 @@ def readable_time(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.0f} days"
 
 
+def in_words(label: Any) -> str:
+    """Return a class as text, a number with a minus sign instead of a hyphen."""
+    return str(label) if isinstance(label, str) else str(label).replace("-", "−")
+
+
 def legible(text: str) -> str:
     """Return a text that can be written, with � for bytes of a name that are not UTF-8."""
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)

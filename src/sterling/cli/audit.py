@@ -1,7 +1,6 @@
 """`sterling audit`: what the quantisers of a PyTorch model do, and what is wrong with them."""
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,24 +8,13 @@ from sterling.cli import options
 from sterling.cli.build import Build, built
 from sterling.cli.render import FAILED, console, print_json
 
-if TYPE_CHECKING:
-    from sterling.torch.audit_report import Audit
-
-
-class FailOn(StrEnum):
-    """Grades at which the audit fails."""
-
-    none = "none"
-    note = "note"
-    defect = "defect"
-
 
 def audit(
     source: Build,
     fail_on: Annotated[
-        FailOn,
+        Literal["none", "note", "defect"],
         typer.Option(help="Exit with 1 if a finding has this grade or a worse one.", show_default=True),
-    ] = FailOn.none,
+    ] = "none",
     json: options.Json = False,
 ) -> None:
     """Report what each quantiser of a PyTorch model does: levels, stopped gradients, zeros, surrogate.
@@ -36,17 +24,14 @@ def audit(
     quantised weights of any framework, and quantised activations; without one, the weights of binarize,
     torchao, Brevitas and transformers' BitNet. For CI: --fail-on defect.
     """
-    found = _examined(source)
+    with built(source) as model:
+        from sterling.torch import audit as examine
+
+        found = examine(*model)
     if json:
-        print_json(found.to_dict())
+        first = {"headline": found.headline(), "grade": found.grade, "findings": found.findings}
+        print_json({**first, "tensors": found.frame().to_dicts()})
     else:
         console().print(found)
-    if found.grade is not None and fail_on.value in (found.grade, "note"):
+    if found.grade is not None and fail_on in (found.grade, "note"):
         raise typer.Exit(FAILED)
-
-
-def _examined(source: str) -> "Audit":
-    from sterling.torch.auditing import audit as examine
-
-    with built(source) as model:
-        return examine(*model) if isinstance(model, tuple) else examine(model)

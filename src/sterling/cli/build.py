@@ -31,7 +31,7 @@ Build = Annotated[
 
 @contextlib.contextmanager
 def built(source: str) -> Iterator[Any]:
-    """Call the user's function; what the user's code prints until the end of the context goes to stderr."""
+    """Yield the model and example of the user's function; what the user's code prints goes to stderr."""
     need("torch", "torch", "audit and verify")
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -67,4 +67,4 @@ def _call(source: str) -> Any:
         raise InputError(
             f"{source} returns {len(model)} objects: return a model, or a model and an example input"
         )
-    return model
+    return model if isinstance(model, tuple) else (model, None)

@@ -25,7 +25,6 @@ def certify(
     inputs: options.Inputs = None,
     seed: options.Seed = None,
     labels: options.Labels = None,
-    precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
     normalize: options.Normalize = "none",
     surrogate: options.PiecewiseConstant = "relu",
@@ -49,8 +48,8 @@ def certify(
     check_targets(data, (out, "--out", ".json"))
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
-    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize, (12, 1600), surrogate=surrogate)
+    read = {"labels": labels, "keep_constant": keep_constant}
+    instance = load(data, drawn, read, readout, normalize, (12, 1600))
     found = prove(instance, surrogate, threads=threads, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:

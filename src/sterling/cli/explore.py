@@ -9,7 +9,7 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.options import PAGES, check_targets, make_folder, output, problem_option, run_option, start
+from sterling.cli.options import PAGES, check_targets, make_folder, output, problem_option
 from sterling.cli.render import note
 
 FILE = Path("out") / "explore.html"
@@ -18,45 +18,29 @@ FILE = Path("out") / "explore.html"
 def explore(
     n: Annotated[int | None, problem_option("Number of weights. \\[12]", "COUNT", "--n")] = None,
     samples: Annotated[int | None, options.samples(1600)] = None,
-    m: options.Units = None,
     noise: Annotated[
         float | None, problem_option("Standard deviation of the label noise. \\[0.5]", "SIGMA")
     ] = None,
     seed: Annotated[int | None, problem_option("Random seed of the data. \\[5]", "SEED")] = None,
-    init: Annotated[
-        Any, run_option("Start: a random seed, or latent weights. \\[5]", "SEED", parser=start)
-    ] = None,
-    steps: Annotated[int | None, run_option("Number of steps. \\[1000000]", "COUNT")] = None,
-    schedule: Annotated[str | None, run_option(*options.SCHEDULE)] = None,
-    surrogate: Annotated[str | None, run_option(f"{options.PIECEWISE} \\[relu]", "NAME")] = None,
-    restart: Annotated[str | None, run_option("Ergodic restart, such as 300,0.05.", "EVERY,SCALE")] = None,
-    optimizer: Annotated[
-        str | None, run_option("Optimiser: sgd, or sgd:damping=0.5. \\[sgd]", "NAME")
-    ] = None,
     out: Annotated[Path, output("File of the page: .html.", "FILE", "-o", "--out")] = FILE,
-    show: Annotated[
-        bool | None,
-        output("Open the page in a browser. \\[if there is a screen]", "", "--open/--no-open"),
-    ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.
 
     The page is one HTML file and needs no network. Its runs equal those of `sterling train`, flip for flip.
-    It shows the Python code and the command for each run. With options of a problem or a run it opens at
-    these settings, otherwise with its story.
+    It shows the Python code and the command for each run. With options of a problem it opens at these
+    settings, otherwise with its story.
     """
     import webbrowser
 
     from sterling.report.explore import write_explorable
 
-    values = {"n": n, "samples": samples, "m": m, "noise": noise, "seed": seed, "init": init, "steps": steps}
-    values |= {"schedule": schedule, "surrogate": surrogate, "restart": restart, "optimizer": optimizer}
-    text = _settings(**options.given(values)) if options.given(values) else ""
+    given = options.given({"n": n, "samples": samples, "noise": noise, "seed": seed})
+    text = _settings(given) if given else ""
     make_folder(out.parent, "--out")
     check_targets(None, (out, "--out", *PAGES))
     write_explorable(out, text)
     typer.echo(f"page: {printable(out)}")
-    if show or (show is None and _has_screen()):
+    if _has_screen():
         try:
             opened = webbrowser.open(f"{out.resolve().as_uri()}{text and '#' + text}")
         except webbrowser.Error:
@@ -65,32 +49,15 @@ def explore(
             note(f"no browser was found: open {printable(out)} in one")
 
 
-def _settings(
-    schedule: str | None = None,
-    surrogate: str = "relu",
-    restart: str | None = None,
-    optimizer: str = "sgd",
-    **given: Any,
-) -> str:
+def _settings(given: dict[str, Any]) -> str:
     """Return the settings that were given, with the page's usual ones for the others."""
-    from sterling.dynamics.options import initial_latent
-    from sterling.dynamics.restart import as_restart
     from sterling.model.problem import Problem
-    from sterling.optimizers.base import as_optimizer
     from sterling.report.explore import USUAL, settings_text
-    from sterling.schedules import parse_schedule
 
     values = USUAL | given
     seed, init, steps = (values.pop(name) for name in ("seed", "init", "steps"))
-    return settings_text(
-        {**Problem(**values).to_dict(), "seed": seed},
-        init=init if isinstance(init, int) else initial_latent(values["n"], init),
-        steps=steps,
-        schedule=None if schedule is None else parse_schedule(schedule),
-        surrogate=surrogate,
-        restart=as_restart(restart),
-        optimizer=as_optimizer(optimizer),
-    )
+    origin = {**Problem(**values).to_dict(), "seed": seed}
+    return settings_text(origin, init=init, steps=steps)
 
 
 def _has_screen() -> bool:

@@ -21,7 +21,6 @@ def landscape(
     inputs: options.Inputs = None,
     seed: options.Seed = None,
     labels: options.Labels = None,
-    precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
     normalize: options.Normalize = "none",
     surrogate: options.PiecewiseConstant = "relu",
@@ -46,8 +45,8 @@ def landscape(
     check_targets(data, (plot, "--plot", *PICTURES))
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
-    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize, (12, 200), surrogate=surrogate)
+    read = {"labels": labels, "keep_constant": keep_constant}
+    instance = load(data, drawn, read, readout, normalize, (12, 200))
     found = visit(instance, surrogate, damping=damping, threads=threads, progress=not quiet)
     try:
         if json:
@@ -61,10 +60,7 @@ def landscape(
 
 
 def _print(found: "Landscape") -> None:
-    from sterling.base.text import readable_time
-
     (_, verdict), *rows = found._rows()
-    rows.append(("time", readable_time(found.seconds)))
     colour = "green" if found.trap_free else "red"
     damped = f" · damping {found.damping:g}" if found.damping else ""
     print_verdict(about(found.instance, found.surrogate) + damped, verdict, colour, found.sentence(), rows)

@@ -125,8 +125,6 @@ Inputs = Annotated[str | None, problem_option(_INPUTS, "DISTRIBUTION")]
 Seed = Annotated[int | None, problem_option("Random seed of the data. \\[0]", "SEED")]
 _LABELS = "Column of the labels: its name or number. \\[label, y, or the last]"
 Labels = Annotated[str | None, data_option(_LABELS, "COLUMN")]
-_PRECISION = "Integer type of the inputs: int16, or int32 for finer ones. \\[int16]"
-Precision = Annotated[str | None, data_option(_PRECISION, "TYPE")]
 _KEEP = "Keep columns that hold a single value, such as a bias."
 KeepConstant = Annotated[bool, data_option(_KEEP, "", "--keep-constant")]
 _METHODS = "Normalisation of the inputs: none, standard or whiten."
@@ -153,18 +151,11 @@ def load(
     normalize: str,
     usual: tuple[int, int] = (64, 4096),
     levels: int = 2,
-    surrogate: str | None = None,
 ) -> Instance:
     """Return the data: drawn from a problem of ``usual`` n and samples, or read from a file.
 
-    ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given. With a
-    surrogate all states will be visited, so a problem that is too large is refused before it is drawn.
+    ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given.
     """
-    if surrogate is not None:
-        from sterling.landscapes.landscape import check_dimension, check_surrogate
-
-        check_surrogate(surrogate)
-        check_dimension(drawn["n"] or 0)
     for name, value in (read if data is None else drawn).items():
         if value is not None and value is not False:
             reason = "is for a data file: name the file, or drop the option"
@@ -181,7 +172,6 @@ def load(
             labels=read["labels"],
             normalize=normalize,
             readout=None if readout == "ones" else readout,
-            precision=read["precision"] or "int16",
             constant="keep" if read["keep_constant"] else "refuse",
             levels=levels,
         )

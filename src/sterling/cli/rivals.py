@@ -24,6 +24,7 @@ class Score(NamedTuple):
     name: str
     right: np.ndarray  # bool (N,)
     auc: Interval  # without ends where they would not be honest
+    weights: Any = None  # of 1 bit or ternary
 
     @property
     def accuracy(self) -> Interval:
@@ -69,20 +70,20 @@ def compare(
     levels = "−1, 0, +1" if ternary else "−1, +1"
     coarse = f"logistic regression, cut to {levels}" if ternary else "logistic regression, its signs"
 
-    def scored(name: str, logits: np.ndarray) -> Score:
+    def scored(name: str, logits: np.ndarray, weights: np.ndarray | None = None) -> Score:
         shares = probabilities(logits.reshape(len(truth), -1))
         if len(classes) == 2:
-            return Score(
-                name, classes[(shares[:, 0] > 0.5) * 1] == truth, area(logits.ravel(), truth == classes[1])
-            )
+            right = classes[(shares[:, 0] > 0.5) * 1] == truth
+            return Score(name, right, area(logits.ravel(), truth == classes[1]), weights)
         each = [area(one, truth == label)[0] for one, label in zip(shares.T, classes, strict=True)]
         mean = float(np.mean(each))
-        return Score(name, classes[shares.argmax(axis=1)] == truth, (mean, math.nan, math.nan))
+        return Score(name, classes[shares.argmax(axis=1)] == truth, (mean, math.nan, math.nan), weights)
 
+    own = classifier.coef_ * np.sign(classifier.scale_)[:, None]
     found = [
-        scored(f"sterling, weights {levels}", classifier.decision_function(held[0])),
-        scored("logistic regression, 64-bit weights", full.decision_function(new)),
-        scored(coarse, new @ codes.T * scale + intercept),
+        scored(f"sterling, weights {levels}", classifier.decision_function(held[0]), own),
+        scored("logistic regression, float64 weights", full.decision_function(new)),
+        scored(coarse, new @ codes.T * scale + intercept, codes),
         Score("majority class", truth == classes[counts.argmax()], (0.5, math.nan, math.nan)),
     ]
     if card is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterling.base.files import printable, write_atomically
-from sterling.base.text import counted, percent
+from sterling.base.text import counted, in_words, percent
 from sterling.cli import options
 from sterling.cli.options import PAGES, check_targets, option, output
 from sterling.cli.render import command_of, console, need, note, print_json
@@ -107,7 +107,7 @@ def score(
             for one in scores:
                 table.add_row(*one.cells)
             console().print(table)
-            typer.echo(f"{second} In brackets are 95 % intervals.")
+            typer.echo(f"{second}\nIn brackets are 95 % intervals.")
     finally:  # a full stdout must not cost the files
         if out is not None:
             model.save(out)
@@ -138,14 +138,21 @@ def _split(labels: "pl.Series", test: float, seed: int) -> Any:
 
 
 def _answer(scores: "list[Score]") -> tuple[str, str]:
-    """Return what the scores say: first the counts, then where sterling and logistic regression differ."""
-    ours, full, *_ = scores
-    right = [int(one.right.sum()) for one in scores]
+    """Return what the scores say: first the scores, then where sterling and logistic regression differ."""
+    import numpy as np
+
+    ours, full, coarse, *_ = scores
+    right = [f"{int(one.right.sum()):,}" for one in scores]
     alone, missed = int((ours.right & ~full.right).sum()), int((full.right & ~ours.right).sum())
+    same = np.array_equal(ours.weights, coarse.weights)
     return (
-        f"sterling predicts {right[0]:,} of {len(ours.right):,} held-out samples right, logistic regression "
-        f"{right[1]:,}, the majority class {right[3]:,}.",
-        f"sterling alone is right on {counted(alone, 'sample')}, logistic regression alone on {missed:,}.",
+        f"sterling predicts {right[0]} of {len(ours.right):,} held-out samples right, logistic regression "
+        f"{right[1]}, the majority class {right[3]}.\nThe AUC is {ours.auc[0]:.3f} for sterling and "
+        f"{full.auc[0]:.3f} for logistic regression.",
+        f"sterling alone is right on {counted(alone, 'sample')}, logistic regression alone on {missed:,}.\n"
+        + same * f"The row “{coarse.name}” has the same weights as sterling.\n"
+        + "AUC is the chance that a sample of a class gets a higher score for it than a sample of another "
+        "class; guessing gives 0.5.",
     )
 
 
@@ -162,9 +169,9 @@ def _page(
 
     from sterling.report.html import page
 
-    classifier = model.classifier
+    classifier, ours = model.classifier, scores[0]
     names = np.array([name for one in model.columns for name in one.inputs])
-    labels = classifier.classes_.tolist()
+    labels = [in_words(label) for label in classifier.classes_.tolist()]
     effects = classifier.coef_ * np.sign(classifier.scale_)[:, None]
     heads = zip(np.abs(classifier.scale_).tolist(), classifier.intercept_.tolist(), strict=True)
     rows = [
@@ -173,8 +180,7 @@ def _page(
     ]
     return page(
         "score.html",
-        headline=f"{percent(scores[0].accuracy[0], 1)} of the held-out samples right",
-        floor=min(one.accuracy[1] for one in scores),
+        headline=f"{percent(ours.accuracy[0], 1)} of the held-out samples right, AUC {ours.auc[0]:.3f}",
         target=model.target,
         words=words,
         titles=TITLES,

@@ -17,27 +17,18 @@ _HELP = """Run many trials over a grid of problems; resume, fit, draw and export
 A study is a TOML file such as this one; every value may be a list, and \\[stop] may be left out.
 
 \b
-  name = "noiseless"
-  seed = 2026
   criteria = ["optimal"]  # ergodic, occupancy>=0.5, …
   \\[problem]
   n = [16, 32, 64]
   samples = { c = [1, 2, 4], a = 1.2 }  # or a list
-  noise = 0.0
   \\[run]
-  kind = "train"  # landscape, certificate, your own
   steps = 100_000
-  schedule = "power:0.5,0.5"
-  surrogate = "relu"
   trials = 200
   \\[stop]
-  target = "exponent"  # or proportion
-  width = 0.1
+  target = "exponent"
   time = "15min"
 
 Sample sizes are c n^a, or a list. Without them, a study with target "exponent" chooses them.
-
-A study with a target stops when it reaches that target.
 """
 
 app = typer.Typer(
@@ -72,10 +63,6 @@ def run_study(
             "ADDRESS",
         ),
     ] = None,
-    target_width: Annotated[
-        float | None, run_option("Stop when no 95 % interval is wider than WIDTH.", "WIDTH")
-    ] = None,
-    time: Annotated[str | None, run_option("Stop after TIME, such as 90s, 15min or 2h.", "TIME")] = None,
     out: Annotated[Path | None, output("Folder of the study.", "DIR", "-o", "--out")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -85,24 +72,18 @@ def run_study(
     Ctrl-C stops with exit code 130. The store keeps finished trials, and the same command continues.
     Without --out, the folder of the study is beside its file and has the same name.
     """
-    from sterling.base.checks import real  # NumPy comes with it
     from sterling.study.cluster import open_cluster
     from sterling.study.collect import open_store, run
     from sterling.study.report import status
-    from sterling.study.spec import seconds
 
-    if target_width is not None:
-        real(target_width, "--target-width", above=0)
-    limit = None if time is None else real(seconds(time), "--time", above=0)
     store = open_store(study, out)
     speaker(quiet)
-    settings = {"threads": threads, "width": target_width, "time_limit": limit}
+    executor = None
     try:
         with contextlib.ExitStack() as stack:
             if cluster is not None:
-                executor, workers = stack.enter_context(open_cluster(cluster, threads))
-                settings |= {"executor": executor, "threads": workers}
-            outcome = run(store, **settings, progress=not quiet)
+                executor, threads = stack.enter_context(open_cluster(cluster, threads))
+            outcome = run(store, threads=threads, executor=executor, progress=not quiet)
     except KeyboardInterrupt as error:
         outcome = getattr(error, "outcome", None)
         if outcome is None:  # pressed before the first trial
@@ -123,7 +104,7 @@ def run_study(
 
 
 def show_status(folder: _Folder, json: options.Json = False) -> None:
-    """Report how many trials are done, how wide the intervals are and how much work is left."""
+    """Report how many trials are done and how wide the intervals are."""
     from sterling.study.report import status
 
     found = status(folder)

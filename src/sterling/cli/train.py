@@ -43,13 +43,9 @@ def train(
     inputs: options.Inputs = None,
     seed: options.Seed = None,
     labels: options.Labels = None,
-    precision: options.Precision = None,
     keep_constant: options.KeepConstant = False,
     normalize: options.OwnNormalize = None,
-    levels: Annotated[
-        int,
-        run_option("Number of values that a weight can take, 2 to 16: 2 are ±1, 3 are −1, 0, 1.", "COUNT"),
-    ] = 2,
+    levels: Annotated[int, run_option(_LEVELS, "COUNT")] = 2,
     steps: Annotated[
         int, run_option("Number of steps, such as 1000000, 1_000_000 or 1e6.", "COUNT")
     ] = 1_000_000,
@@ -71,9 +67,6 @@ def train(
     out: Annotated[Path | None, output("Save the run, for Orbit.load and resume.", "FILE")] = None,
     checkpoint: Annotated[Path | None, output(_CHECKPOINT, "FILE")] = None,
     checkpoint_every: Annotated[float, output("Seconds between two checkpoints.", "SECONDS")] = 20,
-    record: Annotated[
-        bool, output("Record every flip, as --plot, --report and --out always do.", "", "--record")
-    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -113,14 +106,14 @@ def train(
         batch=None if batch is None else as_batch(batch),
         seed=batch_seed or 0,
         engine=engine,
-        record=("recurrence", *(("flips",) if record or plot or report or out else ())),
+        record=("recurrence", *(("flips",) if plot or report or out else ())),
         progress=not quiet,
         threads=threads,  # type: ignore[arg-type]
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
     )
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
-    read = {"labels": labels, "precision": precision, "keep_constant": keep_constant}
+    read = {"labels": labels, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, levels=levels)
     latent = initial_latent(instance.n, 0 if init is None else init, instance.levels)
     stopped: BaseException | None = None
@@ -128,8 +121,6 @@ def train(
         if settings.checkpoint is not None and settings.checkpoint.exists():
             orbit = _go_on(instance, settings, latent, say)
         else:
-            if schedule is None and not settings.plain:
-                _say_rate(settings.for_data(instance), say)
             orbit = begin(instance, settings, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
@@ -189,31 +180,19 @@ def _holds_teacher(path: Path) -> bool:
     return False
 
 
-def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
-    """Say which step size a damped run takes by default."""
-    from sterling.dynamics.options import BATCH_MEMORY, FULL_MEMORY
-
-    optimizer = settings.optimizer
-    if optimizer.damping > 0 and not optimizer.scale_free:
-        memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
-        rate = settings.schedule.at(0)
-        size = f"1/({memory} θS)" if settings.levels == 2 else f"Δ/2 · 1/({memory} θS)"
-        say(f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives")
-
-
 def _go_on(
     instance: "Instance", settings: "Options", latent: "np.ndarray", say: Callable[[str], None]
 ) -> "Orbit":
     from sterling.dynamics.orbit import Orbit
-    from sterling.dynamics.run import go_on
+    from sterling.dynamics.run import check_belongs, go_on
 
     path, engine = settings.checkpoint, settings.engine
     assert path is not None
     orbit = Orbit.load(path)
-    same = orbit.instance.get("fingerprint") == instance.fingerprint
+    check_belongs(orbit, instance)
     # Flips depend on the bits of S, which another machine may round differently.
-    settings = replace(settings, signal=orbit._course.signal if same else 0.0).for_data(instance)
-    _check_same(orbit, instance, settings, latent, engine)
+    settings = replace(settings, signal=orbit._course.options.signal).for_data(instance)
+    _check_same(orbit, settings, latent, engine)
     if "flips" in settings.record and not orbit.recorded:
         note(f"warning: {path} holds no flips, so none will be drawn or saved; start anew to record them")
     if orbit.steps == settings.steps:
@@ -223,19 +202,10 @@ def _go_on(
     return go_on(orbit, instance, settings)
 
 
-def _check_same(
-    orbit: "Orbit", instance: "Instance", settings: "Options", latent: "np.ndarray", engine: str
-) -> None:
+def _check_same(orbit: "Orbit", settings: "Options", latent: "np.ndarray", engine: str) -> None:
     """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
-    from sterling.dynamics.run import check_belongs
-
-    path, saved = settings.checkpoint, orbit.instance
-    differences = []
-    if saved.get("fingerprint") != instance.fingerprint:
-        there, here = (f"n={d['n']}, m={d['m']}, N={d['samples']:,}" for d in (saved, instance.to_dict()))
-        differences.append(f"other data ({there}, not {here})" if there != here else f"other data of {here}")
-    elif (latent != orbit.start_latent).any():
-        differences.append("another --init")
+    path = settings.checkpoint
+    differences = ["another --init"] if (latent != orbit.start_latent).any() else []
     for name, there, here in (
         ("optimizer", orbit.optimizer, settings.optimizer),
         ("batch", orbit.batch, settings.batch),
@@ -257,7 +227,6 @@ def _check_same(
             f"{path} has {orbit.steps:,} steps already, more than the {settings.steps:,} asked for: name "
             "another file, or give more --steps"
         )
-    check_belongs(orbit, instance)
 
 
 def _draw(orbit: "Orbit", path: Path) -> None:

@@ -8,7 +8,6 @@ import typer
 from sterling.cli import options
 from sterling.cli.build import Build, built
 from sterling.cli.render import FAILED, console, print_json
-from sterling.errors import InputError
 
 
 def verify(
@@ -19,12 +18,6 @@ def verify(
             metavar="ARTEFACT", help="File .safetensors, .pt, .onnx or .gguf.", show_default=False
         ),
     ],
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OURS=THEIRS", help="A tensor of the model and its name in the file; repeatable."
-        ),
-    ] = None,
     json: options.Json = False,
 ) -> None:
     """Compare the quantised weights of a trained PyTorch model with those in a file, code by code.
@@ -34,22 +27,13 @@ def verify(
 
     Exit codes: 0 nothing differs, 1 something differs, 2 wrong usage, or the file cannot be read.
     """
-    names = dict(_pair(one) for one in name or ())
-    with built(source) as model:
+    with built(source) as (model, example):
         from sterling.torch import verify as compare
 
-        model, example = model if isinstance(model, tuple) else (model, None)
-        found = compare(model, artefact, example, names=names)
+        found = compare(model, artefact, example)
     if json:
         print_json({"ok": found.ok, "findings": found.findings, "tensors": found.frame().to_dicts()})
     else:
         console().print(found)
     if not found.ok:
         raise typer.Exit(FAILED)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals:
-        raise InputError(f"--name is {text!r}: give OURS=THEIRS")
-    return ours, theirs

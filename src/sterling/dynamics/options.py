@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,14 +72,8 @@ class Options:
                 f"the {engine} engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
                 "use the dense engine"
             )
-        if isinstance(self.record, str):
-            record = (self.record,)
-        else:
-            try:
-                record = tuple(self.record)
-            except TypeError:
-                text = f"record is {checks.shown(self.record)}; give names such as flips"
-                raise InputTypeError(text) from None
+        named = isinstance(self.record, Iterable) and not isinstance(self.record, str)
+        record = tuple(self.record) if named else (self.record,)
         for name in record:
             checks.choice(name, "record", RECORDS)
         if not callable(self.progress):

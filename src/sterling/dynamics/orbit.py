@@ -13,7 +13,7 @@ import numpy as np
 from sterling.base.text import Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
-from sterling.dynamics.motion import Movement, motion_of
+from sterling.dynamics.motion import Movement
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.shown import Shown
 from sterling.dynamics.state import FLIP, Log, RunState
@@ -112,14 +112,13 @@ class Orbit(Result, Shown):
     _pictures = "sterling.plot.run", ("errors_over_time", "flip_raster", "ergodic_mean")
 
     def __init__(self, course: Course):
-        state, clock, about = course.state, course.state.clock, course.instance
-        self._course = course
-        self.n, self.steps, self.planned = len(state.signs), course.steps, course.planned
-        self.schedule, self.surrogate, self.engine = course.schedule, course.surrogate.name, course.engine
-        self.restart, self.instance = course.restart, about
-        self.optimizer, self.batch, self.seed = course.optimizer, course.batch, course.seed
-        self.start_latent = course.start_latent
-        self._levels = about.get("levels", 2)
+        state, clock, about, options = course.state, course.state.clock, course.instance, course.options
+        self._course, self._plain, self._levels = course, options.plain, options.levels
+        self.n, self.steps, self.planned = len(state.signs), course.steps, options.steps
+        self.schedule, self.surrogate, self.engine = options.schedule, options.surrogate.name, options.engine
+        self.restart, self.optimizer = options.restart, options.optimizer
+        self.batch, self.seed = options.batch, options.seed
+        self.instance, self.start_latent = about, course.start_latent
         self.flips_complete_to = course.flips_complete_to
         passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
@@ -132,8 +131,7 @@ class Orbit(Result, Shown):
             plain.close(end, log, self.steps)
         # Rounded once, as in `Instance.readout_norm2`: weights have few digits, so their squares are exact.
         self._norm2 = math.fsum(np.square(about["readout"]))
-        scale = 1.0 if course.optimizer.scale_free else 1 / self._norm2
-        arguments = course.schedule._kernel_arguments(scale)
+        arguments = options.schedule._kernel_arguments(options.scale(self._norm2))
         mass = mass_between(*arguments, anchor - begun, self.steps - begun)
         total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
         self._balance = end.balance + end.signs * (total - end.since_mass)
@@ -152,7 +150,6 @@ class Orbit(Result, Shown):
         self.signs, self.reference = end.signs, end.reference
         self.latent = end.latent
         self._arguments = arguments
-        self._plain = course.optimizer == PLAIN_SGD and course.batch is None and self._levels == 2
         if self._plain and mass:
             self.latent = end.latent - mass * course.gradient
         elif mass and self._movement is not None:
@@ -224,8 +221,7 @@ class Orbit(Result, Shown):
     @cached_property
     def _movement(self) -> Movement | None:
         """How latents move between two flips; None where every step is taken."""
-        course = self._course
-        motion = motion_of(course.optimizer, course.batch, course.signal, self._levels)
+        motion = self._course.options.motion
         return None if motion is None else Movement(motion, self._arguments)
 
     def _stalled(self) -> bool:
@@ -236,7 +232,7 @@ class Orbit(Result, Shown):
         need = movement.reach(course.gradient, course.state.latent, self.signs)
         anchor = int(course.state.clock[cell.ANCHOR])
         # Damped latents travel less than the mass.
-        left = self.schedule.remaining_mass(anchor) * (1.0 if self.optimizer.scale_free else 1 / self._norm2)
+        left = self.schedule.remaining_mass(anchor) * course.options.scale(self._norm2)
         return bool(need > left * (1 + 1e-9))
 
     @property
@@ -478,10 +474,10 @@ class Orbit(Result, Shown):
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
             (
-                "distinct states",
-                f"{self.stats.states:,}, found in {self.stats.passes:,.1f} passes over the data",
+                "gradients computed",
+                f"{self.stats.states:,}, in {self.stats.passes:,.1f} passes over the data",
             ),
-            ("time", f"{self.stats.seconds:,.3f} s"),
+            ("time", f"{seconds:,.3f} s" if (seconds := self.stats.seconds) >= 1e-3 else "under 1 ms"),
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))

@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -203,16 +203,8 @@ class Run:
         course = Course(
             state=RunState(*map(np.copy, state)),
             steps=steps,
-            planned=options.steps,
+            options=replace(options, progress=False, checkpoint=None),
             gradient=gradient,
-            schedule=options.schedule,
-            surrogate=options.surrogate,
-            engine=options.engine,
-            restart=options.restart,
-            optimizer=options.optimizer,
-            batch=options.batch,
-            seed=options.seed,
-            signal=options.signal,
             rest=getattr(engine, "rest", None),
             start_latent=self.start_latent,
             flips=flips if self.record_flips else None,

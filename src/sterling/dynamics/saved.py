@@ -17,22 +17,22 @@ import numpy as np
 from sterling import __version__
 from sterling.base.files import as_path, printable, unreadable, write_atomically
 from sterling.base.resources import require_memory
-from sterling.dynamics.options import first_state
+from sterling.dynamics.options import Options, first_state
 from sterling.dynamics.restart import Restart
 from sterling.dynamics.state import FLIP, RunState
 from sterling.errors import CapacityError, CheckpointError, InputError
-from sterling.optimizers.base import Optimizer, optimizer_from_dict
+from sterling.optimizers.base import optimizer_from_dict
 from sterling.optimizers.batch import Batch
 from sterling.optimizers.sgd import PLAIN_SGD
-from sterling.schedules import Schedule, schedule_from_dict
-from sterling.surrogates import Surrogate, surrogate_from_dict
+from sterling.schedules import schedule_from_dict
+from sterling.surrogates import surrogate_from_dict
 
 FORMAT = "sterling-run"
 #: Version of the format; it grows when an older run could not be continued to the same bits.
 VERSION = 1
 
 _HEADER = "header.json"
-_AS_THEY_ARE = "steps", "planned", "engine", "flips_complete_to", "seconds", "instance"
+_AS_THEY_ARE = "steps", "flips_complete_to", "seconds", "instance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +41,8 @@ class Course:
 
     state: RunState  # where the run stood after its last flip
     steps: int
-    planned: int
+    options: Options  # as `for_data` returns them
     gradient: np.ndarray  # at the last weights; empty if unknown
-    schedule: Schedule
-    surrogate: Surrogate
-    engine: str
-    restart: Restart | None
-    optimizer: Optimizer
-    batch: Batch | None
-    seed: int | np.random.SeedSequence  # of the batches
-    signal: float  # S, where the optimiser uses it, else 0
     rest: int | None  # where every step is taken: 2 if no weight can turn any more, 1 if none is pushed to
     start_latent: np.ndarray
     flips: np.ndarray | None  # None if they were not recorded
@@ -62,7 +54,9 @@ class Course:
 
 def store(course: Course, path: str | os.PathLike) -> None:
     """Write a run to a file, whole or not at all."""
-    schedule = course.schedule.to_dict()
+    options, schedule, seed = course.options, course.options.schedule.to_dict(), course.options.seed
+    if isinstance(seed, np.random.SeedSequence):
+        seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
     arrays = {f"walk-{name}": part for name, part in course.state._asdict().items()}
     arrays |= {"gradient": course.gradient, "start_latent": course.start_latent}
     arrays["returns"], arrays["sojourns"] = course.times
@@ -70,29 +64,23 @@ def store(course: Course, path: str | os.PathLike) -> None:
         arrays["flips"] = course.flips
     if "rates" in schedule:  # there may be millions
         arrays["rates"] = np.array(schedule.pop("rates"), np.float64)
-    if not course.state.moments.size:
-        del arrays["walk-moments"]
     header = {
         "format": FORMAT,
         "version": VERSION,
         "sterling": __version__,
         **{name: getattr(course, name) for name in _AS_THEY_ARE},
+        "planned": options.steps,
+        "engine": options.engine,
         "schedule": schedule,
-        "surrogate": course.surrogate.to_dict(),
-        "restart": None if course.restart is None else course.restart.to_dict(),
+        "surrogate": options.surrogate.to_dict(),
+        "restart": None if options.restart is None else options.restart.to_dict(),
         "recorded": course.flips is not None,
+        "optimizer": options.optimizer.to_dict(),
+        "batch": None if options.batch is None else options.batch.to_dict(),
+        "seed": seed,
+        "signal": options.signal,
+        "rest": course.rest,
     }
-    if course.optimizer != PLAIN_SGD or course.batch is not None or "levels" in course.instance:
-        seed = course.seed
-        if isinstance(seed, np.random.SeedSequence):
-            seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
-        header |= {
-            "optimizer": course.optimizer.to_dict(),
-            "batch": None if course.batch is None else course.batch.to_dict(),
-            "seed": seed,
-            "signal": course.signal,
-            "rest": course.rest,
-        }
 
     def fill(stream):
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -145,8 +133,8 @@ def _read(archive: zipfile.ZipFile) -> Course:
             )
         return found
 
-    n = header["instance"]["n"]
-    whole = first_state(np.zeros(n), None, levels=header["instance"].get("levels", 2))._asdict()
+    n, levels = header["instance"]["n"], header["instance"].get("levels", 2)
+    whole = first_state(np.zeros(n), None, levels=levels)._asdict()
     del whole["moments"]
     parts = {  # an array for the visits is empty where they were not counted
         name: array(f"walk-{name}", one.dtype, one.size, 0 if name == "tally" else one.size)
@@ -168,17 +156,23 @@ def _read(archive: zipfile.ZipFile) -> Course:
         raise CheckpointError(f"moments have {moments.size} numbers, not what {optimizer!r} needs")
     if isinstance(seed, dict):
         seed = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
-    return Course(
-        state=RunState(**parts, moments=moments),
-        **{name: header[name] for name in _AS_THEY_ARE},
-        gradient=array("gradient", np.float64, 0, n),
+    options = Options(
+        steps=header["planned"],
         schedule=schedule_from_dict(schedule),
         surrogate=surrogate,
+        engine=header["engine"],
         restart=None if header["restart"] is None else Restart(**header["restart"]),
         optimizer=optimizer,
         batch=None if batch is None else Batch(**batch),
         seed=seed,
         signal=float(header.get("signal", 0.0)),
+        levels=levels,
+    )
+    return Course(
+        state=RunState(**parts, moments=moments),
+        **{name: header[name] for name in _AS_THEY_ARE},
+        options=options,
+        gradient=array("gradient", np.float64, 0, n),
         rest=header.get("rest"),
         start_latent=array("start_latent", np.float64, n),
         flips=array("flips", FLIP) if header["recorded"] else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -200,16 +201,10 @@ def resume(
         raise InputError(f"the run would have {planned:,} steps in all; at most {MAX_STEPS:,} are possible")
     if planned <= orbit.steps:
         raise InputError(f"the run has all of its {orbit.steps:,} steps: say how many more steps")
-    options = Options(
+    options = replace(
+        orbit._course.options,
         steps=planned,
-        schedule=orbit.schedule,
-        surrogate=orbit._course.surrogate,
         engine=orbit.engine,
-        restart=orbit.restart,
-        optimizer=orbit.optimizer,
-        batch=orbit.batch,
-        seed=orbit.seed,
-        signal=orbit._course.signal,
         progress=progress,
         threads=threads,  # type: ignore[arg-type]
         cache_bytes=cache_bytes,  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ def recurrence_of(orbit: Orbit) -> Recurrence:
         since=(orbit.first_hit or 0) if orbit.reference_kind != "teacher" else 0,
         names=orbit.weight_names,
         arrivals=found,
-        allowance=_allowance(orbit._course.surrogate, mass, before[coming], now[coming], orbit.n),
+        allowance=_allowance(orbit._course.options.surrogate, mass, before[coming], now[coming], orbit.n),
     )
 
 

@@ -72,32 +72,14 @@ class Rounding(Described):
     labels: float
     readout: float
 
-    def any(self) -> bool:
-        """Return whether anything was rounded.
-
-        Returns
-        -------
-        bool
-            False for drawn data, unless the readout was given as numbers.
-        """
-        return bool(self.inputs.any()) or self.labels > 0 or self.readout > 0
-
     def to_dict(self) -> dict[str, float]:
         return {"inputs": float(self.inputs.max()), "labels": self.labels, "readout": self.readout}
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name} by at most {size:.2g}" for name, size in self.to_dict().items() if size)
+
     def __repr__(self) -> str:
-        return f"<Rounding: {self.words()}>"
-
-    def words(self) -> str:
-        """Return the errors in words.
-
-        Returns
-        -------
-        str
-            Such as "inputs by at most 1.5e-05", or "none".
-        """
-        parts = [f"{name} by at most {size:.2g}" for name, size in self.to_dict().items() if size]
-        return ", ".join(parts) or "none"
+        return f"<Rounding: {str(self) or 'none'}>"
 
 
 @dataclass(frozen=True, eq=False)

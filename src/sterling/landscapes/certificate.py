@@ -5,9 +5,8 @@ By the balance (docs/science, 13) every limit of the shares of mass π(D), D the
     P = {π ≥ 0, Σ π = 1, Σ_D π(D) B′_k(D) ≥ 0 for all k},
 
 B′_k(D) being b*_k G_k(D) for k in D and its positive part for k outside. Linear programs over P bound all
-runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). One more program bounds every absence from
-w* (`Certificate.absence`). The dual vectors are the proof; `proof.py` evaluates them over all states from the
-definition.
+runs (`programs.py`), and `cases.py` sharpens the bound of π(∅). The dual vectors are the proof; `proof.py`
+evaluates them over all states from the definition.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.arrays import check_signs, read_only
-from sterling.base.checks import instance_of, integer, real, shown
+from sterling.base.arrays import check_signs
+from sterling.base.checks import instance_of, integer, shown
 from sterling.base.drawn import Drawn
 from sterling.base.files import read_json, write_atomically
 from sterling.base.progress import Progress, reporting
@@ -58,8 +57,7 @@ class Certificate(Result, Drawn):
         Proved lower bound of the share of mass at the reference in the long run; 0 if nothing is proved.
     balance_occupancy : float
         The bound that the balance alone proves. A run of T steps can fall below it by at most the term in
-        docs/science, 13, which follows from row 0 of ``duals``. For the sharper bound, `occupancy`, no such
-        term is given.
+        docs/science, 13, which follows from row 0 of ``duals``.
     wrong_share : float64 (n,)
         Proved upper bound of the share of mass in which each weight is wrong.
     absorbs : bool
@@ -77,10 +75,8 @@ class Certificate(Result, Drawn):
         or either (0). Empty if the dichotomy is not proved.
     case_duals : float64 (count, n)
         A proof for each case. The smallest of their bounds is the proved one.
-    window : (float, float)
-        The interval on which the derivative of the surrogate is 1.
-    closed : bool
-        Whether the ends of the window belong to it.
+    window, closed : (float, float), bool
+        The interval on which the derivative of the surrogate is 1, and whether its ends belong to it.
     absence : float64 (2,)
         Proved bound of the mass of an absence from the reference: the first number times the last step size
         before it, plus the second times the largest step size in it. Infinite where nothing is proved.
@@ -89,11 +85,10 @@ class Certificate(Result, Drawn):
 
     Notes
     -----
-    Exact: the balance and its proof are in docs/science, 13. A dual vector λ ≥ 0 proves π(∅) ≥ c where
-    1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where 1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c.
-    Within a case, a weight at rest is in no D; for a balanced weight, λ_k may have any sign and multiplies
-    B_k(D). Two vectors λ and p with −Σ_k max(λ_k B′_k(D), −p_k) ≥ c > 0 for all D ≠ ∅ prove `absence`: its
-    numbers are Σ_k λ_k B′_k(∅)/c and Σ_k p_k/c.
+    Exact: the balance, its proof and the proof of absences are in docs/science, 13. A dual vector λ ≥ 0
+    proves π(∅) ≥ c where 1{D = ∅} − Σ_k λ_k B′_k(D) ≥ c for all D, and Σ_{D∋k} π(D) ≤ c where
+    1{k ∈ D} + Σ_j λ_j B′_j(D) ≤ c. Within a case, a weight at rest is in no D; for a balanced weight, λ_k may
+    have any sign and multiplies B_k(D).
 
     Examples
     --------
@@ -168,18 +163,15 @@ class Certificate(Result, Drawn):
 
         Notes
         -----
-        Exact: docs/science, 13. The bound is for the full batch: for plain steps, and for clipped ones where
-        no step is longer than the clip. Batches and momentum have no such bound.
+        Exact: docs/science, 13. The bound is for plain steps at the full batch, and for clipped ones where
+        no step is longer than the clip.
 
         Examples
         --------
         >>> import sterling as st
         >>> certificate = st.certify(st.Problem(n=6, samples=400, noise=0.5).draw(seed=0))
-        >>> certificate.longest_absence()
-        7
-        >>> schedule = st.Power(rate=0.5, exponent=0.5)
-        >>> [certificate.longest_absence(schedule, after=step) for step in (0, 10, 1000)]
-        [15, 9, 7]
+        >>> certificate.longest_absence(), certificate.longest_absence(st.Power(0.5, 0.5), after=10)
+        (7, 9)
         """
         first = max(integer(after, "after", 0, STEP_LIMIT), 1)
         if schedule is not None and not (isinstance(schedule, Constant | Power) and schedule.exponent >= 0):
@@ -228,13 +220,13 @@ class Certificate(Result, Drawn):
         proofs = self.duals, self.cases, self.case_duals, self.absence_dual
         surrogate = Surrogate(self.surrogate, self.window, self.closed)
         proved = check(instance, surrogate, self.reference, *proofs)
-        claims = (
+        return (
             self.occupancy <= proved.occupancy
             and self.balance_occupancy <= proved.balance_occupancy
             and bool((self.wrong_share >= proved.wrong_share).all())
             and bool((self.absence >= proved.absence).all())
+            and self.absorbs == proved.absorbs
         )
-        return claims and self.absorbs == proved.absorbs
 
     def sentence(self) -> str:
         """Return the proved bounds in words.
@@ -242,29 +234,24 @@ class Certificate(Result, Drawn):
         Returns
         -------
         str
-            One or two sentences.
+            Two sentences.
         """
         if self.absorbs:
             first = "The reference absorbs: a run that reaches it stays there"
-            if self.occupancy > 0:
-                first += f", and at least {_below(self.occupancy)} of the mass is spent there"
         elif self.recurrent:
-            first = "Recurrence is proved: from every start, runs return to the reference again and again, "
-            first += f"and at least {_below(self.occupancy)} of the mass is spent there"
+            first = "From every start, runs return to the reference again and again, and spend "
+            first += f"at least {_below(self.occupancy)} of the mass there"
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
-        if self.decodes:
-            return f"{first}. The time average decodes to the reference in every weight."
-        unproved = int((self.wrong_share >= 0.5).sum())
-        return f"{first}. For {unproved} of {self.n} weights the time average is not proved to be right."
+        average = "decodes" if self.decodes else "is not proved to decode"
+        return f"{first}. The time average {average} to the reference."
 
     def to_dict(self) -> dict[str, Any]:
+        values = super().to_dict()
+        for name in ("window", "absence"):
+            values[name] = [None if math.isinf(end) else end for end in values[name]]
         proved = {"recurrent": self.recurrent, "decodes": self.decodes}
-        ends = {
-            name: [None if math.isinf(end) else float(end) for end in getattr(self, name)]
-            for name in ("window", "absence")
-        }
-        return {"format": FORMAT, "version": VERSION, **super().to_dict(), **ends, **proved}
+        return {"format": FORMAT, "version": VERSION, **values, **proved}
 
     def _rows(self) -> list[tuple[str, str]]:
         absence = self.longest_absence()
@@ -363,8 +350,7 @@ def certify(
     The bounds of shares of mass are about runs without damping (θ = 0). They cover gradient steps at the full
     batch; with `Batch(size, replace=True)`, almost surely; with momentum, where η_{t+1}/η_t → 1; with a band;
     and with clipping at the full batch, where no step is longer than the clip. Not covered: shuffled epochs,
-    clipping with batches or momentum, decay, damping, Adam, Lion, SignSGD and Bop. `longest_absence` covers
-    plain and clipped steps at the full batch.
+    clipping with batches or momentum, decay, damping, Adam, Lion, SignSGD and Bop.
 
     Examples
     --------
@@ -391,20 +377,16 @@ def certify(
     proofs = duals, cases, case_duals, absence(table)
     proved = judge(blocks, instance, reference, chosen, *proofs, margin=_CLAIMED)
     return Certificate(
-        occupancy=proved.occupancy,
-        balance_occupancy=proved.balance_occupancy,
-        wrong_share=read_only(proved.wrong_share),
-        absorbs=proved.absorbs,
-        duals=read_only(duals),
-        reference=read_only(reference),
+        **proved._asdict(),
+        duals=duals,
+        reference=reference,
         surrogate=chosen.name,
         fingerprint=instance.fingerprint,
-        cases=read_only(cases),
-        case_duals=read_only(case_duals),
+        cases=cases,
+        case_duals=case_duals,
         window=chosen.window,  # type: ignore[arg-type]
         closed=chosen.closed,
-        absence=read_only(proved.absence),
-        absence_dual=read_only(proofs[-1]),
+        absence_dual=proofs[-1],
     )
 
 
@@ -424,26 +406,26 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
         raise ValueError(f"its format is {facts['format']} {facts['version']}")
     n = len(facts["reference"])
     surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
-    wrong_share = np.array(facts["wrong_share"], np.float64).reshape(n)
-    cases = np.array(facts["cases"], np.int8).reshape(-1, n)
-    away = np.array([math.inf if end is None else end for end in facts["absence"]], np.float64).reshape(2)
-    if not (((wrong_share >= 0) & (wrong_share <= 1)).all() and (away >= 0).all()):
+    shapes = {"wrong_share": n, "duals": (n + 1, n), "cases": (-1, n), "absence": 2, "absence_dual": (2, n)}
+    arrays = {name: np.array(facts[name], np.float64).reshape(shape) for name, shape in shapes.items()}
+    cases, away = arrays["cases"], np.nan_to_num(arrays["absence"], nan=math.inf, posinf=math.inf)
+    occupancy, alone = float(facts["occupancy"]), float(facts["balance_occupancy"])
+    shares = np.append(arrays["wrong_share"], (occupancy, alone))
+    if not (((shares >= 0) & (shares <= 1)).all() and (away >= 0).all()):
         raise ValueError("a share of mass is not between 0 and 1, or the bound of an absence is negative")
-    if len(cases) > MOST_CASES or (np.abs(cases) > 1).any():
+    if len(cases) > MOST_CASES or not np.isin(cases, (-1, 0, 1)).all():
         raise ValueError("its cases are too many, or not 1, 0 and -1")
-    return Certificate(
-        occupancy=real(facts["occupancy"], "occupancy", 0, 1),
-        balance_occupancy=real(facts["balance_occupancy"], "balance_occupancy", 0, 1),
-        wrong_share=wrong_share,
-        absorbs=facts["absorbs"] is True,
-        duals=np.array(facts["duals"], np.float64).reshape(n + 1, n),
-        reference=check_signs(facts["reference"], n, "reference"),
-        surrogate=surrogate.name,
-        fingerprint=str(facts["fingerprint"]),
-        cases=cases,
-        case_duals=np.array(facts["case_duals"], np.float64).reshape(cases.shape),
-        window=surrogate.window,  # type: ignore[arg-type]
-        closed=surrogate.closed,
-        absence=away,
-        absence_dual=np.array(facts["absence_dual"], np.float64).reshape(2, n),
-    )
+    given = {
+        "occupancy": occupancy,
+        "balance_occupancy": alone,
+        "absorbs": facts["absorbs"] is True,
+        "reference": check_signs(facts["reference"], n, "reference"),
+        "surrogate": surrogate.name,
+        "fingerprint": str(facts["fingerprint"]),
+        "cases": cases.astype(np.int8),
+        "case_duals": np.array(facts["case_duals"], np.float64).reshape(cases.shape),
+        "window": surrogate.window,
+        "closed": surrogate.closed,
+        "absence": away,
+    }
+    return Certificate(**{**arrays, **given})

@@ -6,16 +6,15 @@ numbers are exact.
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 
 import numpy as np
 
 from sterling.base.arrays import read_only
-from sterling.base.checks import flag, instance_of, integer
+from sterling.base.checks import instance_of, integer
 from sterling.base.drawn import Drawn
 from sterling.base.progress import ProgressCallback
-from sterling.base.text import Result, counted
+from sterling.base.text import Result, counted, sentence
 from sterling.errors import InputError
 from sterling.landscapes.numbering import distances, number_of, signs_of
 from sterling.landscapes.sweep import Found, sweep
@@ -48,8 +47,6 @@ class Landscape(Result, Drawn):
     pull : float or None
         The smallest mean pull towards the teacher on a wrong weight, over all states. If the deviation is
         smaller than this less ``hold``, only the teacher can absorb (exact). None if the mean is unknown.
-    seconds : float
-        Duration of the visit.
     damping : float
         θ of the runs that this is about.
     hold : float
@@ -82,7 +79,6 @@ class Landscape(Result, Drawn):
         found: Found,
         reason: str,
         pull: float | None,
-        seconds: float,
         damping: float = 0.0,
         hold: float = 0.0,
     ):
@@ -92,7 +88,7 @@ class Landscape(Result, Drawn):
         self.minimiser_states, self.absorbing_states = found.minimisers, found.absorbing
         self.deviation, state = found.deviation or (None, None)
         self.farthest = None if state is None else self.signs(state)
-        self.deviation_reason, self.pull, self.seconds = reason, pull, seconds
+        self.deviation_reason, self.pull = reason, pull
         self.damping, self.hold = damping, hold
 
     @cached_property
@@ -169,25 +165,21 @@ class Landscape(Result, Drawn):
         str
             One sentence.
         """
-        text = self._sentence()
-        return f"At damping {self.damping:g}: {text[:1].lower()}{text[1:]}" if self.damping else text
-
-    def _sentence(self) -> str:
         traps, home = self.trap_states, "the teacher"
         if self.instance.teacher is None:
             home = "a minimiser"
         elif self.reference_state not in self.minimiser_states:
             home += f" ({self._nearest(self.minimiser_states)} from the lowest loss)"
-        if traps.size == 1:
-            return f"One state other than {home} absorbs, {self._nearest(traps)} away: runs can get stuck."
         if traps.size:
-            many = f"{traps.size:,} states other than {home} absorb"
-            return f"{many}, the nearest {self._nearest(traps)} away: runs can get stuck."
-        if not self.absorbing_states.size:
-            return f"No state absorbs: no run can get stuck, and runs that reach {home} leave it again."
-        if self.instance.teacher is None:
-            return "Only minimisers of the loss absorb: no run can get stuck."
-        return f"{home[:1].upper()}{home[1:]} is the only absorbing state: no run can get stuck."
+            absorb = "state absorbs" if traps.size == 1 else "states absorb"
+            text = f"{traps.size:,} {absorb} besides {home}, {self._nearest(traps)} away: runs can get stuck"
+        elif not self.absorbing_states.size:
+            text = f"no state absorbs: no run can get stuck, and runs that reach {home} leave it again"
+        elif self.instance.teacher is None:
+            text = "only minimisers of the loss absorb: no run can get stuck"
+        else:
+            text = f"{home} is the only absorbing state: no run can get stuck"
+        return sentence(f"at damping {self.damping:g}: {text}" if self.damping else text)
 
     def _nearest(self, states: np.ndarray) -> str:
         return counted(int(distances(states, self.reference_state).min()), "flip")
@@ -244,20 +236,19 @@ class Landscape(Result, Drawn):
             "deviation_reason": self.deviation_reason,
             "pull": self.pull,
             "instance": self.instance.to_dict(),
-            "seconds": self.seconds,
         }
 
     def __repr__(self) -> str:
-        free = "trap free" if self.trap_free else counted(self.trap_states.size, "trap")
-        home = "absorbs" if self.reference_absorbs else "does not absorb"
         known = "teacher" if self.instance.teacher is not None else "minimiser"
-        minimisers = counted(len(self.minimiser_states), "minimiser")
-        deviation = "" if self.deviation is None else f", deviation={self.deviation:.3g}"
-        damping = f", damping={self.damping:g}" if self.damping else ""
-        return (
-            f"Landscape(n={self.n}, {len(self.loss):,} states, {free}, {known} {home}, "
-            f"{minimisers}{deviation}{damping})"
-        )
+        words = [
+            f"Landscape(n={self.n}, {len(self.loss):,} states",
+            "trap free" if self.trap_free else counted(self.trap_states.size, "trap"),
+            f"{known} {'absorbs' if self.reference_absorbs else 'does not absorb'}",
+            counted(len(self.minimiser_states), "minimiser"),
+            *([] if self.deviation is None else [f"deviation={self.deviation:.3g}"]),
+            *([f"damping={self.damping:g}"] if self.damping else []),
+        ]
+        return f"{', '.join(words)})"
 
 
 def landscape(
@@ -265,7 +256,6 @@ def landscape(
     surrogate: str | Surrogate = "relu",
     *,
     damping: float = 0.0,
-    gaussian: bool | None = None,
     threads: int | None = None,
     progress: bool | ProgressCallback = False,
 ) -> Landscape:
@@ -279,9 +269,6 @@ def landscape(
         Surrogate gradient: a name or a `Surrogate`. It must be piecewise constant.
     damping : float
         θ of `SGD`, in units of S (`theory.signal`): a state then absorbs if b_k G_k ≤ θS for every k.
-    gaussian : bool, optional
-        Whether the rows of the inputs are independent standard Gaussian vectors, for which E G(w) is known.
-        By default this is read from the problem that the instance was drawn from.
     threads : int, optional
         Number of threads, all cores by default; results are the same for any value.
     progress : bool or callable
@@ -298,8 +285,6 @@ def landscape(
         If n > 24, the surrogate is smooth, or the damping is negative.
     CapacityError
         If the landscape would not fit into memory.
-    KeyboardInterrupt
-        Within half a second of Ctrl-C.
 
     Examples
     --------
@@ -312,16 +297,15 @@ def landscape(
     require_two(instance, "landscape is")
     check_dimension(instance.n)
     chosen = check_surrogate(surrogate)
-    levels = _mean_levels(instance, chosen, None if gaussian is None else flag(gaussian, "gaussian"))
-    known, reason = (None, levels) if isinstance(levels, str) else (levels, "")
-    begun = time.monotonic()
+    reason = _unknown_mean(instance)
+    known = None if reason else profile(numbers_of(instance, chosen, gaussian=False))
     theta = SGD(damping=damping).damping
     hold = theta * signal_of(instance, chosen) if theta else 0.0
     if hold < 0:
         raise InputError("the mean pull S on one wrong weight is not positive, so damping has no unit here")
     found = sweep(instance, chosen, known, hold, threads, progress)
     pull = None if known is None else float(-known[1, 1:].max())
-    return Landscape(instance, chosen, found, reason, pull, time.monotonic() - begun, theta, hold)
+    return Landscape(instance, chosen, found, reason, pull, theta, hold)
 
 
 def check_dimension(n: int) -> None:
@@ -344,16 +328,11 @@ def check_surrogate(surrogate: str | Surrogate) -> Surrogate:
     return chosen
 
 
-def _mean_levels(instance: Instance, surrogate: Surrogate, gaussian: bool | None) -> np.ndarray | str:
-    """Return w*_k·E G_k by distance, float64 (2, n + 1), or the reason why it is unknown."""
+def _unknown_mean(instance: Instance) -> str:
+    """Return why the mean gradient is unknown; empty if it is known."""
     if instance.teacher is None:
         return "the mean gradient needs a teacher, and the instance has none"
-    if gaussian is None:
-        if "inputs" not in instance.origin:
-            return "the distribution of the inputs is unknown; if it is standard Gaussian, set gaussian=True"
-        reason = unlike_gaussian(instance)
-        if reason:
-            return f"the mean gradient is known for plain Gaussian inputs, and {reason}"
-    elif not gaussian:
-        return "the inputs are not Gaussian"
-    return profile(numbers_of(instance, surrogate, gaussian=False))
+    if "inputs" not in instance.origin:
+        return "the mean gradient is known for drawn Gaussian inputs, and these come from elsewhere"
+    reason = unlike_gaussian(instance)
+    return f"the mean gradient is known for plain Gaussian inputs, and {reason}" if reason else ""

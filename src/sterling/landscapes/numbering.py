@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterling.base.resources import require_memory
-
-_MANY = 1 << 20  # states whose table may not fit into memory
-
 
 def signs_of(states: np.ndarray, n: int) -> np.ndarray:
     """Return the signs of states given by number, int8 (count, n)."""
-    states = np.asarray(states, np.int64)
-    if states.size > _MANY:
-        require_memory(10 * states.size * n, f"a table of {states.size:,} states")
-    return np.where(members(states, n), 1, -1).astype(np.int8)
+    return np.where(members(np.asarray(states, np.int64), n), 1, -1).astype(np.int8)
 
 
 def number_of(signs: np.ndarray) -> int:

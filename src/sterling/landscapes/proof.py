@@ -34,17 +34,14 @@ def check(
     instance: Instance,
     surrogate: str | Surrogate,
     reference: np.ndarray,
-    duals: np.ndarray,
-    cases: np.ndarray,
-    case_duals: np.ndarray,
-    absence_dual: np.ndarray,
+    *proofs: np.ndarray,
 ) -> Proved:
     """Return what the dual vectors prove.
 
     The gradient of each state comes from its definition: no Gray code, no table, no linear program.
     """
     blocks = _by_definition(instance, get_surrogate(surrogate), reference)
-    return judge(blocks, instance, reference, surrogate, duals, cases, case_duals, absence_dual)
+    return judge(blocks, instance, reference, surrogate, *proofs)
 
 
 def _by_definition(
@@ -82,6 +79,7 @@ def judge(
     cases: np.ndarray,
     case_duals: np.ndarray,
     absence_dual: np.ndarray,
+    *,
     margin: float = 1.0,
 ) -> Proved:
     """Return the bounds that the dual vectors prove, less a bound on the rounding errors times ``margin``.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sterling.base.arrays import real_array
-from sterling.base.text import percent
+from sterling.base.text import in_words, percent
 from sterling.learn.export import TEMPLATES, Predicting
 from sterling.learn.training import probabilities
 
@@ -65,8 +65,9 @@ class Card(Predicting):
 
     @property
     def least(self) -> int:
-        """The least total for which the card predicts the second class."""
-        return int((self._log_odds() <= 0).sum())
+        """The least total for which the card predicts the second class, above all totals if there is none."""
+        totals, odds = self._odds()
+        return int(min(totals[odds > 0], default=totals[-1] + 1))
 
     def __str__(self) -> str:
         """The card as plain text."""
@@ -74,8 +75,10 @@ class Card(Predicting):
         first, second = (max(len(row[k]) for row in rows) for k in (0, 1))
         lines = [f"{name:{first}}  {group:{second}}  {points:>6}" for name, group, points in rows]
         lines.insert(1, "-" * len(lines[0]))
-        risks = ", ".join(f"{total} → {share}" for total, share in self._risks())
-        return "\n".join([*lines, self._rule(), f"Probability of {self.classes_[1]} by total: {risks}."])
+        rule, label, risks = self._words()
+        shares = ", ".join(f"{total} → {share}" for total, share in risks)
+        words = f"Probability of {label} by total (below and above are bounds): {shares}."
+        return "\n".join([*lines, rule, words])
 
     text = property(__str__)
 
@@ -87,8 +90,9 @@ class Card(Predicting):
         str
             A ``div`` with tables, all texts escaped, without style or script.
         """
-        values = {"groups": self._rows(), "risks": self._risks(), "label": self.classes_[1]}
-        return TEMPLATES.get_template("card.html").render(rule=self._rule(), **values)
+        rule, label, risks = self._words()
+        template = TEMPLATES.get_template("card.html")
+        return template.render(groups=self._rows(), rule=rule, label=label, risks=risks)
 
     _repr_html_ = html
 
@@ -104,7 +108,7 @@ class Card(Predicting):
 
         rows = []
         for item in self.items:
-            cuts = [f"{edge:.12g}" for edge in item.edges]
+            cuts = [f"{edge:.12g}".replace("-", "−") for edge in item.edges]
             inner = [f"{low} to below {high}" for low, high in pairwise(cuts)]
             words, ends = [f"below {cuts[0]}", *inner, f"{cuts[-1]} or more"], [None, *item.edges, None]
             rows += zip(repeat(item.name), words, ends, ends[1:], item.points.tolist(), strict=False)
@@ -117,39 +121,35 @@ class Card(Predicting):
         totals = np.zeros(len(X), np.int64)
         for item in self.items:
             totals += item.points[np.searchsorted(item.edges, X[:, item.feature], side="right")]
-        return self._log_odds()[totals, None]
+        return self.scale * totals[:, None] + self.intercept
 
-    def _log_odds(self) -> np.ndarray:
-        """Return the log-odds of all totals, from zero to the most points that a sample can get."""
-        most = sum(int(item.points.max()) for item in self.items)
-        return self.scale * np.arange(most + 1) + self.intercept
+    def _odds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the totals that the points can give, rising from zero, and their log-odds."""
+        totals = np.zeros(1, np.int64)
+        for item in self.items:
+            totals = np.unique(np.add.outer(totals, item.points))
+        return totals, self.scale * totals + self.intercept
 
     def _rows(self) -> list[tuple[str, str, str]]:
         rows = self.frame().iter_rows()
         return [("" if low is not None else name, group, str(points)) for name, group, low, _, points in rows]
 
-    def _rule(self) -> str:
-        no, yes = self.classes_
-        return f"Add the points. A total of {self.least} or more predicts {yes}, otherwise {no}."
-
-    def _risks(self) -> list[tuple[str, str]]:
-        """Return ranges of totals and their probabilities of the second class, in words."""
-        shares, finest = probabilities(self._log_odds()[:, None])[:, 0], max(1 / self.samples, _FINEST)
-        words = [_in_words(one, finest) for one in shares.tolist()]
+    def _words(self) -> tuple[str, str, list[list[str]]]:
+        """Return the rule, the second class, and its probabilities by ranges of totals."""
+        (no, yes), (totals, odds), least = map(in_words, self.classes_), self._odds(), self.least
+        rule = f"Add the points. A total of {least} or more predicts {yes}, otherwise {no}."
+        if (odds > 0).all() or (odds <= 0).all():
+            rule = f"The card predicts {no if least else yes} for every total."
+        shares, finest = probabilities(odds[:, None])[:, 0], max(1 / self.samples, _FINEST)
+        names, words = totals.astype(str), [_share(one, finest) for one in shares.tolist()]
         first, end = np.searchsorted(shares, finest), np.searchsorted(shares, 1 - finest, side="right")
         step = max(1, -(-int(end - first) // _SHOWN))
         ends = pairwise(sorted({0, *range(first, end, step), int(end), len(shares)}))
-        return [
-            (_between(str(low), str(after - 1)), _between(words[low], words[after - 1]))
-            for low, after in ends
-        ]
+        parts = [slice(low, after, max(1, after - low - 1)) for low, after in ends]  # the first and the last
+        return rule, yes, [[" to ".join(dict.fromkeys(one[k])) for one in (names, words)] for k in parts]
 
 
-def _in_words(share: float, finest: float) -> str:
+def _share(share: float, finest: float) -> str:
     if not finest <= share <= 1 - finest:
         return f"below {percent(finest, 1)}" if share < finest else f"above {percent(1 - finest, 1)}"
     return percent(max(share, 0.501) if share > 0.5 else min(share, 0.499), 1)  # not rounded across one half
-
-
-def _between(low: str, high: str) -> str:
-    return low if low == high else f"{low} to {high}"

@@ -16,7 +16,7 @@ from sterling.base.resources import require_memory
 from sterling.errors import InputError, RangeError, SterlingError
 from sterling.model.columns import Data, column_index, refuse_twins, split, whole
 from sterling.model.instance import Instance
-from sterling.model.normalise import check_normalize, normalize_values
+from sterling.model.normalise import check_normalize
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,7 +79,7 @@ def load_data(path: str | os.PathLike, *, labels: str | int | None = None, **opt
         raise InputError(reason)
     if suffix not in _READERS:
         raise InputError(f"{name}: unsupported file type {suffix!r}: use .npz, .npy, .csv or .parquet")
-    normalize = normalize_values(check_normalize(options.get("normalize")))
+    normalize = check_normalize(options.get("normalize"))
     origin: dict[str, Any] = {"file": printable(path.name), "normalize": normalize}
     try:
         with path.open("rb") as file:

@@ -34,7 +34,7 @@ from sterling.exact.grid import (
 from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large, too_wide
 from sterling.model.columns import from_frame, is_frame
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
+from sterling.model.normalise import Normalizer, check_normalize, normalise
 from sterling.surrogates import Surrogate, get_surrogate
 
 _BLOCK_ROWS = 16384  # rows converted to float64 at a time
@@ -59,8 +59,8 @@ class Instance(Described):
         The second-layer weights v; ones by default.
     teacher : array (n,) of levels, optional
         √n·w*, −1 and +1 for two levels; not all zero. Verdicts then use it as reference.
-    normalize : None, "standard", "whiten" or Normalizer
-        Transformation of the inputs. A named one is fitted to them; a fitted normaliser is applied as it is.
+    normalize : None, "standard" or "whiten"
+        Transformation of the inputs, which is fitted to them.
     precision : "int16" or "int32"
         Width of the stored codes. Rounding errors are at most 2^-15 of each feature's range (int16) or 2^-23
         (int32); `rounding` has their sizes. Labels without an exact grid are rounded to 2^-20 of the largest;
@@ -108,7 +108,7 @@ class Instance(Described):
         readout=None,
         teacher=None,
         *,
-        normalize: str | Normalizer | None = None,
+        normalize: str | None = None,
         precision: str = "int16",
         constant: str = "refuse",
         origin: dict | None = None,
@@ -142,8 +142,7 @@ class Instance(Described):
         if known is not None and not known.any():
             raise InputError("teacher is all zero, so its outputs are constant", argument="teacher")
         if origin is None:
-            data = f"arrays of shape {tuple(np.shape(inputs))}"
-            origin = {"data": data, "normalize": normalize_values(normalize)}
+            origin = {"data": f"arrays of shape {tuple(np.shape(inputs))}", "normalize": normalize}
         if names is not None:
             origin = {**origin, "columns": list(names)}
         self._describe(grid, raw, m, known, normalizer, origin, levels)
@@ -442,6 +441,6 @@ class Instance(Described):
 
     def __repr__(self) -> str:
         known = "teacher known" if self.teacher is not None else "no teacher"
-        exact = f", rounded: {self.rounding.words()}" if self.rounding.any() else ""
+        exact = f", rounded: {self.rounding}" if str(self.rounding) else ""
         levels = "" if self.levels == 2 else f"levels={self.levels}, "
         return f"Instance(n={self.n}, samples={self.samples}, m={self.m}, {levels}{known}{exact})"

@@ -6,14 +6,14 @@ integers below 2^53, where float64 is exact in any order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sterling.base.arrays import read_only, real_array
-from sterling.base.checks import choice, shown
+from sterling.base.arrays import real_array
+from sterling.base.checks import choice
 from sterling.base.text import Described, counted
 from sterling.errors import InputError, RangeError
 from sterling.exact.grid import InputGrid, aligned_zeros
@@ -23,17 +23,16 @@ NAMES = ("standard", "whiten")
 _ROWS = 8192  # rows converted to floats at a time
 _WEIGHT_BITS = 20  # grid of the whitening matrix, relative to its largest entry
 _LIMIT = 32767
-_SHOWN = 16  # numbers of a normaliser that its repr holds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Normalizer(Described):
     """A fitted map of the inputs to z = scale·(x − mean); ``instance.normalizer`` has that of the data.
 
-    Pass it as ``normalize`` to use the same map for other data. "standard" gives each feature mean 0 and
-    variance 1. "whiten" also removes all correlations, by the inverse Cholesky factor of the covariance: so
-    feature 0 is only scaled, feature 1 loses what feature 0 explains, and so on. In the fit each row, that
-    is each unit of each sample, counts as a draw of the features.
+    "standard" gives each feature mean 0 and variance 1. "whiten" also removes all correlations, by the
+    inverse Cholesky factor of the covariance: so feature 0 is only scaled, feature 1 loses what feature 0
+    explains, and so on. In the fit each row, that is each unit of each sample, counts as a draw of the
+    features.
 
     Parameters
     ----------
@@ -49,22 +48,14 @@ class Normalizer(Described):
     >>> import sterling as st
     >>> instance = st.Instance([[1.0], [3.0]], [0, 1], normalize="standard")
     >>> instance.normalizer
-    Normalizer('standard', mean=[2.0], scale=[1.0])
+    <Normalizer: standard, 1 feature>
     >>> instance.normalizer.apply([[5.0]])
     array([[3.]])
     """
 
     name: str
-    mean: Any
-    scale: Any
-
-    def __post_init__(self) -> None:
-        whole = choice(self.name, "the name of a normaliser", NAMES) == "whiten"
-        n = np.size(self.mean)
-        for what, axes in (("mean", 1), ("scale", 2 if whole else 1)):
-            named, shape = ("feature", "feature")[:axes], (n,) * axes
-            array = real_array(getattr(self, what), f"{what} of a normaliser", named, shape, f"n={n}")
-            object.__setattr__(self, what, read_only(array))
+    mean: np.ndarray
+    scale: np.ndarray
 
     def apply(self, inputs: Any) -> np.ndarray:
         """Return normalised inputs.
@@ -84,8 +75,9 @@ class Normalizer(Described):
         InputError
             If it was fitted to another number of features.
         """
-        values = real_array(inputs, "inputs")
-        self._check_width(values.shape[-1] if values.ndim else 0)
+        values, n = real_array(inputs, "inputs"), len(self.mean)
+        if values.shape[-1:] != (n,):
+            raise InputError(f"inputs have the shape {values.shape}; the normaliser takes {n} features")
         centred = values - self.mean
         return centred @ self.scale.T if self.name == "whiten" else centred * self.scale
 
@@ -94,51 +86,20 @@ class Normalizer(Described):
         moved = self.apply(values)
         return moved.astype(np.float32).astype(np.float64) if self.name == "whiten" else moved
 
-    def _check_width(self, features: int) -> None:
-        if features != len(self.mean):
-            raise InputError(
-                f"inputs have {features} features; the normaliser was fitted to {len(self.mean)}"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
-
     def __repr__(self) -> str:
-        mean, scale = (one.tolist() if one.size <= _SHOWN else "…" for one in (self.mean, self.scale))
-        return f"Normalizer({self.name!r}, mean={mean}, scale={scale})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Normalizer) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def _key(self) -> tuple:
-        return self.name, self.mean.tobytes(), self.scale.tobytes()
+        return f"<Normalizer: {self.name}, {counted(len(self.mean), 'feature')}>"
 
 
-def check_normalize(given: Any) -> str | Normalizer | None:
-    """Return None, the name of a kind that is to be fitted, or a normaliser; it may come as a dictionary."""
-    if given is None or isinstance(given, Normalizer):
-        return given
-    if isinstance(given, Mapping):
-        if set(given) != {"name", "mean", "scale"}:
-            raise InputError(f"normalize is {shown(given)}; a normaliser has name, mean and scale")
-        return Normalizer(**given)
-    known = choice(given, "normalize", ("none", *NAMES))
+def check_normalize(given: str | None) -> str | None:
+    """Return the name of a normalisation, or None."""
+    known = "none" if given is None else choice(given, "normalize", ("none", *NAMES))
     return None if known == "none" else known
 
 
-def normalize_values(given: str | Normalizer | None) -> str | dict[str, Any] | None:
-    """Return a normalisation as plain values."""
-    return given.to_dict() if isinstance(given, Normalizer) else given
-
-
-def normalise(grid: InputGrid, given: str | Normalizer) -> tuple[InputGrid, Normalizer]:
-    """Return the normalised inputs and the fitted normaliser; ``given`` comes from `check_normalize`."""
+def normalise(grid: InputGrid, name: str) -> tuple[InputGrid, Normalizer]:
+    """Return the normalised inputs and the fitted normaliser."""
     codes = _Codes(grid)
-    fitted = given if isinstance(given, Normalizer) else _fitted(codes, given)
-    fitted._check_width(grid.features)
+    fitted = _fitted(codes, name)
     move, rounding = _map(codes, fitted)
     reach = max(float(np.abs(move(block)).max()) for _, block in codes.blocks())
     bits = min(12, int(np.floor(np.log2(_LIMIT / max(reach, 1e-300)))))

@@ -30,16 +30,15 @@ from sterling.exact.grid import (
 from sterling.model.families import Family, family_table, get_family, normal_table
 from sterling.model.instance import Instance
 from sterling.model.levels import MAX_LEVELS, level_values
-from sterling.model.normalise import Normalizer, check_normalize, normalise, normalize_values
+from sterling.model.normalise import check_normalize, normalise
 
 # Which part of a draw a seed is for. Latents of a run use LATENT and its batches BATCH, see dynamics/run.py.
 TEACHER, READOUT, NOISE, INPUTS, LATENT, BATCH = range(6)
 
 _BLOCK = 4096  # samples that share one stream of random bits
 _IN_FLOATS = 2048  # samples turned to float64 at a time
-# Memory of a draw in bytes: for each code (whitening needs twice as much) and row, and for each code in the
-# blocks of a thread and of the normalisation.
-_CODE_BYTES, _ROW_BYTES, _BLOCK_BYTES, _MOMENT_BYTES, _TABLE_BYTES = 4, 40, 10, 30, 1 << 20
+# Memory of a draw in bytes: for each code and row, and for each code in the blocks of all threads.
+_CODE_BYTES, _ROW_BYTES, _BLOCK_BYTES, _TABLE_BYTES = 4, 40, 10, 1 << 20
 _UNCHECKED = 1 << 19  # inputs up to which the memory is not checked: that would take longer than the draw
 _MOST_NOISE = 1e6
 _NOISE_CODES = 64  # codes to one standard deviation of the label noise, at least
@@ -76,8 +75,8 @@ class Problem(Described):
         2^-8. `Instance.readout` has the rounded values.
     inputs : str or Family
         Distribution of the inputs, see `sterling.model.families`.
-    normalize : None, "standard", "whiten" or Normalizer
-        Transformation of the inputs before the teacher labels them. By name it is fitted to each draw.
+    normalize : None, "standard" or "whiten"
+        Transformation of the inputs before the teacher labels them; it is fitted to each draw.
     levels : int
         Number of values that a weight can take, 2 to 16, see `Instance`. The teacher is drawn uniformly from
         them, but is never all zero. Outputs depend on the direction of w alone, so data cannot tell w* from
@@ -100,7 +99,7 @@ class Problem(Described):
     noise: float = 0.0
     readout: str | tuple[float, ...] = "ones"
     inputs: str | Family = "gaussian"
-    normalize: str | Normalizer | None = None
+    normalize: str | None = None
     levels: int = 2
 
     def __post_init__(self):
@@ -115,8 +114,7 @@ class Problem(Described):
         else:
             object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
         object.__setattr__(self, "inputs", get_family(self.inputs))
-        if self.normalize is not None:
-            object.__setattr__(self, "normalize", check_normalize(self.normalize))
+        object.__setattr__(self, "normalize", check_normalize(self.normalize))
         object.__setattr__(self, "levels", checks.integer(self.levels, "levels", 2, MAX_LEVELS))
 
     def draw(self, seed=0, threads: int | None = None) -> Instance:
@@ -185,13 +183,11 @@ class Problem(Described):
 
     def _memory(self, threads: int | None = None) -> int:
         """Return an upper estimate of the memory that a draw takes, in bytes."""
-        rows, width = self.samples * self.m, padded_width(self.n)
-        copies = 2 if getattr(self.normalize, "name", self.normalize) == "whiten" else 1
-        block = min(rows, _BLOCK * self.m) * thread_count(threads)
-        codes = copies * _CODE_BYTES * rows + _BLOCK_BYTES * block
+        rows, block = self.samples * self.m, _BLOCK * self.m * thread_count(threads)
         if self.normalize is not None:
-            codes += _MOMENT_BYTES * min(rows, 2 * _BLOCK)
-        return codes * width + _ROW_BYTES * rows + _TABLE_BYTES
+            rows, block = 2 * rows, max(block, 8 * _BLOCK)  # the codes before and after, and blocks of floats
+        codes = _CODE_BYTES * rows + _BLOCK_BYTES * min(rows, block)
+        return codes * padded_width(self.n) + _ROW_BYTES * rows + _TABLE_BYTES
 
     def _draw_inputs(self, seed, threads: int) -> InputGrid:
         family: Family = self.inputs  # type: ignore[assignment]
@@ -266,7 +262,7 @@ class Problem(Described):
             "noise": self.noise,
             "readout": readout,
             "inputs": str(self.inputs),
-            "normalize": None if self.normalize is None else normalize_values(self.normalize),
+            "normalize": self.normalize,
             **({} if self.levels == 2 else {"levels": self.levels}),
         }
 

@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from sterling.base.text import counted, sentence
+from sterling.base.text import counted
 from sterling.dynamics.history import History, history
 from sterling.dynamics.learned import meaning, problem_line
 from sterling.dynamics.orbit import Orbit
 from sterling.plot.style import (
     BLUE,
     DASHED,
-    GREEN,
     GREY,
     INK,
     PALE,
@@ -33,7 +32,7 @@ from sterling.plot.style import (
     tidy,
     whole_ticks,
 )
-from sterling.returns.recurrence import Recurrence, home
+from sterling.returns.recurrence import home
 
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # largest number of weights in the raster
@@ -56,22 +55,18 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     )
     ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label="iterates: mean")
     ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, label="time average")
-    _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
+    top = max(float(h.high.max()), float(h.ergodic.max()), 1.0)
+    if top <= 12:
+        whole_ticks(ax.yaxis)
+        ax.set_ylim(-0.05 * top, 1.12 * top)
+    else:  # logarithmic above one: the count is often zero
+        ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_ylim(-0.15, 1.4 * top)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0, label="not recorded")
     legend_above(ax, 4, **_BESIDE)
     return _read_errors(orbit, h)
-
-
-def _count_axis(ax: Axes, top: float) -> None:
-    """Scale the axis of a count that is often zero: linear, or logarithmic above one if it is large."""
-    if top <= 12:
-        whole_ticks(ax.yaxis)
-        ax.set_ylim(-0.05 * top, 1.12 * top)
-        return
-    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.set_ylim(-0.15, 1.4 * top)
 
 
 def _read_errors(orbit: Orbit, h: History) -> str:
@@ -183,27 +178,6 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         return f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s."
     closest = f"weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
     return f"Every {what} of the time average agrees with the {against}; the closest call is {closest}."
-
-
-def survival(ax: Axes, found: Recurrence) -> str:
-    """Draw the share of absences and of stays that last t steps or longer, on logarithmic axes."""
-    parts: list[str] = []
-    for times, colour, line_style, name in (
-        (found.returns, BLUE, "-", "absences"),
-        (found.sojourns, GREEN, DASHED, "stays"),
-    ):
-        if not times.count:
-            continue
-        t, share = times.survival()
-        ends = np.append(t, times.longest), np.append(share, share[-1])
-        label = f"{name} ({times.count:,})"
-        ax.plot(*ends, color=colour, ls=line_style, lw=1.6, drawstyle="steps-pre", label=label)
-        ax.plot(t[-1], share[-1], "o", color=colour, ms=3.5)
-        mean = counted(float(f"{times.mean:.3g}"), "step")
-        parts.append(f"{name} last {mean} on average and {times.longest:,} at most")
-    tidy(ax, xscale="log", yscale="log", xlabel="time t (steps)", ylabel="share that lasts t or longer")
-    ax.set_xlim(0.9, max(12.0, ax.get_xlim()[1]))  # an axis shorter than a decade has no labels
-    return sentence(" and ".join(parts) or "there is no completed absence or stay")
 
 
 def figure(orbit: Orbit) -> Figure:

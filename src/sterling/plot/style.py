@@ -36,7 +36,6 @@ VERDICT_COLOURS = {
     "WANDERING": VIOLET,
     "STALLED": OLIVE,
 }
-_HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
 DASHED = (0, (5, 1.5))  # predictions and averages, beside measurements
 SMALL = 0.85  # size of legends and ticks, of the size of other type
@@ -100,11 +99,6 @@ def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any
         ax.legend(loc=legend, frameon=False, fontsize=small())
 
 
-def verdict_bar(name: str) -> dict[str, Any]:
-    """Return the style of a bar for a verdict: its colour, and a hatch for some."""
-    return {"color": VERDICT_COLOURS[name], "hatch": _HATCHES.get(name), "ec": "white", "lw": 0.4}
-
-
 def legend_above(ax: Axes, columns: int, **given: Any) -> None:
     """Put the legend above the axes."""
     given = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "columnspacing": 1.1, **given}
@@ -125,14 +119,15 @@ def whole_ticks(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def whole_numbers(ax: Axes) -> None:
-    """Label a logarithmic x axis with whole numbers: powers of ten, and 2 and 5 times each if few."""
+def whole_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis with whole numbers: powers of ten, and other multiples of them if few."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    low, high = ax.get_xlim()
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    low, high = sorted(axis.get_view_interval())
+    few = range(1, 10) if high < 5 * low else (1, 2, 5)
+    axis.set_major_locator(LogLocator(subs=few if high < 100 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def dimensions_axis(ax: Axes, dimensions: Iterable[float]) -> None:

@@ -15,11 +15,10 @@ from sterling.claims.finding import picture
 from sterling.dynamics.learned import LabelFit, label_fit, outcome, problem_line, weights_table
 from sterling.dynamics.orbit import Orbit
 from sterling.model.instance import Instance
-from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster, survival
+from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.plot.style import named_bars
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
-from sterling.returns.recurrence import Recurrence
 
 _ROWS = 500  # weights in the table
 _VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
@@ -42,17 +41,17 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         main=_main(orbit, instance),
         statistics=found._rows() if found is not None and known else [],
         since=0 if found is None else found.since,
-        notice=_notice(orbit, found, instance),
+        notice=_notice(orbit, instance),
         weights=weights.rows(),
         weight_columns=[name.replace("_", " ") for name in weights.columns],
         more_weights=orbit.n - len(weights),
-        drawings=_details(orbit, found if known else None),
+        drawings=_details(orbit),
         script="page.js",
         command=command,
     )
 
 
-def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
+def _notice(orbit: Orbit, instance: Instance) -> list[str]:
     known, damping = instance.teacher is not None, orbit.optimizer.damping
     notes = (
         (
@@ -82,7 +81,6 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             0 < orbit.flips_complete_to < orbit.steps,
             f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",
         ),
-        (found is None and known, "The run did not record its visits, so times of absences are unknown."),
     )
     return [text for holds, text in notes if holds]
 
@@ -102,14 +100,11 @@ def _labels(ax: Axes, fit: LabelFit) -> str:
     return sentence("; ".join(f"{name.partition(', ')[2]}: {text}" for name, text in fit.texts))
 
 
-def _details(orbit: Orbit, found: Recurrence | None) -> list[Drawing]:
-    drawings = []
-    if orbit.recorded:
-        drawings.append(_draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES))
-        drawings.append(_draw("Time average of the weights", ergodic_mean, orbit=orbit))
-    if found is not None and found.returns.count:
-        drawings.append(_draw("How long absences and stays last", survival, found=found))
-    return drawings
+def _details(orbit: Orbit) -> list[Drawing]:
+    if not orbit.recorded:
+        return []
+    raster = _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES)
+    return [raster, _draw("Time average of the weights", ergodic_mean, orbit=orbit)]
 
 
 def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:

@@ -21,8 +21,6 @@ LEVEL = 0.95
 BURN_IN = 0.25
 #: The same where the step sizes spend little mass, so that weights first flip late in the run.
 LONG_BURN_IN = 0.75
-#: Level of the test for drift.
-DRIFT_LEVEL = 0.01
 
 _FEWEST = 12  # batches that an interval needs
 _MERGE_LEVEL = 0.1  # one-sided: batches are merged while their correlation is significant at this level
@@ -109,23 +107,6 @@ def _correlated(means: np.ndarray) -> bool:
         return False
     likeness = 1 - float((np.diff(means) ** 2).sum()) / (2 * spread)
     return bool(likeness * math.sqrt((k * k - 1) / (k - 2)) > -ndtri(_MERGE_LEVEL))
-
-
-def drift(means: np.ndarray) -> float | None:
-    """Return the p-value of Geweke's test that the first third and the last half have the same mean.
-
-    Welch's test over decorrelated batch means; None where there are too few, or they do not vary.
-    """
-    if len(means) < _FEWEST:
-        return None
-    merged, _, _ = decorrelate(means)
-    from scipy.stats import ttest_ind_from_stats
-
-    parts = merged[: max(3, len(merged) // 3)], merged[len(merged) // 2 :]
-    early, late = ((one.mean(), one.std(ddof=1), len(one)) for one in parts)
-    if early[1] == late[1] == 0:
-        return None
-    return float(ttest_ind_from_stats(*early, *late, equal_var=False)[1])
 
 
 def ratio_of_halves(means: np.ndarray, length: int) -> Estimate | None:

@@ -20,21 +20,12 @@ from typing import Any
 import numpy as np
 
 from sterling.base.text import Described, Result, as_json, counted, number, percent
-from sterling.returns.batch_means import (
-    BURN_IN,
-    DRIFT_LEVEL,
-    Estimate,
-    coarsen,
-    drift,
-    interval,
-    ratio_of_halves,
-)
+from sterling.returns.batch_means import BURN_IN, Estimate, coarsen, interval, ratio_of_halves
 from sterling.returns.counts import VisitCounts, bin_starts, mark_steps
 
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades
 _FEW = 10  # with fewer visits no growth is estimated
-_NAMED = 5  # weights listed by name
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,10 +51,6 @@ class Times(Described):
         i = min(i, len(self.counts) - 1)
         last = min(int(self.stops[i]) - 1, self.longest)
         return (int(self.starts[i]) + last) / 2
-
-    def survival(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the starts of the bins, and the share of times that are at least that long; both exact."""
-        return self.starts, self.counts[::-1].cumsum()[::-1] / max(self.count, 1)
 
     @property
     def text(self) -> str:
@@ -98,7 +85,6 @@ class Recurrence(Result):
     occupancy: float  # share of the steps spent there
     long_run: Estimate | None  # occupancy of a stationary run, by batch means; lowered for `arrivals`
     long_run_note: str  # why the long-run occupancy is unknown
-    drift: float | None  # p-value of Geweke's test after the burn-in
     returns: Times  # completed absences
     sojourns: Times  # completed stays
     first: np.ndarray  # int64 (n,), departures in which each weight flipped, w_T included
@@ -119,10 +105,6 @@ class Recurrence(Result):
         """Whether the reference was left and visited again, and the run is not over."""
         return self.visits >= 2 and not self.certified
 
-    @property
-    def _left_out(self) -> str:
-        return "the first quarter" if self.burn_in == BURN_IN else "the first three quarters"
-
     def _rows(self) -> list[tuple[str, str]]:
         """Return names and texts for a table; rows that the run cannot determine are left out."""
         where = home(self)
@@ -134,15 +116,11 @@ class Recurrence(Result):
             (f"occupancy of the {where}", self._occupancy_in_words()),
         ]
         if self.sojourns.count:
-            rows += [("stays", self.sojourns.text), ("weights that leave", self._leavers_in_words())]
+            rows.append(("stays", self.sojourns.text))
         if self.returns.count:
             rows.append(("absences", self.returns.text))
         if self.recurs:
             rows.append(("number of visits over time", self._growth_in_words()))
-        if self.recurs and self.drift is not None:
-            seen = "no drift is seen" if self.drift >= DRIFT_LEVEL else "drifts"
-            test = f"Geweke's test over batch means, p = {self.drift:.2g}, level {DRIFT_LEVEL:g}"
-            rows.append(("stationary", f"{seen} after {self._left_out} of the run ({test})"))
         if self.arrivals:
             rows.append(("still to come", self._arrivals_in_words()))
         return rows
@@ -153,21 +131,12 @@ class Recurrence(Result):
         if known is None:
             return f"{measured}; no interval: {self.long_run_note}"
         coming = f", and {counted(len(self.arrivals), 'weight')} still to come" if self.arrivals else ""
+        left_out = "the first quarter" if self.burn_in == BURN_IN else "the first three quarters"
         doubt = "; batches are still correlated, so it may be too narrow" if known.correlated else ""
         return (
             f"{measured}; in the long run {known.text} ({known.bounds}, {percent(known.level)} by "
-            f"{known.batches} batch means of {known.length:,} steps after {self._left_out}{coming}{doubt})"
+            f"{known.batches} batch means of {known.length:,} steps after {left_out}{coming}{doubt})"
         )
-
-    def _leavers_in_words(self) -> str:
-        order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
-        shares = np.minimum(self.first / self.sojourns.count, 1.0).tolist()
-        named = ", ".join(f"{self._name(k)} ({percent(shares[k])})" for k in order[:_NAMED])
-        more = f" and {len(order) - _NAMED} more" if len(order) > _NAMED else ""
-        return f"{len(order)} of {len(self.first)} ever start an absence: {named}{more} (share of departures)"
-
-    def _name(self, k: int) -> str:
-        return self.names[k] if self.names else str(k)
 
     def _growth_in_words(self) -> str:
         parts = []
@@ -182,10 +151,11 @@ class Recurrence(Result):
 
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]
+        name = self.names[k] if self.names else str(k)
         when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
         return (
             f"{counted(len(self.arrivals), 'weight')} without a flip so far, closer to it with each step; at "
-            f"the mean speed of this run weight {self._name(k)} is the first, {when}. Each will lower the "
+            f"the mean speed of this run weight {name} is the first, {when}. Each will lower the "
             "occupancy; only the lower end of its interval allows for that"
         )
 
@@ -216,9 +186,9 @@ def recurrence(
     length = counts.batch_steps
     occupied, visited = np.diff(counts.batches, axis=0, prepend=[[0, 0]]).T / length
     steps = mark_steps()[: len(counts.marks)]
-    long_run, note, drifting, halves = _long_run(certified, occupied, visited, length, burn_in)
+    long_run, note, halves = _long_run(certified, occupied, visited, length, burn_in)
     if since > burn_in * counts.steps:
-        long_run, note, drifting = None, "the best state seen was found too late in the run", None
+        long_run, note = None, "the best state seen was found too late in the run"
     if since > BURN_IN * counts.steps:
         halves = None
     if long_run is not None:
@@ -231,7 +201,6 @@ def recurrence(
         occupancy=counts.occupied / max(counts.steps, 1),
         long_run=long_run,
         long_run_note=note,
-        drift=drifting,
         returns=_times(counts.returns, counts.away, counts.longest_return),
         sojourns=_times(counts.sojourns, counts.stayed, counts.longest_sojourn),
         first=counts.first,
@@ -257,23 +226,23 @@ def _times(counts: np.ndarray, total: int, longest: int) -> Times:
 
 def _long_run(
     certified: bool, occupancy: np.ndarray, visits: np.ndarray, length: int, burn_in: float
-) -> tuple[Estimate | None, str, float | None, Estimate | None]:
-    """Return the occupancy of a stationary run, or None and why; the p-value for drift; the ratio of halves.
+) -> tuple[Estimate | None, str, Estimate | None]:
+    """Return the occupancy of a stationary run, or None and why; the ratio of halves.
 
     The ratio leaves out a quarter of the run for any burn-in, so that change shows.
     """
     if certified:
-        return None, "the run is over for all time, so there is nothing to estimate", None, None
+        return None, "the run is over for all time, so there is nothing to estimate", None
     late = visits[math.ceil(BURN_IN * len(visits)) :]
     if not late.any():
-        return None, "no visits after the first quarter of the run", None, None
+        return None, "no visits after the first quarter of the run", None
     least = _CYCLES / float(late.mean())  # steps from one visit to the next, times the cycles of a batch
     halves = ratio_of_halves(*coarsen(late, length, least))
     means, steps = coarsen(occupancy[math.ceil(burn_in * len(occupancy)) :], length, least)
     estimate = interval(means, steps)
     if estimate is None:
-        return None, "the run is too short, or visits are too rare, for an interval", None, halves
-    return estimate, "", drift(means), halves
+        return None, "the run is too short, or visits are too rare, for an interval", halves
+    return estimate, "", halves
 
 
 def home(run: Any) -> str:

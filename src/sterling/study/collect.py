@@ -33,17 +33,16 @@ from sterling.optimizers.base import Optimizer
 from sterling.study.cluster import pressed
 from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Rounds, Trials
-from sterling.study.spec import Study, arguments
+from sterling.study.spec import Study
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
-_FIRST_BATCH = 4  # most trials of a cell whose pace is unknown
-_BATCHES = 8  # for each worker in what is left of a round: other processes may be at the rest
+_BATCHES = 32  # for each worker in what is left of a round: other processes may be at the rest
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
 _AWAITED = 0.1  # where they are more than this share of the trials that a round still lacks
-_FLUSH_SECONDS = 0.1, 20.0  # bounds of the time between two writes
+_FLUSH_SECONDS = 0.05, 20.0  # bounds of the time between two writes
 _ATTEMPTS = 3  # for a trial whose worker was lost
 _NAMED = 3  # failed trials that a message names
 
@@ -126,12 +125,12 @@ class Progress(base.Progress, Described):
 class Collector:
     """One run of a study under way; `go` yields its progress."""
 
-    def __init__(self, store: Store, study: Study, pool: Pool):
-        self.store, self.study, self.pool = store, study, pool
+    def __init__(self, store: Store, pool: Pool):
+        self.store, self.study, self.pool = store, store.study, pool
         self.begun = self.flushed = time.monotonic()
-        self.deadline = math.inf if study.time is None else self.begun + study.time
-        self.trials = Trials(study.criteria)
-        self.planning = Rounds(study, self.trials)
+        self.deadline = self.begun + (self.study.time or math.inf)
+        self.trials = Trials(self.study.criteria)
+        self.planning = Rounds(self.study, self.trials)
         self.seen: set[str] = set()  # shards
         self.buffer: list[Row] = []  # rows to write
         self.fresh: list[pl.DataFrame] = []  # rows for the next progress
@@ -218,11 +217,9 @@ class Collector:
         return Batch(cell, numbers, () if self.pool.in_threads else tuple(users))
 
     def _size(self, cell: Cell) -> int:
-        pace = self.paces.get(cell.key, max(self.paces.values(), default=0.0))
-        size = _BATCH_SECONDS / max(pace, 1e-6)
+        pace = self.paces.get(cell.key, max(self.paces.values(), default=math.inf))
         share = self.trials.waiting / (_BATCHES * self.pool.count)
-        most = _BATCH_TRIALS if cell.key in self.paces else _FIRST_BATCH
-        return int(np.clip(min(size, share), 1, most))
+        return int(np.clip(min(_BATCH_SECONDS / max(pace, 1e-6), share), 1, _BATCH_TRIALS))
 
     # -- what comes back -------------------------------------------------------------------------------------
 
@@ -238,8 +235,6 @@ class Collector:
             frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
             new = states[frame["trial"].to_numpy()] != KNOWN  # no other process has stored it
             self.buffer += compress(finished.rows, new)
-            if not new.all():
-                self.trials.jump()
             self.trials.record(frame)
             self.fresh.append(frame)
             self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]
@@ -292,7 +287,7 @@ class Collector:
                 self.seen.add(name)
                 frame = self.store._read(name, self.trials.columns)
                 if frame is not None:
-                    self.trials.record(frame)
+                    self.trials.record(frame, own=False)
 
 
 def iterate(
@@ -301,8 +296,6 @@ def iterate(
     *,
     threads: int | None = None,
     executor: Executor | None = None,
-    width: float | None = None,
-    time_limit: float | None = None,
 ) -> Generator[Progress, None, Outcome]:
     """Start or continue a study, and yield progress with the new rows several times a second.
 
@@ -319,8 +312,6 @@ def iterate(
     executor : concurrent.futures.Executor, optional
         Runs the trials instead of threads; see `open_cluster`. sterling checks that simultaneous trials fit
         into memory only for threads and for a ProcessPoolExecutor.
-    width, time_limit : float, optional
-        Replace the study's ``width`` and ``time`` in this call.
 
     Returns
     -------
@@ -350,13 +341,10 @@ def iterate(
     20
     """
     store = open_store(study, folder)
-    asked = {"width": width, "time": time_limit}
-    changes: Any = {name: value for name, value in asked.items() if value is not None}
-    changed = Study(**arguments(store.study.to_toml()) | changes) if changes else store.study
     for written in (store.folder, store.folder / SHARD_FOLDER):
         remove_left(written)  # temporary files of writers that were killed
     with Pool(threads, executor) as pool:
-        collector = Collector(store, changed, pool)
+        collector = Collector(store, pool)
         try:
             yield from collector.go()
         except KeyboardInterrupt as error:
@@ -375,15 +363,13 @@ def run(
     *,
     threads: int | None = None,
     executor: Executor | None = None,
-    width: float | None = None,
-    time_limit: float | None = None,
     progress: bool | ProgressCallback = False,
 ) -> Outcome:
     """Start or continue a study.
 
     Parameters
     ----------
-    study, folder, threads, executor, width, time_limit
+    study, folder, threads, executor
         As in `iterate`.
     progress : bool or callable
         True shows progress; a function is called with a `Progress` several times a second.
@@ -406,7 +392,7 @@ def run(
     >>> Store(folder).counts("optimal").select("samples", "trials").rows()
     [(20, 10), (40, 10)]
     """
-    steps = iterate(study, folder, threads=threads, executor=executor, width=width, time_limit=time_limit)
+    steps = iterate(study, folder, threads=threads, executor=executor)
     with contextlib.closing(steps), reporting(progress, "trials") as show:
         while True:
             try:

@@ -47,9 +47,10 @@ MISSING, TAKEN, KNOWN, FAILED = range(4)  # states of a trial
 class Trials:
     """The trials of a study by cell and number: those that are known, and those that a round hands out.
 
-    Missing trials are handed out in blocks from a random one on, so two processes on one folder seldom run
-    the same. Each cell has an int8 array (1 + criteria, numbers): the first row holds states, the others
-    outcomes. Memory that is never written costs nothing, so the numbers can be far apart.
+    A process hands out missing trials in order from a random one on, cell after cell. It jumps to another
+    random one where it meets trials of another process. Each cell has an int8 array (1 + criteria, numbers):
+    the first row holds states, the others outcomes. Memory that is never written costs nothing, so the
+    numbers can be far apart.
     """
 
     def __init__(self, criteria: tuple[Criterion, ...]):
@@ -59,9 +60,10 @@ class Trials:
         self.wanted: Wanted = {}
         self._codes: dict[str, np.ndarray] = {}
         self._cells: dict[str, Cell] = {}  # of the round
+        self._following: dict[str, Cell] = {}  # the next cell of the round, after the last the first
         self._missing: dict[str, int] = {}  # number of trials to hand out, by cell
         self._order = random.Random(os.urandom(16))  # another one in each process
-        self._next: tuple[Cell, int] | None = None  # the trial to go on with
+        self._walk: tuple[Cell, int, int] | None = None  # the cell, where it began there, where it goes on
 
     @property
     def waiting(self) -> int:
@@ -88,13 +90,17 @@ class Trials:
         outcomes = codes[1 + self.criteria.index(criterion)][codes[0] == KNOWN]
         return len(outcomes), int(np.count_nonzero(outcomes == SUCCESS))
 
-    def record(self, frame: pl.DataFrame) -> None:
-        """Take finished trials, rows with `columns`."""
+    def record(self, frame: pl.DataFrame, own: bool = True) -> None:
+        """Take finished trials, rows with `columns`; ``own`` are those that this process ran."""
         for (name,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items():
             key = str(name)
             outcomes = (one.outcome().alias(f"{index}") for index, one in enumerate(self.criteria))
             numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
             known = self._of(key, int(numbers.max()) + 1)
+            if not own and self._walk and key == self._walk[0].key:
+                _, begun, end = self._walk
+                if ((begun <= numbers) & (numbers < end)).any():
+                    self._walk = None  # another process runs the same trials
             if key in self._missing:
                 missing = numbers[known[0, numbers] == MISSING]
                 self._change(key, -int(np.sum(missing < self.wanted[self._cells[key]])))
@@ -102,23 +108,26 @@ class Trials:
 
     def open(self, wanted: Wanted) -> list[Cell]:
         """Begin a round; return the cells that lack trials."""
-        self.wanted, self._missing, self._next = wanted, {}, None
+        self.wanted, self._missing, self._walk = wanted, {}, None
         self._cells = {cell.key: cell for cell in wanted}
+        self._following = dict(zip(self._cells, [*wanted][1:] + [*wanted][:1], strict=True))
         for key, cell in self._cells.items():
             self._change(key, wanted[cell] - int(np.count_nonzero(self.states(cell))))
         return [self._cells[key] for key in self._missing]
 
     def take(self, size: Callable[[Cell], int]) -> tuple[Cell, np.ndarray]:
         """Hand out missing trials of one cell, at most ``size(cell)``, while any are waiting."""
-        cell, first = self._next or self._any()
-        if not (self.states(cell)[first : first + 1] == MISSING).any():
-            cell, first = self._any()  # the cell is at its end, or another process has been here
+        cell, begun, first = self._walk or self._any()
+        if first == self.wanted[cell]:
+            cell, begun, first = self._following[cell.key], 0, 0
+        if self.states(cell)[first] != MISSING:
+            cell, begun, first = self._any()
         states = self.states(cell)[first : first + size(cell)]
         taken = np.flatnonzero(states != MISSING)
         count = int(taken[0]) if taken.size else len(states)
         states[:count] = TAKEN
         self._change(cell.key, -count)
-        self._next = cell, first + count
+        self._walk = cell, begun, first + count
         return cell, np.arange(first, first + count)
 
     def give_back(self, cell: Cell, numbers: np.ndarray) -> np.ndarray:
@@ -129,18 +138,16 @@ class Trials:
         self._change(cell.key, len(left))
         return left
 
-    def jump(self) -> None:
-        """Go on elsewhere: another process takes the same trials."""
-        self._next = None
-
-    def _any(self) -> tuple[Cell, int]:
-        cell = self._cells[self._order.choice(list(self._missing))]
+    def _any(self) -> tuple[Cell, int, int]:
+        (key,) = self._order.choices(list(self._missing), list(self._missing.values()))
+        cell = self._cells[key]
         states = self.states(cell)
         for _ in range(_TRIES):
             number = self._order.randrange(len(states))
             if states[number] == MISSING:
-                return cell, number
-        return cell, int(self._order.choice(np.flatnonzero(states == MISSING)))
+                return cell, number, number
+        number = int(self._order.choice(np.flatnonzero(states == MISSING)))
+        return cell, number, number
 
     def _change(self, key: str, change: int) -> None:
         count = self._missing.pop(key, 0) + change

@@ -15,7 +15,7 @@ import polars as pl
 from sterling import theory
 from sterling.base.drawn import Drawn
 from sterling.base.files import printable
-from sterling.base.text import Result, number, readable_time
+from sterling.base.text import Result, number
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.model.problem import Problem
@@ -230,7 +230,7 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
     return [fit for one in criteria for fit in _fits(store, one, store.counts(one))]
 
 
-def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame) -> list[SeriesFit]:
+def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame, laws: bool = True) -> list[SeriesFit]:
     names = [name for name in store._content if name not in ("n", "samples")]
     found = []
     for _, cells in counts.group_by(names, maintain_order=True):
@@ -243,7 +243,7 @@ def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame) -> list[Seri
             fit = fit_exponent(*columns)
         except FitError as problem:
             refusal = str(problem)
-        theory = expected(cell, criterion, cells["n"].unique().to_list())
+        theory = expected(cell, criterion, cells["n"].unique().to_list()) if laws else ()
         rest = with_shares(cells), theory, store.study.adaptive
         found.append(SeriesFit(series, str(criterion), criterion.meaning, fit, refusal, *rest))
     return found
@@ -271,13 +271,11 @@ class Status(Result):
         Finished and planned trials of the grid. If the study chooses its trials, ``planned`` is 0 and
         ``done`` counts all.
     cells : Polars frame
-        As in `SeriesFit`, with mean seconds, for the first criterion.
+        As in `SeriesFit`, for the first criterion.
     fits : list of SeriesFit
-        Fits of all series if the target is an exponent; otherwise empty.
+        Fits of all series if the target is an exponent, without the exponents of theory; otherwise empty.
     widest : float or None
         The width of the widest interval so far, if the study has a target.
-    work_left : float or None
-        Estimated seconds of work left, on one core; None if unknown.
 
     Examples
     --------
@@ -295,7 +293,6 @@ class Status(Result):
     cells: pl.DataFrame
     fits: list[SeriesFit]
     widest: float | None
-    work_left: float | None
 
     @property
     def reached(self) -> bool:
@@ -314,7 +311,6 @@ class Status(Result):
             "target_width": self.study.width,
             "widest": self.widest,
             "reached": self.reached,
-            "work_left_seconds": self.work_left,
             "cells": self.cells.to_dicts(),
             "fits": [fit.to_dict() for fit in self.fits],
         }
@@ -332,13 +328,11 @@ class Status(Result):
             rows.append((f"{one.criterion} ({one.title})", found))
         if self.reached:
             rows.append(("left", "nothing"))
-        elif self.work_left is not None:
-            rows.append(("left", f"about {readable_time(self.work_left)} of work on one core"))
         return rows
 
 
 def status(store: Store | str | os.PathLike) -> Status:
-    """Return how much of a study is done, the interval widths so far, and how much work is left.
+    """Return how much of a study is done, and the interval widths so far.
 
     Parameters
     ----------
@@ -362,32 +356,18 @@ def status(store: Store | str | os.PathLike) -> Status:
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     tables = [store.counts(criterion) for criterion in study.criteria] or [store.counts()]
-    table, size = tables[0], {cell.key: 0 for cell in study.cells}
-    size |= dict(table.select("cell", "trials").rows())
-    everything, work = int(table["trials"].sum()), float((table["trials"] * table["seconds"]).sum())
+    size, fits, widest = dict(tables[0].select("cell", "trials").rows()), [], None
     planned = study.trials * len(study.cells)
-    done = sum(min(study.trials, size[cell.key]) for cell in study.cells)
-    left = (planned - done) * work / everything if everything else math.nan
-    fits, widest, target = [], None, study.width or math.inf
+    done = sum(min(study.trials, size.get(cell.key, 0)) for cell in study.cells)
     if study.adaptive:
-        planned, done = 0, everything
+        planned, done = 0, sum(size.values())
         for criterion, table in zip(study.criteria, tables, strict=True):
-            fits += _fits(store, criterion, table)
+            fits += _fits(store, criterion, table, laws=False)
         if len(fits) >= len(study.series) * len(study.criteria):
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
-            left = max(0.0, (widest / target) ** 2 - 1) * work
     elif study.target == "proportion":
-        keys = [cell.key for cell in study.cells]
-        known = [with_shares(table.filter(pl.col("cell").is_in(keys))) for table in tables]
-        widths = [one["share_high"] - one["share_low"] for one in known if len(one) == len(keys)]
-        widest = max(float(width.max()) for width in widths) if len(widths) == len(known) else 1.0  # type: ignore[arg-type]
-        left = 0.0 if widest <= target else left
-    return Status(
-        study=study,
-        done=done,
-        planned=planned,
-        cells=with_shares(tables[0]).with_columns(tables[0]["seconds"]),
-        fits=fits,
-        widest=widest,
-        work_left=left if math.isfinite(left) else None,
-    )
+        missing = any(cell.key not in size for cell in study.cells)
+        grid = pl.col("cell").is_in([cell.key for cell in study.cells])
+        shares = pl.concat(with_shares(table.filter(grid)) for table in tables)
+        widest = 1.0 if missing else float((shares["share_high"] - shares["share_low"]).max())  # type: ignore[arg-type]
+    return Status(study, done, planned, with_shares(tables[0]), fits, widest)

@@ -5,7 +5,6 @@ A `Study` is a plain value. Running its trials is left to `collect.py`.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import math
@@ -26,7 +25,7 @@ from sterling.base.files import as_path, printable, unreadable
 from sterling.base.text import Described, shortened
 from sterling.errors import InputError
 from sterling.model.levels import MAX_LEVELS
-from sterling.model.normalise import normalize_values
+from sterling.model.normalise import check_normalize
 from sterling.model.problem import Problem
 from sterling.study.columns import Criterion
 from sterling.study.kind import PROBLEM, SEMANTICS, Cell, Kind, canonical, digest, get_kind, parse_criterion
@@ -90,7 +89,8 @@ class Study(Described, Drawn):
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. A run keeps one byte in
         memory for each trial, and one more for each criterion.
     criteria : str or list of str, optional
-        Definitions of success, by default the first criterion of the kind; see `parse_criterion`.
+        Definitions of success, by default the first criterion of the kind: its name, or a threshold such as
+        "occupancy>=0.5".
     seed : int
         The root of all seeds.
     target : "exponent", "proportion" or None
@@ -158,9 +158,7 @@ class Study(Described, Drawn):
         self.noise = _values(noise, "noise", lambda one: checks.real(one, "noise") + 0.0)  # −0 is 0
         self.readout = _readouts(readout)
         self.inputs = _values(inputs, "inputs", str)
-        self.normalize = _values(
-            normalize, "normalize", lambda one: normalize_values(None if one == "none" else one)
-        )
+        self.normalize = _values(normalize, "normalize", check_normalize)
         self.levels = _values(levels, "levels", lambda one: checks.integer(one, "levels", 2, MAX_LEVELS))
         self.kind = kind
         self.trials = checks.integer(trials, "trials", 1, MAX_TRIALS)
@@ -348,8 +346,6 @@ def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
     values = value if isinstance(value, list | tuple | range | np.ndarray) else [value]
     if not len(values):
         raise InputError(f"{name} is an empty list; give at least one value")
-    if len(values) > MAX_CELLS:
-        raise InputError(f"{name} has {len(values):,} values; give at most {MAX_CELLS:,}")
     result = tuple(plain(one) for one in values)
     text, count = Counter(map(repr, result)).most_common(1)[0]
     if count > 1:
@@ -421,32 +417,16 @@ def arguments(text: str) -> dict[str, Any]:
     known = {"": ("name", "seed", "criteria", *_TABLES), **_TABLES, "run": (*_TABLES["run"], *kind.settings)}
     for title, table in (("", tables), *((name, tables.get(name, {})) for name in _TABLES)):
         for key in table:
-            if key not in known[title]:
-                path = f"{title}.{key}" if title else key
-                raise InputError(f"{path}: unknown key{_hint(key, title, known)}")
+            checks.choice(key, f"a key of [{title}]" if title else "a key", known[title])
     if "n" not in tables.get("problem", {}):
         raise InputError("problem.n is missing: give the dimensions, such as n = [8, 16, 32]")
     top = {key: value for key, value in tables.items() if key not in _TABLES}
     return {**top, **tables["problem"], **run, **tables.get("stop", {})}
 
 
-def _hint(key: str, title: str, known: dict[str, tuple[str, ...]]) -> str:
-    near = difflib.get_close_matches(key, known[title], n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    for other, names in known.items():
-        if key in names:
-            return f"; it belongs to {f'[{other}]' if other else 'the top of the file'}"
-    return f"; known are {', '.join(known[title])}"
-
-
 def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(float(value)) if isinstance(value, float) else str(int(value))
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_iter, tree_map_only
 
 from sterling.torch.grids import Grid, find_grid
 from sterling.torch.probes import diagonal
-from sterling.torch.taps import arguments, running_the_example, undisturbed
+from sterling.torch.taps import arguments, running_the_example, upstream, watched
 
 # Kinds of nodes of the graph.
 _ROUNDING = {"Ceil", "Floor", "Round", "Sgn", "Sign", "Trunc"}
@@ -51,7 +51,7 @@ class QuantisedActivation:
 
 def quantised_activations(model: nn.Module, example: Any) -> list[QuantisedActivation]:
     """Run the model on the example once; return its quantised activations in the order of their use."""
-    recorder = _Recorder({id(one): name for name, one in model.named_modules()})
+    names = {id(one): name for name, one in model.named_modules()}
     trained = {id(one) for one in model.parameters() if one.requires_grad}
     inputs: list[torch.Tensor] = []
 
@@ -63,38 +63,30 @@ def quantised_activations(model: nn.Module, example: Any) -> list[QuantisedActiv
 
     with contextlib.ExitStack() as stack:
         for module in model.modules():
-            stack.callback(module.register_forward_pre_hook(recorder.enter, prepend=True).remove)
-            stack.callback(module.register_forward_hook(recorder.leave, always_call=True).remove)
             stack.callback(module.__dict__.update, dict(module.__dict__))  # counters and last scales
-        stack.enter_context(undisturbed(model, parameters=True))
-        stack.enter_context(torch.enable_grad())
+        running = stack.enter_context(watched(model))
+        recorder = _Recorder(lambda: names[id(running[-1][0])] if running else "")
         args, kwargs = tree_map_only(torch.Tensor, with_graph, arguments(example))
         with running_the_example(), recorder:
             result = model(*args, **kwargs)
-        reached = set(_upstream([node for (node, _), _ in _edges(result, scalars=True)]))
+        reached = set(upstream({node for (node, _), _ in _edges(result, scalars=True)}))
         return list(_found(recorder, reached, set(map(id, inputs)), trained))[::-1]
 
 
 class _Recorder(TorchFunctionMode):
     """Keeps the tensors of a forward pass by their edges, with the module that uses each first."""
 
-    def __init__(self, names: dict[int, str]):
+    def __init__(self, running: Callable[[], str]):
         super().__init__()
-        self.names, self.running = names, [""]
+        self.running = running
         self.made: dict[Edge, torch.Tensor] = {}
         self.used: dict[Edge, tuple[torch.Tensor, str]] = {}
         self.layers: set[Any] = set()  # nodes of layers, such as dropout, which are no arithmetic
 
-    def enter(self, module: nn.Module, args: Any) -> None:
-        self.running.append(self.names[id(module)])
-
-    def leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.running.pop()
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for edge, one in _edges((args, kwargs)):
-            self.used.setdefault(edge, (one, self.running[-1]))
+            self.used.setdefault(edge, (one, self.running()))
         result = func(*args, **kwargs)
         for edge, one in _edges(result):
             self.made[edge] = one
@@ -118,7 +110,7 @@ def _found(
         source, passed = _input_of(edge, values.numel(), recorder.layers)
         if edge[0] not in reached or edge[0] in parts or not any(map(_rounds, passed)):
             continue
-        origins = _upstream([source[0]])
+        origins = upstream([source[0]])
         leaves = {id(one.variable) for one in origins if hasattr(one, "variable")}
         if not leaves & inputs and not any(_kind(one) in _LOOKUP for one in origins):
             continue  # a weight
@@ -170,13 +162,3 @@ def _rounds(node: Any) -> bool:
     if kind in ("Add", "Sub"):
         return any(inner is None for inner, _ in node.next_functions)
     return kind in _ROUNDING or kind.startswith("FakeQuantize") or isinstance(node, BackwardCFunction)
-
-
-def _upstream(nodes: list[Any]) -> list[Any]:
-    """Return the nodes of the graph of these nodes, and themselves."""
-    nodes, seen = list(nodes), set(nodes)
-    for one in nodes:  # the list grows
-        fresh = {inner for inner, _ in one.next_functions if inner is not None} - seen
-        seen |= fresh
-        nodes += fresh
-    return nodes

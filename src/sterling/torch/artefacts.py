@@ -67,40 +67,24 @@ def needed(package: str) -> Any:
 
 def tensors_in(path: Path) -> Tensors:
     """Return a function for each tensor of a file, which reads the tensor."""
-    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix.lower(), _pickled)(path)
-
-
-def _safetensors(path: Path) -> Tensors:
-    safe_open = needed("safetensors").safe_open
+    if path.suffix.lower() not in (".safetensors", ".npz"):
+        return _pickled(path)
+    safe = path.suffix.lower() == ".safetensors"
+    if not safe and not zipfile.is_zipfile(path):
+        raise ValueError("it is damaged")
+    opened = partial(needed("safetensors").safe_open, path, "pt") if safe else partial(np.load, path)
 
     def read(name: str) -> torch.Tensor:  # each reading opens the file and closes it
-        with safe_open(path, "pt") as file:
-            return file.get_tensor(name)
+        with opened() as file:
+            return file.get_tensor(name) if safe else torch.from_numpy(file[name])
 
-    with safe_open(path, "pt") as file:
+    with opened() as file:
         return {name: partial(read, name) for name in file.keys()}  # noqa: SIM118
 
 
-def _npz(path: Path) -> Tensors:
-    def read(name: str) -> torch.Tensor:
-        with np.load(path, allow_pickle=False) as file:
-            array = file[name]
-        return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
-
-    if not zipfile.is_zipfile(path):
-        raise ValueError("it is damaged")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: partial(read, name) for name in file.files}
-
-
 def _pickled(path: Path) -> Tensors:
-    zipped = zipfile.is_zipfile(path)
-    if zipped:
-        with zipfile.ZipFile(path) as archive:
-            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
-                raise ValueError("it is compressed: save it with torch.save")
     try:
-        state = torch.load(path, map_location="cpu", mmap=zipped, weights_only=True)
+        state = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
     except UnpicklingError:  # its text advises to run the code
         raise ValueError("it is damaged, or holds more than a state dict of tensors") from None
     inner = [state[name] for name in _STATES if isinstance(state, Mapping) and name in state]
@@ -122,9 +106,8 @@ class Stored:
     """A weight as an artefact stores it."""
 
     kind: str  # such as "int8" or "TQ2_0"
-    values: torch.Tensor  # float64: scale · (codes − zero point)
     precision: torch.dtype  # of the scale, or of floats
-    others: tuple[Callable[[torch.Tensor], torch.Tensor], ...] = ()  # orders that the format also allows
+    orders: tuple[torch.Tensor, ...]  # float64, scale · (codes − zero point): each order the format allows
 
 
 Read = Callable[[QuantisedWeight], Stored]  # given the model's weight, which says how codes lie
@@ -169,10 +152,10 @@ def _state(tensors: Tensors) -> dict[str, Read]:
         floats = codes.is_floating_point() and codes.dtype.itemsize > 1 and not codes.equal(codes.round())
         scale = None if floats else part(plain(name), "scale", codes.shape)
         if scale is None:  # floats are values, even if a scale lies beside them
-            return Stored(kind, codes.double(), codes.dtype)
+            return Stored(kind, codes.dtype, (codes.double(),))
         zero = part(plain(name), "zero_point", codes.shape)
         shifted = codes.double() if zero is None else codes.double() - zero.double()
-        return Stored(kind, shifted * scale.double(), scale.dtype)
+        return Stored(kind, scale.dtype, (shifted * scale.double(),))
 
     return {name: partial(read, name) for name in tensors if name not in parts.values()}
 
@@ -193,25 +176,22 @@ def _onnx(path: Path) -> Artefact:
     onnx = needed("onnx")
     evaluator = import_module("onnx.reference").ReferenceEvaluator
     graph = onnx.load(path).graph
-    constants = {one.name: one for one in graph.initializer}
-    constants |= {
-        node.output[0]: node.attribute[0].t
-        for node in graph.node
-        if node.op_type == "Constant" and node.attribute[0].name == "value"
-    }
-    known = {name: (name, onnx.numpy_helper.to_array(one)) for name, one in constants.items()}
+    tensors = [(one.name, one) for one in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensors.append((node.output[0], node.attribute[0].t))
+    kinds = {name: onnx.TensorProto.DataType.Name(one.data_type).lower() for name, one in tensors}
+    known = {name: (name, onnx.numpy_helper.to_array(one)) for name, one in tensors}
     left = _MOST * sum(array.nbytes for _, array in known.values())
     found: dict[str, Read] = {}
 
     def read(name: str, turned: bool, weight: QuantisedWeight) -> Stored:
         start, array = known[name]
         values = torch.tensor(array.astype("float64"))
-        kind = onnx.TensorProto.DataType.Name(constants[start].data_type).lower()
-        precision = getattr(torch, str(array.dtype), torch.float32)
-        if not turned:
-            return Stored(kind, values, precision)
-        by_hand = not any(isinstance(layer, nn.Linear) for layer in weight.modules)
-        return Stored(kind, _turned(values), precision, (_turned,) if by_hand else ())
+        orders = (values.transpose(-1, -2), values) if turned else (values,)
+        if any(isinstance(layer, nn.Linear) for layer in weight.modules):  # not a product by hand
+            orders = orders[:1]
+        return Stored(kinds[start], getattr(torch, str(array.dtype), torch.float32), orders)
 
     for node in graph.node:  # each comes after those that it needs
         if node.op_type in _FOLDED:
@@ -229,10 +209,6 @@ def _onnx(path: Path) -> Artefact:
             if name in known and known[name][1].ndim:
                 found.setdefault(known[name][0], partial(read, name, turned and index == 1))
     return found, plain
-
-
-def _turned(values: torch.Tensor) -> torch.Tensor:
-    return values.transpose(-1, -2)
 
 
 def _gguf(path: Path) -> Artefact:
@@ -257,7 +233,11 @@ def _gguf(path: Path) -> Artefact:
         kind, count = one.tensor_type.name, heads(one.name)
         values = torch.tensor(gguf.quants.dequantize(one.data, one.tensor_type)).double()
         precision = {"F32": torch.float32, "BF16": torch.bfloat16}.get(kind, torch.float16)
-        return Stored(kind, values, precision, (lambda rows: _unrotated(rows, count),) if count else ())
+        if not count or values.shape[0] % (2 * count):
+            return Stored(kind, precision, (values,))
+        # llama.cpp stores queries and keys of Llama in another order, for its rotary embedding.
+        turned = values.reshape(count, -1, 2, *values.shape[1:]).transpose(1, 2)
+        return Stored(kind, precision, (values, turned.reshape(values.shape)))
 
     archs = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
     arch = archs.get(about["architecture"].contents()) if "architecture" in about else None
@@ -271,10 +251,3 @@ def _gguf(path: Path) -> Artefact:
         return next((known for one in tried if (known := table.get_name(one, (".weight",)))), plain(name))
 
     return {one.name: partial(read, one) for one in file.tensors}, alias
-
-
-def _unrotated(rows: torch.Tensor, heads: int) -> torch.Tensor:
-    """Undo the order in which llama.cpp stores queries and keys of Llama, for its rotary embedding."""
-    if rows.shape[0] % (2 * heads):
-        return rows
-    return rows.reshape(heads, -1, 2, *rows.shape[1:]).transpose(1, 2).reshape(rows.shape)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sterling.base.text import counted, number
-from sterling.torch.tables import Report, TensorTable
+from sterling.torch.tables import Report, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 class AuditFinding:
     """One fact about a tensor that its user should know."""
 
-    short: str  # in a few words
     sentence: str  # the fact, and what to do
-    wrong: bool  # whether it is a defect
+    defect: str = ""  # the fact in a few words if it is a defect
 
     @property
     def grade(self) -> str:
         """Either "defect" or "note"."""
-        return "defect" if self.wrong else "note"
+        return "defect" if self.defect else "note"
 
 
 @dataclass
@@ -100,7 +99,7 @@ class Audit(Report):
             which = "one quantised tensor" if len(self.rows) == 1 else f"{len(self.rows)} quantised tensors"
             return f"Nothing is wrong with the {which}."
         worst = max(bad, key=lambda row: (row.levels < 2, max(row.no_gradient or 0, row.other_clamp or 0)))
-        causes = "; ".join(one.short for one in worst.findings if one.wrong)
+        causes = "; ".join(one.defect for one in worst.findings if one.defect)
         return (
             f"Wrong in {len(bad)} of {counted(len(self.rows), 'quantised tensor')}: {worst.tensor}: {causes}."
         )
@@ -138,21 +137,10 @@ class Audit(Report):
         lists = {"window": pl.List(pl.Float64), "findings": pl.List(pl.String)}
         return pl.DataFrame(rows, schema_overrides={**optional, **lists, "grade": pl.String})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values.
-
-        Returns
-        -------
-        dict
-            ``headline``, ``grade``, ``findings`` and ``tensors``, the rows of `frame`.
-        """
-        first = {"headline": self.headline(), "grade": self.grade, "findings": self.findings}
-        return {**first, "tensors": self.frame().to_dicts()}
-
-    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")
-        table = TensorTable(titles, list(map(_cells, self.rows)))
-        return [self.headline()], table, [f"• {one}" for one in self.findings]
+        rows = list(map(_cells, self.rows))
+        return [self.headline()], (titles, rows), [f"• {one}" for one in self.findings]
 
     def __repr__(self) -> str:
         return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"

@@ -36,15 +36,11 @@ _TINY = 1e-6  # a latent next to 0, in units of the largest one
 WHY = {
     CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so all on an "
     "outermost level are cut off: clamp before rounding, or let the gradient pass the clamp",
-    TAIL: "latents far from zero are cut off, so they come back only by decay: clip the latents to the range "
-    "that passes, or use the identity as surrogate",
-    DEAD: "latents near zero are cut off, so a weight that gets there stays: let the gradient pass there too",
+    TAIL: "values far from zero are cut off, and latents there come back only by decay: widen the range, "
+    "clip the latents to it, or use the identity as surrogate",
+    DEAD: "values near zero are cut off, and a weight that gets there stays: let the gradient pass there too",
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
     probes.OTHER: "the slope of the quantiser is 0 there",
-}
-WHY_OF_ACTIVATIONS = WHY | {
-    TAIL: "values beyond the outermost levels are cut off: widen the range, or learn the step",
-    DEAD: "values near zero are cut off: let the gradient pass there too",
 }
 
 
@@ -71,8 +67,7 @@ def audit(
     codes : function of (name, parameter), or dict of functions, optional
         For quantisers that `find` does not know; see `find`.
     optimizer : Optimizer, optional
-        The optimiser; the audit checks that it moves the latents. Needed for PARQ, whose optimiser holds the
-        quantiser.
+        The optimiser; the audit checks that it moves the latents. PARQ needs it.
 
     Returns
     -------
@@ -88,22 +83,10 @@ def audit(
     --------
     >>> import torch
     >>> import sterling.torch as stt
-    >>> class Round(torch.autograd.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         return x.round()
-    ...     @staticmethod
-    ...     def backward(ctx, gradient):
-    ...         return gradient
-    >>> def ternary(w):
-    ...     scale = w.abs().mean().detach()
-    ...     return scale * Round.apply(w / scale).clamp(-1, 1)
-    >>> with stt.ClampGradient(at_bound=0):  # as since PyTorch 2.14
-    ...     report = stt.audit(ternary)
-    >>> report.headline()[:69]
-    'Wrong in 1 of 1 quantised tensor: quantiser: 69 % of its weights get '
-    >>> report.frame()["why"].to_list()
-    ['clamp at its bound']
+    >>> def no_gradient(w):
+    ...     return w.sign() * w.abs().mean().detach()
+    >>> stt.audit(no_gradient).frame()["why"].to_list()
+    ['no gradient at all']
     """
     if not callable(model):
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
@@ -121,10 +104,11 @@ def audit(
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     if example is None:
         example = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(probes.SEED))
-    if not isinstance(example, torch.Tensor) or not example.is_floating_point():
-        raise InputTypeError(f"example is {shown(example)}; for a single quantiser give a tensor of latents")
-    if not example.numel() or not bool(example.isfinite().all()):
-        raise InputError("example is empty or not finite; for a single quantiser give a tensor of latents")
+    real = isinstance(example, torch.Tensor) and example.is_floating_point() and example.numel()
+    if not real or not bool(example.isfinite().all()):
+        raise InputError(
+            f"example is {shown(example)}; for a single quantiser give a tensor of finite latents"
+        )
     latent = nn.Parameter(example.detach().clone())
 
     def values() -> torch.Tensor:
@@ -145,17 +129,19 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
 
 
 def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
+    home = "parameter" if weight.trained else "frozen parameter"
+    if weight.merged:
+        home = "frozen base and trained factors, merged"
     row = TensorAudit(
         tensor=weight.name,
         framework=weight.framework,
         weights=weight.shape.numel(),
         levels=weight.levels,
         scale=float(weight.scale().float().mean()),
-        latent=_home(weight),
+        latent={"parq": "in the state of the optimiser", "callable": "given"}.get(weight.framework, home),
+        findings=list(_untried(weight)),
     )
-    why_not = _untried(weight)
-    if why_not is not None:
-        row.findings = [why_not]
+    if row.findings:
         if weight.framework == "codes" and not weight.stored:
             row.at_zero = probes.code_at_zero(weight)
     else:
@@ -164,11 +150,10 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         with ClampGradient(1 - at_bound):
             row.other_clamp = _none(probes.slopes(weight))
         row.no_gradient = _none(slope)
-        row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
+        row.surrogate, row.window, seen = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
         possible = seen | set(codes.unique().tolist())
-        nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
-        row.levels = 1 if len(possible) == 1 else max(nominal, levels)
+        row.levels = weight.levels if min(weight.levels, len(possible)) > 1 else len(possible)
         if row.levels < len(possible):  # groups have zero points
             codes = probes.lined_up(codes, weight.scale())[0]
         row.why = probes.reasons(slope, codes, probes.steps_of(weight))
@@ -177,7 +162,7 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         return row
     if weight.trained and not groups_of(weight, optimizer):
         words = "the optimizer does not hold its latents, so they never move: add them to its parameters"
-        row.findings.append(AuditFinding("its latents are not in the optimizer", words, True))
+        row.findings.append(AuditFinding(words, "its latents are not in the optimizer"))
     if weight.framework == "parq" and not optimizer.quant_per_channel:
         row.findings += _compared_paths(weight, optimizer.quantizer)
     return row
@@ -203,7 +188,7 @@ def _compared_paths(weight: QuantisedWeight, quantiser: Any) -> Iterator[AuditFi
             f"update the targets and {number(second)} on the others, so it flips without moving; start from "
             "latents that are not exactly 0, or set quant_period=1"
         )
-        yield AuditFinding("ties differ between PARQ's two paths", words, True)
+        yield AuditFinding(words, "ties differ between PARQ's two paths")
 
 
 def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
@@ -215,7 +200,7 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
     for one, other in zip(found, others, strict=True):
         names[one.name] += 1
         number_of_it = f" ({names[one.name]})" if names[one.name] > 1 else ""
-        codes, scale = one.grid.codes, one.grid.scale.expand(one.grid.codes.shape)
+        codes, scale = one.grid.codes, one.grid.scale
         used = codes.unique().tolist()
         row = TensorAudit(
             tensor=(one.name or type(model).__name__) + number_of_it,
@@ -242,35 +227,22 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
     return rows
 
 
-def _untried(weight: QuantisedWeight) -> AuditFinding | None:
-    """Return why the quantiser cannot be tried."""
-    latent, wrong = weight.latent.detach(), False
+def _untried(weight: QuantisedWeight) -> Iterator[AuditFinding]:
+    """Yield why the quantiser cannot be tried, if so."""
+    latent = weight.latent.detach()
     real = weight.framework == "discovery" and latent.is_floating_point()
     if real and torch.equal(weight.values(), latent):
-        short = "no quantiser"
         words = "the parameter itself is on levels, as after decoding, and nothing quantises it in training"
+        yield AuditFinding(words)
     elif weight.stored:
-        short = "codes are stored"
         words = "its codes are stored and it has no latents, so there is no gradient to check"
+        yield AuditFinding(words)
     elif not bool(latent.isfinite().all()):
-        short, wrong = "latents are not finite", True
         words = "its latents are not finite, so it cannot be audited: the training has diverged"
+        yield AuditFinding(words, "latents are not finite")
     elif weight.framework == "codes":
-        short = "only codes are known"
         words = "only its codes are known, so its gradient was not checked: give an example input instead"
-    else:
-        return None
-    return AuditFinding(short, words, wrong)
-
-
-def _home(weight: QuantisedWeight) -> str:
-    if weight.framework == "parq":
-        return "in the state of the optimiser"
-    if weight.merged:
-        return "frozen base and trained factors, merged"
-    if weight.framework == "callable":
-        return "given"
-    return "parameter" if weight.trained else "frozen parameter"
+        yield AuditFinding(words)
 
 
 def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator[AuditFinding]:
@@ -281,26 +253,24 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
             advice = "signed integers of one bit are −1 and 0: use int2, or two levels ±s (`binarize`)"
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
         words = f"all {row.weights:,} weights are {value} for any latents: there is one level only; {advice}"
-        yield AuditFinding(what, words, True)
+        yield AuditFinding(words, what)
         return
     idle = "" if weight.trained else "its latents are frozen, so no gradient is needed"
     yield from _of_gradient(row, row.no_gradient or 0.0, later, idle)
     if row.at_zero == 0 and weight.levels <= 3 and _is_a_sign(weight):
         words = "the sign of 0 is 0 here, a third level: a latent of 0, as after pruning, gives a weight of 0"
-        yield AuditFinding("sign(0) is 0, a third level", words, bool(weight.trained))
+        yield AuditFinding(words, "sign(0) is 0, a third level" if weight.trained else "")
     if weight.merged:
-        words = "LoRA on a frozen base: the merged weight is quantised, and audited here"
-        yield AuditFinding("LoRA on a frozen base", words, False)
+        yield AuditFinding("LoRA on a frozen base: the merged weight is quantised, and audited here")
     elif idle:
-        yield AuditFinding("frozen", "its latents are frozen, so the weights stay as they are", False)
+        yield AuditFinding("its latents are frozen, so the weights stay as they are")
 
 
 def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
     """Judge the shares without gradient, now and with PyTorch 2.14; ``idle`` says why none is needed."""
-    activations = row.kind == "activation"
-    words, what = (WHY_OF_ACTIVATIONS, "activations") if activations else (WHY, "weights")
+    activations, what = row.kind == "activation", "activations" if row.kind == "activation" else "weights"
     if now > 0:
-        why, by_design = "; ".join(words[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
+        why, by_design = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
             end = "input" if activations else "latents"
@@ -310,14 +280,14 @@ def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Itera
         elif list(row.why) == [TAIL] and activations and row.levels == 2 and now <= _WINDOW:
             by_design = "the surrogate of a binary activation is a window by design"
         wrong = now >= NOTABLE and not by_design and not idle
-        yield AuditFinding(short, f"{short}: {idle or by_design or why}", wrong)
+        yield AuditFinding(f"{short}: {idle or by_design or why}", short if wrong else "")
     if later > now + NOTABLE / 2:
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
         sentence = (
             f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
-            f"gradient of clamp is 0 at its bounds: {idle or words[CLAMP]}"
+            f"gradient of clamp is 0 at its bounds: {idle or WHY[CLAMP]}"
         )
-        yield AuditFinding(short, sentence, not idle)
+        yield AuditFinding(sentence, "" if idle else short)
 
 
 def _is_a_sign(weight: QuantisedWeight) -> bool:

@@ -4,61 +4,19 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _WIDTH = 118  # letters, unless the output is a terminal
 _BETWEEN = 3  # letters between two columns
 
-
-class TensorTable:
-    """Rows under titles; a narrow terminal shows a block of names and values for each row instead."""
-
-    def __init__(self, titles: Sequence[str], rows: Sequence[Sequence[str]]):
-        self.titles, self.rows = titles, rows
-
-    def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Yield the lines for Rich."""
-        from rich import box
-        from rich.table import Table as Grid
-        from rich.text import Text
-
-        columns = list(zip(self.titles, *self.rows, strict=True))
-        longest = [max(len(word) for cell in column for word in ["", *cell.split()]) for column in columns]
-        widths = [max(map(len, column)) for column in columns]
-        most = options.max_width - _BETWEEN * len(columns)
-        if sum(longest) <= most:
-            while sum(widths) > most:  # rich would break words
-                slack = [width - word for width, word in zip(widths, longest, strict=True)]
-                widths[slack.index(max(slack))] -= 1
-            grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-            for (title, *cells), width in zip(columns, widths, strict=True):
-                justify = "left" if any(cell[:1].isalpha() for cell in cells) else "right"
-                grid.add_column(title, justify=justify, width=width)
-            for row in self.rows:
-                grid.add_row(*map(Text, row))
-            yield grid
-            return
-        for row in self.rows:
-            block = Grid.grid(padding=(0, 2))
-            for title, cell in zip(self.titles, row, strict=True):
-                block.add_row(title, Text(cell, overflow="fold"))
-            yield Text()
-            yield block
-
-    def to_html(self) -> str:
-        """Return the table as HTML, escaped."""
-        head = "".join(f"<th>{html.escape(one)}</th>" for one in self.titles)
-        body = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # titles and rows
 
 
 class Report:
     """Base of reports: sentences, a table, and further sentences."""
 
-    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         """Return sentences, the table, and further sentences."""
         raise NotImplementedError
 
@@ -68,7 +26,7 @@ class Report:
 
         before, table, after = self.parts()
         yield from map(Text, before)
-        yield table
+        yield from _grids(*table, options.max_width)
         yield from map(Text, after)
 
     def __str__(self) -> str:
@@ -79,6 +37,34 @@ class Report:
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
-        before, table, after = self.parts()
-        first, last = ("".join(f"<p>{html.escape(one)}</p>" for one in lines) for lines in (before, after))
-        return first + table.to_html() + last
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _grids(titles: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> Iterator[Any]:
+    """Yield a table for Rich, or, if it is too wide, a block of names and values for each row."""
+    from rich import box
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    columns = list(zip(titles, *rows, strict=True))
+    longest = [max(len(word) for cell in column for word in ["", *cell.split()]) for column in columns]
+    widths = [max(map(len, column)) for column in columns]
+    most -= _BETWEEN * len(columns)
+    if sum(longest) <= most:
+        while sum(widths) > most:  # rich would break words
+            slack = [width - word for width, word in zip(widths, longest, strict=True)]
+            widths[slack.index(max(slack))] -= 1
+        grid = Grid(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        for (title, *cells), width in zip(columns, widths, strict=True):
+            justify = "left" if any(cell[:1].isalpha() for cell in cells) else "right"
+            grid.add_column(title, justify=justify, width=width)
+        for row in rows:
+            grid.add_row(*map(Text, row))
+        yield grid
+        return
+    for row in rows:
+        block = Grid.grid(padding=(0, 2))
+        for title, cell in zip(titles, row, strict=True):
+            block.add_row(title, Text(cell, overflow="fold"))
+        yield Text()
+        yield block

@@ -43,17 +43,26 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Taps(TorchFunctionMode):
-    """Passes each tensor that a layer takes as its weight to a listener, in the order of the calls."""
+    """Passes each weight of a layer to a listener, which may return a tensor to use instead."""
 
-    def __init__(self, listener: Callable[[torch.Tensor], None]):
+    def __init__(self, listener: Callable[[torch.Tensor], torch.Tensor | None]):
         super().__init__()
         self.listener = listener
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for weight in _weights(func, args, kwargs):
-            self.listener(weight)
+            other = self.listener(weight)
+            if other is not None:
+                args = tuple(_replaced(one, weight, other) for one in args)
+                kwargs = {name: _replaced(one, weight, other) for name, one in kwargs.items()}
         return func(*args, **kwargs)
+
+
+def _replaced(given: Any, weight: torch.Tensor, other: torch.Tensor) -> Any:
+    if given is weight:
+        return other
+    return given._replace(value=other) if getattr(given, "value", None) is weight else given
 
 
 def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
@@ -82,20 +91,16 @@ class Tap:
     value: torch.Tensor  # the weight, with its graph
 
 
-def listen(model: nn.Module, example: Any) -> list[Tap]:
-    """Run the model on the example once; return the weights of its layers, with graphs to frozen ones too."""
-    taps: list[Tap] = []
-    running: list[tuple[nn.Module, Call, int]] = []
+@contextlib.contextmanager
+def watched(model: nn.Module) -> Iterator[list[list[Any]]]:
+    """Yield the running modules, the innermost last: each with its arguments, and a count for the user."""
+    running: list[list[Any]] = []
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-        running.append((module, (args, kwargs), len(taps)))
+        running.append([module, (args, kwargs), 0])
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         running.pop()
-
-    def hear(weight: torch.Tensor) -> None:
-        owner, call, before = running[-1]
-        taps.append(Tap(owner, len(taps) - before, call, weight))
 
     with contextlib.ExitStack() as stack:
         for module in model.modules():
@@ -103,10 +108,23 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
         stack.enter_context(undisturbed(model, parameters=True))
         stack.enter_context(torch.enable_grad())
+        yield running
+
+
+def listen(model: nn.Module, example: Any) -> list[Tap]:
+    """Run the model on the example once; return the weights of its layers, with graphs to frozen ones too."""
+    taps: list[Tap] = []
+
+    def hear(weight: torch.Tensor) -> None:
+        owner, call, before = running[-1]
+        taps.append(Tap(owner, before, call, weight))
+        for one in running:
+            one[2] += 1
+
+    with watched(model) as running:
         args, kwargs = arguments(example)
-        stack.enter_context(running_the_example())
-        stack.enter_context(Taps(hear))
-        model(*args, **kwargs)
+        with running_the_example(), Taps(hear):
+            model(*args, **kwargs)
     return taps
 
 
@@ -224,14 +242,19 @@ def leaves_of(value: torch.Tensor) -> list[torch.Tensor]:
     """Return the leaves of a tensor's graph, nearest first; a leaf gives itself."""
     if value.grad_fn is None:
         return [value]
-    nodes: list[Any] = [value.grad_fn]
+    return [node.variable for node in upstream([value.grad_fn]) if hasattr(node, "variable")]
+
+
+def upstream(nodes: Iterable[Any]) -> list[Any]:
+    """Return these nodes of a graph, and all from which they are computed, nearest first."""
+    nodes = list(nodes)
     seen = set(nodes)
     for node in nodes:  # the list grows
         for inner, _ in node.next_functions:
             if inner is not None and inner not in seen:
                 seen.add(inner)
                 nodes.append(inner)
-    return [node.variable for node in nodes if hasattr(node, "variable")]
+    return nodes
 
 
 def arguments(example: Any) -> Call:
@@ -284,8 +307,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
     """Compile nothing in this context; at its end restore buffers, plain numbers and the random state.
 
-    With ``parameters`` all parameters require gradients in the context, and their values are restored too.
-    Without, numbers stay if parameters were written: one may say that a scale has had its first value.
+    With ``parameters`` all require gradients, and get their values back too. Without, numbers stay if
+    parameters were written: one may say that a scale has had its first value.
     """
     modules, trained = list(module.modules()), list(module.parameters())
     buffers = [(one, *pair) for one in modules for pair in one._buffers.items()]

@@ -5,12 +5,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import cache
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -19,11 +16,10 @@ import torch
 from torch import nn
 
 from sterling.base.text import counted, number
-from sterling.errors import InputError
-from sterling.torch.artefacts import Artefact, Stored, opened, plain, reading
-from sterling.torch.grids import GROUPS, find_grid
+from sterling.torch.artefacts import Read, Stored, opened, plain, reading
+from sterling.torch.grids import find_grid, rows_of, ways
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.tables import Report, TensorTable
+from sterling.torch.tables import Report, Table
 from sterling.torch.weights import find
 
 if TYPE_CHECKING:
@@ -114,13 +110,13 @@ class Verification(Report):
         holds = f"differs in {wrong} of" if wrong else "holds the codes and scales of"
         return f"The artefact {holds} {total}."
 
-    def parts(self) -> tuple[Sequence[str], TensorTable, Sequence[str]]:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
         rows = []
         for row in self.rows:
             numbers = map(number, (row.weights, row.codes, row.scales))
             rows.append((row.tensor, row.stored_as, row.kind, *numbers, row.cause))
-        return [self._headline()], TensorTable(titles, rows), [f"• {one}" for one in self.findings]
+        return [self._headline()], (titles, rows), [f"• {one}" for one in self.findings]
 
     def __repr__(self) -> str:
         return f"<Verification: {self._headline()}>"
@@ -132,7 +128,6 @@ def verify(
     example: Any = None,
     codes: Any = None,
     optimizer: torch.optim.Optimizer | None = None,
-    names: Mapping[str, str] | None = None,
 ) -> Verification:
     """Compare the quantised weights of a model with those of an artefact, code by code and scale by scale.
 
@@ -149,8 +144,6 @@ def verify(
         DequantizeLinear) or .gguf (TQ1_0, TQ2_0 and all other types that the package gguf reads).
     example, codes, optimizer
         As in `find`.
-    names : dict, optional
-        Names in the artefact, by names of quantised tensors of the model.
 
     Returns
     -------
@@ -161,7 +154,7 @@ def verify(
     Raises
     ------
     InputError
-        If the model has no quantised weight, the artefact cannot be read, or ``names`` has a wrong name.
+        If the model has no quantised weight, or the artefact cannot be read.
 
     Examples
     --------
@@ -178,65 +171,55 @@ def verify(
     """
     weights = find(model, example, codes=codes, optimizer=optimizer)
     with reading("the module" if isinstance(artefact, nn.Module) else artefact):
-        tensors = opened(artefact)
-        pairs = _matched(weights, tensors, dict(names or {}))
+        entries, alias = opened(artefact)
         rows = []
-        for weight in weights:
-            rows += [_compared(weight, name, tensors[0][name](weight)) for name in pairs[weight.name]]
-            if not pairs[weight.name]:
-                cause = "no tensor has its name: give names={…}"
+        for weight, names in zip(weights, _matched(weights, entries, alias), strict=True):
+            rows += [_compared(weight, name, entries[name](weight)) for name in names]
+            if not names:
+                cause = "no tensor has its name or its values: give the tensor this name"
                 rows.append(TensorCheck(weight.name, weight.shape.numel(), cause=cause))
     return Verification(rows)
 
 
 def _matched(
-    weights: Sequence[QuantisedWeight], tensors: Artefact, names: dict[str, str]
-) -> dict[str, list[str]]:
+    weights: Sequence[QuantisedWeight], entries: dict[str, Read], alias: Callable[[str], str]
+) -> list[list[str]]:
     """Return the names in the artefact of each weight; a tied weight may have several."""
-    entries, alias = tensors
-    for wrong in (*(names.keys() - {one.name for one in weights}), *(set(names.values()) - entries.keys())):
-        near = get_close_matches(wrong, [*(one.name for one in weights), *entries], 2, 0)
-        raise InputError(f"names: there is no tensor {wrong!r}; the nearest are {', '.join(near)}")
     by_name: dict[str, list[str]] = {}
     for name in entries:
         by_name.setdefault(plain(name), []).append(name)
-    pairs: dict[str, list[str]] = {}
+    pairs: list[list[str]] = []
     for weight in weights:
         keys = dict.fromkeys(key for place in weight.places for key in (plain(place), alias(place)))
-        pairs[weight.name] = [name for key in keys for name in by_name.get(key, ())]
-        if weight.name in names:
-            pairs[weight.name] = [names[weight.name]]
+        pairs.append([name for key in keys for name in by_name.get(key, ())])
 
     @cache
     def shape(name: str) -> list[int]:
-        return sorted(entries[name](weights[0]).values.shape)
+        return sorted(entries[name](weights[0]).orders[0].shape)
 
-    def by_shape(weight: QuantisedWeight, name: str) -> bool:
-        return shape(name) == sorted(weight.shape)
+    def fits(weight: QuantisedWeight, name: str, by_values: bool) -> bool:
+        if shape(name) != sorted(weight.shape):
+            return False
+        model = _Levels(weight, entries[name](weight))
+        return not by_values or any(not bool(model.far(order).any()) for order in model.orders)
 
-    def by_values(weight: QuantisedWeight, name: str) -> bool:
-        stored = entries[name](weight)
-        model = _Levels(weight, stored.precision)
-        return any(not bool(model.far(order).any()) for order in _orders(weight, stored))
-
-    for fits in (lambda weight, name: by_shape(weight, name) and by_values(weight, name), by_shape):
-        used = {name for some in pairs.values() for name in some}
-        left = [name for name in entries if name not in used]
-        fitting = {w.name: [name for name in left if fits(w, name)] for w in weights if not pairs[w.name]}
-        taken = Counter(name for some in fitting.values() for name in some)
-        for ours, some in fitting.items():
-            if len(some) == 1 and taken[some[0]] == 1:  # they fit each other and nothing else
-                pairs[ours] = some
+    for by_values in (True, False):
+        left = entries.keys() - {name for names in pairs for name in names}
+        lost = [at for at, names in enumerate(pairs) if not names]
+        found = [(at, name) for at in lost for name in left if fits(weights[at], name, by_values)]
+        for at, name in found:
+            if sum(at == one or name == other for one, other in found) == 1:  # and nothing else fits
+                pairs[at] = [name]
     return pairs
 
 
 def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck:
     check = TensorCheck(weight.name, weight.shape.numel(), name, stored.kind)
-    model, orders = _Levels(weight, stored.precision), _orders(weight, stored)
-    if not orders:
-        check.cause = _misshapen(model, stored.values)
+    model = _Levels(weight, stored)
+    if not model.orders:
+        check.cause = _misshapen(model, stored.orders[0])
         return check
-    found = min(orders, key=lambda order: int(model.far(order).sum()))
+    found = min(model.orders, key=lambda order: int(model.far(order).sum()))
     wrong = model.far(found)
     if bool(wrong.any()):
         check.first = tuple(map(int, torch.unravel_index(wrong.flatten().int().argmax(), wrong.shape)))
@@ -246,27 +229,22 @@ def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck
     return check
 
 
-def _orders(weight: QuantisedWeight, stored: Stored) -> list[torch.Tensor]:
-    orders = [stored.values, *(turn(stored.values) for turn in stored.others)]
-    return [order for order in orders if order.shape == weight.shape]
-
-
 class _Levels:
-    """The values of a weight of the model in float64, and how far rounding may move them."""
+    """The values of a weight of the model in float64, and how far rounding may move those that are stored."""
 
-    def __init__(self, weight: QuantisedWeight, precision: torch.dtype):
-        raw, step = weight.values().cpu(), weight.scale().cpu()
-        self.weight, self.raw, self.step = weight, raw.double(), step
-        self.codes, self.scale = weight.codes().cpu().double(), step.double().broadcast_to(raw.shape)
-        types = [torch.finfo(one) for one in (raw.dtype, precision) if one.is_floating_point]
+    def __init__(self, weight: QuantisedWeight, stored: Stored):
+        raw, self.weight = weight.values().cpu(), weight
+        self.raw, self.codes = raw.double(), weight.codes().cpu().double()
+        self.scale = weight.scale().cpu().double().broadcast_to(raw.shape)
+        types = [torch.finfo(one) for one in (raw.dtype, stored.precision) if one.is_floating_point]
         self.rounding = _NEAR + max(one.eps for one in types) / 2
         subnormal = max(one.smallest_normal * one.eps for one in types)
         self.least = subnormal * self.codes.abs() + 1e-6 * self.scale.abs()
         self.values = self.scale * self.codes  # without the rounding of latent + (quantised − latent)
         levels = weight.dequantise(weight.codes()).cpu().double()
         self.even = not bool(self.far(levels, self.values).any())
-        if not self.even:
-            self.values = levels
+        self.values = self.values if self.even else levels
+        self.orders = [order for order in stored.orders if order.shape == weight.shape]
 
     def far(self, found: torch.Tensor, expected: torch.Tensor | None = None) -> torch.Tensor:
         """Return where values differ by more than rounding, from those of the model by default."""
@@ -274,38 +252,22 @@ class _Levels:
         far = ~((found - wanted).abs() <= self.rounding * wanted.abs() + self.least)  # so NaN is far
         return far if expected is not None else far & (found != self.raw)
 
-    def groups(self) -> Iterator[torch.Tensor]:
-        """Return a number of a group for each weight: by the model's scale, by index of an axis, by runs."""
-        shape, flat = self.raw.shape, torch.arange(self.raw.numel())
-        if self.step.numel() < flat.numel():
-            yield torch.arange(self.step.numel()).reshape(self.step.shape).broadcast_to(shape).flatten()
-        else:
-            yield self.step.flatten().diff(prepend=self.step.flatten()[:1]).ne(0).cumsum(0)
-        for axis in range(len(shape)):
-            yield flat // math.prod(shape[axis + 1 :]) % shape[axis]
-        yield from (flat // run for run in GROUPS if shape[-1] % run == 0)
-
     def factor(self, found: torch.Tensor) -> torch.Tensor:
         """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
-        wrong = self.far(found).flatten()
-        best, fewest = torch.ones_like(found), int(wrong.sum())
-        ratios = (found / self.values).flatten()
+        wrong, ratios = self.far(found).flatten(), (found / self.values).flatten()
+        best, fewest = torch.ones_like(ratios), int(wrong.sum())
         used = (self.values != 0).flatten() & ratios.isfinite() & (ratios != 0)
-        for group in self.groups():
-            ends = torch.zeros(int(group.max()) + 1, dtype=found.dtype)
-            touched = (ends > 0).index_fill(0, group[wrong], True)
-            inside = touched[group] & used  # other groups are right
-            low, high = (
-                ends.scatter_reduce(0, group[inside], ratios[inside], how, include_self=False)
-                for how in ("amin", "amax")
-            )
-            several = group[inside].bincount(minlength=len(ends)) > 1
-            shared = several & (high - low <= 2 * self.rounding * high.abs())
-            factor = torch.where(shared, low, 1.0)[group].reshape(found.shape)
-            left = int(self.far(found, factor * self.values).sum()) if bool(shared.any()) else fewest
+        for sharing in ways(found):
+            group = rows_of(torch.arange(found.numel()).reshape(found.shape), sharing)
+            inside, ratio = used[group], ratios[group]
+            low = torch.where(inside, ratio, torch.inf).amin(1, keepdim=True)
+            high = torch.where(inside, ratio, -torch.inf).amax(1, keepdim=True)
+            shared = (inside.sum(1, True) > 1) & (high - low <= 2 * self.rounding * high.abs())
+            factor = ratios.index_put((group,), torch.where(shared & wrong[group].any(1, True), low, 1.0))
+            left = int(self.far(found, factor.view_as(found) * self.values).sum())
             if left < fewest:
                 best, fewest = factor, left
-        return best
+        return best.view_as(found)
 
 
 def _cause(
@@ -341,11 +303,9 @@ def _cause(
         low, high = (number(float(one)) for one in factor[wrong & (factor != 1)].aminmax())
         return f"the scale is multiplied by {low}" + (f" to {high}" if high != low else "")
     shift = ((found - model.values) / model.scale).nan_to_num().round()
-    if not model.even:
-        return "no usual cause fits"
-    if holds(model.far(found, model.values + shift * model.scale)):
-        offsets = shift[wrong].unique()
-        if len(offsets) == 1 and count > 1:
+    offsets = shift[wrong].unique()
+    if not model.even or holds(model.far(found, model.values + shift * model.scale)):
+        if model.even and len(offsets) == 1 and count > 1:
             return f"these codes are off by {number(int(offsets))}: by a zero point?"
         return "no usual cause fits"
     grid = find_grid(found.to(stored.precision if stored.precision.is_floating_point else torch.float32))
@@ -365,9 +325,8 @@ def _misshapen(model: _Levels, found: torch.Tensor) -> str:
     shapes = f"the shape is {theirs}, that of the model {ours}"
     if len(ours) != len(theirs):  # a file may give a tensor any number of axes, and n axes have n! orders
         return shapes
-    for axes in permutations(range(found.ndim)):
-        if found.permute(axes).shape == model.raw.shape and not bool(model.far(found.permute(axes)).any()):
-            return f"it is transposed: {shapes}"
-    inner = found[tuple(map(slice, ours))]
-    padded = inner.shape == model.raw.shape and not bool(model.far(inner).any())
-    return f"it is padded: {shapes}" if padded else shapes
+    causes = [("it is transposed", found.permute(axes)) for axes in permutations(range(found.ndim))]
+    for cause, part in (*causes, ("it is padded", found[tuple(map(slice, ours))])):
+        if part.shape == model.raw.shape and not bool(model.far(part).any()):
+            return f"{cause}: {shapes}"
+    return shapes

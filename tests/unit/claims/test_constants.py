@@ -9,7 +9,8 @@ import pytest
 import sterling as st
 from sterling.claims.context import Context
 from sterling.claims.experiments import constants
-from sterling.study import Cell, trial_seeds
+from sterling.study import Cell
+from sterling.study.trial import trial_seeds
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +55,15 @@ def test_exponents_and_constants_are_read_off_the_deviations():
     raw = pl.DataFrame(
         {
             "n": n,
-            "samples": 100 * n,
             "surrogate": "identity",
             "noise": 0.0,
-            "deviation": 0.5 * n**0.2 * np.sqrt(0.01) * spread,
+            "constant": 0.5 * n**0.2 * spread,
         }
     )
-    table = constants.with_constant(raw)
-    (slope,) = constants.growths(table)
+    ((label, rows),) = constants.series(raw).items()
+    slope = constants.growth(label, rows)
     assert slope.low < 0.2 < slope.high < 0.22
-    size, average, visits = constants.at_largest(table, "identity", 0.0)
+    size, average, visits = constants.at_largest(label, rows)
     c = 0.5 * 12**0.2
     assert size.value == pytest.approx(c, rel=0.01)
     assert average.value == pytest.approx(2 * math.pi * c * c, rel=0.02)

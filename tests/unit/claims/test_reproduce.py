@@ -76,7 +76,7 @@ TINY = {
         steps=500,
         methods=("SGD, full batch", "Adam, batch 32", "sign, full batch"),
     ),
-    "restart": restart.RestartBudget(n=(8, 32), trials=20, plain=3, ratios=(1.0, 2.0, 4.0), steps=1_500),
+    "restart": restart.RestartBudget(n=(8, 32), trials=20, ratios=(1.0, 2.0, 4.0), steps=1_500),
     "threshold": threshold.ThresholdBudget(
         n=16,
         instances=2,

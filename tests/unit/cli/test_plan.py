@@ -53,13 +53,8 @@ def test_the_table_tells_theorems_from_estimates_and_measurements(asked):
     "arguments, words",
     [
         (["--n", "0"], "n is 0"),
-        (["--check", "-1"], "check is -1"),
         (["--occupancy", "1.5"], "occupancy is 1.5"),
-        (["--surrogate", "rleu"], "'relu'"),
-        (["--check", "5", "--steps", "0"], "steps is 0"),
-        (["--check", "5", "--schedule", "constant:-1"], "rate is -1"),
         (["--seed", "10"], "--seed needs --check"),
-        (["--threads", "2"], "--threads needs --check"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words):

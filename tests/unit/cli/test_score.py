@@ -89,8 +89,7 @@ def test_the_model_is_the_one_that_was_scored_and_held_out_samples_are_not_train
     np.testing.assert_array_equal(again.coef_, model.coef_)
     names, counts = np.unique(answer[kept], return_counts=True)
     assert majority["accuracy"][0] == pytest.approx((answer[held] == names[counts.argmax()]).mean())
-    assert full["accuracy"][0] > 0.8
-    assert signs["accuracy"][0] > 0.8
+    assert min(full["accuracy"][0], signs["accuracy"][0]) > 0.8
 
 
 def test_the_card_is_scored_as_its_points_say():
@@ -117,8 +116,6 @@ def test_the_page_is_one_file_without_a_script_and_escapes_names():
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "http" not in page.replace("http-equiv", "")
-    for word in ("held-out samples right", "logistic regression, its signs", "Class yes", "the intercept"):
-        assert word in page
 
 
 # Columns
@@ -202,16 +199,12 @@ def test_what_the_samples_cannot_carry_is_said():
     "columns, options, cause",
     [
         ({"a": [1, 2, 3, 4], "y": [0.5, 1.5, 2, 3]}, [], "fractions"),
-        ({"a": [1, 2, 3, 4], "y": [1, 1, 1, 1]}, [], "1 different"),
         ({"a": np.arange(300) / 7, "y": np.arange(300)}, [], "300 different"),
-        ({"a": [1, 2, 2, 4], "y": [0, 1, 1, 1]}, [], "the class 0"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--test", "0.01"], "a share of 0.01"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--test", "1"], "--test is 1.0"),
-        ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--target", "z"], "no column 'z'"),
-        ({"a": [1, 1, 1, 1], "y": [0, 0, 1, 1]}, [], "single value: 'a'"),
+        ({name: [0, 1] for name in "zabcd"}, ["--target", "nosuch"], "it has 'd', 'z', 'a'"),
         ({"a": [1, 2, 3, 4], "y": [0, 0, 1, 1], "label": [0, 1, 0, 1]}, [], "give --target"),
         ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["-o", "m.txt"], ".json"),
-        ({"a": [1, 2, 2, 4], "y": [0, 0, 1, 1]}, ["--card", "c.png"], ".html"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(columns, options, cause):
@@ -222,16 +215,11 @@ def test_what_cannot_be_scored_is_refused_in_one_line(columns, options, cause):
 
 def test_files_that_are_no_tables_are_refused(tmp_path):
     for name, content, cause in (
-        ("empty.csv", b"", "empty"),
-        ("head.csv", b"a,b\n", "no rows"),
-        ("binary.csv", b"a,b\n\0\1,2\n", "binary"),
         ("own.xlsx", b"PK", "no .csv"),
         ("folder", None, "folder"),
         ("numbers.csv", b"1,2\n3,4\n", "column names"),
         ("twins.csv", b"a,a,y\n1,2,0\n1,3,1\n", "two columns"),
-        ("spaces.csv", b"a, a,y\n1,2,0\n1,3,1\n", "two columns"),
         ("clash.csv", b"a,a=x,y\n" + b"x,2,0\ny,3,1\nz,4,0\n" * 4, "two columns named 'a=x'"),
-        ("ragged.csv", b"a,b,y\n1,2\n1,3\n", "0 different"),
         ("commas.csv", b"a;y\n" + b"".join(b"1,%d;%d\n" % (k, k % 2) for k in range(40)), "identifiers: 'a'"),
         ("one.csv", b"y\n1\n0\n1\n0\n", "no column is left"),
     ):
@@ -249,41 +237,28 @@ def model():
         return json.load(file)
 
 
-def changed(model, *path, to):
-    """Return a copy of a model in which one entry is another, or is gone."""
-    copy = json.loads(json.dumps(model))
-    inner = copy
-    for key in path[:-1]:
-        inner = inner[key]
-    if to is None:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = to
-    return copy
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"columns": [["first", None], ["third", None]]},
+        {"columns": [[1, None], [2, None]]},
+        {"columns": [["first", 3], ["second", None]]},
+        {"target": 3},
+        {"means": [1e999, 0]},
+    ],
+)
+def test_models_that_were_tampered_with_are_refused(model, entries):
+    Path("bad.json").write_text(json.dumps(model | {"table": model["table"] | entries}))
+    assert "bad.json" in refused("predict", "bad.json", "own.csv", code=1)
 
 
-def test_models_that_were_tampered_with_are_refused(model):
-    hostile = {
-        "other format": changed(model, "format", to="x"),
-        "no table": changed(model, "table", to=None),
-        "table is a list": changed(model, "table", to=[1]),
-        "other columns": changed(model, "table", "columns", to=[["first", None], ["third", None]]),
-        "names are numbers": changed(model, "table", "columns", to=[[1, None], [2, None]]),
-        "texts are a number": changed(model, "table", "columns", to=[["first", 3], ["second", None]]),
-        "target": changed(model, "table", "target", to=3),
-        "means are infinite": changed(model, "table", "means", to=[1e999, 0]),
-        "codes": changed(model, "coef_", to=[[5, 1]]),
-    }
-    for what, content in hostile.items():
-        with open("bad.json", "w") as file:
-            json.dump(content, file)
-        assert "bad.json" in refused("predict", "bad.json", "own.csv", code=1), what
+def test_other_files_are_no_models(model):
+    del model["table"]
+    Path("bad.json").write_text(json.dumps(model))
+    assert "bad.json" in refused("predict", "bad.json", "own.csv", code=1)
     assert "missing.json" in refused("predict", "missing.json", "own.csv", code=1)
-    call("score", "own.csv", "--card", "card.html", "-q")
-    line = refused("predict", "card.html", "own.csv", code=1)
-    assert (
-        "card.html is not a model that `sterling score DATA.csv -o MODEL.json` wrote: it is not JSON" in line
-    )
+    line = refused("predict", "own.csv", "own.csv", code=1)
+    assert "own.csv is not a model that `sterling score DATA.csv -o MODEL.json` wrote: it is not JSON" in line
 
 
 def test_columns_are_checked_by_name(model):
@@ -299,25 +274,9 @@ def test_columns_are_checked_by_name(model):
     assert ".csv" in refused("predict", "m.json", "own.csv", "-o", "out.json")
 
 
-def test_ctrl_c_leaves_nothing_behind(monkeypatch, here):
-    table()
-
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(StraightThroughClassifier, "fit", interrupted)
-    result = call("score", "own.csv", "-o", "m.json", "--card", "c.html", "-q", code=130)
-    assert "interrupted" in result.stderr
-    assert [path.name for path in here.iterdir()] == ["own.csv"]
-
-
-# The area under the curve
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_the_interval_of_an_area_is_that_of_delong_by_its_definition(seed):
+def test_the_interval_of_an_area_is_that_of_delong_by_its_definition():
     """Against the double loop over pairs, with ties; the area against scikit-learn's."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     positive = generator.random(60) < 0.4
     scores = (generator.normal(size=60) + positive).round(1)
     pairs = np.sign(scores[positive][:, None] - scores[~positive]) / 2 + 0.5
@@ -339,9 +298,3 @@ def test_whole_numbers_that_all_differ_may_be_a_measurement():
     found, warned = scored("own.csv")
     assert "income" in found["inputs"]
     assert warned == ""
-
-
-def test_an_unknown_target_names_the_likely_column_first_and_counts_the_others():
-    write("own.csv", {**{f"x{k}": [1, 2] for k in range(20)}, "answer": [0, 1]})
-    assert "it has 'answer', 'x0', 'x1'" in (line := refused("score", "own.csv", "--target", "nosuch"))
-    assert "… (21 in all)" in line

@@ -8,7 +8,6 @@ import pytest
 
 import tests.support
 from sterling.study import Store, Study
-from sterling.study.spec import arguments
 
 
 def call(*arguments, code=0):
@@ -28,14 +27,6 @@ def test_run_goes_on_and_has_json(folder):
     outcome = json.loads(call("run", folder, "--json", "-q").stdout)
     assert (outcome["reason"], outcome["new"], outcome["done"]) == ("complete", 0, 200)
     assert outcome["finished"]
-
-
-def test_run_takes_a_place_a_width_and_a_time(folder, tmp_path):
-    toml = folder.with_suffix(".toml")
-    said = call(
-        "run", toml, "-o", tmp_path / "s", "--target-width", 0.9, "--time", "60s", "-q", "--json"
-    ).stdout
-    assert json.loads(said)["folder"] == str(tmp_path / "s")
 
 
 def test_status(folder):
@@ -67,7 +58,6 @@ def test_plot_and_export(folder, tmp_path):
     [
         (("run", "none.toml"), 2, "there is no file none.toml"),
         (("run", "{folder}", "-o", "x"), 2, "another folder"),
-        (("run", "{folder}", "--time", "soon"), 2, "duration"),
         (("run", "{folder}", "--cluster", "here"), 2, "address of a cluster"),
         (("fit", "{folder}", "--criterion", "best"), 2, "criterion is"),
         (("export", "{folder}", "-o", "x.xls"), 2, "xls"),
@@ -76,10 +66,3 @@ def test_plot_and_export(folder, tmp_path):
 def test_wrong_usage_has_an_exit_code_and_a_reason(folder, arguments, code, words):
     said = call(*(str(one).format(folder=folder) for one in arguments), code=code).output
     assert words in said
-
-
-def test_the_help_shows_a_study_that_runs():
-    said = call("--help").output
-    text = said[said.index("name =") : said.index('time = "15min"')] + 'time = "15min"'
-    lines = [line.strip(" │").partition(" #")[0] for line in text.splitlines()]
-    assert Study(**arguments("\n".join(lines))).name == "noiseless"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -64,15 +63,12 @@ def test_options_of_the_problem_reach_it():
     assert json.loads(result.stdout)["instance"] == problem.draw(9).to_dict()
 
 
-def test_levels_reach_the_data_and_the_run(tmp_path):
+def test_levels_reach_the_data_and_the_run():
     options = ["--n", "12", "--samples", "100", "--noise", "0.5", "--levels", "3", "--steps", "50"]
     result = call("train", *options, "--json", "--quiet")
     instance = st.Problem(n=12, samples=100, noise=0.5, levels=3).draw(0)
     assert alike(json.loads(result.stdout), st.train(instance, 50, record=("recurrence",)).to_dict())
     assert "3 levels" in call("train", *options, "--quiet").stdout
-    np.save(tmp_path / "d.npy", np.column_stack([instance.inputs[:, 0], np.arange(100) % 2]))
-    read = call("train", tmp_path / "d.npy", "--levels", "4", "--steps", "50", "--json", "--quiet")
-    assert json.loads(read.stdout)["instance"]["levels"] == 4
     assert "two levels only" in refused("train", *options, "--restart", "20")
 
 
@@ -86,7 +82,6 @@ def test_a_data_file_and_its_options_reach_the_run(tmp_path):
     expected = st.load_data(path, labels=0, constant="keep")
     assert json.loads(result.stdout)["instance"] == expected.to_dict()
     assert "has the same value" in refused("train", path, *options, "--normalize", "standard")
-    assert "int8" in refused("train", path, *options, "--precision", "int8")
 
 
 def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path):
@@ -172,13 +167,9 @@ def test_the_advice_follows_what_fits(features, advice):
     [
         (["--steps", "0"], "--steps is 0"),
         (["--noise", "nan"], "--noise is nan"),
-        (["--readout", "all"], "--readout is 'all'"),
         (["--optimizer", "sgd:damping=-1"], "--optimizer is 'sgd:damping=-1', where damping is -1.0"),
-        (["--batch", "5000,replace"], "--batch has 5,000 samples, but the data have 4,096"),
         (["--batch-seed", "1"], "--batch-seed needs --batch"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
-        (["--out", "missing/run"], "--out is missing/run, but there is no folder"),
-        (["--checkpoint", "."], "a folder"),
         (["--labels", "y"], "--labels is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
         (["missing.csv", "--n", "3"], "--n describes a drawn problem"),
@@ -188,16 +179,6 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert words in refused("train", "--quiet", *arguments)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["--nonsense"], ["--steps", "1.5"], ["--init", "x"]],
-)
-def test_wrong_usage_is_exit_code_2_and_names_the_option(arguments):
-    result = call("train", *arguments, code=2)
-    assert result.stdout == ""
-    assert arguments[0] in result.stderr
 
 
 def test_the_data_file_is_never_an_output(tmp_path, monkeypatch):
@@ -238,9 +219,8 @@ def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):
     "options, words",
     [
         (["--schedule", "constant:0.1"], "schedule Power(rate=0.5, exponent=0.5)"),
-        (["--seed", "4"], "holds another run, with other data of n=8, m=1, N=200"),
+        (["--seed", "4"], "belongs to another instance (n=8, m=1, 200 samples)"),
         (["--init", "1"], "another --init"),
-        (["--surrogate", "identity", "--schedule", "constant:1"], "exponent=0.5) and surrogate relu"),
         (["--steps", "1000"], "has 3,000 steps already, more than the 1,000"),
     ],
 )
@@ -250,17 +230,6 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(options, words, tmp_pat
     first = path.read_bytes()
     assert words in refused(*SMALL, "--steps", "3000", "--checkpoint", path, *options)
     assert path.read_bytes() == first
-
-
-def test_restarts_reach_the_run_and_its_checkpoint(tmp_path):
-    """The run is that of Python; a checkpoint with another restart is another run."""
-    file = tmp_path / "run.orbit"
-    options = ["train", "--n", "24", "--samples", "60", "--seed", "5", "--quiet", "--checkpoint", file]
-    result = json.loads(call(*options, "--steps", "300", "--restart", "40,0.2", "--json").stdout)
-    orbit = st.train(st.Problem(n=24, samples=60).draw(5), 300, restart=st.Restart(40, 0.2))
-    assert result["restart"] == {"every": 40, "scale": 0.2} == orbit.to_dict()["restart"]
-    assert result["signs"] == orbit.signs.tolist()
-    assert "restart 40,0.2" in call(*options, "--steps", "400", code=2).stderr
 
 
 DAMPED = ["train", "--n", "16", "--samples", "300", "--noise", "0.5", "--steps", "600"]
@@ -285,20 +254,6 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
         assert words in refused(*keep, *options, *change)
     assert "optimizer sgd:damping=0.5" in refused(*keep)
     assert file.read_bytes() == first
-
-
-@pytest.mark.parametrize("batch, memory", [([], 30), (["--batch", "32"], 100)])
-def test_a_damped_run_says_its_step_size(batch, memory):
-    """1/(30 θS), or 1/(100 θS) with batches; the note is a command that gives the same run."""
-    options = [*DAMPED, "--optimizer", "sgd:damping=0.5", *batch, "--json"]
-    result = call(*options)
-    said = re.search(r"so its step size is 1/\((\d+) θS\), as --schedule (constant:\S+) gives", result.stderr)
-    assert said is not None
-    assert int(said[1]) == memory
-    again = call(*options, "--schedule", said[2])
-    assert "so its step size" not in again.stderr
-    assert alike(json.loads(again.stdout), json.loads(result.stdout))
-    assert "step size" not in call(*DAMPED, *batch).stderr
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file systems that take UTF-8 names only")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -61,21 +62,30 @@ def test_a_class_is_predicted_by_adding_up_the_points(cancer, card):
         card.predict(frame.iloc[:, 1:])
 
 
-def test_probabilities_in_words_cover_all_totals_and_claim_no_more_than_the_data(card):
-    """Ranges follow each other; none is nearer to 0 or 1 than one sample; one half is where labels change."""
-    following = 0
-    for total, share in card._risks():
-        low, high = (int(one) for one in (total.split(" to ") * 2)[:2])
-        assert low == following
-        following = high + 1
-        for end, word in zip((low, high), (share.split(" to ") * 2)[:2], strict=True):
+def test_a_card_names_totals_that_occur_and_claims_no_more_than_the_data(card):
+    """No probability is nearer to 0 or 1 than one sample; one half is where labels change."""
+    sums = {sum(one) for one in product(*(item.points.tolist() for item in card.items))}
+    missing = set(range(max(sums))) - sums
+    assert missing
+    assert card.least in sums
+    *_, risks = card._words()
+    shown = []
+    for total, share in risks:
+        ends = [int(one) for one in total.split(" to ")]
+        shown += ends
+        for end, word in zip(ends, share.split(" to ") * 2, strict=False):
             number = float(re.search(r"[\d.]+", word)[0]) / 100
             assert 0.9 / card.samples < number < 1 - 0.9 / card.samples
             assert (number > 0.5) == (end >= card.least)
-    assert following == 1 + sum(item.points.max() for item in card.items)
+    assert set(shown) <= sums
+    assert shown == sorted(shown)
+    assert (shown[0], shown[-1]) == (0, max(sums))
     assert "below 0.2\N{NO-BREAK SPACE}%" in card.html()
     assert "above 99.8\N{NO-BREAK SPACE}%" in card.html()
+    assert "a number are bounds" in card.html()
     assert "below 0.1\N{NO-BREAK SPACE}%" in replace(card, samples=10**6).text
+    never = replace(card, classes_=np.array([-1, 1]), intercept=-1e3)
+    assert "predicts −1 for every total" in never.text
 
 
 def test_noise_gets_no_long_card(cancer):
@@ -84,7 +94,10 @@ def test_noise_gets_no_long_card(cancer):
     assert len(StraightThroughClassifier(**SHORT).fit(cancer[0], labels).card().items) <= 3
 
 
-def test_several_classes_and_loaded_models_have_no_card(fitted):
+def test_what_can_have_no_card_is_named(fitted):
+    for given in ({"max_groups": 1}, {"max_points": 61}, {"monotone": [1, 2]}, {"monotone": {"radius": 1}}):
+        with pytest.raises(st.InputError, match=next(iter(given))):
+            fitted.card(**given)
     with pytest.raises(st.InputError, match="two classes"):
         StraightThroughClassifier(**SHORT).fit(*load_wine(return_X_y=True)).card()
     with pytest.raises(st.InputError, match="no training data"):
@@ -140,25 +153,10 @@ def test_texts_of_users_are_escaped(cancer):
     assert "<i>" not in card.html()
 
 
-@pytest.mark.parametrize(
-    "arguments, cause",
-    [
-        ({"max_features": 0}, "max_features"),
-        ({"max_groups": 1}, "max_groups"),
-        ({"max_points": 61}, "max_points"),
-        ({"monotone": [1, 2]}, "monotone"),
-        ({"monotone": {"radius": 1}}, "radius"),
-    ],
-)
-def test_arguments_that_cannot_be_used_are_named(fitted, arguments, cause):
-    with pytest.raises(st.InputError, match=cause):
-        fitted.card(**arguments)
-
-
 def test_a_card_without_points_says_the_most_frequent_class():
     inputs, labels = np.tile([[0.0], [1.0]], (30, 1)), np.arange(60) % 3
     card = StraightThroughClassifier(**SHORT).fit(inputs, labels > 0).card()
     assert card.items == ()
     assert card.predict(inputs).all()
     np.testing.assert_allclose(card.predict_proba(inputs)[:, 1], 2 / 3, atol=1e-4)
-    assert "or more predicts True" in card.text
+    assert "predicts True for every total" in card.text

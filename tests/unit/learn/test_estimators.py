@@ -12,7 +12,6 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sterling.learn import StraightThroughClassifier
@@ -53,13 +52,9 @@ def test_the_teacher_is_found(data, loss, decode):
         assert found.orbit_[0].certified
 
 
-@pytest.mark.parametrize("loss", ["log", "squared"])
-@pytest.mark.parametrize(
-    "levels, expected",
-    [(2, [-1, 1]), (3, [-1, 0, 1]), (4, [-3, -1, 1, 3]), (5, [-2, -1, 0, 1, 2])],
-)
-def test_weights_have_the_levels_that_were_asked_for(data, loss, levels, expected):
-    found = StraightThroughClassifier(levels, loss=loss, polish=False, max_iter=SHORT, random_state=0)
+@pytest.mark.parametrize("levels, expected", [(4, [-3, -1, 1, 3]), (5, [-2, -1, 0, 1, 2])])
+def test_the_method_of_the_paper_has_the_levels_that_were_asked_for(data, levels, expected):
+    found = StraightThroughClassifier(levels, loss="squared", polish=False, max_iter=SHORT, random_state=0)
     found.fit(data.inputs[:, 0], data.labels)
     assert set(found.coef_.ravel()) <= set(expected)
     assert len(set(found.coef_.ravel())) > 1
@@ -119,27 +114,6 @@ def test_the_scale_of_the_features_is_chosen_by_held_out_loss():
     np.testing.assert_allclose(auto._factor, 1 / inputs[:200].std(axis=0))
 
 
-def test_the_same_seed_gives_the_same_model_in_any_order_of_the_samples(data):
-    inputs, labels = data.inputs[:, 0], data.labels
-    order = np.random.default_rng(0).permutation(len(labels))
-    first = StraightThroughClassifier(max_iter=SHORT, random_state=5).fit(inputs, labels)
-    again = clone(first).fit(inputs[order], labels[order])
-    np.testing.assert_array_equal(first.coef_, again.coef_)
-    np.testing.assert_array_equal(first.scale_, again.scale_)
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_a_weight_of_two_equals_two_copies(classes):
-    inputs, labels = (one[:200] for one in load_digits(n_class=classes, return_X_y=True))
-    weights = np.random.default_rng(0).integers(0, 3, len(labels))
-    settings = {"max_iter": SHORT, "random_state": 0}
-    weighted = StraightThroughClassifier(**settings).fit(inputs, labels, weights)
-    copied = StraightThroughClassifier(**settings)
-    copied.fit(np.repeat(inputs, weights, axis=0), np.repeat(labels, weights))
-    np.testing.assert_array_equal(weighted.coef_, copied.coef_)
-    np.testing.assert_allclose(weighted.decision_function(inputs), copied.decision_function(inputs))
-
-
 def test_balanced_classes_have_equal_weight():
     inputs, labels = load_breast_cancer(return_X_y=True)
     settings = {"max_iter": SHORT, "random_state": 0}
@@ -148,10 +122,6 @@ def test_balanced_classes_have_equal_weight():
     by_hand = StraightThroughClassifier(**settings).fit(inputs, labels, 1 / share)
     np.testing.assert_array_equal(balanced.coef_, by_hand.coef_)
     np.testing.assert_allclose(balanced.scale_, by_hand.scale_)
-    given = StraightThroughClassifier(
-        class_weight={0: 1 / share[labels == 0][0], 1: 1 / share[labels == 1][0]}
-    )
-    np.testing.assert_array_equal(given.set_params(**settings).fit(inputs, labels).coef_, by_hand.coef_)
 
 
 def test_a_warm_start_begins_at_the_latents_of_the_fit_before(data):
@@ -272,23 +242,6 @@ def test_the_probability_of_a_code_is_right_as_often_as_it_says():
         assert abs((codes == np.sign(true))[part].mean() - sure[part].mean()) < 5 * error
 
 
-def test_it_is_close_to_the_best_of_the_simple_ways():
-    """Fixed data and splits: signs of a logistic regression with the same descent lose or win by 2 points."""
-    for load, least in ((load_breast_cancer, 0.94), (load_wine, 0.93)):
-        inputs, labels = load(return_X_y=True)
-        scores, rivals = [], []
-        for train, test in StratifiedShuffleSplit(2, test_size=0.3, random_state=0).split(inputs, labels):
-            found = StraightThroughClassifier(max_iter=1_000, random_state=0).fit(
-                inputs[train], labels[train]
-            )
-            scores.append(found.score(inputs[test], labels[test]))
-            unit = (inputs - inputs[train].mean(axis=0)) / inputs[train].std(axis=0)
-            signs = np.sign(LogisticRegression(max_iter=1000).fit(unit[train], labels[train]).coef_)
-            head = LogisticRegression().fit(unit[train] @ signs.T, labels[train])
-            rivals.append(head.score(unit[test] @ signs.T, labels[test]))
-        assert np.mean(scores) > max(least, np.mean(rivals) - 0.02)
-
-
 def test_bits_of_a_teacher_are_right_where_they_are_decided():
     """Fixed seed. Of 16 bits most are decided, and those are right."""
     drawn = st.Problem(n=16, samples=200, noise=0.5).draw(seed=1)
@@ -312,17 +265,10 @@ def test_of_pure_noise_few_bits_are_decided():
     "settings, cause",
     [
         ({"levels": 1}, "levels"),
-        ({"levels": 2.0}, "levels"),
         ({"loss": "hinge"}, "loss"),
-        ({"decode": "mean"}, "decode"),
-        ({"bits": "wald"}, "bits"),
         ({"n_init": 0}, "n_init"),
-        ({"n_bootstraps": 1}, "n_bootstraps"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
-        ({"n_iter_no_change": 0}, "n_iter_no_change"),
         ({"normalize": "standart"}, "normalize"),
-        ({"normalize": "whiten"}, "normalize"),
-        ({"normalize": st.Normalizer("standard", [0.0], [1.0])}, "normalize"),
         ({"class_weight": "even"}, "class_weight"),
         ({"loss": "squared", "class_weight": "balanced"}, "takes no weights"),
     ],
@@ -334,8 +280,6 @@ def test_settings_that_cannot_be_used_are_named(data, settings, cause):
 
 def test_data_that_cannot_be_used():
     inputs = np.random.default_rng(0).normal(size=(20, 6))
-    with pytest.raises(st.InputError, match="one class"):
-        StraightThroughClassifier().fit(inputs, np.zeros(20))
     with pytest.raises(st.InputError, match="one value in all samples"):
         StraightThroughClassifier().fit(np.ones((20, 6)), np.arange(20) % 2)
     with pytest.raises(st.InputError, match="rescale"), np.errstate(all="ignore"):

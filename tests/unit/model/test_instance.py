@@ -90,15 +90,6 @@ def test_gradient_by_the_loop(surrogate):
     )
 
 
-def float_gradient(instance, signs, surrogate):
-    """The gradient in plain float64, from the definition."""
-    z, chosen = instance.inputs, st.SURROGATES[surrogate]
-    before = z @ np.asarray(signs) / np.sqrt(instance.n)
-    residuals = (before > 0) @ instance.readout - instance.labels
-    weights = residuals[:, None] * instance.readout * chosen.derivative(before)
-    return np.einsum("ij,ijk->k", weights, z) / instance.samples
-
-
 WIDE = {
     "float-labels": ((500, 1, 20), 1.0, [0.7654321], "int16"),
     "float-labels-int32": ((300, 2, 9), 1.0, [0.7123, -0.311], "int32"),
@@ -117,7 +108,8 @@ def test_smooth_gradients_keep_their_digits_on_all_data(name, surrogate):
     instance = st.Instance(rng.normal(size=shape), labels, readout, precision=precision)
     for _ in range(3):
         signs = rng.choice([-1, 1], instance.n)
-        expected = float_gradient(instance, signs, surrogate)
+        data = instance.inputs, instance.labels, instance.readout
+        _, expected = naive.loss_and_gradient(*data, signs, surrogate)
         error = np.abs(instance.gradient(signs, surrogate) - expected).max()
         assert error <= 2e-6 * np.abs(expected).max()  # half a step of 2^-20, where the sum is small
         assert error <= 1e-6 * np.abs(expected).max() or name != "float-labels"
@@ -186,14 +178,14 @@ def test_rounding_is_reported():
     assert 0 < rounding.inputs.max() <= 2.0**-15 * np.ptp(X, axis=0).max()
     assert instance.to_dict()["rounding"] == {"inputs": rounding.inputs.max(), "labels": 0, "readout": 0}
     exact = st.Instance(np.rint(X * 8), Y)
-    assert not exact.rounding.any()
+    assert not any(exact.rounding.to_dict().values())
     labels = Y / 3
     third = st.Instance(np.rint(X * 8), labels, readout=[0.1])
     assert third.rounding.labels == np.abs(third.labels - labels).max() > 0
     assert third.rounding.readout == np.abs(third.readout[0] - 0.1) > 0
     drawn = st.Problem(n=3, samples=5, m=2, readout=(0.1, 1.0)).draw(0)
     assert drawn.rounding.readout == np.abs(drawn.readout - [0.1, 1.0]).max() > 0
-    assert not st.Problem(n=3, samples=5, m=2, readout="gaussian").draw(0).rounding.any()
+    assert not str(st.Problem(n=3, samples=5, m=2, readout="gaussian").draw(0).rounding)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 import sterling as st
 from sterling.model.batches import batch_gradient, extreme_gradients
 from sterling.model.levels import MAX_LEVELS, Quantiser, level_values
-from sterling.study import Cell, Study
 from sterling.surrogates import get_surrogate
 from tests.unit.model.test_instance import by_fractions
 
@@ -122,16 +121,3 @@ def test_two_levels_keep_their_fingerprint_and_description():
 def test_what_needs_two_levels_says_so(use):
     with pytest.raises(st.InputError, match="two levels only, and these have 3"):
         use(st.Problem(n=4, samples=30, noise=0.5, levels=3).draw(0))
-
-
-def test_a_study_has_levels_as_an_axis():
-    study = Study(n=[8, 12], samples=[50], levels=[2, 3], steps=100)
-    assert [cell.problem.levels for cell in study.series] == [2, 3]
-    assert study.cells[0].key == Study(n=8, samples=[50], steps=100).cells[0].key
-    assert [cell.content["levels"] for cell in study.series] == [2, 3]
-    assert Cell.from_dict(study.series[1].to_dict()) == study.series[1]
-    assert "levels" not in Study(n=8, samples=[50]).to_toml()
-    assert "levels = [2, 3]" in study.to_toml()
-    for kind in ("landscape", "certificate", "baseline"):
-        with pytest.raises(st.InputError, match="two levels only"):
-            Study(n=8, samples=[50], levels=3, kind=kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import sterling as st
 from sterling.errors import InputError
 from sterling.exact.grid import InputGrid, aligned_zeros, quantise_inputs
-from sterling.model.normalise import Normalizer, check_normalize
+from sterling.model.normalise import check_normalize
 from sterling.model.normalise import normalise as normalise_grid
 
 STEP = 2.0**-12  # the finest grid of normalised inputs
@@ -103,29 +102,14 @@ def test_too_few_rows(rows, name):
 @pytest.mark.parametrize("name", ("standard", "whiten"))
 @pytest.mark.parametrize("inputs", ("gaussian", "shifted:2", "student_t:3"))
 def test_new_data_become_what_they_would_have_been(name, inputs):
-    """The fitted normaliser takes the raw inputs of a draw to the very bits of the normalised draw."""
+    """The fitted normaliser takes the raw inputs of a draw to the normalised ones, up to rounding."""
     raw = st.Problem(n=5, samples=3000, m=2, inputs=inputs)
     instance = replace(raw, normalize=name).draw(4)
     plain, fitted = raw.draw(4).inputs, instance.normalizer
     step = 2.0**-instance.grid.bits
     np.testing.assert_allclose(fitted.apply(plain), instance.inputs, rtol=0, atol=0.51 * step + 1e-5)
-    again = st.Instance(plain, instance.labels, normalize=fitted, teacher=instance.teacher)
-    np.testing.assert_array_equal(again.inputs, instance.inputs)
-    assert again.normalizer == fitted
-    one = st.Instance(plain[:7], instance.labels[:7], normalize=fitted)  # few rows: nothing is fitted
-    np.testing.assert_allclose(one.inputs, instance.inputs[:7], rtol=0, atol=step)
-
-
-@pytest.mark.parametrize("name", ("standard", "whiten"))
-def test_a_normaliser_survives_its_dictionary(name):
-    fitted = st.Problem(n=5, samples=200, normalize=name).draw(0).normalizer
-    again = check_normalize(json.loads(json.dumps(fitted.to_dict())))
-    assert again == fitted
-    assert hash(again) == hash(fitted)
-    problem = st.Problem(n=5, samples=200, normalize=fitted)
-    assert st.Problem(**json.loads(json.dumps(problem.to_dict()))) == problem
-    assert hash(problem) != hash(replace(problem, normalize=name))
-    assert problem.draw(1).normalizer == fitted
+    with pytest.raises(InputError, match="takes 5 features"):
+        fitted.apply(plain[:, :, :4])
 
 
 def test_the_fitted_means_are_those_of_the_data():
@@ -137,20 +121,7 @@ def test_the_fitted_means_are_those_of_the_data():
         np.testing.assert_allclose(fitted.mean, values.mean(axis=0), rtol=0, atol=2e-6)
 
 
-WHITEN = Normalizer("whiten", [0.0], [[1.0]])
-
-
-@pytest.mark.parametrize(
-    "call,cause",
-    [
-        *((lambda one=one: check_normalize(one), "standard, whiten") for one in ("Standard", "zca", 3, True)),
-        (lambda: check_normalize({"name": "whiten", "mean": [1.0]}), "name, mean and scale"),
-        (lambda: WHITEN.apply([[1.0, 2.0]]), "2 features"),
-        (lambda: Normalizer("whiten", [0.0, 1.0], [[1.0]]), "scale of a normaliser must have shape"),
-        (lambda: Normalizer("standard", [np.nan], [1.0]), "NaN"),
-        (lambda: st.Problem(n=3, samples=9, normalize=WHITEN).draw(0), "3 features"),
-    ],
-)
-def test_what_cannot_be_applied(call, cause):
-    with pytest.raises(InputError, match=cause):
-        call()
+@pytest.mark.parametrize("name", ["Standard", "zca", 3, True])
+def test_unknown_names(name):
+    with pytest.raises(InputError, match="standard, whiten"):
+        check_normalize(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from concurrent import futures
 
 import numpy as np
 import pytest
@@ -65,37 +64,6 @@ def test_a_family_may_get_a_mean(spec, text):
 def test_a_mean_that_cannot_be_is_refused(spec):
     with pytest.raises(st.InputError):
         get_family(spec)
-
-
-def test_a_generator_names_a_draw():
-    asked = st.Problem(n=6, samples=30, noise=0.5)
-    one, other, again = np.random.default_rng(3), np.random.default_rng(3), np.random.default_rng(3)
-    first, second = asked.draw(one), asked.draw(one)
-    assert first.fingerprint != second.fingerprint
-    assert_same_instance(first, asked.draw(other))
-    assert_same_instance(first, asked.draw(int(again.integers(1 << 63))))
-    assert_same_instance(first, st.Problem(n=6, samples=30, noise=0.5).draw(first.origin["seed"]))
-
-
-@pytest.mark.parametrize("threads", (1, 2))
-def test_a_draw_uses_no_more_threads_than_it_may(threads, monkeypatch):
-    """A trial on one thread must not open four pools of all cores."""
-    made = []
-
-    class Counted(futures.ThreadPoolExecutor):
-        def __init__(self, count=None, *arguments, **options):
-            made.append(count)
-            super().__init__(count, *arguments, **options)
-
-    monkeypatch.setattr(resources, "usable_cores", lambda: 4)
-    monkeypatch.setattr(futures, "ThreadPoolExecutor", Counted)
-    expected = st.Problem(n=9, samples=20_000, m=2, noise=0.3).draw(3)
-    made.clear()
-    assert_same_instance(st.Problem(n=9, samples=20_000, m=2, noise=0.3).draw(3, threads=threads), expected)
-    assert all(count <= threads for count in made)
-    assert bool(made) == (threads > 1)
-    with pytest.raises(st.InputError, match="threads is 0"):
-        st.Problem(n=9, samples=20).draw(3, threads=0)
 
 
 def test_not_enough_memory(monkeypatch):
@@ -170,6 +138,9 @@ def test_seeds():
     assert parent.n_children_spawned == 2  # a draw does not use up the caller's seed
     again = np.random.SeedSequence(7).spawn(2)
     assert_same_instance(asked.draw(children[1]), asked.draw(again[1]))
+    first, second = np.random.default_rng(3), np.random.default_rng(3)  # a generator goes on
+    assert_same_instance(asked.draw(first), asked.draw(int(second.integers(1 << 63))))
+    assert_same_instance(asked.draw(first), asked.draw(int(second.integers(1 << 63))))
 
 
 @pytest.mark.parametrize("noise, readout", [(1e4, (1e-9,)), (1e6, (2.0**-40,)), (1e-6, (3e4,))])

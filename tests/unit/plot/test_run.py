@@ -6,7 +6,6 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
-from sterling.dynamics import run
 from sterling.dynamics.history import history
 from sterling.plot import run as plot
 from sterling.plot import style
@@ -78,17 +77,6 @@ def test_every_kind_of_run_can_be_drawn(name):
     assert ("flips were not recorded" in texts[0]) == (name == "not recorded")
 
 
-def test_the_flips_of_a_part_of_the_run_are_drawn_as_such(monkeypatch):
-    monkeypatch.setattr(run, "FLIP_BOUND", 50)
-    monkeypatch.setattr(run, "_FLIP_BUFFER", 50)
-    orbit = st.train(noisy(), 2000)
-    assert orbit.flips_complete_to < orbit.steps
-    ax = Figure().subplots()
-    plot.errors_over_time(ax, orbit)
-    assert "not recorded" in [text.get_text() for text in ax.get_legend().get_texts()]
-    plot.flip_raster(Figure().subplots(), orbit)
-
-
 def test_the_raster_marks_each_flip_in_its_half():
     orbit = st.train(noisy(), 400)
     counts = np.bincount(orbit.flips["coordinate"], minlength=6)
@@ -121,15 +109,6 @@ def test_other_suffixes_and_missing_folders_are_refused(tmp_path, name, error):
     with pytest.raises(error):
         style.save_figure(Figure(), tmp_path / name)
     assert not list(tmp_path.iterdir())
-
-
-def test_survival_is_the_share_of_the_recorded_times():
-    orbit, ax = st.train(noisy(), 20_000), Figure().subplots()
-    text = plot.survival(ax, orbit.recurrence())
-    assert f"{orbit.return_times.max():,} at most" in text
-    x, y = ax.lines[0].get_data()
-    assert (x[-1], y[0]) == (orbit.return_times.max(), 1)
-    assert y[-1] == np.mean(orbit.return_times == orbit.return_times.max())
 
 
 def test_dollars_in_names_are_no_formulas():

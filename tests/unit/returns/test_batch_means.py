@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sterling.returns.batch_means import coarsen, decorrelate, drift, interval, ratio_of_halves
+from sterling.returns.batch_means import coarsen, decorrelate, interval, ratio_of_halves
 
 
 def noise(count, seed=1):
@@ -34,7 +34,6 @@ def test_correlated_means_are_merged():
 def test_a_trend_cannot_be_merged_away():
     estimate = interval(np.arange(96.0), 1)
     assert estimate.correlated
-    assert drift(np.arange(96.0)) < 1e-3
 
 
 def test_coarsening():
@@ -47,8 +46,6 @@ def test_coarsening():
 def test_too_few_or_all_alike():
     assert interval(noise(11), 1) is None
     assert interval(np.ones(50), 1) is None
-    assert drift(noise(11)) is None
-    assert drift(np.ones(50)) is None
     assert ratio_of_halves(noise(11), 1) is None
     assert ratio_of_halves(np.r_[np.zeros(30), np.ones(30)], 1) is None
 

@@ -12,21 +12,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import sterling as st
-from sterling.study import (
-    SHARE,
-    Cell,
-    Kind,
-    Store,
-    Study,
-    collect,
-    iterate,
-    replay,
-    run,
-    trial_seeds,
-)
+from sterling.study import SHARE, Cell, Kind, Store, Study, collect, iterate, replay, run
 from sterling.study.collect import Collector
 from sterling.study.spec import arguments
-from sterling.study.trial import Finished
+from sterling.study.trial import Finished, trial_seeds
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 
@@ -179,8 +168,8 @@ def clock_of_batches(monkeypatch):
 
 
 def test_time_stops_a_run_and_what_is_done_stays(tmp_path, clock_of_batches):
-    study = Study(n=24, samples=40, trials=100_000, steps=5000)
-    outcome = run(study, tmp_path / "s", time_limit=0.5, threads=2)
+    study = Study(n=24, samples=40, trials=100_000, steps=5000, time=0.5)
+    outcome = run(study, tmp_path / "s", threads=2)
     assert outcome.reason == "time"
     assert not outcome.finished
     assert 0 < outcome.new < 100_000
@@ -191,8 +180,8 @@ def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path, monkeypatch):
     looks = count()
     monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: next(looks)))
     monkeypatch.setattr(collect, "_LOOK_SECONDS", 0.001)
-    study = Study(n=64, samples=100, noise=1.0, trials=2, steps=10**11)
-    outcome = run(study, tmp_path / "s", time_limit=10)
+    study = Study(n=64, samples=100, noise=1.0, trials=2, steps=10**11, time=10)
+    outcome = run(study, tmp_path / "s")
     assert (outcome.reason, outcome.new) == ("time", 0)
 
 
@@ -231,20 +220,6 @@ def test_who_leaves_the_loop_keeps_what_is_done(tmp_path):
             break
     assert len(rows(tmp_path / "s")) > 20
     assert not [one for one in threading.enumerate() if one.name.startswith("sterling")]
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        ({"threads": "two"}, "threads is 'two'"),
-        ({"executor": object()}, "executor"),
-        ({"time_limit": -1}, "time is -1"),
-        ({"width": "x"}, "width"),
-    ],
-)
-def test_wrong_arguments_are_refused(tmp_path, arguments, words):
-    with pytest.raises(st.InputError, match=words):
-        run(SMALL, tmp_path / "s", **arguments)
 
 
 def wrong_now_and_then(cell, seeds, look):

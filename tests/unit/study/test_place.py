@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 from sterling.study import Store, Study, fit, fit_store, likelihood, run, status
 from sterling.study.place import Placement, Rounds
+from sterling.study.spec import arguments
 
 
 def share(n, size):
@@ -133,7 +134,7 @@ def rows(folder):
 def test_the_way_does_not_depend_on_threads_or_breaks(done, tmp_path):
     folder = tmp_path / "broken"
     for limit in (0.1, 0.3):  # a restart plans its earlier rounds again, which takes time too
-        run(STUDY, folder, time_limit=limit, threads=2)
+        run(Study(**arguments(STUDY.to_toml()) | {"time": limit}), folder, threads=2)
     run(STUDY, folder, threads=2)
     assert_frame_equal(rows(folder), rows(done))
 
@@ -143,7 +144,6 @@ def test_status_and_fit_of_an_adaptive_study(done):
     assert found.reached
     assert found.widest is not None
     assert found.widest <= 1.2
-    assert found.work_left == 0
     (series,) = found.fits
     assert series.fit is not None
     assert series.fit.width == found.widest
@@ -156,6 +156,6 @@ def test_status_and_fit_of_an_adaptive_study(done):
 
 def test_a_narrower_target_goes_on(done, tmp_path):
     before = len(rows(done))
-    outcome = run(done, width=0.9)
+    outcome = run(Study(**arguments(STUDY.to_toml()) | {"width": 0.9}), done)
     assert outcome.new > 0
     assert len(rows(done)) == before + outcome.new

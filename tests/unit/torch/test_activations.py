@@ -1,7 +1,5 @@
 """The audit of activations: the share of cut gradients is that of one-hot Jacobians."""
 
-import copy
-
 import pytest
 import torch
 
@@ -97,19 +95,17 @@ def test_the_clamp_of_rounded_activations_is_a_defect():
     for name, defect in [("clamp of rounded", True), ("per token", True), ("clamp before rounding", False)]:
         with stt.ClampGradient(1):
             (row,) = stt.audit(with_activations(ACTIVATIONS[name][0]), BATCH).rows
-        assert any("2.14" in one.short and one.wrong for one in row.findings) == defect
+        assert any("2.14" in one.defect for one in row.findings) == defect
 
 
 @BOTH
-def test_zeros_of_a_rectifier_are_no_defect(at_bound):
-    for before, quantise in [
-        ([nn.ReLU()], lambda x: Round.apply((x / 0.3).clamp(0, 15)) * 0.3),
-        ([], lambda x: Round.apply((x / 0.3).clamp(0, 15)) * 0.3),
-        ([nn.Dropout(0.5)], lambda x: Round.apply(x / 0.3) * 0.3),
-    ]:
-        with stt.ClampGradient(at_bound):
-            report = stt.audit(with_activations(quantise, *before), BATCH)
-        assert report.grade is None, report.findings
+@pytest.mark.parametrize("before", [[nn.ReLU()], [], [nn.Dropout(0.5)]])
+def test_zeros_of_a_rectifier_are_no_defect(at_bound, before):
+    least, most = (-99, 99) if before and isinstance(before[0], nn.Dropout) else (0, 15)
+    with stt.ClampGradient(at_bound):
+        model = with_activations(lambda x: Round.apply((x / 0.3).clamp(least, most)) * 0.3, *before)
+        report = stt.audit(model, BATCH)
+    assert report.grade is None, report.findings
 
 
 def test_activations_without_a_quantiser_are_left_out():
@@ -145,11 +141,3 @@ def test_activations_of_frameworks(which):
     (row,) = stt.audit(model, example).rows
     assert row.kind == "activation"
     assert expected is None or (row.tensor, row.levels) == expected
-
-
-def test_the_model_is_left_as_it_was_by_activations():
-    model = with_activations(ACTIVATIONS["per token"][0])
-    state = copy.deepcopy(model.state_dict())
-    stt.audit(model, BATCH)
-    assert all(torch.equal(a, b) for a, b in zip(state.values(), model.state_dict().values(), strict=True))
-    assert not any(one._forward_hooks or one._forward_pre_hooks for one in model.modules())

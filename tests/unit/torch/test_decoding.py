@@ -1,6 +1,5 @@
 """Decoding: codes against those written down by the loop, and a copy whose forward pass sees them."""
 
-import copy
 import math
 
 import pytest
@@ -21,73 +20,73 @@ def ran(request):
     return task
 
 
-def codes_of(layer):
-    values = layer.weight.detach()
-    return torch.sign(values).flatten().int().tolist(), values.abs().max()
+def with_norm():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.BatchNorm1d(9), torch.nn.Linear(9, 2))
+
+
+def decoded(ran, **how):
+    """Return the copy, and the weights of each of its layers with what the loop wrote down."""
+    better = stt.decode(ran.model, ran.monitor, **how)
+    weights = [layer.weight.detach() for layer in (better[0], better[2])]
+    return better, list(zip(weights, ran.records(), strict=True))
+
+
+def codes_of(weight):
+    return torch.sign(weight).flatten().int().tolist()
 
 
 @pytest.mark.parametrize("horizon", [8.0, math.inf])
 def test_mean_takes_the_level_nearest_to_the_average(ran, horizon):
-    better = stt.decode(ran.model, ran.monitor, horizon=horizon)
-    for layer, record in zip((better[0], better[2]), ran.records(), strict=True):
+    better, layers = decoded(ran, horizon=horizon)
+    changed = []
+    for weight, record in layers:
         averages = [record.average(k, record.steps, horizon) for k in range(record.weights)]
-        codes, size = codes_of(layer)
         gap = min(abs(abs(a) - e) for a in averages for e in ([0.5] if len(record.levels) == 3 else [0]))
         assert gap > 1e-3  # no average so near to a threshold that 16 bits would decide
+        codes = codes_of(weight)
         assert codes == [nearest(a, record.levels) for a in averages]
-        assert torch.equal(layer.weight.abs().unique(), torch.tensor([0.0, size])[-len(record.levels) + 1 :])
-    changed = [
-        sum(c != last for c, last in zip(codes_of(layer)[0], record.rows[-1], strict=True))
-        for layer, record in zip((better[0], better[2]), ran.records(), strict=True)
-    ]
-    assert better.changes.frame()["changed"].to_list() == changed
-    assert better.changes.frame()["kept_as"].to_list() == ["constants"] * 2
+        levels = torch.tensor([0.0, weight.abs().max()])
+        assert torch.equal(weight.abs().unique(), levels[-len(record.levels) + 1 :])
+        changed.append(sum(c != last for c, last in zip(codes, record.rows[-1], strict=True)))
+    frame = better.changes.frame()
+    assert frame.select("changed", "kept_as").rows() == [(count, "constants") for count in changed]
     assert "codes differ" in str(better.changes)
 
 
 def test_mode_takes_the_commonest_level(ran):
-    better = stt.decode(ran.model, ran.monitor, how="mode")
+    better, layers = decoded(ran, how="mode")
     assert better.changes.horizon == 64
-    for layer, record in zip((better[0], better[2]), ran.records(), strict=True):
-        codes, _ = codes_of(layer)
-        for k in range(record.weights):
-            shares = record.shares(k, record.steps, 64)
-            level, share = max(shares.items(), key=lambda item: item[1])
-            if share > 0.51:
-                assert codes[k] == level
+    for weight, record in layers:
+        for k, code in enumerate(codes_of(weight)):
+            level, share = max(record.shares(k, record.steps, 64).items(), key=lambda item: item[1])
+            assert code == level or share < 0.51
 
 
 def test_frozen_takes_the_average_of_what_oscillates(ran):
-    better = stt.decode(ran.model, ran.monitor, how="frozen")
+    better, layers = decoded(ran, how="frozen")
     assert better.changes.horizon == 64  # the nearest to one over the momentum
     frozen = 0
-    for layer, record in zip((better[0], better[2]), ran.records(), strict=True):
-        codes, _ = codes_of(layer)
-        for k in range(record.weights):
+    for weight, record in layers:
+        for k, code in enumerate(codes_of(weight)):
             if record.oscillation(k, 0.01) > 0.02 * 1.01:
                 frozen += 1
-                assert codes[k] == nearest(record.average(k, record.steps, 64), record.levels)
+                assert code == nearest(record.average(k, record.steps, 64), record.levels)
             elif record.oscillation(k, 0.01) < 0.02 * 0.99:
-                assert codes[k] == record.rows[-1][k]
+                assert code == record.rows[-1][k]
     assert frozen > 0
 
 
-def test_the_original_stays_as_it_is_and_goes_on_training():
+def test_the_original_goes_on_training_as_if_it_had_not_been_decoded():
     task = Task(3, horizons=(8.0, math.inf))
-    for _ in range(10):
+    for _ in range(20):
         task.step()
-    state = copy.deepcopy(task.model.state_dict())
-    stt.decode(task.model, task.monitor, horizon=8)
-    assert all(torch.equal(one, task.model.state_dict()[name]) for name, one in state.items())
-    for _ in range(10):
-        task.step()
+        stt.decode(task.model, task.monitor, horizon=8)
     task.agrees()
 
 
 def test_batch_norm_is_recomputed_and_scores_are_given():
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.BatchNorm1d(9), torch.nn.Linear(9, 2))
-    task = Task(3, model=model, horizons=(8.0, 64.0, math.inf), lr=0.5)
+    task = Task(3, model=with_norm(), horizons=(8.0, 64.0, math.inf), lr=0.5)
     for _ in range(60):
         task.step()
     batches = [task.batch() for _ in range(6)]
@@ -111,14 +110,7 @@ def test_validation_chooses_the_horizon_of_the_lowest_loss(ran):
     assert better.changes.tried == pytest.approx(losses)
     assert better.changes.horizon == min(losses, key=losses.__getitem__)
     assert better.changes.chosen_by == "validation"
-    by_hand = stt.decode(
-        ran.model, ran.monitor, validate=lambda model: -float(model[0].weight.detach().std())
-    )
-    assert by_hand.changes.after["loss"] == min(by_hand.changes.tried.values())
-
-
-def test_without_a_loader_the_steps_so_far_choose(ran):
-    better = stt.decode(ran.model, ran.monitor)
+    better = stt.decode(ran.model, ran.monitor)  # without data
     assert better.changes.horizon == 8  # of 8, 64 and infinity, that nearest to 60/16
     assert better.changes.chosen_by == "the steps so far"
 
@@ -143,40 +135,38 @@ def test_a_horizon_that_cannot_be_installed_is_left_out():
     assert "codes of 'weight' cannot be set" in better.changes.left_out[8]
 
 
-def test_wrong_input(ran):
+@pytest.mark.parametrize(
+    ("options", "about"),
+    [
+        ({"how": "median"}, "how is 'median'"),
+        ({"horizon": 9}, "horizon is 9"),
+        ({"how": "mode", "horizon": 8}, "mode"),
+        ({"validate": iter([])}, "loader"),
+        ({"validate": [torch.zeros(3, 6)]}, "inputs, targets"),
+        ({"validate": []}, "no batch"),
+        ({"validate": [(torch.zeros(3, 6), torch.zeros(2).long())]}, "does not fit"),
+        ({"validate": lambda model: "low"}, "the loss that `validate` returned"),
+        ({"how": "latents"}, "averages"),
+    ],
+)
+def test_wrong_input(ran, options, about):
+    with pytest.raises((InputError, InputTypeError), match=about):
+        stt.decode(ran.model, ran.monitor, **options)
+
+
+def test_another_model_and_a_run_without_steps(ran):
     other = Task(2)
-    with pytest.raises(InputError, match="another model"):
-        stt.decode(other.model, ran.monitor)
-    with pytest.raises(InputError, match="no step"):
-        stt.decode(other.model, other.monitor)
-    with pytest.raises(InputError, match="how is 'median'"):
-        stt.decode(ran.model, ran.monitor, how="median")
-    with pytest.raises(InputError, match="horizon is 9"):
-        stt.decode(ran.model, ran.monitor, horizon=9)
-    with pytest.raises(InputError, match="mode"):
-        stt.decode(ran.model, ran.monitor, how="mode", horizon=8)
-    with pytest.raises(InputTypeError, match="loader"):
-        stt.decode(ran.model, ran.monitor, validate=iter([]))
-    with pytest.raises(InputError, match="inputs, targets"):
-        stt.decode(ran.model, ran.monitor, validate=[torch.zeros(3, 6)])
-    with pytest.raises(InputError, match="no batch"):
-        stt.decode(ran.model, ran.monitor, validate=[])
-    x, y = torch.zeros(3, 6), torch.zeros(3).long()
-    for targets in (y[:2], y + 9, 3):
-        with pytest.raises(InputError, match="does not fit"):
-            stt.decode(ran.model, ran.monitor, validate=[(x, targets)])
-    for loss in ("low", None, torch.ones(2), math.nan):
-        with pytest.raises(InputError, match="the loss that `validate` returned"):
-            stt.decode(ran.model, ran.monitor, validate=lambda model, loss=loss: loss)
+    for model, monitor, about in (
+        (other.model, ran.monitor, "another"),
+        (other.model, other.monitor, "no step"),
+    ):
+        with pytest.raises(InputError, match=about):
+            stt.decode(model, monitor)
 
 
 def test_statistics_of_no_batch_would_be_those_of_fresh_layers():
-    task = Task(
-        2, model=torch.nn.Sequential(torch.nn.Linear(6, 7), torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 2))
-    )
+    task = Task(2, model=with_norm())
     task.step()
-    for bn in (3, [], iter([torch.zeros(3, 6)])):
+    for bn in (3, [], iter([torch.zeros(3, 6)]), torch.zeros(3, 5)):
         with pytest.raises(InputError, match="bn"):
             stt.decode(task.model, task.monitor, horizon=8, bn=bn)
-    with pytest.raises(InputError, match="cannot be computed from `bn`"):
-        stt.decode(task.model, task.monitor, horizon=8, bn=torch.zeros(3, 5))

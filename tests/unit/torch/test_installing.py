@@ -10,37 +10,24 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sterling.torch as stt
 from sterling.torch.installing import install
+from sterling.torch.scoring import evaluate
 from tests.unit.torch import frameworks as fw
+from tests.unit.torch.test_audit import affine
 
 nn = torch.nn
 
 
 class ByHand(nn.Linear):
-    """Any function from latents to weights; the inputs are quantised too."""
+    """An affine quantiser by channel, in a layer or in a product; the inputs are quantised too."""
 
-    def __init__(self, function):
+    def __init__(self, product):
         super().__init__(64, 48)
         fw.latents(self)
-        self.function = function
+        self.product = product
 
     def forward(self, x):
-        weight = self.weight + (self.function(self.weight) - self.weight).detach()
-        return nn.functional.linear((8 * x).round() / 8, weight, self.bias)
-
-
-class Turned(ByHand):
-    """The same as a product written by hand."""
-
-    def forward(self, x):
-        weight = self.weight + (self.function(self.weight) - self.weight).detach()
-        return ((8 * x).round() / 8) @ weight.t() + self.bias
-
-
-def affine(w):
-    low, high = w.amin(1, keepdim=True), w.amax(1, keepdim=True)
-    scale = (high - low) / 15
-    zero = (-low / scale).round()
-    return ((w / scale + zero).round().clamp(0, 15) - zero) * scale
+        weight, x = affine(self.weight), (8 * x).round() / 8
+        return x @ weight.t() + self.bias if self.product else nn.functional.linear(x, weight, self.bias)
 
 
 def trained(layer, steps=40):
@@ -68,10 +55,10 @@ def output(layer, values, x):
     return nn.functional.linear((8 * x).round() / 8, values, layer.bias)
 
 
-@pytest.mark.parametrize("layer", [ByHand, Turned])
-def test_constants_replace_the_weight_and_nothing_else(layer):
+@pytest.mark.parametrize("product", [False, True])
+def test_constants_replace_the_weight_and_nothing_else(product):
     torch.manual_seed(0)
-    net, x = nn.Sequential(layer(affine), nn.Linear(48, 4)), torch.randn(5, 64)
+    net, x = nn.Sequential(ByHand(product), nn.Linear(48, 4)), torch.randn(5, 64)
     better = copy.deepcopy(net)
     (weight,), (mine,) = stt.find(net, example=x), stt.find(better, example=x)
     values = weight.dequantise(weight.codes().clamp(-3, 3))  # no latents give these: the largest is at an end
@@ -144,22 +131,18 @@ def test_codes_named_by_the_user_are_stored():
     assert better.changes.tensors[0]["kept_as"] == "codes"
 
 
-class Labelled(nn.Module):
+class Labelled(nn.Sequential):
     """A model of transformers' form: named arguments, and an output with loss and logits."""
 
-    def __init__(self):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(6, 7), nn.BatchNorm1d(7), nn.Linear(7, 2))
-
     def forward(self, inputs, labels=None):
-        logits = self.net(inputs)
+        logits = super().forward(inputs)
         loss = None if labels is None else nn.functional.cross_entropy(logits, labels)
         return type("Output", (), {"loss": loss, "logits": logits})()
 
 
 def test_batches_are_dicts_tuples_or_tensors():
     torch.manual_seed(0)
-    model = Labelled()
+    model = Labelled(nn.Linear(6, 7), nn.BatchNorm1d(7), nn.Linear(7, 2))
     stt.binarize(model, levels=3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     monitor = stt.OrbitMonitor(model, optimizer, horizons=(8,))
@@ -173,12 +156,9 @@ def test_batches_are_dicts_tuples_or_tensors():
     second = stt.decode(model, monitor, horizon=8, bn=[x for x, _ in pairs], validate=pairs)
     assert first.changes.after == pytest.approx(second.changes.after)
     assert set(first.changes.after) == {"loss", "accuracy"}
-    assert torch.equal(first.net[1].running_mean, second.net[1].running_mean)
-    inner = stt.decode(model, monitor, horizon=8, bn=named).net
+    assert torch.equal(first[1].running_mean, second[1].running_mean)
     plain = [{"input": x, "labels": y} for x, y in pairs]  # a model that does not take labels
-    from sterling.torch.scoring import evaluate
-
-    assert evaluate(inner, plain) == pytest.approx(first.changes.after)
+    assert evaluate(nn.Sequential(*first).eval(), plain) == pytest.approx(first.changes.after)
 
 
 def test_averages_of_all_parameters():

@@ -14,7 +14,6 @@ class Weight:
 
     codes: torch.Tensor
     scale: torch.Tensor
-    zero: int = 0
     floats: torch.Tensor | None = None
 
     @property
@@ -35,34 +34,34 @@ def of(weight):
     return Weight(weight.codes().clone(), scale)
 
 
-def safetensors_codes(path, tensors, dtype=torch.float32):
+def saved(path, tensors):
     fw.needs("safetensors")
     from safetensors.torch import save_file
 
+    save_file({name: one.contiguous() for name, one in tensors.items()}, path)
+    return path
+
+
+def safetensors_codes(path, tensors, dtype=torch.float32, zero=0):
     found = {}
     for name, one in tensors.items():
         if one.floats is not None:
-            found[name] = one.floats.contiguous()
+            found[name] = one.floats
             continue
-        found[name] = (one.codes + one.zero).to(torch.int8).contiguous()
+        found[name] = (one.codes + zero).to(torch.int8)
         rows = one.scale.flatten(1)
         few = rows[:, :1] if bool((rows == rows[:, :1]).all()) else rows[:, ::32]
-        found[f"{name}_scale"] = few.to(dtype).contiguous()
-        if one.zero:
-            found[f"{name}_zero_point"] = torch.tensor(one.zero)
-    save_file(found, path)
+        found[f"{name}_scale"] = few.to(dtype)
+        if zero:
+            found[f"{name}_zero_point"] = torch.tensor(zero)
+    saved(path, found)
 
 
 def safetensors_values(path, tensors, dtype=torch.float32):
-    fw.needs("safetensors")
-    from safetensors.torch import save_file
-
-    save_file({name: one.values.to(dtype).contiguous() for name, one in tensors.items()}, path)
+    saved(path, {name: one.values.to(dtype) for name, one in tensors.items()})
 
 
-def onnx(
-    path, tensors, how="channel", kind="INT8", layer="Gemm", dtype=np.float32, fake=False, turn_node=False
-):
+def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", fake=False, turn_node=False, zero=0):
     """Write a chain of layers with DequantizeLinear: how is "tensor", "channel", or a size of blocks.
 
     With fake the file holds floats, and QuantizeLinear before; with turn_node a Transpose after.
@@ -71,15 +70,20 @@ def onnx(
     from onnx import TensorProto, checker, helper, numpy_helper, save
 
     nodes, constants, at = [], [], "x"
+
+    def add(kind, inputs, output, **options):
+        nodes.append(helper.make_node(kind, inputs, [output], **options))
+        return output
+
     for number, (name, one) in enumerate(tensors.items()):
         linear = one.codes.ndim == 2
         product = linear and layer == "MatMul" and not turn_node
         turn = (lambda array: array.T) if product else (lambda array: array)
+        weight, element = name, getattr(TensorProto, kind)
         if one.floats is not None:
             constants.append(numpy_helper.from_array(turn(one.floats.numpy()).copy(), name))
-            weight = name
         else:
-            codes, options = turn(one.codes.numpy() + one.zero), {}
+            codes, options = turn(one.codes.numpy() + zero), {}
             if how == "tensor":
                 scale = np.array(one.scale.flatten()[0].numpy())
             elif how == "channel":
@@ -87,38 +91,22 @@ def onnx(
             else:
                 scale = turn(one.block(1, how).numpy())
                 options = {"axis": 0 if product else 1, "block_size": how}
-            scale = scale.astype(dtype)
-            given = [f"{name}_quantized", f"{name}_scale"]
-            element = getattr(TensorProto, kind)
-            constants.append(helper.make_tensor(given[0], element, codes.shape, codes.flatten().tolist()))
-            constants.append(numpy_helper.from_array(scale.copy(), given[1]))
-            if one.zero:
-                given.append(f"{name}_zero_point")
-                zeros = [one.zero] * scale.size
-                constants.append(helper.make_tensor(given[2], element, scale.shape, zeros))
-            weight = f"{name}_dequantized"
+            given = [f"{name}_quantized", f"{name}_scale"] + [f"{name}_zero_point"] * bool(zero)
             if fake:
-                constants[-3 if one.zero else -2] = numpy_helper.from_array(one.values.numpy(), name)
-                nodes.append(
-                    helper.make_node(
-                        "QuantizeLinear", [name, *given[1:]], [given[0]], output_dtype=element, **options
-                    )
-                )
-            nodes.append(helper.make_node("DequantizeLinear", given, [weight], **options))
+                constants.append(numpy_helper.from_array(one.values.numpy(), name))
+                add("QuantizeLinear", [name, *given[1:]], given[0], output_dtype=element, **options)
+            else:
+                constants.append(helper.make_tensor(given[0], element, codes.shape, codes.flatten().tolist()))
+            constants.append(numpy_helper.from_array(scale.copy(), given[1]))
+            if zero:
+                constants.append(helper.make_tensor(given[2], element, scale.shape, [zero] * scale.size))
+            weight = add("DequantizeLinear", given, f"{name}_dequantized", **options)
         if turn_node:
-            nodes.append(helper.make_node("Transpose", [weight], [f"{name}_turned"], perm=[1, 0]))
-            weight = f"{name}_turned"
+            weight = add("Transpose", [weight], f"{name}_turned", perm=[1, 0])
         options = {"transB": 1} if linear and layer == "Gemm" else {}
-        nodes.append(helper.make_node(layer if linear else "Conv", [at, weight], [f"y{number}"], **options))
-        at = f"y{number}"
-    float_ = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    graph = helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", float_, ["batch", "n"])],
-        [helper.make_tensor_value_info(at, float_, ["batch", "m"])],
-        constants,
-    )
+        at = add(layer if linear else "Conv", [at, weight], f"y{number}", **options)
+    ends = [helper.make_tensor_value_info(one, TensorProto.FLOAT, ["batch", one]) for one in ("x", at)]
+    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
     checker.check_model(model)
     save(model, path)
@@ -155,22 +143,17 @@ def gguf(path, tensors, kind="TQ2_0", arch="llama", **metadata):
 
 def planted(tensors, name, fault, latent=None):
     """Return the tensors with one fault in one of them; the fault covers (codes, scales) of them."""
-    one, rest = tensors[name], dict(tensors)
+    one, counts = tensors[name], None
     if fault == "code":
-        codes = one.codes.clone()
-        flat = codes.flatten()
-        at = int((flat == flat.max()).nonzero()[-1])
-        flat[at] = flat[flat < flat.max()].max()
-        rest[name] = replace(one, codes=flat.reshape(codes.shape))
-        return rest, (1, 0)
-    if fault == "scale":
+        codes = one.codes.clone().flatten()
+        at = int((codes == codes.max()).nonzero()[-1])
+        codes[at] = codes[codes < codes.max()].max()
+        wrong, counts = replace(one, codes=codes.reshape(one.codes.shape)), (1, 0)
+    elif fault == "scale":
         scale = torch.where(one.scale == one.scale[-1:, ..., -1:], 1.25 * one.scale, one.scale)
-        rest[name] = replace(one, scale=scale)
-        return rest, (0, int(((one.codes != 0) & (scale != one.scale)).sum()))
-    if fault == "transposed":
-        codes = one.codes.transpose(0, 1)
-        rest[name] = replace(one, codes=codes.contiguous())
-        return rest, None
-    assert fault == "float"
-    rest[name] = replace(one, floats=latent.detach().float().clone())
-    return rest, None
+        wrong, counts = replace(one, scale=scale), (0, int(((one.codes != 0) & (scale != one.scale)).sum()))
+    elif fault == "transposed":
+        wrong = replace(one, codes=one.codes.transpose(0, 1).contiguous())
+    else:
+        wrong = replace(one, floats=latent.detach().float().clone())
+    return {**tensors, name: wrong}, counts

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, both_ways, measured, picture, share
+from sterling.claims.finding import Finding, Measured, both_ways, evidence, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed
-from sterling.model.families import AutoRegressive, Gaussian, Rectified, Shifted, get_family
-from sterling.plot.curves import dots, intervals
-from sterling.stats import share_interval
+from sterling.model.families import AutoRegressive, Gaussian, Shifted, get_family
+from sterling.plot.curves import dots
 from sterling.study.columns import SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import row_of, run_orbit
 
-_DISPLACED = (Shifted, Rectified, AutoRegressive)  # distributions with a mean or with correlations
 #: A family succeeds or fails if its interval lies wholly above or below this share.
 HALF = 0.5
 _WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
@@ -44,6 +41,9 @@ SHAPES = {
 
 #: Intervals (low, high) of the success share by family and normalisation.
 Shares = Mapping[str, Mapping[str, tuple[float, float]]]
+#: By surrogate with mean, and by shape: the share of successes, and the mean share of the positive samples
+#: that the last weights miss.
+Crossed = dict[str, dict[str, tuple[Measured, Any]]]
 
 
 @dataclass(frozen=True)
@@ -130,17 +130,6 @@ def rule(size: int) -> Rule:
     )
 
 
-def in_order(families: Sequence[str], failing: Iterable[str], normal: Iterable[str]) -> list[str]:
-    """Return the families in the order of the page.
-
-    First comes one that the claim is about: a failing one with non-Gaussian entries, or a succeeding one if
-    none fails. The other failing families follow.
-    """
-    first = [name for name in families if name in failing and name not in normal]
-    first = first or [name for name in families if name not in normal][:1]
-    return sorted(families, key=lambda name: (name not in first, name not in failing))
-
-
 def measure(context: Context, budget: InputBudget) -> Finding:
     """Count absorptions at w* for each input distribution and normalisation, and judge the largest N."""
     sizes = [math.ceil(factor * budget.n * math.log(budget.n)) for factor in budget.factors]
@@ -155,16 +144,25 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     )
     cells = store.counts("optimal")
     names = {str(get_family(family)): family for family in budget.families}
-    rows, shares = {}, {family: {} for family in budget.families}
+    found, shares = {}, {family: {} for family in budget.families}
     for row in cells.filter(samples=sizes[-1]).iter_rows(named=True):
         family, kind, runs = names[row["inputs"]], row["normalize"], row["trials"]
-        rows[family, kind] = row["successes"], runs
+        text = f"success on {family} inputs, {_WORDS[kind]}"
+        found[family, kind] = share(text, row["successes"], runs)
         shares[family][kind] = both_ways(row["successes"], row["undecided"], runs)[1:]
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(shares)
-    succeed = [family for family in budget.families if shares[family]["none"][0] > HALF]
-    crossed = cross(context, budget, sizes[-1])
-    left = int(cells["undecided"].sum())
+    # First those that the claim is about: failing ones with non-Gaussian entries.
+    order = sorted(budget.families, key=lambda one: (one not in healed or one in normal, one not in healed))
+    crossed, counts = cross(context, budget, sizes[-1])
+    shown: dict[str, Any] = {
+        "axis": "share of runs absorbed at w*",
+        "line": HALF,
+        "xlim": (-0.03, 1.03),
+        "caption": "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the "
+        "dashed line most runs fail. Marks of one colour stand above each other where the distribution makes "
+        "no difference.",
+    }
     return CLAIM.found(
         rule(sizes[-1]),
         [(shares, normal)],
@@ -173,56 +171,48 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             f"{listed(sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
             f"{len(budget.families)} input distributions of unit variance, as they are, standardised and "
             "whitened. w* makes the labels from the normalised inputs. Then, chosen beforehand, "
-            f"{crossed['trials'].sum():,} runs at N = {sizes[-1]:,} on {len(budget.shapes)} shapes of unit "
+            f"{counts['trials'].sum():,} runs at N = {sizes[-1]:,} on {len(budget.shapes)} shapes of unit "
             f"variance, each with a mean of {' and of '.join(f'{one:g}' for one in budget.means)}, with "
             f"{' and '.join(budget.surrogates)}."
         ),
-        reason=f"{_reason(succeed, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
+        reason=f"{_reason(shares, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
         measured=(
-            *(
-                share(f"success on {family} inputs, {words}", *rows[family, kind])
-                for family in in_order(budget.families, healed, normal)
-                for kind, words in _WORDS.items()
-            ),
-            *(
-                measured(
-                    f"success, {label}, {row['shape']}",
-                    (row["share"], row["share_low"], row["share_high"]),
-                    "Jeffreys; upper end with all undecided runs as successes",
-                )
-                for label, one in _conditions(crossed)
-                for row in one.iter_rows(named=True)
-            ),
+            *(found[family, kind] for family in order for kind in _WORDS),
+            *(one for row in crossed.values() for one, _ in row.values()),
         ),
         pictures=(
             picture(
                 "Success by shape, mean and surrogate",
-                draw,
+                dots,
                 budget.shapes,
-                {label: intervals(one, "share") for label, one in _conditions(crossed)},
+                {
+                    label: np.array(evidence(*(one for one, _ in row.values())))
+                    for label, row in crossed.items()
+                },
+                **shown,
             ),
             picture(
                 "Success by input distribution",
-                draw,
+                dots,
                 budget.families,
                 {
-                    words: np.array([share_interval(*rows[family, kind]) for family in budget.families])
+                    words: np.array(evidence(*(found[family, kind] for family in budget.families)))
                     for kind, words in _WORDS.items()
                 },
+                **shown,
             ),
         ),
-        tables={"inputs-trials": store.trials(), "inputs-crossed": crossed},
+        tables={"inputs-trials": store.trials(), "inputs-crossed": counts},
         notes=(
-            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Others may "
-            "behave differently. Ar1 inputs have the correlation ρ^|k−l| between features k and l. Rectified "
-            "inputs are positive parts of normal ones, as a ReLU layer outputs them.",
-            "Standardising removes the mean of each feature; whitening removes the correlations too. Neither "
-            "makes an entry Gaussian. Standardised shifted inputs, and whitened shifted or ar1 inputs, are "
-            "the Gaussian problem itself up to estimated moments, so they are restored by construction. "
-            "Only distributions with non-Gaussian entries test restoration.",
+            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Ar1 inputs "
+            "have the correlation ρ^|k−l| between features k and l. Rectified inputs are positive parts of "
+            "normal ones, as a ReLU layer outputs them.",
+            "Standardised shifted inputs, and whitened shifted or ar1 inputs, are the Gaussian problem "
+            "itself up to estimated moments, so they are restored by construction. Only distributions with "
+            "non-Gaussian entries test restoration.",
             "If inputs have a mean, all outputs of a ReLU unit can become zero at once: the unit is dead and "
             f"has no gradient ({SCIENCE}, 15). The identity reads every sample.",
-            f"{left:,} runs ended without a certified verdict and count as failures.",
+            f"{cells['undecided'].sum():,} runs ended without a certified verdict and count as failures.",
         ),
     )
 
@@ -230,93 +220,68 @@ def measure(context: Context, budget: InputBudget) -> Finding:
 def distribution(shape: str, mean: float) -> str:
     """Return the input distribution of a shape around a mean."""
     centred, _, moved = SHAPES[shape].partition("+")
-    total = mean + (float(moved) if moved else 0.0)
+    total = mean + float(moved or 0)
     return f"{centred}+{total:.4f}" if total else centred
 
 
-def cross(context: Context, budget: InputBudget, samples: int) -> pl.DataFrame:
-    """Return one row for each shape, mean and surrogate, with the share of successes.
+def cross(context: Context, budget: InputBudget, samples: int) -> tuple[Crossed, pl.DataFrame]:
+    """Return the share of successes at each shape, surrogate and mean, and the counts of all cells.
 
-    Runs left open by their budget count as failures in ``share_low``, as successes in ``share_high``.
-    ``missed`` is the mean share of the positive samples that the last weights miss.
+    Runs left open by their budget count as failures at the lower end, as successes at the upper one.
     """
-    pairs = product(budget.means, budget.shapes)
-    inputs = {str(get_family(distribution(shape, mean))): (mean, shape) for mean, shape in pairs}
+    laws = {(mean, shape): distribution(shape, mean) for mean, shape in product(budget.means, budget.shapes)}
     store = context.run(
         "inputs-crossed",
         kind="labelled",
         n=budget.n,
         samples=samples,
-        inputs=list(inputs),
+        inputs=list(laws.values()),
         surrogate=budget.surrogates,
         steps=budget.crossed_steps,
         trials=budget.crossed,
     )
-    trials, cells, rows = store.trials(), store.counts("optimal"), []
-    for surrogate, (name, pair) in product(budget.surrogates, inputs.items()):
-        cell = cells.filter(inputs=name, surrogate=surrogate)
-        runs, won, left = cell.select("trials", "successes", "undecided").row(0)
-        missed = trials.filter(inputs=name, surrogate=surrogate)["missed"].drop_nulls()
-        rows.append((surrogate, *pair, runs, won, left, *both_ways(won, left, runs), missed.mean()))
-    names = ["surrogate", "mean", "shape", "trials", "successes", "undecided"]
-    return pl.DataFrame(rows, [*names, "share", "share_low", "share_high", "missed"], orient="row")
+    trials, cells, found = store.trials(), store.counts("optimal"), {}
+    for surrogate, mean in product(budget.surrogates, budget.means):
+        label = f"{surrogate}, mean {mean:g}"
+        row = found[label] = {}
+        for shape in budget.shapes:
+            where = {"inputs": str(get_family(laws[mean, shape])), "surrogate": surrogate}
+            runs, won, left = cells.filter(**where).select("trials", "successes", "undecided").row(0)
+            how = "Jeffreys; upper end with all undecided runs as successes"
+            one = measured(f"success, {label}, {shape}", both_ways(won, left, runs), how)
+            row[shape] = one, trials.filter(**where)["missed"].drop_nulls().mean()
+    return found, cells
 
 
-def _conditions(crossed: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    for (surrogate, mean), one in crossed.group_by("surrogate", "mean", maintain_order=True):
-        yield f"{surrogate}, mean {mean:g}", one
-
-
-def causes_in_words(crossed: pl.DataFrame) -> str:
+def causes_in_words(crossed: Crossed) -> str:
     """Count the shapes that succeed and fail with each surrogate and mean, and say what failing runs miss."""
-    parts = []
-    for label, one in _conditions(crossed):
-        won, lost = int((one["share_low"] > HALF).sum()), int((one["share_high"] < HALF).sum())
-        parts.append(f"{label}: {won} of {len(one)} shapes succeed, {lost} fail")
+    parts, missed = [], []
+    for label, row in crossed.items():
+        lost = [share for one, share in row.values() if one.high < HALF]
+        won = sum(one.low > HALF for one, _ in row.values())
+        parts.append(f"{label}: {won} of {len(row)} shapes succeed, {len(lost)} fail")
+        missed += lost
     text = f"Surrogate and mean together decide, shape by shape: {'; '.join(parts)}."
-    missed = crossed.filter(crossed["share_high"] < HALF)["missed"].to_numpy()
-    if not missed.size:
+    if not missed:
         return text
-    dead = ": the unit is dead" if missed.min() > HALF else ""
+    dead = ": the unit is dead" if min(missed) > HALF else ""
     return (
-        f"{text} Where runs fail, the last weights miss {percent(missed.min())} to {percent(missed.max())} "
+        f"{text} Where runs fail, the last weights miss {percent(min(missed))} to {percent(max(missed))} "
         f"of the positive samples{dead}."
     )
 
 
-def _reason(succeed: list[str], healed: dict[str, list[str]], normal: list[str], size: int) -> str:
-    these = ", ".join(succeed) or "none"
-    if not healed:
-        return f"At N = {size:,} no input distribution fails for certain. Runs succeed on: {these}."
-    parts = [
-        f"{family} ({' or '.join(_WORDS[kind] for kind in kinds)} it succeeds)"
-        if kinds
-        else f"{family} (no normalisation tried restores it)"
+def _reason(shares: Shares, healed: dict[str, list[str]], normal: list[str], size: int) -> str:
+    lost = [
+        f"{family} ({' or '.join(_WORDS[kind] for kind in kinds) or 'with nothing tried'} it succeeds)"
         for family, kinds in healed.items()
     ]
-    text = f"At N = {size:,} runs fail on these inputs: {'; '.join(parts)}. They succeed on: {these}."
+    won = [family for family, row in shares.items() if row["none"][0] > HALF]
+    fails, succeeds = "; ".join(lost) or "none", ", ".join(won) or "none"
+    text = f"At N = {size:,} runs fail on these inputs: {fails}. They succeed on: {succeeds}."
     if set(healed) <= set(normal):
-        text += (
-            " So a mean and strong correlations break the method and normalisation restores it, but no "
-            "distribution with non-Gaussian entries failed here."
-        )
-    elif all(isinstance(get_family(family), _DISPLACED) for family in healed):
-        text += (
-            " All that fail have a mean or strong correlations. Of the shapes tried, no distribution with "
-            "independent entries of mean zero fails."
-        )
+        text += " No distribution with non-Gaussian entries failed here."
     return text
-
-
-def draw(ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
-    """Draw the share of successes of each row, with a mark for each group."""
-    dots(ax, rows, groups, "share of runs absorbed at w*", HALF)
-    ax.set_xlim(-0.03, 1.03)
-    return (
-        "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the dashed line "
-        "most runs fail. Marks of one colour stand above each other where the distribution makes no "
-        "difference."
-    )
 
 
 CLAIM = Claim(

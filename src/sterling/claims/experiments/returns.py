@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims import proofs
@@ -17,7 +16,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, mean, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import places, said
-from sterling.plot.curves import slope_triangles, visits_over_steps
+from sterling.plot.curves import visits_over_steps
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
@@ -28,8 +27,8 @@ GROWTH = 0.5
 #: Recurrence must be proved for more than this share of the data sets.
 HALF = 0.5
 _RUN = ["n", "samples", "trial"]
+_MARKS = ["mark_steps", "mark_visits"]
 _PROVED = "runs at w* for less than is proved, by more than the term of a finite run", 0.0
-_STEADY = "visits per step of a stationary run, later half over earlier half", 1.0
 
 #: Evidence: the interval (low, high) of the exponent with which visits grow, whether the exact check held,
 #: the number of runs without a visit in their last half, the lower end of the share of data sets with proved
@@ -81,16 +80,10 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
         "holds": bool((push <= 0).all()),
         "visits": found.visits,
         "occupancy": found.occupancy,
-        "growth": _finite(found.growth),
-        "halves": None if found.halves is None else found.halves.value,
-        "mean_return": _finite(found.returns.mean),
+        "growth": found.growth,
         "mark_steps": found.mark_steps.tolist(),
         "mark_visits": found.mark_visits.tolist(),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else value
 
 
 KIND = Kind(
@@ -103,8 +96,6 @@ KIND = Kind(
         "visits": COUNT,
         "occupancy": SHARE,
         "growth": REAL.maybe(),
-        "halves": REAL.maybe(),
-        "mean_return": REAL.maybe(),
         "mark_steps": COUNT.list(),
         "mark_visits": COUNT.list(),
     },
@@ -122,23 +113,16 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     certificates, bounded = proofs.prove(context, budget.proofs, budget.noise)
     shares = proofs.proved_shares(certificates)
     asked = {"noise": budget.noise, "steps": budget.steps, "trials": budget.instances}
-    raw = context.at(budget.places, "recurrence", kind="recurrence", **asked).sort(_RUN)
-    runs = raw.select(pl.exclude(pl.List))
+    runs = context.at(budget.places, "recurrence", kind="recurrence", **asked).sort(_RUN)
 
-    marks = raw.select(*_RUN, "mark_steps", "mark_visits").explode("mark_steps", "mark_visits")
     free = runs.filter(~pl.col("holds"))
     lasting = free.filter(pl.col("visits") >= 2)
     exponent = mean("exponent of visits to w* over T", lasting["growth"].drop_nulls())
-    stopped = stopped_runs(marks.join(lasting.select(_RUN), on=_RUN, how="semi"))
+    stopped = stopped_runs(lasting)
     came = runs.filter(pl.col("visits") >= 1)
     holding = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     exact = holding and bool(certificates["verified"].all())
     visits, missing = lasting["visits"], len(free) - len(lasting)
-    pace = mean(
-        "visits per step, later half over earlier half",
-        lasting["halves"].drop_nulls(),
-        how="t over data sets; the first quarter of each run left out",
-    )
     returned = share(
         "share of the runs that returned to w*, where w* is not absorbing", len(lasting), len(free)
     )
@@ -160,62 +144,48 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         measured=(
             *shares,
             exponent,
-            pace,
             returned,
             *(
-                number
+                mean(f"occupancy of w* at {label}", one["occupancy"])
                 for label, one in places(lasting).items()
-                for number in (
-                    mean(f"occupancy of w* at {label}", one["occupancy"]),
-                    mean(f"mean absence from w* at {label}", one["mean_return"], "steps"),
-                )
             ),
         ),
-        references=(
-            Reference(*_PROVED, "exact", f"{SCIENCE}, 13"),
-            Reference(*_STEADY, "exact", "stationarity"),
-        ),
+        references=(Reference(*_PROVED, "exact", f"{SCIENCE}, 13"),),
         pictures=(
             picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),
-            *([picture("Visits to w* grow with the steps", draw_visits, marks)] if len(lasting) else []),
+            picture(
+                "Visits to w* grow with the steps",
+                visits_over_steps,
+                places(runs),
+                {"1": 1.0},
+                caption="A run with the slope of the triangle, one, is visited at the same pace.",
+            ),
         ),
         tables={
             "certificates": certificates,
             "certified-runs": bounded,
-            "recurrence-runs": runs,
-            "recurrence-visits": marks,
+            "recurrence-runs": runs.select(pl.exclude(pl.List)),
+            "recurrence-visits": runs.select(*_RUN, *_MARKS).explode(_MARKS),
         },
         notes=(
             *proofs.notes(certificates, bounded, budget.proofs),
             "Runs leave w* if and only if some weight has b*_k G_k(w*) > 0; else w* is absorbing (exact). "
             f"It is absorbing for {len(runs) - len(free)} of {len(runs)} data sets, and the runs "
             f"{'agree' if holding else 'do NOT agree'}.",
-            "No finite run proves infinitely many visits; steady growth with T is evidence for them.",
-            "The exponent tends to 1 as runs get longer, but the first visits come late. Visits per step in "
-            "the two halves of a run compare its pace after that.",
-            *(
-                [f"{missing} runs did not return to w* within their steps; they have no exponent."]
-                * (missing > 0)
-            ),
-            f"{stopped} of {len(lasting)} runs that returned made no visit in the last half of their steps."
-            if stopped
-            else f"Each of the {len(lasting)} runs that returned did so in the last half of its steps too.",
+            "No finite run proves infinitely many visits; steady growth with T is evidence for them. The "
+            "exponent tends to 1 as runs get longer, but the first visits come late.",
+            f"{missing} of {len(free)} runs did not return to w* within their steps and have no exponent; "
+            f"{stopped} made no visit in the last half of their steps after they had returned.",
         ),
     )
 
 
-def stopped_runs(marks: pl.DataFrame) -> int:
+def stopped_runs(runs: pl.DataFrame) -> int:
     """Count the runs without a visit in the last half of their steps, from the visits before each mark."""
-    step, visits = pl.col("mark_steps"), pl.col("mark_visits")
-    runs = marks.group_by(_RUN).agg(before=visits.filter(2 * step <= step.max()).max(), all=visits.max())
-    return int((runs["before"] == runs["all"]).sum())
-
-
-def draw_visits(ax: Axes, marks: pl.DataFrame) -> str:
-    """Draw the number of visits against T for every run."""
-    visits_over_steps(ax, places(marks))
-    slope_triangles(ax, {"1": 1.0})
-    return "A run with the slope of the triangle, one, is visited at the same pace all the time."
+    return sum(
+        visits[bisect_right(steps, steps[-1] / 2) - 1] == visits[-1]
+        for steps, visits in runs.select(_MARKS).iter_rows()
+    )
 
 
 CLAIM = Claim(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 from scipy.special import expit
 
 from sterling.base.registry import register
@@ -23,11 +22,9 @@ from sterling.claims.words import listed, said, schedule_words
 from sterling.landscapes.landscape import landscape, number_of
 from sterling.plot.curves import dots, intervals
 from sterling.schedules import parse_schedule
-from sterling.stats import Interval
 from sterling.study.columns import FLAG
-from sterling.study.fit import FitError
 from sterling.study.kind import Cell, Kind, Look, Seeds, schedule_text
-from sterling.study.likelihood import Counts, Model, maximise, predictor
+from sterling.study.likelihood import Counts, Maximum, Model, maximise, predictor
 from sterling.study.train_kind import KIND as TRAIN
 from sterling.study.train_kind import run_orbit
 
@@ -35,12 +32,6 @@ from sterling.study.train_kind import run_orbit
 FACTOR = 2.0
 _NORMAL_95 = 1.959963984540054
 _OPTIMAL = TRAIN.criteria["optimal"].success
-_UNKNOWN = (math.nan, math.nan, math.nan)
-_LEFT = (
-    "{:,} of {:,} runs ended without a certified verdict. Each fit is made twice: with them as failures, "
-    "which gives the value shown, and as successes. Intervals cover both."
-)
-
 SCHEDULES = {
     200_000: (
         *("constant:0.05", "constant:0.5", "constant:5", "power:0.5,0.25", "power:5,0.25"),
@@ -116,13 +107,13 @@ register(KIND)
 # -- effects -------------------------------------------------------------------------------------------------
 
 
-def effects(samples, rates, exponents, won) -> tuple[Interval, Interval, Interval]:
+def effects(samples, rates, exponents, won) -> np.ndarray:
     """Fit how the threshold moves: logit p = β·(log N − log N₅₀ − γ·log rate − δ·exponent).
 
-    Returns log β, γ and δ as (value, low, high) with 95 % intervals by Wald; δ is NaN where there is one
-    exponent. Runs on the same data set are dependent, so the covariance is the sandwich with data sets as
-    clusters. ``won``, bool (k, s, d), has the successes of the d data sets of each of k sample sizes under
-    each of s schedules. FitError is raised if the likelihood has no maximum.
+    Returns γ and δ as rows (value, low, high) with 95 % intervals by Wald, float (2, 3). A row is NaN where
+    the likelihood has no maximum; that of δ, where there is one exponent. Runs on the same data set are
+    dependent, so the covariance is the sandwich with data sets as clusters. ``won``, bool (k, s, d), has the
+    successes of the d data sets of each of k sample sizes under each of s schedules.
     """
     sizes, kinds, sets = won.shape
     columns = [np.ones(kinds), np.log(rates) - np.log(rates).mean()]
@@ -130,41 +121,29 @@ def effects(samples, rates, exponents, won) -> tuple[Interval, Interval, Interva
         columns.append(exponents - np.mean(exponents))
     design = np.tile(np.column_stack(columns), (sizes, 1))
     n = np.repeat(np.asarray(samples), kinds)
-    counts, best = _fitted(n, np.full(len(n), sets), won.sum(-1).ravel(), design)
-    if not best.converged:
-        raise FitError("the change from failure to success is too sharp for these sample sizes")
-    model = Model(design, np.ones((len(n), 1)), np.zeros(len(n)))
-    log_odds, lean = predictor(model, np.log(counts.samples), best.parameters)
-    missed = won - expit(log_odds).reshape(sizes, kinds, 1)
-    score = np.einsum("ksd,ksp->kdp", missed, lean.reshape(sizes, kinds, -1))  # of each data set
-    inverse = np.linalg.inv(best.information)
-    sandwich = inverse @ np.einsum("kdp,kdq->pq", score, score) @ inverse
-    reach = _NORMAL_95 * np.sqrt(np.diag(sandwich))
-    found = [(value, value - end, value + end) for value, end in zip(best.parameters, reach, strict=True)]
-    return found[-1], found[1], found[2] if len(columns) > 2 else _UNKNOWN
+    counts, model, best = _fitted(n, np.full(len(n), sets), won.sum(-1).ravel(), design)
+    found = np.full((2, 3), math.nan)
+    if best.converged:
+        log_odds, lean = predictor(model, np.log(counts.samples), best.parameters)
+        missed = won - expit(log_odds).reshape(sizes, kinds, 1)
+        score = np.einsum("ksd,ksp->kdp", missed, lean.reshape(sizes, kinds, -1))  # of each data set
+        inverse = np.linalg.inv(best.information)
+        sandwich = inverse @ np.einsum("kdp,kdq->pq", score, score) @ inverse
+        value, reach = best.parameters, _NORMAL_95 * np.sqrt(np.diag(sandwich))
+        found[: len(columns) - 1] = np.column_stack([value, value - reach, value + reach])[1 : len(columns)]
+    return found
 
 
-def _fitted(samples, trials, won, design) -> tuple[Counts, Any]:
+def _fitted(samples, trials, won, design) -> tuple[Counts, Model, Maximum]:
     """Return the counts of successes and the maximum of their likelihood, with one slope for all."""
     ones = np.ones((len(samples), 1))
-    counts = Counts.of(ones[:, 0], samples, trials, won)
-    return counts, maximise(counts, Model(design, ones, np.zeros(len(samples))))
+    counts, model = Counts.of(ones[:, 0], samples, trials, won), Model(design, ones, np.zeros(len(samples)))
+    return counts, model, maximise(counts, model)
 
 
-def fits(context: Context, sizes, rates, powers, won: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Return `effects` with runs left open as failures, and as successes if there are such runs.
-
-    The result has the axes fits, effects, and (value, low, high). If no effect can be fitted, numbers are NaN
-    and a note says why.
-    """
-    found = []
-    for flags in (won, won | left) if left.any() else (won,):
-        try:
-            found.append(effects(sizes, rates, powers, flags))
-        except FitError as problem:
-            context.note(f"No effect was fitted: {problem}.")
-            found.append([_UNKNOWN] * 3)
-    return np.array(found)
+def fits(sizes, rates, powers, won: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Return `effects` with runs left open as failures, and as successes: float (2, 2, 3)."""
+    return np.array([effects(sizes, rates, powers, flags) for flags in (won, won | left)])
 
 
 def outcomes(trials: pl.DataFrame, column: str, order: list) -> tuple[np.ndarray, np.ndarray]:
@@ -193,21 +172,27 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         for steps, texts in sorted(budget.schedules.items())
     )
     begun = context.trials("step-sizes-starts", kind="starts", start=starts, steps=budget.steps, **asked)
-    exact = run_exact(context, budget, schedules, starts)
+    near = math.ceil(budget.exact_n * math.log(budget.exact_n))  # the threshold: with traps
+    small = {"n": budget.exact_n, "samples": near, "trials": budget.exact_trials, "steps": budget.steps}
+    others = [one for one in starts if one]  # number 0 is the start of the schedules
+    exact = pl.concat(
+        context.trials(f"step-sizes-exact-{name}", kind="run_ends", **small, **settings)
+        for name, settings in (("schedules", {"schedule": schedules}), ("starts", {"start": others}))
+    )
     outside, absorbed = int((exact["absorbed"] & ~exact["listed"]).sum()), int(exact["absorbed"].sum())
     won, left = outcomes(trials, "schedule", [schedule_text(kind) for kind in kinds])
     begun_won, begun_left = outcomes(begun, "start", starts)
-    found = fits(context, sizes, rates, powers, won, left)
+    found = fits(sizes, rates, powers, won, left)
     farther = [math.e if one == OPPOSITE else 1.0 for one in starts]
-    far = fits(context, sizes, farther, [0.0] * len(starts), begun_won, begun_left)
+    far = fits(sizes, farther, [0.0] * len(starts), begun_won, begun_left)
     spread = max(rates) / min(rates)
     how = "Wald, clustered by data set; runs left open count as failures or as successes"
     factors = [
         measured(f"factor by which N₅₀ moves {what}", (ends[0, 0], ends[:, 1].min(), ends[:, 2].max()), how)
         for what, ends in (  # the ends cover both fits
-            (f"when the rate grows {spread:g}-fold", np.exp(math.log(spread) * found[:, 1])),
-            ("from exponent 0 to 1", np.exp(found[:, 2])),
-            ("from random starts to the one with every weight wrong", np.exp(far[:, 1])),
+            (f"when the rate grows {spread:g}-fold", np.exp(math.log(spread) * found[:, 0])),
+            ("from exponent 0 to 1", np.exp(found[:, 1])),
+            ("from random starts to the one with every weight wrong", np.exp(far[:, 0])),
         )
     ]
     names = [schedule_words(kind) for kind in kinds]
@@ -236,15 +221,21 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         ),
         measured=(
             *factors,
-            measured(
-                "log-odds of success for each doubling of N",
-                math.log(2) * np.exp(found[0, 0]),
-                "Wald, clustered by data set",
-            ),
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
         references=(Reference(elsewhere, 0.0, "exact", f"{SCIENCE}, 5"),),
-        pictures=(picture("Samples that half of the runs need", draw_thresholds, thresholds),),
+        pictures=(
+            picture(
+                "Samples that half of the runs need",
+                dots,
+                list(map(in_figure, names)),
+                {"N₅₀": intervals(thresholds, "samples")},
+                "samples N₅₀",
+                xlim=(0, None),
+                caption="Each row is one schedule from the same start, or one start under the usual "
+                "schedule, with its 95 % interval. If they decided success, the marks would not line up.",
+            ),
+        ),
         tables={
             "step-sizes-trials": trials,
             "step-sizes-thresholds": thresholds,
@@ -254,29 +245,12 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         notes=(
             "Absorbing states depend on the data alone, not on step sizes or start (exact). Which of them a "
             "run reaches may depend on both.",
-            "The same factor on the rate and the initial latents leaves the orbit unchanged (exact). So a "
-            "small rate is equivalent to a large start.",
             "With steps like 1/(t+1) the mass grows like the logarithm of T. Those schedules get larger "
             "rates and more steps, since a run with too little mass to move says nothing about the data.",
-            *([_LEFT.format(open_runs, runs)] if open_runs else []),
+            f"{open_runs:,} of {runs:,} runs ended without a certified verdict. Each fit is made twice: with "
+            "them as failures, which gives the value shown, and as successes. Intervals cover both.",
         ),
     )
-
-
-def run_exact(
-    context: Context, budget: StepSizeBudget, schedules: list[str], starts: list[int]
-) -> pl.DataFrame:
-    """Return runs of the exact part: under all schedules from one start, and from all starts."""
-
-    def runs(name: str, **settings: Any) -> pl.DataFrame:
-        samples = math.ceil(budget.exact_n * math.log(budget.exact_n))  # near the threshold: with traps
-        asked = {"n": budget.exact_n, "samples": samples, "trials": budget.exact_trials}
-        return context.trials(
-            f"step-sizes-exact-{name}", kind="run_ends", steps=budget.steps, **asked, **settings
-        )
-
-    others = [one for one in starts if one]  # number 0 is the start of the schedules
-    return pl.concat([runs("schedules", schedule=schedules), runs("starts", start=others)])
 
 
 def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.DataFrame:
@@ -284,24 +258,13 @@ def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.Dat
     rows = []
     for index, name in enumerate(names):
         trials = np.full(len(sizes), won.shape[-1])
-        _, best = _fitted(sizes, trials, won[:, index].sum(-1), np.ones((len(sizes), 1)))
+        *_, best = _fitted(sizes, trials, won[:, index].sum(-1), np.ones((len(sizes), 1)))
         middle, reach = math.nan, math.nan
         if best.converged:
             middle = float(best.parameters[0])
             reach = _NORMAL_95 * math.sqrt(np.linalg.inv(best.information)[0, 0])
         rows.append((name, *(math.exp(middle + side * reach) for side in (0, -1, 1))))
     return pl.DataFrame(rows, ["settings", "samples", "samples_low", "samples_high"], orient="row")
-
-
-def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
-    """Draw N₅₀ under each schedule and from each start, with its interval."""
-    names = [in_figure(text) for text in thresholds["settings"]]
-    dots(ax, names, {"N₅₀": intervals(thresholds, "samples")}, "samples N₅₀")
-    ax.set_xlim(left=0)
-    return (
-        "Each row is one schedule from the same start, or one start under the usual schedule, with its 95 % "
-        "interval. If step sizes or the start decided success, the marks would not line up."
-    )
 
 
 CLAIM = Claim(

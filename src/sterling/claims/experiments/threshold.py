@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Reference, evidence, measured, picture, share
+from sterling.claims.finding import Finding, Measured, Reference, evidence, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
 from sterling.optimizers.base import as_optimizer
-from sterling.plot.curves import dots, over_dimensions, slope_triangles
+from sterling.plot.curves import dots, over_dimensions
 from sterling.study.columns import Criterion
-from sterling.study.report import SeriesFit, fit_store, slope
+from sterling.study.report import fit_store, slope
 from sterling.theory import samples_for_last, samples_for_occupancy
 
 #: Share of the runs that must end at w* with decay and band, and the most that may with one of the two.
@@ -36,7 +34,6 @@ FACTORS = {  # one step multiplies a latent by 0.99; a weight turns beyond 25 S 
     "decay and band": "sgd:decay=0.01,band=25",
 }
 LAST = Criterion("last", "the last iterate is the teacher", ("errors",), pl.col("errors") == 0)
-_DAMPED, _PLAIN = "damped", "plain"
 
 #: Evidence: the shares of runs that end at w* in each setting, as (decay and band, decay alone, band alone),
 #: the exponent of damped runs as (value, low, high), that of the law, and that of plain runs as the first.
@@ -104,104 +101,92 @@ class ThresholdBudget:
 
 def measure(context: Context, budget: ThresholdBudget) -> Finding:
     """Count runs that end at w* in the factorial, and fit N₅₀ = C·n^α of the last iterate under noise."""
-    table = pl.concat([_factorial(context, budget, index, one) for index, one in enumerate(budget.settings)])
-    methods = {
-        _DAMPED: {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto", **budget.damped},
-        _PLAIN: {"optimizer": "sgd", "schedule": "power:0.5,0.5", **budget.plain},
-    }
-    stores = {
-        name: context.run(f"threshold-{name}", noise=budget.noise, **method)
-        for name, method in methods.items()
-    }
-    series = {name: fit_store(store, LAST)[0] for name, store in stores.items()}
-    damped, plain = (
-        exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}") for name in (_DAMPED, _PLAIN)
-    )
-    damped_law = partial(samples_for_last, damping=DAMPING)
-    laws = {  # at the smallest and the largest dimension
-        name: {n: law(Problem(n, 1, noise=budget.noise)) for n in (dimensions[0], dimensions[-1])}
-        for name, law, dimensions in (
-            (_DAMPED, damped_law, budget.damped["n"]),
-            (_PLAIN, samples_for_occupancy, budget.plain["n"]),
-        )
-    }
-    found = {
-        (row["setting"], row["factor"]): share(
-            f"runs that end at w*, {row['factor']}: {row['setting']}", row["ends"], row["trials"]
-        )
-        for row in table.to_dicts()
-    }
+    found, cells = factorial(context, budget)
+    laws, stores, series, rates = {}, {}, {}, {}
+    for name, method, law in (
+        ("damped", {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto"}, damped_law),
+        ("plain", {"optimizer": "sgd", "schedule": "power:0.5,0.5"}, samples_for_occupancy),
+    ):
+        asked = getattr(budget, name)
+        stores[name] = context.run(f"threshold-{name}", noise=budget.noise, **method, **asked)
+        series[name] = fit_store(stores[name], LAST)[0]
+        rates[name] = exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}")
+        ends = asked["n"][0], asked["n"][-1]  # a law takes some seconds
+        laws[name] = {n: law(Problem(n, 1, noise=budget.noise)) for n in ends}
+    damped, plain, slopes = rates["damped"], rates["plain"], {name: slope(law) for name, law in laws.items()}
     judged = [
         tuple(found[str(one), name].value for name in ("decay and band", "decay alone", "band alone"))
         for one in budget.settings
     ]
-    ends = {
+    ended = {
         name: " and ".join(found[str(one), name].count.replace(",", "") for one in budget.settings)
         for name in FACTORS
     }
-    first, *_, last = laws[_DAMPED]
     return CLAIM.found(
         RULE,
-        [(judged, *evidence(damped), slope(laws[_DAMPED]), *evidence(plain))],
+        [(judged, *evidence(damped), slopes["damped"], *evidence(plain))],
         experiment=(
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
             f"{'; '.join(f'{one}, {one.steps:,} steps' for one in budget.settings)}. With σ = "
-            f"{budget.noise:g}, ReLU, full batch: {len(stores[_DAMPED].trials(['trial'])):,} runs with "
+            f"{budget.noise:g}, ReLU, full batch: {len(stores['damped'].trials(['trial'])):,} runs with "
             f"damping {DAMPING:g}, n = {listed(budget.damped['n'])}, {budget.damped['steps']:,} steps, and "
-            f"{len(stores[_PLAIN].trials(['trial'])):,} of plain STE, n = {listed(budget.plain['n'])}, "
+            f"{len(stores['plain'].trials(['trial'])):,} of plain STE, n = {listed(budget.plain['n'])}, "
             f"{budget.plain['steps']:,} steps of 0.5/√(t+1)."
         ),
         reason=(
-            f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ends.items())}. "
-            f"{growth_words('of the last iterate with damping', series[_DAMPED])}. "
-            f"{growth_words('of the last iterate of plain STE', series[_PLAIN])}. The damped exponent is "
-            f"{said(damped)}, the law's {number(slope(laws[_DAMPED]), 2)}."
+            f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ended.items())}. "
+            f"{growth_words('of the last iterate with damping', series['damped'])}. "
+            f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
+            f"{said(damped)}, the law's {number(slopes['damped'], 2)}."
         ),
-        measured=(
-            damped,
-            plain,
-            *found.values(),
-            *(
-                measured(
-                    f"N₅₀ of the last iterate, {name}, n = {point.n}",
-                    (point.samples, point.low, point.high),
-                    "profile likelihood",
-                )
-                for name, one in series.items()
-                if one.fit is not None
-                for point in one.fit.thresholds
-            ),
-        ),
+        measured=(*rates.values(), *found.values()),
         references=(
             Reference(
-                f"exponent of the law of damped runs from n = {first} to {last}",
-                slope(laws[_DAMPED]),
+                f"exponent of the law of damped runs from n = {' to '.join(map(str, laws['damped']))}",
+                slopes["damped"],
                 "mean-field",
                 "sterling.theory.samples_for_last",
                 beside=True,
             ),
             Reference(
                 "half of the steps of plain STE at w*, over its dimensions: exponent",
-                slope(laws[_PLAIN]),
+                slopes["plain"],
                 "mean-field",
                 "sterling.theory.samples_for_occupancy",
             ),
-            *(
-                Reference(
-                    f"N₅₀ of the damped last iterate, n = {n}",
-                    size,
-                    "mean-field",
-                    "sterling.theory.samples_for_last",
-                )
-                for n, size in laws[_DAMPED].items()
-            ),
         ),
         pictures=(
-            picture("Decay and band, alone and together", draw_factorial, found, budget.settings),
-            picture("Samples for the last iterate under noise", draw_growth, series, laws),
+            picture(
+                "Decay and band, alone and together",
+                dots,
+                list(FACTORS),
+                {
+                    str(one): np.array(evidence(*(found[str(one), name] for name in FACTORS)))
+                    for one in budget.settings
+                },
+                "share of the runs that end at w*",
+                xlim=(-0.03, 1.03),
+                caption="Share of the runs without label noise that end at w*; bars are 95 % Jeffreys "
+                "intervals.",
+            ),
+            picture(
+                "Samples for the last iterate under noise",
+                over_dimensions,
+                {
+                    name: [(at.n, at.samples, at.low, at.high) for at in one.fit.thresholds]
+                    for name, one in series.items()
+                    if one.fit is not None
+                },
+                {f"{name}, law": law for name, law in laws.items()},
+                "samples N₅₀",
+                {"n³": 3.0, "n": 1.0},
+                yscale="log",
+                caption="Samples with which half of the runs end at w* under label noise. A dashed line "
+                "joins the law at the smallest and the largest n; the triangles show slopes 3 and 1.",
+            ),
         ),
         tables={
-            "threshold-factorial": table,
+            "threshold-factorial": cells,
             **{f"threshold-{name}": store.trials() for name, store in stores.items()},
         },
         notes=(
@@ -211,60 +196,42 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"Damping {DAMPING:g} moves latents towards their own weights. A state absorbs if and only if "
             f"every push is at most {DAMPING:g}·S (exact). How often a run ends at w* is "
             "measured, and the law is mean-field.",
-            "Both counts are of runs whose last iterate is w*. The law of plain STE is about half of the "
-            "steps at w*, which is the mean of this count over the steps of a stationary run.",
-            *notes_on([series[_DAMPED]], "Damped last iterate"),
-            *notes_on([series[_PLAIN]], "Plain last iterate"),
+            "The law of plain STE is about half of the steps at w*: the mean, over the steps of a stationary "
+            "run, of whether it is there.",
+            *notes_on([series["damped"]], "Damped last iterate"),
+            *notes_on([series["plain"]], "Plain last iterate"),
         ),
     )
 
 
-def _factorial(context: Context, budget: ThresholdBudget, index: int, setting: Setting) -> pl.DataFrame:
-    """Return how many runs of each factor end at w*."""
-    store = context.run(
-        f"threshold-factorial-{index}",
-        n=budget.n,
-        samples={"c": [setting.ratio], "a": 1},
-        surrogate=setting.surrogate,
-        optimizer=list(FACTORS.values()),
-        batch=setting.batch,
-        schedule="constant:1",
-        steps=setting.steps,
-        trials=budget.instances,
-    )
-    cells = store.counts(LAST)
-    rows = []
-    for name, text in FACTORS.items():
-        ends, trials = cells.filter(optimizer=str(as_optimizer(text))).select("successes", "trials").row(0)
-        rows.append((str(setting), name, ends, trials))
-    return pl.DataFrame(rows, ["setting", "factor", "ends", "trials"], orient="row")
+def damped_law(problem: Problem) -> float:
+    """Return the samples with which half of the damped runs end at w*."""
+    return samples_for_last(problem, damping=DAMPING)
 
 
-def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
-    """Draw the share of runs that end at w* for each factor, one series for each setting."""
-    groups = {
-        str(one): np.array([(found[str(one), name].value, *found[str(one), name].ends) for name in FACTORS])
-        for one in settings
-    }
-    dots(ax, list(FACTORS), groups, "share of the runs that end at w*")
-    ax.set_xlim(-0.03, 1.03)
-    return "Share of the runs without label noise that end at w*; bars are 95 % Jeffreys intervals."
-
-
-def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int, float]]) -> str:
-    """Draw N₅₀ of the last iterate against n, damped and plain, with the laws."""
-    points = {
-        name: [(point.n, point.samples, point.low, point.high) for point in one.fit.thresholds]
-        for name, one in series.items()
-        if one.fit is not None
-    }
-    lines = {f"{name}, law": law for name, law in laws.items()}
-    over_dimensions(ax, points, lines, "samples N₅₀", yscale="log")
-    slope_triangles(ax, {"n³": 3.0, "n": 1.0})
-    return (
-        "Samples with which half of the runs end at w* under label noise. A dashed line joins the mean-field "
-        "law at the smallest and the largest n; the triangles show slopes 3 and 1."
-    )
+def factorial(
+    context: Context, budget: ThresholdBudget
+) -> tuple[dict[tuple[str, str], Measured], pl.DataFrame]:
+    """Return the share of the runs that end at w* by setting and factor, and the counts of all cells."""
+    found, cells = {}, []
+    for index, one in enumerate(budget.settings):
+        store = context.run(
+            f"threshold-factorial-{index}",
+            n=budget.n,
+            samples={"c": [one.ratio], "a": 1},
+            surrogate=one.surrogate,
+            optimizer=list(FACTORS.values()),
+            batch=one.batch,
+            schedule="constant:1",
+            steps=one.steps,
+            trials=budget.instances,
+        )
+        cells.append(store.counts(LAST))
+        for name, text in FACTORS.items():
+            cell = cells[-1].filter(optimizer=str(as_optimizer(text)))
+            runs = cell.select("successes", "trials").row(0)
+            found[str(one), name] = share(f"runs that end at w*, {name}: {one}", *runs)
+    return found, pl.concat(cells)
 
 
 _NEAR = (0.65, 0.8, 1.0, 1.25, 1.55)
