@@ -4,7 +4,6 @@
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -319,9 +318,8 @@ def parse_schedule(text: str) -> Schedule:
     if not isinstance(text, str):
         raise InputTypeError(f"the schedule is {shown(text)}; give a string such as 'power:0.5,0.5'")
     kind, _, rest = text.strip().partition(":")
-    words = list(map(str.strip, rest.split(",")))
     try:
-        numbers = [] if any(map(_GROUPED.fullmatch, words)) else list(map(float, words))
+        numbers = list(map(float, rest.split(",")))
     except ValueError:
         numbers = []
     try:
@@ -338,10 +336,6 @@ def parse_schedule(text: str) -> Schedule:
         f"a schedule reads 'constant:RATE', 'power:RATE,EXPONENT' or 'table:RATE,RATE,...', "
         f"such as 'power:0.5,0.5', with commas only between numbers; got {shown(text)}."
     )
-
-
-#: A number after a comma that groups digits, as in 1,000, or one with grouped digits, as in 1_000.
-_GROUPED = re.compile(r"0\d+|.*_.*")
 
 
 def _scaled(rate: float, scale: float) -> float:
