@@ -90,7 +90,8 @@ import polars as pl
 
 import sterling as st
 from benchmarks.papers.chatter_theory import threshold
-from sterling.study import Cell, ExponentFit, Store, Study, fit_exponent, run, trial_seeds
+from sterling.study import Cell, ExponentFit, Store, Study, fit_exponent, run
+from sterling.study.trial import trial_seeds
 
 STEPS = 12_600
 #: Roots of the seeds, one a part.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,13 @@ from sterling.stats import Interval, mean_interval, share_interval
 from sterling.theory.labels import KINDS
 
 
-class Judgement(Enum):
+class Judgement(StrEnum):
     """Whether a measurement agrees with the statement."""
 
     CONSISTENT = "consistent"
     FAR_INSIDE = "far inside the bound"
     CONTRADICTED = "contradicted"
     NOT_DECIDED = "not decided"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -132,9 +129,11 @@ class Picture:
     draw: Callable[[Axes], str]
 
 
-def picture(title: str, draw: Callable[..., str], *given: Any, **named: Any) -> Picture:
-    """Return the picture that ``draw(ax, *given, **named)`` draws."""
-    return Picture(title, lambda ax: draw(ax, *given, **named))
+def picture(
+    title: str, draw: Callable[..., str | None], *given: Any, caption: str = "", **named: Any
+) -> Picture:
+    """Return the picture that ``draw(ax, *given, **named)`` draws; it returns the caption, or none."""
+    return Picture(title, lambda ax: draw(ax, *given, **named) or caption)
 
 
 @dataclass(frozen=True)

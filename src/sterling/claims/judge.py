@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from sterling.base.text import number, sentence
+from sterling.base.text import sentence
 from sterling.claims.finding import Judgement
 
 #: An exponent whose interval ends by more than this below the proved one is far inside the bound.
@@ -98,18 +98,4 @@ def bound(what: str, value: float, note: str = "") -> Rule:
             ),
         ),
         note,
-    )
-
-
-def near(what: str, value: float, tolerance: float) -> Rule:
-    """Return the rule for the interval (low, high) of a number that is ``value`` by theory."""
-    least, most = value - tolerance, value + tolerance
-    return Rule(
-        (
-            consistent(
-                f"the whole 95 % interval of {what} lies within {number(least)} to {number(most)}",
-                lambda low, high: least <= low and high <= most,
-            ),
-            contradicted("it lies wholly outside", lambda low, high: high < least or low > most),
-        )
     )

@@ -103,12 +103,10 @@ def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: ProofsBudget) 
     """Return the notes on the proofs."""
     verified, tested = int(certificates["verified"].sum()), int((runs["bound"] > runs["term"]).sum())
     return [
-        "The mass of a run is the sum of its step sizes. Its share at w* is the sum over the steps at w*, "
-        "divided by the mass; with constant steps it is the share of the steps.",
-        "A certificate is a vector that proves a lower bound of that share in the long run, by the balance "
-        "of pushes on each weight (exact). A second program, which computes the gradient at all states from "
-        f"its definition, confirmed {verified} of {len(certificates)}. Without a certificate a run may still "
-        "recur, but this proof fails.",
+        "The mass of a run is the sum of its step sizes. A certificate proves a lower bound of the share of "
+        "the mass at w* in the long run (exact). A second program, which computes the gradient at all states "
+        f"from its definition, confirmed {verified} of {len(certificates)}. Without a certificate a run may "
+        "still recur.",
         "A finite run may stay below the bound by a known term, which falls like one over its mass. For "
         f"{tested:,} of {len(runs):,} runs the bound minus this term is above zero, so they test it. "
         f"Each data set has {budget.starts} random starts and one with every weight wrong, under "

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from sterling.base.text import number
 from sterling.claims.claim import SCIENCE
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured, Reference
 from sterling.claims.judge import Rule, bound
+from sterling.claims.words import said
 from sterling.model.problem import Problem
-from sterling.study.fit import POOR, ExponentFit
+from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.study.store import Store
 from sterling.theory import samples_for_proof
@@ -57,28 +57,23 @@ def fits_by_budget(store: Store, criterion: str) -> list[SeriesFit]:
     return sorted(fit_store(store, criterion), key=lambda one: one.series["steps"])
 
 
-def exponents(series: SeriesFit, name: str, again: str) -> list[Measured]:
-    """Return the exponent of a fit as a measured number, then `top_exponent` under the name ``again``."""
-    return [exponent(series, name), *top_exponent(series, again)]
-
-
 def exponent(series: SeriesFit, name: str) -> Measured:
     """Return the exponent of a fit as a measured number; its name includes the number of steps."""
     fit, name = series.fit, f"{name}, {_budget(series)}"
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
-    ends = fit.exponent_low, fit.exponent_high
-    return Measured(name, fit.exponent, *ends, how="profile likelihood")
+    return Measured(name, fit.exponent, fit.exponent_low, fit.exponent_high, how="profile likelihood")
 
 
-def top_exponent(series: SeriesFit, name: str) -> list[Measured]:
-    """Return the exponent between the two largest dimensions if no power law fits over all n."""
+def exponents(series: SeriesFit, name: str) -> list[Measured]:
+    """Return `exponent`, and that between the two largest dimensions if no power law fits over all n."""
     fit = series.fit
-    last = fit.top_exponent if fit is not None and fit.curved else None
-    if fit is None or last is None:
-        return []
-    where = f"{name}, from n = {last.n} to {last.next_n}, {_budget(series)}"
-    return [Measured(where, last.exponent, last.low, last.high, how="difference of two N₅₀")]
+    top = fit.top_exponent if fit is not None and fit.curved else None
+    found = [exponent(series, name)]
+    if top is not None:
+        name = f"{name}, from n = {top.n} to {top.next_n}, {_budget(series)}"
+        found.append(Measured(name, top.exponent, top.low, top.high, how="difference of two N₅₀"))
+    return found
 
 
 def _budget(series: SeriesFit) -> str:
@@ -87,7 +82,7 @@ def _budget(series: SeriesFit) -> str:
 
 def ends(series: SeriesFit, left: int = 0) -> list[tuple[float, float, int]]:
     """Return the evidence of a fit for `growth_rule`, with the number of runs left open."""
-    return [(one.low, one.high, left) for one in exponents(series, "", "")]
+    return [(one.low, one.high, left) for one in exponents(series, "")]
 
 
 def left_open(store: Store, steps: int) -> int:
@@ -109,15 +104,12 @@ def growth_rule(what: str, value: float) -> Rule:
 
 def growth_words(what: str, series: SeriesFit) -> str:
     """Say how N₅₀ grows, and with how many steps; the words end without a full stop."""
-    fit, what = series.fit, f"{what} ({_budget(series)})"
-    if fit is None:
+    what = f"{what} ({_budget(series)})"
+    if series.fit is None:
         return f"No exponent of N₅₀ {what} could be fitted: {series.refusal}"
-    text = f"N₅₀ {what} grows like n^{_with_interval(fit)}"
-    one = fit.top_exponent if fit.curved else None
-    if one is not None:
-        top = _interval(one.exponent, one.low, one.high)
-        text += f" over all n, and like n^{top} from n = {one.n} to {one.next_n}"
-    return text
+    main, *top = exponents(series, "")
+    text = f"N₅₀ {what} grows like n^{said(main)}"
+    return text + "".join(f" over all n, and like n^{said(one)} between the two largest n" for one in top)
 
 
 def law_exponents(series: SeriesFit, name: str, source: str, beside: bool = False) -> list[Reference]:
@@ -143,26 +135,10 @@ def proved_here(claim: str, budget: ScalingBudget) -> Reference:
 def notes_on(series: list[SeriesFit], label: str) -> list[str]:
     """Return the notes on the fits of one criterion with all numbers of steps."""
     main = series[-1]
-    fit = main.fit
-    if fit is None:
+    if main.fit is None:
         return [f"{label}: no exponent was fitted: {main.refusal}."]
     notes = [*main.notes]
     if len(series) > 1:
-        parts = [f"{_with_interval(one.fit)} with {one.series['steps']:,} steps" for one in series if one.fit]
+        parts = [f"{said(exponent(one, ''))} with {one.series['steps']:,} steps" for one in series if one.fit]
         notes.append(f"the exponent at each step budget is {'; '.join(parts)}")
-    for law in main.expected:
-        if law.kind == "mean-field":
-            where = "inside" if fit.exponent_low <= law.exponent <= fit.exponent_high else "outside"
-            notes.append(
-                f"the mean-field law has the exponent {number(law.exponent, 2)} over these n, {where} "
-                "the measured interval"
-            )
     return [f"{label}: {note}." for note in notes]
-
-
-def _with_interval(fit: ExponentFit) -> str:
-    return _interval(fit.exponent, fit.exponent_low, fit.exponent_high)
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{number(value, 2)} ({number(low, 2)} to {number(high, 2)})"

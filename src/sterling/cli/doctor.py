@@ -25,23 +25,18 @@ def doctor(json: options.Json = False) -> None:
 
 
 def _print(report: dict) -> None:
-    from sterling.base.resources import readable_bytes
     from sterling.base.text import counted
 
     host, cache = report["machine"], report["kernels"]
-    memory = host["available_memory"]
-    state = f"{cache['files']} files, {readable_bytes(cache['bytes'])}"
+    state = f"{cache['files']} files"
     if cache["damaged"]:
         state += f", {counted(cache['damaged'], 'damaged file')} removed"
     if cache["not_writable"] is not None:
         state += f", no more can be kept, so each start compiles: {cache['not_writable']}"
-    if cache["switched_off"]:
-        state += ", compilation is switched off (NUMBA_DISABLE_JIT)"
     rows = [(name, found or "missing") for name, found in report["versions"].items()]
     rows += [
         ("system", host["system"]),
-        ("cores", f"{host['usable_cores']} usable of {host['cores']}"),
-        ("memory", "unknown" if memory is None else f"{readable_bytes(memory)} available"),
+        ("cores", f"{host['usable_cores']} usable"),
         ("kernel cache", f"{cache['folder'] or 'none'}: {state}"),
     ]
     for test in report["self_test"]:

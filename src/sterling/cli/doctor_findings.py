@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from sterling import __version__
 from sterling.base.extras import how_to_install, installed, requirements
-from sterling.base.resources import available_memory, usable_cores
+from sterling.base.resources import usable_cores
 from sterling.dynamics.train import train
-from sterling.exact.jit import INTERPRETED, cache_folder, drop_damaged, kept_kernels, why_not_kept
+from sterling.exact.jit import cache_folder, drop_damaged, kept_kernels, why_not_kept
 from sterling.model.problem import Problem
 from sterling.schedules import parse_schedule
 
@@ -34,14 +33,11 @@ _CHECK_STEPS = 2000
 def kernels() -> dict:
     """Count the kernels in the cache, remove damaged ones, and try whether more can be kept."""
     damaged = drop_damaged()
-    files = kept_kernels()
     return {
         "folder": None if cache_folder() is None else str(cache_folder()),
-        "files": len(files),
-        "bytes": sum(file.stat().st_size for file in files),
+        "files": len(kept_kernels()),
         "damaged": damaged,
         "not_writable": why_not_kept(),
-        "switched_off": INTERPRETED,
     }
 
 
@@ -78,9 +74,7 @@ def examine() -> dict:
         },
         "machine": {
             "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
-            "cores": os.cpu_count(),
             "usable_cores": usable_cores(),
-            "available_memory": available_memory(),
         },
         "self_test": tests,
         "kernels": {**kernels(), "damaged": damaged},  # again, now that they have been used

@@ -23,10 +23,6 @@ def explore(
     ] = None,
     seed: Annotated[int | None, problem_option("Random seed of the data. \\[5]", "SEED")] = None,
     out: Annotated[Path, output("File of the page: .html.", "FILE", "-o", "--out")] = FILE,
-    show: Annotated[
-        bool | None,
-        output("Open the page in a browser. \\[if there is a screen]", "", "--open/--no-open"),
-    ] = None,
 ) -> None:
     """Write the explorable page: watch weights flip, leave the optimum and come back.
 
@@ -44,7 +40,7 @@ def explore(
     check_targets(None, (out, "--out", *PAGES))
     write_explorable(out, text)
     typer.echo(f"page: {printable(out)}")
-    if show or (show is None and _has_screen()):
+    if _has_screen():
         try:
             opened = webbrowser.open(f"{out.resolve().as_uri()}{text and '#' + text}")
         except webbrowser.Error:
@@ -56,14 +52,12 @@ def explore(
 def _settings(given: dict[str, Any]) -> str:
     """Return the settings that were given, with the page's usual ones for the others."""
     from sterling.model.problem import Problem
-    from sterling.optimizers.sgd import SGD
     from sterling.report.explore import USUAL, settings_text
 
     values = USUAL | given
     seed, init, steps = (values.pop(name) for name in ("seed", "init", "steps"))
     origin = {**Problem(**values).to_dict(), "seed": seed}
-    run: dict = {"schedule": None, "surrogate": "relu", "restart": None, "optimizer": SGD()}
-    return settings_text(origin, init=init, steps=steps, **run)
+    return settings_text(origin, init=init, steps=steps)
 
 
 def _has_screen() -> bool:

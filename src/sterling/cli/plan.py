@@ -112,7 +112,6 @@ def _print(found: "Plan") -> None:
         f"squared norm of the readout ‖v‖² = {about.readout_norm2:g} · surrogate {found.surrogate}",
         table,
         *words,
-        *filter(None, [found.advice]),
         sep="\n",
     )
 

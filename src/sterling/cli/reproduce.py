@@ -1,6 +1,5 @@
 """`sterling reproduce`: the claims of the paper, measured; a table, a page, and the raw rows."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from sterling.cli import options
 from sterling.cli.options import check_targets, make_folder, output, run_option
-from sterling.cli.render import console, print_json, speaker
+from sterling.cli.render import command_of, console, print_json, speaker
 
 if TYPE_CHECKING:
     from sterling.claims.reproduce import Reproduction
@@ -48,7 +47,7 @@ def reproduce(
     make_folder(out, "--out")
     check_targets(None, (out / PAGE, "the page in --out"))
     speaker(quiet)
-    command = command_line(effort, keys, seed, out)
+    command = command_of("reproduce") or "sterling reproduce"
     page = Page(out, effort, seed, command)
     with reporting(not quiet) as shown:
 
@@ -73,22 +72,6 @@ def reproduce(
     if stopped is not None:
         missed = ", ".join(missing) or "nothing"
         raise KeyboardInterrupt(f"interrupted; missing: {missed}. Continue with: {command}")
-
-
-def command_line(effort: str, keys: list[str], seed: int, out: Path) -> str:
-    """Return the command that gives the same numbers."""
-    from sterling.claims.catalogue import CLAIMS
-
-    words = ["sterling", "reproduce"]
-    if effort != "default":
-        words.append(f"--{effort}")
-    if keys != list(CLAIMS):
-        words += ["--only", ",".join(keys)]
-    if seed != ROOT:
-        words += ["--seed", str(seed)]
-    if out != FOLDER:
-        words += ["-o", str(out)]
-    return shlex.join(words)
 
 
 def _print_results(report: "Reproduction", folder: Path) -> None:

@@ -93,8 +93,5 @@ def _as_typed(problem: Exception, typed: list[str]) -> str:
     return f"{option}{message.removeprefix(name)}" if given and message.startswith(name) else message
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    if issubclass(category, SterlingWarning):
-        note(f"warning: {' '.join(str(message).split())}")
-    else:
-        note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
+def _show_warning(message, *_) -> None:
+    note(f"warning: {' '.join(str(message).split())}")

@@ -8,7 +8,6 @@ from typing import Any
 
 from sterling.base.text import RAISED, Described, Result, number
 from sterling.dynamics.restart import Restart
-from sterling.landscapes.landscape import MAX_DIMENSION
 from sterling.model.problem import Problem
 from sterling.theory.laws import MOST_SAMPLES
 
@@ -126,24 +125,7 @@ class Plan(Result):
             "readout_norm2": about.readout_norm2,
             "surrogate": self.surrogate,
             "needs": [need.to_dict() for need in self.needs],
-            "advice": self.advice,
         }
-
-    @property
-    def advice(self) -> str:
-        """What else to do, in a sentence; empty where there is no advice."""
-        if self.problem.noise > 0 and self.problem.n <= MAX_DIMENSION:
-            return (
-                "With at most 24 weights you can prove recurrence for a given data set: `sterling certify`, "
-                "`st.certify(instance)`."
-            )
-        ends = [need for need in self.needs if need.criterion == "optimal" and not need.optimizer]
-        if len(ends) == 2 and ends[0].samples <= ends[1].samples:
-            return (
-                "By these rows ergodic restart needs no fewer samples here than the plain run. It helps with "
-                "more weights, where noiseless runs chatter."
-            )
-        return ""
 
     def __repr__(self) -> str:
         rows = "; ".join(f"{need.goal}: {need.amount} ({need.label})" for need in self.needs)

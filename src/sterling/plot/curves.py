@@ -20,6 +20,7 @@ from sterling.plot.style import (
     dimensions_axis,
     legend_above,
     tidy,
+    whole_numbers,
 )
 
 #: Colours and markers of series by their order.
@@ -46,7 +47,12 @@ def intervals(table: pl.DataFrame, column: str) -> np.ndarray:
 
 
 def dots(
-    ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray], axis: str, line: float | None = None
+    ax: Axes,
+    rows: Sequence[str],
+    groups: dict[str, np.ndarray],
+    axis: str,
+    line: float | None = None,
+    **given,
 ) -> None:
     """Draw a value with its interval for each row and group: float (rows, 3) of value, low, high."""
     if line is not None:
@@ -58,7 +64,7 @@ def dots(
         spread = np.nan_to_num(np.maximum([value - low, high - value], 0))
         ax.errorbar(value, y, xerr=spread, ls="", ms=5.5, lw=1.4, label=label, **style(index))
     ax.set_yticks(range(len(rows)), list(rows))
-    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
+    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis, **given)
     ax.locator_params(axis="x", nbins=6)
     if len(groups) > 1:
         legend_above(ax, len(groups) if len(groups) < 4 else 2, handletextpad=0.2)
@@ -69,9 +75,10 @@ def over_dimensions(
     points: Mapping[str, Iterable[tuple[float, ...]]],
     laws: Mapping[str, Mapping[int, float]],
     axis: str,
+    slopes: Mapping[str, float] | None = None,
     **given: Any,
 ) -> None:
-    """Draw series of (n, value, low, high) against n, and laws n → value as dashed lines."""
+    """Draw series of (n, value, low, high) against n, laws n → value as dashed lines, and slopes."""
     ticks = {n for law in laws.values() for n in law}
     for index, (label, rows) in enumerate(points.items()):
         n, value, low, high = np.array(list(rows), float).reshape(-1, 4).T
@@ -82,6 +89,10 @@ def over_dimensions(
         ax.plot(list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=label)
     dimensions_axis(ax, sorted(ticks))
     tidy(ax, xlabel="dimension n", ylabel=axis, **given)
+    if given.get("yscale") == "log":
+        whole_numbers(ax.yaxis)
+    if slopes:
+        slope_triangles(ax, slopes)
 
 
 def against(
@@ -116,7 +127,7 @@ def slope_triangles(ax: Axes, slopes: Mapping[str, float]) -> None:
     ax.set(xlim=xlim, ylim=ylim)
 
 
-def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
+def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame], slopes: Mapping[str, float]) -> None:
     """Draw the number of visits before each mark, a line for each run and a colour for each group."""
     for index, (label, runs) in enumerate(groups.items()):
         for number, lists in enumerate(runs.select("mark_steps", "mark_visits").iter_rows()):
@@ -125,3 +136,4 @@ def visits_over_steps(ax: Axes, groups: Mapping[str, pl.DataFrame]) -> None:
             ax.plot(*line, lw=1, label=None if number else label, color=style(index)["color"])
     tidy(ax, xscale="log", yscale="log", xlabel="steps T", ylabel="visits to w* (number)")
     ax.set_ylim(bottom=0.8)
+    slope_triangles(ax, slopes)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sterling.study.kind import Kind as Kind
     from sterling.study.kind import Seeds as Seeds
     from sterling.study.kind import get_kind as get_kind
-    from sterling.study.kind import parse_criterion as parse_criterion
     from sterling.study.report import SeriesFit as SeriesFit
     from sterling.study.report import Status as Status
     from sterling.study.report import fit_store as fit_store
@@ -40,7 +39,5 @@ if TYPE_CHECKING:
     from sterling.study.spec import Study as Study
     from sterling.study.store import Store as Store
     from sterling.study.store import replay as replay
-    from sterling.study.trial import run_trial as run_trial
-    from sterling.study.trial import trial_seeds as trial_seeds
 
 __getattr__, __dir__, __all__ = lazily(globals())

@@ -157,7 +157,7 @@ class Criterion(Described):
     """A criterion: its name as in a study, its meaning, and how a row decides it.
 
     Two criteria of the same name are equal. Each kind of trial has named criteria; a threshold on a measured
-    number, such as "occupancy>=0.5", works for every kind. `parse_criterion` returns both sorts.
+    number, such as "occupancy>=0.5", works for every kind.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ class Criterion(Described):
 
     Examples
     --------
-    >>> from sterling.study import parse_criterion
-    >>> criterion = parse_criterion("occupancy>=0.5")
+    >>> from sterling.study import Study
+    >>> (criterion,) = Study(n=8, samples=50, criteria="occupancy>=0.5").criteria
     >>> criterion.column, criterion.threshold
     ('occupancy', 0.5)
     """

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -281,11 +281,6 @@ class Kind(Described):
     def __repr__(self) -> str:
         return f"<Kind {self.name!r}, version {self.version}: {', '.join(self.columns)}>"
 
-    def __reduce__(self):
-        # A worker gets what running a trial takes; it has no use for expressions and checks.
-        plain = self.name, self.run, dict(self.columns), self.version, dict(self.settings)
-        return partial(Kind, later=self.later), plain
-
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -389,26 +384,7 @@ _THRESHOLDS = {("train", "occupancy"): "at the teacher for at least {} of the st
 
 
 def parse_criterion(text: str | Criterion, kind: str | Kind = "train") -> Criterion:
-    """Return the criterion that a string such as "optimal" or "occupancy>=0.5" names for a kind of trial.
-
-    Parameters
-    ----------
-    text : str or Criterion
-        Such as "optimal" or "occupancy>=0.5".
-    kind : str or Kind
-        The kind of the trials.
-
-    Returns
-    -------
-    Criterion
-        The criterion.
-
-    Examples
-    --------
-    >>> from sterling.study import parse_criterion
-    >>> parse_criterion("ergodic").meaning
-    'the time average decodes to the teacher at the end'
-    """
+    """Return the criterion that a string such as "optimal" or "occupancy>=0.5" names for a kind of trial."""
     if isinstance(text, Criterion):
         return text
     kind = get_kind(kind)

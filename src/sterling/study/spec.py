@@ -89,7 +89,8 @@ class Study(Described, Drawn):
         Trials in a cell, up to 10⁹; with target "proportion" their upper bound. A run keeps one byte in
         memory for each trial, and one more for each criterion.
     criteria : str or list of str, optional
-        Definitions of success, by default the first criterion of the kind; see `parse_criterion`.
+        Definitions of success, by default the first criterion of the kind: its name, or a threshold such as
+        "occupancy>=0.5".
     seed : int
         The root of all seeds.
     target : "exponent", "proportion" or None

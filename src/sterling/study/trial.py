@@ -26,32 +26,11 @@ class TrialError(SterlingError):
 
 
 def trial_seeds(root: int, cell: Cell, number: int) -> Seeds:
-    """Return the seeds of a trial.
+    """Return the seeds of a trial of a study, whose root seed is ``root``.
 
     Each is the first word of SeedSequence(root, spawn_key=(hash as 32-bit words, number)), without its lowest
     bit. The hash is that of the problem for ``data``, and that of the cell for ``rest``.
-
-    Parameters
-    ----------
-    root, cell, number : int, Cell, int
-        The seed of the study, the cell of the trial, and its number.
-
-    Returns
-    -------
-    Seeds
-        Both seeds of the trial.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell, trial_seeds
-    >>> problem = st.Problem(n=8, samples=50)
-    >>> cells = [Cell("train", problem, {"surrogate": name}) for name in ("relu", "identity")]
-    >>> one, two = (trial_seeds(0, cell, 3) for cell in cells)
-    >>> one.data == two.data, one.rest == two.rest
-    (True, False)
     """
-    root, number = checks.integer(root, "root", 0), checks.integer(number, "number", 0)
     return Seeds(_seed(root, cell.data_key, number), _seed(root, cell.key, number))
 
 
@@ -62,34 +41,7 @@ def _seed(root: int, key: str, number: int) -> int:
 
 
 def run_trial(cell: Cell, number: int, root: int, stop: Stop | None = None) -> dict[str, Any]:
-    """Run one trial on one thread and return what its kind measures.
-
-    Parameters
-    ----------
-    cell, number, root : Cell, int, int
-        The cell of the trial, its number, and the seed of the study.
-    stop : callable, optional
-        A function without arguments that returns whether to cancel the trial. sterling calls it several times
-        a second.
-
-    Returns
-    -------
-    dict
-        The value of each column.
-
-    Raises
-    ------
-    SterlingError
-        If the kind returned other columns, or a value that its columns do not allow.
-
-    Examples
-    --------
-    >>> import sterling as st
-    >>> from sterling.study import Cell, run_trial
-    >>> row = run_trial(Cell("train", st.Problem(n=8, samples=200), {"steps": 1000}), 0, root=0)
-    >>> row["verdict"], row["errors"]
-    ('OPTIMAL', 0)
-    """
+    """Run one trial on one thread and return the values of its kind's columns; cancel it once ``stop()``."""
 
     def look(*_progress) -> None:
         if stop is not None and stop():

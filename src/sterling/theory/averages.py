@@ -11,10 +11,10 @@ from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.levels import level_values
 from sterling.surrogates import Surrogate, get_surrogate
-from sterling.theory.box import mean_force
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import numbers_of, window_of
 from sterling.theory.population import pull
+from sterling.theory.units import forces
 
 _ROUNDS = 20_000
 _CLOSE = 1e-7
@@ -73,7 +73,7 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
         above = np.mod(average + top, gap)  # the level below the average
         spread = np.sqrt(np.maximum(squares @ (above * (gap - above)), 1e-12)).reshape(-1, instance.m)
         centre = (rows @ average / math.sqrt(n)).reshape(-1, instance.m)
-        force = mean_pull(centre, spread, labels, readout, window)
+        force, _ = forces(centre, labels, spread, 0.0, readout, window)
         gradient = force.ravel() @ rows / instance.samples
         moved = np.clip(average - rate * gradient, -top, top)
         change = np.abs(moved - average).max()
@@ -81,20 +81,3 @@ def chatter_mean(instance: Instance, surrogate: str | Surrogate = "relu") -> np.
         if change < _CLOSE:
             return average
     raise InputError("the fit does not converge on these data: take more samples")
-
-
-def mean_pull(
-    centre: np.ndarray,
-    spread: np.ndarray,
-    labels: np.ndarray,
-    readout: np.ndarray,
-    window: tuple[float, float],
-) -> np.ndarray:
-    """Return E r v_j μ′(h_j), (N, m), for independent normal pre-activations of these means and widths."""
-    # Only the term l = j of the residual r = Σ v_l H(h_l) − y is correlated with μ′(h_j).
-    none = np.zeros((1, 1))
-    own, _ = mean_force(centre, none, spread, window)  # E H(h) μ′(h)
-    slope = own - mean_force(centre, none + 1, spread, window)[0]  # E μ′(h)
-    active, _ = mean_force(centre, none, spread, (-math.inf, math.inf))  # P(h > 0)
-    total = (active @ readout)[:, None] - active * readout - labels
-    return (total * slope + readout * own) * readout

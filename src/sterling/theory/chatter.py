@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from sterling.schedules import Power, Schedule
 from sterling.surrogates import Surrogate
 from sterling.theory.box import fit
 from sterling.theory.labels import labelled
-from sterling.theory.laws import BeyondError, samples_untrapped
+from sterling.theory.laws import BeyondError, first_root, samples_untrapped
 from sterling.theory.numbers import Numbers, numbers_of, samples_of, window_of
 from sterling.theory.typical import normal_quantiles
 from sterling.theory.units import fit_units
@@ -38,12 +38,11 @@ _SOURCE = "sterling.theory.chatter and box; docs/science, 8"
 PATHS = {"identity": 1.0, "relu": 0.5}
 _POINTS = 4000  # quantiles that represent the normal distribution over weights
 _STUCK = 0.95  # cap on p_k: data sets above it do not end at w*
-_LEAST, _MOST = 1.0, 1e6  # range of thresholds, in units of n
 _FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `_path`
 _PATHS = 16  # latents per weight between these bounds, so that exp(−n x) is accurate
 _PATH_SEED = 20250518  # seed of their noise: the same arguments give the same result
 _APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
-_FINE, _COARSE = 1e-6, 1e-3  # error of ln N at a threshold
+_COARSE = 1e-3  # error of ln N at a threshold
 _MANY_ENDS = 20.0  # logarithm of a number of ends from which on a run surely ends
 _LEAST_VARIANCE = 1e-300  # the variance vanishes where no weight is ever wrong
 
@@ -200,13 +199,13 @@ def samples_for_average(
     """
     share = real(confidence, "confidence", above=0, below=1)
     numbers = numbers_of(of, surrogate, levels=True)
-    noise = numbers.sigma  # raises InputError if it is unknown, before `_threshold` catches such errors
+    noise = numbers.sigma  # raises InputError if it is unknown, before `first_root` catches such errors
     window_of(numbers.surrogate)  # and so does this
 
     def excess(samples: float) -> float:
         return numbers.n * _log_right(numbers, samples) - math.log(share)
 
-    samples = _threshold(excess, numbers.n)
+    samples = first_root(excess, numbers.n)
     if steps is None:
         return samples
     budget, chosen = integer(steps, "steps", 1), _checked_schedule(schedule)
@@ -217,29 +216,6 @@ def samples_for_average(
         return min(samples, samples_for_iterate(of, steps=budget, schedule=chosen, surrogate=surrogate))
     except BeyondError:
         return samples
-
-
-def _threshold(excess, n: int, close: float = _FINE) -> float:
-    from scipy.optimize import brentq
-
-    @cache
-    def at(size: float) -> float:
-        try:
-            return excess(n * math.exp(size))
-        except InputError:  # no stationary state near w*
-            return -math.inf
-
-    low, high = math.log(_LEAST), math.log(_LEAST)
-    while at(high) <= 0:
-        low, high = high, high + math.log(2)
-        if high > math.log(_MOST):
-            raise BeyondError(f"more than {_MOST:g}·n samples would be needed, outside the range of this law")
-    while low < high - _COARSE and at(low) == -math.inf:
-        middle = (low + high) / 2
-        low, high = (middle, high) if at(middle) <= 0 else (low, middle)
-    if at(low) == -math.inf or low == high:
-        return n * math.exp(high)
-    return n * math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
 
 
 @labelled(
@@ -309,7 +285,7 @@ def _ends(numbers: Numbers, budget: int, chosen: Schedule) -> float:
         traps = n * float(ndtr(-margin * math.sqrt(samples / untrapped)))
         return found - traps + math.log(2)
 
-    return _threshold(excess, numbers.n, _COARSE)
+    return first_root(excess, numbers.n, close=_COARSE)
 
 
 def _checked_schedule(schedule) -> Schedule:

@@ -6,6 +6,7 @@ At n = 16 and 64, σ from 0.001 to 1, N from 6n and 11n on, the law met the medi
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -32,6 +33,8 @@ _OCCUPANCY_CHECKED = (
 )
 
 _MOST = 1 - 1e-12  # upper bound of a share
+_MOST_EACH = 1e6  # samples of a weight at which `first_root` ends
+_ENOUGH = 1e-3  # error of ln N where there is no solution below
 _QUARTER = math.pi / 3  # angle between w and w* with a quarter of the weights wrong
 _POWERS = {"ergodic": 2, "recurrent": 4}
 
@@ -108,6 +111,35 @@ def _solve(excess) -> float:
         )
     high = math.log(MOST_SAMPLES)
     return math.exp(brentq(lambda x: excess(math.exp(x)), 0.0, high, xtol=1e-10))  # type: ignore[arg-type]
+
+
+def first_root(excess, n: int, least: float = 0.0, factor: float = 2.0, close: float = 1e-6) -> float:
+    """Return the N from which an increasing function of N is positive; ``close`` is the error of ln N.
+
+    The search begins at ``least``, n by default. The function may raise InputError for too few samples.
+    """
+    from scipy.optimize import brentq
+
+    @cache
+    def at(size: float) -> float:
+        try:
+            return excess(math.exp(size))
+        except InputError:
+            return -math.inf
+
+    low = high = math.log(least or n)
+    while at(high) <= 0:
+        low, high = high, high + math.log(factor)
+        if high > math.log(_MOST_EACH * n):
+            raise BeyondError(
+                f"more than {_MOST_EACH:g}·n samples would be needed, outside the range of this law"
+            )
+    while low < high - _ENOUGH and at(low) == -math.inf:
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(middle) <= 0 else (low, middle)
+    if at(low) == -math.inf or low == high:
+        return math.exp(high)
+    return math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
 
 
 def samples_untrapped(numbers: Numbers) -> float:

@@ -34,10 +34,11 @@ from sterling.model.problem import Problem
 from sterling.surrogates import Surrogate
 from sterling.theory.chatter import PATHS, covariance, path_numbers
 from sterling.theory.labels import labelled
-from sterling.theory.laws import BeyondError
+from sterling.theory.laws import first_root
 from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
-from sterling.theory.typical import angle, variance
+from sterling.theory.response import wedge
+from sterling.theory.typical import variance
 
 _SOURCE = "sterling.theory.threshold; docs/science"
 _CELLS = (
@@ -54,7 +55,7 @@ _FEWEST_PATHS, _MOST_PATHS, _PATHS = 10_000, 80_000, 200  # latents, and latents
 _PATH_SEED = 20261201  # seed of their noise: the same arguments give the same result
 _TABLE = np.concatenate(([0.0], np.geomspace(1e-8, 1, 400)))  # shares of wrong weights of a table of angles
 _FRESH = 1e-3  # least new part of the variance of a step, so that equal states can be factored
-_WIDER, _MOST = 1.25, 1e6  # steps of the search for a sample size, and its end in units of n
+_WIDER = 1.25  # steps of the search for a sample size
 _TINY = 1e-30
 _CLOSE = 3e-3  # error of ln N
 _WEAK, _QUIET = 0.25, 0.1  # below this damping and this σ/‖v‖ the law asks for too many samples
@@ -173,22 +174,13 @@ def samples_for_last(
 
 @lru_cache(maxsize=64)
 def _samples(numbers: Numbers, theta: float, share: float) -> float:
-    from scipy.optimize import brentq
     from scipy.special import ndtri_exp
 
-    goal = math.log(share)
-
-    def excess(size: float) -> float:
-        return _log_last(numbers, math.exp(size), theta) - goal
-
+    goal, n = math.log(share), numbers.n
     # No more runs end at w* than it absorbs data sets.
-    root = float(ndtri_exp(goal / numbers.n)) / (theta * pull(numbers))
-    low = high = math.log(max(numbers.n, root**2 * variance(numbers)))
-    while excess(high) < 0:
-        low, high = high, high + math.log(_WIDER)
-        if high > math.log(_MOST * numbers.n):
-            raise BeyondError(f"more than {_MOST:g}·n samples would be needed, outside the range of this law")
-    return math.exp(low if low == high else brentq(excess, low, high, xtol=_CLOSE))  # type: ignore[arg-type]
+    root = float(ndtri_exp(goal / n)) / (theta * pull(numbers))
+    least = max(n, root**2 * variance(numbers))
+    return first_root(lambda samples: _log_last(numbers, samples, theta) - goal, n, least, _WIDER, _CLOSE)
 
 
 def _damping(damping) -> float:
@@ -223,12 +215,6 @@ def _pushes(numbers: Numbers, samples: float, one, two, apart):
     return size * covariance(numbers, PATHS[numbers.surrogate.name], one, two, apart)
 
 
-def _wedge(n: int, part: float, d: np.ndarray, inside: int) -> np.ndarray:
-    """Return κ_k(D) of `response.py` for d other wrong weights; weight k is one more if ``inside`` is 1."""
-    wide = angle(n, d + inside)
-    return wide + part * np.sin(wide) * (1 / (d + 1) if inside else -1 / (n - d))
-
-
 @lru_cache(maxsize=16)
 def _wedges(n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of κ_k(D) at each share of `_TABLE`, for a right and for a wrong weight k."""
@@ -236,7 +222,7 @@ def _wedges(n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
 
     d, share = np.arange(n), _TABLE[:, None]
     chances = gammaln(n) - gammaln(d + 1) - gammaln(n - d) + xlogy(d, share) + xlog1py(n - 1 - d, -share)
-    right, wrong = (np.exp(chances) @ _wedge(n, part, d, inside) for inside in (0, 1))
+    right, wrong = (np.exp(chances) @ wedge(n, part, d + inside, inside) for inside in (False, True))
     return right, wrong
 
 
@@ -279,9 +265,7 @@ def _path(
     total = float(counted.sum())
     wedges = _wedges(n, 1 / numbers.m)
     signs = np.empty((_STEPS, paths), np.float32)
-    root = np.zeros(
-        (2 * _STEPS, 2 * _STEPS)
-    )  # Cholesky factor; even rows if the weight is right, odd if wrong
+    root = np.zeros((2 * _STEPS, 2 * _STEPS))  # Cholesky factor; even rows: the weight is right, odd: wrong
     angles = np.empty((_STEPS, 2))
     push, sizes = np.zeros((2, paths), np.float32), [0.0, 0.0]
     wrong = latent < 0
@@ -292,12 +276,10 @@ def _path(
         if t and apart[t - 1] == 0:
             break  # no weight turns any more
         angles[t] = [np.interp(float(counted[wrong].sum()) / total, _TABLE, wedge) for wedge in wedges]
-        between = [np.interp(apart, _TABLE, wedge) for wedge in wedges]
+        between = np.column_stack([np.interp(apart, _TABLE, wedge) for wedge in wedges])
         for own in (0, 1):
-            row = np.empty((t + 1, 2))
-            for then in (0, 1):
-                apart = between[own ^ then]
-                row[:, then] = _pushes(numbers, samples, angles[: t + 1, then], angles[t, own], apart)
+            apart = between[:, ::-1] if own else between  # both weights the same, or only one of them wrong
+            row = _pushes(numbers, samples, angles[: t + 1], angles[t, own], apart)
             row[:, 1] -= own / samples
             i, size = 2 * t + own, max(float(row[t, own]), _TINY)
             if i:

@@ -47,7 +47,7 @@ def fit_units(ratio: float, noise: float, surrogate: Surrogate, units: int, leve
     for _ in range(_ROUNDS):
         s, beyond = (math.sqrt(max(x, 1e-15)) for x in (dither, square - mean**2))
         h = mean * teacher + beyond * beside - chi * force
-        force, stiffness = _forces(h, y[:, None], s, chi, size, window)
+        force, stiffness = forces(h, y[:, None], s, chi, size, window)
         # E f h* = E df/dh°·E h°h* + E df/dh*, by partial integration.
         pull = mean * stiffness - float((force * teacher).sum(axis=1).mean())
         if not (stiffness > _SOFT and pull > 0):
@@ -65,22 +65,22 @@ def fit_units(ratio: float, noise: float, surrogate: Surrogate, units: int, leve
     return None
 
 
-def _forces(
-    h: np.ndarray, y: np.ndarray, s: float, chi: float, size: float, window: tuple[float, float]
+def forces(
+    h: np.ndarray, y: np.ndarray, s: np.ndarray | float, chi: float, readout, window: tuple[float, float]
 ) -> tuple[np.ndarray, float]:
     """Return the forces, (points, m), and the mean trace of F(1 + χ F)⁻¹."""
     low, high = window
     slope, slope_edge = within(h, s, low, high)
     own, own_edge = (slope, slope_edge) if low >= 0 else within(h, s, 0.0, high)
     active, active_edge = (own, own_edge) if math.isinf(high) else within(h, s, 0.0, math.inf)
-    others = size * (active.sum(axis=1, keepdims=True) - active) - y
-    force = size * (others * slope + size * own)
+    others = (readout * active).sum(axis=1, keepdims=True) - readout * active - y
+    force = readout * (others * slope + readout * own)
     # F = diag(c) + u wᵀ; the trace follows from the formula of Sherman and Morrison.
-    u = size**2 * slope
-    c = size * (others * slope_edge + size * own_edge) - u * active_edge
+    u, w = readout * slope, readout * active_edge
+    c = readout * (others * slope_edge + readout * own_edge) - u * w
     p = 1 / np.maximum(1 + chi * c, _STIFF)
-    coupled = np.maximum(1 + chi * (p * u * active_edge).sum(axis=1), _STIFF)
-    trace = (c * p).sum(axis=1) + (p**2 * u * active_edge).sum(axis=1) / coupled
+    coupled = np.maximum(1 + chi * (p * u * w).sum(axis=1), _STIFF)
+    trace = (c * p).sum(axis=1) + (p**2 * u * w).sum(axis=1) / coupled
     return force, float(trace.mean())
 
 

@@ -9,7 +9,8 @@ import pytest
 import sterling as st
 from sterling.claims.context import Context
 from sterling.claims.experiments import constants
-from sterling.study import Cell, trial_seeds
+from sterling.study import Cell
+from sterling.study.trial import trial_seeds
 
 
 @pytest.fixture(scope="module")

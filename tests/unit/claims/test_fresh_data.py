@@ -8,7 +8,8 @@ import pytest
 import sterling as st
 from sterling.claims.experiments import fresh_data
 from sterling.schedules import parse_schedule
-from sterling.study import Cell, run_trial, trial_seeds
+from sterling.study import Cell
+from sterling.study.trial import run_trial, trial_seeds
 
 PROBLEM = st.Problem(n=5, samples=12, noise=0.5)
 

@@ -9,6 +9,7 @@ import pytest
 
 import sterling as st
 from sterling.claims.experiments import (
+    concentration,
     constants,
     fresh_data,
     input_distributions,
@@ -20,10 +21,11 @@ from sterling.claims.experiments import (
     threshold,
 )
 from sterling.claims.finding import Judgement
-from sterling.claims.judge import Rule, bound, consistent, contradicted, near
+from sterling.claims.judge import Rule, bound, consistent, contradicted
 from sterling.returns.counts import mark_steps
 from sterling.stats import mean_interval, share_interval
-from sterling.study import Cell, run_trial, trial_seeds
+from sterling.study import Cell
+from sterling.study.trial import run_trial, trial_seeds
 
 CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONSISTENT,
@@ -50,10 +52,10 @@ JUDGED = [
     (bound("the exponent", 2.0), (2.1, 2.3, 0), CONTRADICTED),
     (bound("the exponent", 2.0), (2.1, 2.3, 7), OPEN),
     (bound("the exponent", 2.0), (1.0, 1.2, 7), FAR),
-    (near("β", -0.5, 0.05), (-0.52, -0.48), CONSISTENT),
-    (near("β", -0.5, 0.05), (-0.6, -0.48), OPEN),
-    (near("β", -0.5, 0.05), (-0.44, -0.4), CONTRADICTED),
-    (near("β", -0.5, 0.05), (NAN, 0), OPEN),
+    (concentration.RULE, (-0.52, -0.48), CONSISTENT),
+    (concentration.RULE, (-0.6, -0.48), OPEN),
+    (concentration.RULE, (-0.44, -0.4), CONTRADICTED),
+    (concentration.RULE, (NAN, 0), OPEN),
     # Recurrence: growth, the exact check, runs that stopped, the share proved, runs that a proof forbids.
     (returns.RULE, (0.98, 1.01, True, 0, 0.9, 0), CONSISTENT),
     (returns.RULE, (0.98, 1.01, True, 1, 0.9, 0), OPEN),

@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import norm
 
 import sterling as st
-from sterling.study import Cell, Store, Study, run, run_trial, trial_seeds
+from sterling.study import Cell, Store, Study, run
 from sterling.study.baseline_kind import ESTIMATORS, gamp, hebb, least_squares
+from sterling.study.trial import run_trial, trial_seeds
 
 PROBLEM = st.Problem(n=8, samples=60, noise=0.5)
 

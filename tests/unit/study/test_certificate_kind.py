@@ -6,7 +6,8 @@ import pytest
 import sterling as st
 from sterling.claims.starts import OPPOSITE
 from sterling.schedules import parse_schedule
-from sterling.study import Cell, run_trial, trial_seeds
+from sterling.study import Cell
+from sterling.study.trial import run_trial, trial_seeds
 
 PROBLEM = st.Problem(n=6, samples=300, noise=0.5)
 

@@ -12,21 +12,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import sterling as st
-from sterling.study import (
-    SHARE,
-    Cell,
-    Kind,
-    Store,
-    Study,
-    collect,
-    iterate,
-    replay,
-    run,
-    trial_seeds,
-)
+from sterling.study import SHARE, Cell, Kind, Store, Study, collect, iterate, replay, run
 from sterling.study.collect import Collector
 from sterling.study.spec import arguments
-from sterling.study.trial import Finished
+from sterling.study.trial import Finished, trial_seeds
 
 SMALL = Study(n=[6, 10], samples=[8, 24, 60], trials=9, steps=3000, criteria=["optimal", "visit"], seed=5)
 

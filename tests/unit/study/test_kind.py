@@ -21,13 +21,11 @@ from sterling.study import (
     Study,
     replay,
     run,
-    run_trial,
-    trial_seeds,
     words,
 )
 from sterling.study.spec import arguments
 from sterling.study.train_kind import run_orbit
-from sterling.study.trial import Batch, run_batch
+from sterling.study.trial import Batch, run_batch, run_trial, trial_seeds
 from sterling.surrogates import get_surrogate
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)

@@ -12,14 +12,22 @@ from matplotlib.axes import Axes
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, measured, picture
-from sterling.claims.judge import near
+from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed, said
 from sterling.plot import curves
 from sterling.plot.style import tidy
 
-RATE = -0.5
-#: The exponent's interval must lie within 0.05 of −1/2.
-RULE = near("the exponent β", RATE, 0.05)
+RATE, CLOSE = -0.5, 0.05
+#: Evidence: the interval (low, high) of the exponent.
+RULE = Rule(
+    (
+        consistent(
+            f"the whole 95 % interval of the exponent β lies within {RATE:g} ± {CLOSE:g}",
+            lambda low, high: low >= RATE - CLOSE and high <= RATE + CLOSE,
+        ),
+        contradicted("it lies wholly outside", lambda low, high: high < RATE - CLOSE or low > RATE + CLOSE),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,6 @@ def measure(context: Context, budget: ConcentrationBudget) -> Finding:
         ),
         pictures=(picture("Largest deviation over all states", draw_deviation, raw),),
         tables={"concentration-landscapes": raw},
-        notes=(
-            "The supremum is over all states and is not approximated; E G comes from its closed formula.",
-        ),
     )
 
 

@@ -33,7 +33,7 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
             f"{scaling.growth_words('of the time average', average)}; samples of the order n^{PROVED:g} "
             "are proved to suffice."
         ),
-        measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average", "the same")),
+        measured=tuple(scaling.exponents(average, "exponent α of N₅₀ for the time average")),
         references=(
             Reference("exponent that is proved to suffice", PROVED, "theorem", PAPER, beside=True),
             scaling.proved_here("ergodic", budget),

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, both_ways, evidence, measured, picture, share
+from sterling.claims.finding import Finding, Measured, both_ways, evidence, measured, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed
 from sterling.model.families import AutoRegressive, Gaussian, Shifted, get_family
-from sterling.plot.curves import dots, intervals
+from sterling.plot.curves import dots
 from sterling.study.columns import SHARE
 from sterling.study.kind import Cell, Look, Seeds
 from sterling.study.train_kind import KIND as TRAIN
@@ -28,8 +27,6 @@ from sterling.study.train_kind import row_of, run_orbit
 
 #: A family succeeds or fails if its interval lies wholly above or below this share.
 HALF = 0.5
-_CROSSED = ["surrogate", "mean", "shape", "trials", "successes", "undecided"]
-_CROSSED += ["share", "share_low", "share_high", "missed"]
 _WORDS = {"none": "as they are", "standard": "standardised", "whiten": "whitened"}
 
 #: Shapes of the second part, each with its distribution of mean zero.
@@ -44,6 +41,9 @@ SHAPES = {
 
 #: Intervals (low, high) of the success share by family and normalisation.
 Shares = Mapping[str, Mapping[str, tuple[float, float]]]
+#: By surrogate with mean, and by shape: the share of successes, and the mean share of the positive samples
+#: that the last weights miss.
+Crossed = dict[str, dict[str, tuple[Measured, Any]]]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,15 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     healed = restored(shares)
     # First those that the claim is about: failing ones with non-Gaussian entries.
     order = sorted(budget.families, key=lambda one: (one not in healed or one in normal, one not in healed))
-    crossed = cross(context, budget, sizes[-1])
+    crossed, counts = cross(context, budget, sizes[-1])
+    shown: dict[str, Any] = {
+        "axis": "share of runs absorbed at w*",
+        "line": HALF,
+        "xlim": (-0.03, 1.03),
+        "caption": "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the "
+        "dashed line most runs fail. Marks of one colour stand above each other where the distribution makes "
+        "no difference.",
+    }
     return CLAIM.found(
         rule(sizes[-1]),
         [(shares, normal)],
@@ -163,50 +171,45 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             f"{listed(sizes)}, {budget.steps:,} steps of 0.5/√(t+1), on "
             f"{len(budget.families)} input distributions of unit variance, as they are, standardised and "
             "whitened. w* makes the labels from the normalised inputs. Then, chosen beforehand, "
-            f"{sum(one['trials'].sum() for one in crossed.values()):,} runs at N = {sizes[-1]:,} on "
-            f"{len(budget.shapes)} shapes of unit "
+            f"{counts['trials'].sum():,} runs at N = {sizes[-1]:,} on {len(budget.shapes)} shapes of unit "
             f"variance, each with a mean of {' and of '.join(f'{one:g}' for one in budget.means)}, with "
             f"{' and '.join(budget.surrogates)}."
         ),
         reason=f"{_reason(shares, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
         measured=(
             *(found[family, kind] for family in order for kind in _WORDS),
-            *(
-                measured(
-                    f"success, {label}, {row['shape']}",
-                    (row["share"], row["share_low"], row["share_high"]),
-                    "Jeffreys; upper end with all undecided runs as successes",
-                )
-                for label, one in crossed.items()
-                for row in one.iter_rows(named=True)
-            ),
+            *(one for row in crossed.values() for one, _ in row.values()),
         ),
         pictures=(
             picture(
                 "Success by shape, mean and surrogate",
-                draw,
+                dots,
                 budget.shapes,
-                {label: intervals(one, "share") for label, one in crossed.items()},
+                {
+                    label: np.array(evidence(*(one for one, _ in row.values())))
+                    for label, row in crossed.items()
+                },
+                **shown,
             ),
             picture(
                 "Success by input distribution",
-                draw,
+                dots,
                 budget.families,
                 {
                     words: np.array(evidence(*(found[family, kind] for family in budget.families)))
                     for kind, words in _WORDS.items()
                 },
+                **shown,
             ),
         ),
-        tables={"inputs-trials": store.trials(), "inputs-crossed": pl.concat(crossed.values())},
+        tables={"inputs-trials": store.trials(), "inputs-crossed": counts},
         notes=(
-            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Others may "
-            "behave differently. Ar1 inputs have the correlation ρ^|k−l| between features k and l. Rectified "
-            "inputs are positive parts of normal ones, as a ReLU layer outputs them.",
-            "Standardising removes the mean of each feature; whitening removes the correlations too. Neither "
-            "makes an entry Gaussian. Standardised shifted inputs, and whitened shifted or ar1 inputs, are "
-            "the Gaussian problem itself up to estimated moments, so they are restored by construction. "
-            "Only distributions with non-Gaussian entries test restoration.",
+            "We chose the distributions, ar1:0.98 because weaker correlations do no harm here. Ar1 inputs "
+            "have the correlation ρ^|k−l| between features k and l. Rectified inputs are positive parts of "
+            "normal ones, as a ReLU layer outputs them.",
+            "Standardised shifted inputs, and whitened shifted or ar1 inputs, are the Gaussian problem "
+            "itself up to estimated moments, so they are restored by construction. Only distributions with "
+            "non-Gaussian entries test restoration.",
             "If inputs have a mean, all outputs of a ReLU unit can become zero at once: the unit is dead and "
             f"has no gradient ({SCIENCE}, 15). The identity reads every sample.",
             f"{cells['undecided'].sum():,} runs ended without a certified verdict and count as failures.",
@@ -221,46 +224,43 @@ def distribution(shape: str, mean: float) -> str:
     return f"{centred}+{total:.4f}" if total else centred
 
 
-def cross(context: Context, budget: InputBudget, samples: int) -> dict[str, pl.DataFrame]:
-    """Return one row for each shape, with the share of successes, for each surrogate and mean.
+def cross(context: Context, budget: InputBudget, samples: int) -> tuple[Crossed, pl.DataFrame]:
+    """Return the share of successes at each shape, surrogate and mean, and the counts of all cells.
 
-    Runs left open by their budget count as failures in ``share_low``, as successes in ``share_high``.
-    ``missed`` is the mean share of the positive samples that the last weights miss.
+    Runs left open by their budget count as failures at the lower end, as successes at the upper one.
     """
-    inputs = {
-        (mean, shape): get_family(distribution(shape, mean))
-        for mean in budget.means
-        for shape in budget.shapes
-    }
+    laws = {(mean, shape): distribution(shape, mean) for mean, shape in product(budget.means, budget.shapes)}
     store = context.run(
         "inputs-crossed",
         kind="labelled",
         n=budget.n,
         samples=samples,
-        inputs=list(map(str, inputs.values())),
+        inputs=list(laws.values()),
         surrogate=budget.surrogates,
         steps=budget.crossed_steps,
         trials=budget.crossed,
     )
     trials, cells, found = store.trials(), store.counts("optimal"), {}
     for surrogate, mean in product(budget.surrogates, budget.means):
-        rows = []
+        label = f"{surrogate}, mean {mean:g}"
+        row = found[label] = {}
         for shape in budget.shapes:
-            where = {"inputs": str(inputs[mean, shape]), "surrogate": surrogate}
+            where = {"inputs": str(get_family(laws[mean, shape])), "surrogate": surrogate}
             runs, won, left = cells.filter(**where).select("trials", "successes", "undecided").row(0)
-            missed = trials.filter(**where)["missed"].drop_nulls().mean()
-            rows.append((surrogate, mean, shape, runs, won, left, *both_ways(won, left, runs), missed))
-        found[f"{surrogate}, mean {mean:g}"] = pl.DataFrame(rows, _CROSSED, orient="row")
-    return found
+            how = "Jeffreys; upper end with all undecided runs as successes"
+            one = measured(f"success, {label}, {shape}", both_ways(won, left, runs), how)
+            row[shape] = one, trials.filter(**where)["missed"].drop_nulls().mean()
+    return found, cells
 
 
-def causes_in_words(crossed: dict[str, pl.DataFrame]) -> str:
+def causes_in_words(crossed: Crossed) -> str:
     """Count the shapes that succeed and fail with each surrogate and mean, and say what failing runs miss."""
     parts, missed = [], []
-    for label, one in crossed.items():
-        won, lost = one.filter(pl.col("share_low") > HALF), one.filter(pl.col("share_high") < HALF)
-        parts.append(f"{label}: {len(won)} of {len(one)} shapes succeed, {len(lost)} fail")
-        missed.extend(lost["missed"])
+    for label, row in crossed.items():
+        lost = [share for one, share in row.values() if one.high < HALF]
+        won = sum(one.low > HALF for one, _ in row.values())
+        parts.append(f"{label}: {won} of {len(row)} shapes succeed, {len(lost)} fail")
+        missed += lost
     text = f"Surrogate and mean together decide, shape by shape: {'; '.join(parts)}."
     if not missed:
         return text
@@ -282,17 +282,6 @@ def _reason(shares: Shares, healed: dict[str, list[str]], normal: list[str], siz
     if set(healed) <= set(normal):
         text += " No distribution with non-Gaussian entries failed here."
     return text
-
-
-def draw(ax: Axes, rows: Sequence[str], groups: dict[str, np.ndarray]) -> str:
-    """Draw the share of successes of each row, with a mark for each group."""
-    dots(ax, rows, groups, "share of runs absorbed at w*", HALF)
-    ax.set_xlim(-0.03, 1.03)
-    return (
-        "Each row is an input distribution. Bars are 95 % Jeffreys intervals, and left of the dashed line "
-        "most runs fail. Marks of one colour stand above each other where the distribution makes no "
-        "difference."
-    )
 
 
 CLAIM = Claim(

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.experiments.optimisers import KIND as SHARES
-from sterling.claims.finding import Finding, Pairs, Reference, agreement, evidence, picture
+from sterling.claims.finding import Finding, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.levels import level_values
@@ -54,9 +53,10 @@ class LevelsBudget:
 
 def measure(context: Context, budget: LevelsBudget) -> Finding:
     """Compare time averages of weights of several levels with the chatter law, on the same data sets."""
-    tables, pairs, apart, alike, sentences = [], {}, {}, {}, []
+    tables, shown, found = [], {}, {}
     for count in budget.levels:
         problem = Problem(budget.n, budget.samples, levels=count)
+        name = NAMES.get(count, f"{count} levels")
         rows = context.trials(
             f"levels-{count}",
             kind=SHARES.name,
@@ -67,32 +67,42 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
             schedule="constant:0.5",
             steps=budget.steps,
             trials=budget.instances,
-        ).sort("trial")
-        rows = rows.select("levels", "trial", "seed", "certified", "average")
+        ).select("levels", "trial", "seed", "certified", "average")
         laws = [chatter_mean(problem.draw(seed), "identity") for seed in rows["seed"]]
         tables.append(rows.with_columns(predicted=pl.Series([one.tolist() for one in laws])))
-        pairs[count] = list(zip(laws, map(np.array, rows["average"]), strict=True))
-        low, high = level_values(count)[:2]
-        name = NAMES.get(count, f"{count} levels")
+        pairs = list(zip(laws, map(np.array, rows["average"]), strict=True))
+        values = level_values(count)
+        shown[name] = tuple((np.concatenate(pairs, axis=1) / values[-1] + 1) / 2)
         words = f"mean difference from the law, {name}", f"correlation with the law over weights, {name}"
-        apart[count], alike[count] = agreement(pairs[count], *words, high - low, "levels")
-        sentences.append(
-            f"With {count} levels the averages differ from the law by {said(apart[count])} on average; the "
-            f"correlation is {said(alike[count])}."
-        )
+        found[name] = agreement(pairs, *words, values[1] - values[0], "levels")
     table = pl.concat(tables)
     return CLAIM.found(
         RULE,
-        [evidence(apart[count], alike[count]) for count in budget.levels],
+        [evidence(*both) for both in found.values()],
         experiment=(
             f"{budget.instances} data sets for each number of levels, n = {budget.n}, m = 1, N = "
             f"{budget.samples:,}, no label noise, identity, full batch, {budget.steps:,} steps of constant "
             "size 0.5."
         ),
-        reason=" ".join(sentences),
-        measured=(*apart.values(), *alike.values()),
+        reason=" ".join(
+            f"For {name} weights the averages differ from the law by {said(apart)} on average; the "
+            f"correlation is {said(alike)}."
+            for name, (apart, alike) in found.items()
+        ),
+        measured=tuple(one for both in found.values() for one in both),
         references=(Reference("agreement: mean difference", 0.0, "mean-field", f"{SCIENCE}, 16", "levels"),),
-        pictures=(picture("Time averages of weights of several levels", draw_averages, pairs),),
+        pictures=(
+            picture(
+                "Time averages of weights of several levels",
+                against,
+                shown,
+                1.0,
+                ("predicted average, mean-field (0: lowest, 1: highest level)", "measured average"),
+                "equal",
+                caption="Each mark is the time average of one weight, as a share of the way from the lowest "
+                "to the highest level. Marks on the dashed line agree with the law.",
+            ),
+        ),
         tables={"levels-averages": table},
         notes=(
             "A weight that does not come to rest uses mainly the two levels next to its average, and its "
@@ -102,22 +112,6 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
             "not. With n = 48 and N = 4n two of three earlier ternary runs came to rest at w*, where the law "
             "foretold averages between levels. Runs at rest count in the rule too.",
         ),
-    )
-
-
-def draw_averages(ax: Axes, pairs: dict[int, Pairs]) -> str:
-    """Draw the time average of every weight against its prediction, one series for each number of levels."""
-    series = {}
-    for count, found in pairs.items():
-        low, top = level_values(count)[0], level_values(count)[-1]
-        predicted, average = (np.concatenate(one) for one in zip(*found, strict=True))
-        scale = top - low
-        series[NAMES.get(count, f"{count} levels")] = (predicted - low) / scale, (average - low) / scale
-    axes = "predicted average, mean-field (0: lowest, 1: highest level)", "measured average"
-    against(ax, series, 1.0, axes, "equal")
-    return (
-        "Each mark is the time average of one weight, as a share of the way from the lowest to the highest "
-        "level. Marks on the dashed line agree with the law."
     )
 
 

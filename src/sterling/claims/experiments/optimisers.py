@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Pairs, Reference, agreement, evidence, picture
+from sterling.claims.finding import Finding, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.problem import Problem
@@ -108,43 +108,39 @@ register(KIND)
 def measure(context: Context, budget: OptimisersBudget) -> Finding:
     """Run each optimiser on the same data sets and compare the wrong shares with those of the balance."""
     problem = Problem(budget.n, budget.samples, noise=budget.noise)
-    rows = pl.concat(
-        context.trials(
+    law = cache(lambda seed: balance(problem.draw(seed)).wrong_share)
+    tables, pairs, found = [], {}, {}
+    for name in budget.methods:
+        method = METHODS[name]
+        rows = context.trials(
             f"optimisers-{list(METHODS).index(name)}",
             kind=KIND.name,
             n=budget.n,
             samples=budget.samples,
             noise=budget.noise,
-            optimizer=METHODS[name].optimizer,
-            batch=METHODS[name].batch,
-            schedule=METHODS[name].schedule,
+            optimizer=method.optimizer,
+            batch=method.batch,
+            schedule=method.schedule,
             steps=budget.steps,
             trials=budget.instances,
         ).select(pl.lit(name).alias("method"), "trial", "seed", "wrong")
-        for name in budget.methods
-    ).sort("method", "trial", maintain_order=True)
-    seeds = rows["seed"].unique(maintain_order=True).to_list()
-    predicted = {seed: balance(problem.draw(seed)).wrong_share for seed in seeds}
-    pairs = {
-        name: [
-            (predicted[row["seed"]], np.array(row["wrong"])) for row in rows.filter(method=name).to_dicts()
-        ]
-        for name in budget.methods
-    }
-    apart, alike = {}, {}
-    for name, found in pairs.items():
+        tables.append(rows)
+        pairs[name] = [(law(row["seed"]), np.array(row["wrong"])) for row in rows.to_dicts()]
         words = f"of wrong shares from the balance, {name}"
-        apart[name], alike[name] = agreement(found, f"mean |Δp| {words}", f"correlation {words}")
-    judged = [name for name in pairs if METHODS[name].keeps is not None]
+        found[name] = agreement(pairs[name], f"mean |Δp| {words}", f"correlation {words}")
+    judged = {name: both for name, both in found.items() if METHODS[name].keeps is not None}
     keepers = [name for name in judged if METHODS[name].keeps]
-    worst = max(keepers, key=lambda name: apart[name].value)
-    loosest = min(keepers, key=lambda name: alike[name].value)
+    worst = max(keepers, key=lambda name: found[name][0].value)
+    loosest = min(keepers, key=lambda name: found[name][1].value)
+    shown = {name: tuple(np.concatenate(pairs[name], axis=1)) for name in keepers}
     failing = [
-        f"{name}: {said(apart[name])} and {said(alike[name])}" for name in judged if name not in keepers
+        f"{name}: {said(apart)} and {said(alike)}"
+        for name, (apart, alike) in judged.items()
+        if name not in keepers
     ]
     return CLAIM.found(
         RULE,
-        [(METHODS[name].keeps, *evidence(apart[name], alike[name])) for name in judged],
+        [(METHODS[name].keeps, *evidence(*both)) for name, both in judged.items()],
         experiment=(
             f"{budget.instances} data sets with n = {budget.n}, m = 1, σ = {budget.noise:g}, N = "
             f"{budget.samples:,}, ReLU; on each of them {len(pairs)} optimisers, {budget.steps:,} steps of "
@@ -152,33 +148,32 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         ),
         reason=(
             f"Of the {len(keepers)} optimisers that keep the mean, {worst} has the largest mean difference, "
-            f"{said(apart[worst])}, and {loosest} the least correlation, {said(alike[loosest])}. "
+            f"{said(found[worst][0])}, and {loosest} the least correlation, {said(found[loosest][1])}. "
             f"Predicted to fail, with their mean difference and correlation: {'; '.join(failing)}."
         ),
-        measured=(*apart.values(), *alike.values()),
+        measured=tuple(one for both in found.values() for one in both),
         references=(Reference("agreement: mean |Δp|", 0.0, "mean-field", f"{SCIENCE}, 16"),),
-        pictures=(picture("Wrong shares: predicted and measured", draw_shares, pairs, keepers),),
-        tables={"optimiser-shares": rows},
+        pictures=(
+            picture(
+                "Wrong shares: predicted and measured",
+                against,
+                shown,
+                max(0.05, *(float(np.max(points)) for points in shown.values())),
+                ("predicted share of the steps, mean-field", "measured share of the steps"),
+                "equal",
+                caption="Optimisers that keep the mean: each mark is one weight of one data set, and the "
+                "share of the steps in which it is wrong. Marks on the dashed line agree with the balance, "
+                "the same for all of them.",
+            ),
+        ),
+        tables={"optimiser-shares": pl.concat(tables)},
         notes=(
             "p_k is the share of the steps in which weight k is wrong; |Δp| is averaged over the weights of "
-            "a data set. The prediction has no free parameter and knows neither the optimiser nor the batch.",
-            f"For which optimisers the balance is exact: {SCIENCE}, 16. The shares are mean-field. Batches "
-            "here go through a new order in each epoch; for them and for Adam the balance is only measured.",
+            "a data set. The prediction has no free parameter and knows neither the optimiser nor the batch. "
+            f"For which optimisers the balance is exact: {SCIENCE}, 16.",
             "The sign of the gradient balances its median, not its mean: at full batch a weight with any "
             "outward push is wrong about half of the time.",
         ),
-    )
-
-
-def draw_shares(ax: Axes, pairs: dict[str, Pairs], names: list[str]) -> str:
-    """Draw the wrong share of every weight against its prediction, one series for each optimiser."""
-    series = {name: tuple(np.concatenate(one) for one in zip(*pairs[name], strict=True)) for name in names}
-    end = max(0.05, *(float(np.max(one)) for points in series.values() for one in points))
-    axes = "predicted share of the steps, mean-field", "measured share of the steps"
-    against(ax, series, end, axes, "equal")  # type: ignore[arg-type]
-    return (
-        "Optimisers that keep the mean: each mark is one weight of one data set, and the share of the steps "
-        "in which it is wrong. Marks on the dashed line agree with the balance, the same for all of them."
     )
 
 

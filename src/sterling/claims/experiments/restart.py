@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
-
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
@@ -18,7 +16,6 @@ from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plot.curves import over_dimensions
 from sterling.plot.study import success_curves
-from sterling.stats import Interval
 from sterling.study.report import fit_store
 from sterling.theory import samples_for_average, samples_for_information, samples_for_messages
 
@@ -107,7 +104,16 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             ),
         ),
         pictures=(
-            picture("Samples per weight with restarts", draw_heights, heights, edges),
+            picture(
+                "Samples per weight with restarts",
+                over_dimensions,
+                {"STE with restarts": [(n, *found) for n, found in heights.items()]},
+                {f"{name}, n → ∞": dict.fromkeys(heights, value) for name, value in edges.items()},
+                "N₅₀/n",
+                ylim=(0, None),
+                caption="Points on a level line mean growth in proportion to n. Level lines are the limits "
+                "for the samples that ReLU reads: the negative ones, about half of all.",
+            ),
             picture("Success with restarts", success_curves, series),
         ),
         tables={"restart-trials": store.trials()},
@@ -118,22 +124,6 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             "runs with other seeds (python -m benchmarks.papers.restart).",
             *notes_on([series], "Absorption at w* with restarts"),
         ),
-    )
-
-
-def draw_heights(ax: Axes, heights: dict[int, Interval], edges: dict[str, float]) -> str:
-    """Draw N₅₀/n against n, with the limits and the law of the plain time average."""
-    laws = {
-        "time average of plain STE (mean-field)": {
-            n: samples_for_average(Problem(n, 1)) / n for n in heights
-        },
-        **{f"{name}, n → ∞": dict.fromkeys(heights, value) for name, value in edges.items()},
-    }
-    points = {"STE with restarts": [(n, *found) for n, found in heights.items()]}
-    over_dimensions(ax, points, laws, "N₅₀/n", ylim=(0, None))
-    return (
-        "Points on a level line mean growth in proportion to n. Level lines are the limits for the samples "
-        "that ReLU reads: the negative ones, about half of all."
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.registry import register
 from sterling.claims import proofs
@@ -17,7 +16,7 @@ from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, mean, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import places, said
-from sterling.plot.curves import slope_triangles, visits_over_steps
+from sterling.plot.curves import visits_over_steps
 from sterling.study.columns import COUNT, FLAG, REAL, SHARE, Column
 from sterling.study.kind import Cell, Kind, Look, Seeds
 from sterling.study.train_kind import run_orbit
@@ -154,7 +153,13 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
         references=(Reference(*_PROVED, "exact", f"{SCIENCE}, 13"),),
         pictures=(
             picture("Share of the mass at w*: proved and measured", proofs.draw_bounds, bounded),
-            *([picture("Visits to w* grow with the steps", draw_visits, runs)] if len(lasting) else []),
+            picture(
+                "Visits to w* grow with the steps",
+                visits_over_steps,
+                places(runs),
+                {"1": 1.0},
+                caption="A run with the slope of the triangle, one, is visited at the same pace.",
+            ),
         ),
         tables={
             "certificates": certificates,
@@ -181,13 +186,6 @@ def stopped_runs(runs: pl.DataFrame) -> int:
         visits[bisect_right(steps, steps[-1] / 2) - 1] == visits[-1]
         for steps, visits in runs.select(_MARKS).iter_rows()
     )
-
-
-def draw_visits(ax: Axes, runs: pl.DataFrame) -> str:
-    """Draw the number of visits against T for every run."""
-    visits_over_steps(ax, places(runs))
-    slope_triangles(ax, {"1": 1.0})
-    return "A run with the slope of the triangle, one, is visited at the same pace all the time."
 
 
 CLAIM = Claim(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 from scipy.special import expit
 
 from sterling.base.registry import register
@@ -225,7 +224,18 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
             Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
         ),
         references=(Reference(elsewhere, 0.0, "exact", f"{SCIENCE}, 5"),),
-        pictures=(picture("Samples that half of the runs need", draw_thresholds, thresholds),),
+        pictures=(
+            picture(
+                "Samples that half of the runs need",
+                dots,
+                list(map(in_figure, names)),
+                {"N₅₀": intervals(thresholds, "samples")},
+                "samples N₅₀",
+                xlim=(0, None),
+                caption="Each row is one schedule from the same start, or one start under the usual "
+                "schedule, with its 95 % interval. If they decided success, the marks would not line up.",
+            ),
+        ),
         tables={
             "step-sizes-trials": trials,
             "step-sizes-thresholds": thresholds,
@@ -235,8 +245,6 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         notes=(
             "Absorbing states depend on the data alone, not on step sizes or start (exact). Which of them a "
             "run reaches may depend on both.",
-            "The same factor on the rate and the initial latents leaves the orbit unchanged (exact). So a "
-            "small rate is equivalent to a large start.",
             "With steps like 1/(t+1) the mass grows like the logarithm of T. Those schedules get larger "
             "rates and more steps, since a run with too little mass to move says nothing about the data.",
             f"{open_runs:,} of {runs:,} runs ended without a certified verdict. Each fit is made twice: with "
@@ -257,17 +265,6 @@ def thresholds_of(sizes: list[int], won: np.ndarray, names: list[str]) -> pl.Dat
             reach = _NORMAL_95 * math.sqrt(np.linalg.inv(best.information)[0, 0])
         rows.append((name, *(math.exp(middle + side * reach) for side in (0, -1, 1))))
     return pl.DataFrame(rows, ["settings", "samples", "samples_low", "samples_high"], orient="row")
-
-
-def draw_thresholds(ax: Axes, thresholds: pl.DataFrame) -> str:
-    """Draw N₅₀ under each schedule and from each start, with its interval."""
-    names = [in_figure(text) for text in thresholds["settings"]]
-    dots(ax, names, {"N₅₀": intervals(thresholds, "samples")}, "samples N₅₀")
-    ax.set_xlim(left=0)
-    return (
-        "Each row is one schedule from the same start, or one start under the usual schedule, with its 95 % "
-        "interval. If step sizes or the start decided success, the marks would not line up."
-    )
 
 
 CLAIM = Claim(

@@ -7,21 +7,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
 
 from sterling.base.text import number
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, Reference, evidence, measured, picture, share
+from sterling.claims.finding import Finding, Measured, Reference, evidence, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.scaling import exponent, growth_words, notes_on
 from sterling.claims.words import listed, said
 from sterling.model.problem import Problem
 from sterling.optimizers.base import as_optimizer
-from sterling.plot.curves import dots, over_dimensions, slope_triangles
-from sterling.plot.style import whole_numbers
+from sterling.plot.curves import dots, over_dimensions
 from sterling.study.columns import Criterion
-from sterling.study.report import SeriesFit, fit_store, slope
+from sterling.study.report import fit_store, slope
 from sterling.theory import samples_for_last, samples_for_occupancy
 
 #: Share of the runs that must end at w* with decay and band, and the most that may with one of the two.
@@ -141,20 +139,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
             f"{said(damped)}, the law's {number(slopes['damped'], 2)}."
         ),
-        measured=(
-            *rates.values(),
-            *found.values(),
-            *(
-                measured(
-                    f"N₅₀ of the last iterate, {name}, n = {point.n}",
-                    (point.samples, point.low, point.high),
-                    "profile likelihood",
-                )
-                for name, one in series.items()
-                if one.fit is not None
-                for point in one.fit.thresholds
-            ),
-        ),
+        measured=(*rates.values(), *found.values()),
         references=(
             Reference(
                 f"exponent of the law of damped runs from n = {' to '.join(map(str, laws['damped']))}",
@@ -171,8 +156,34 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             ),
         ),
         pictures=(
-            picture("Decay and band, alone and together", draw_factorial, found, budget.settings),
-            picture("Samples for the last iterate under noise", draw_growth, series, laws),
+            picture(
+                "Decay and band, alone and together",
+                dots,
+                list(FACTORS),
+                {
+                    str(one): np.array(evidence(*(found[str(one), name] for name in FACTORS)))
+                    for one in budget.settings
+                },
+                "share of the runs that end at w*",
+                xlim=(-0.03, 1.03),
+                caption="Share of the runs without label noise that end at w*; bars are 95 % Jeffreys "
+                "intervals.",
+            ),
+            picture(
+                "Samples for the last iterate under noise",
+                over_dimensions,
+                {
+                    name: [(at.n, at.samples, at.low, at.high) for at in one.fit.thresholds]
+                    for name, one in series.items()
+                    if one.fit is not None
+                },
+                {f"{name}, law": law for name, law in laws.items()},
+                "samples N₅₀",
+                {"n³": 3.0, "n": 1.0},
+                yscale="log",
+                caption="Samples with which half of the runs end at w* under label noise. A dashed line "
+                "joins the law at the smallest and the largest n; the triangles show slopes 3 and 1.",
+            ),
         ),
         tables={
             "threshold-factorial": cells,
@@ -185,8 +196,8 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"Damping {DAMPING:g} moves latents towards their own weights. A state absorbs if and only if "
             f"every push is at most {DAMPING:g}·S (exact). How often a run ends at w* is "
             "measured, and the law is mean-field.",
-            "Both counts are of runs whose last iterate is w*. The law of plain STE is about half of the "
-            "steps at w*, which is the mean of this count over the steps of a stationary run.",
+            "The law of plain STE is about half of the steps at w*: the mean, over the steps of a stationary "
+            "run, of whether it is there.",
             *notes_on([series["damped"]], "Damped last iterate"),
             *notes_on([series["plain"]], "Plain last iterate"),
         ),
@@ -221,34 +232,6 @@ def factorial(
             runs = cell.select("successes", "trials").row(0)
             found[str(one), name] = share(f"runs that end at w*, {name}: {one}", *runs)
     return found, pl.concat(cells)
-
-
-def draw_factorial(ax: Axes, found: dict, settings: tuple[Setting, ...]) -> str:
-    """Draw the share of runs that end at w* for each factor, one series for each setting."""
-    groups = {
-        str(one): np.array([(found[str(one), name].value, *found[str(one), name].ends) for name in FACTORS])
-        for one in settings
-    }
-    dots(ax, list(FACTORS), groups, "share of the runs that end at w*")
-    ax.set_xlim(-0.03, 1.03)
-    return "Share of the runs without label noise that end at w*; bars are 95 % Jeffreys intervals."
-
-
-def draw_growth(ax: Axes, series: dict[str, SeriesFit], laws: dict[str, dict[int, float]]) -> str:
-    """Draw N₅₀ of the last iterate against n, damped and plain, with the laws."""
-    points = {
-        name: [(point.n, point.samples, point.low, point.high) for point in one.fit.thresholds]
-        for name, one in series.items()
-        if one.fit is not None
-    }
-    lines = {f"{name}, law": law for name, law in laws.items()}
-    over_dimensions(ax, points, lines, "samples N₅₀", yscale="log")
-    whole_numbers(ax.yaxis)
-    slope_triangles(ax, {"n³": 3.0, "n": 1.0})
-    return (
-        "Samples with which half of the runs end at w* under label noise. A dashed line joins the mean-field "
-        "law at the smallest and the largest n; the triangles show slopes 3 and 1."
-    )
 
 
 _NEAR = (0.65, 0.8, 1.0, 1.25, 1.55)

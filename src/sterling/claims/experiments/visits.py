@@ -58,7 +58,7 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
                 (half, f"half of the steps at w*, {sigma}"),
                 (average, f"the time average, {sigma}"),
             )
-            for one in scaling.exponents(fits[-1], f"exponent α of N₅₀ for {what}", "the same")
+            for one in scaling.exponents(fits[-1], f"exponent α of N₅₀ for {what}")
         ),
         references=(
             Reference("exponent that is proved to suffice", PROVED, "theorem", PAPER, beside=True),
