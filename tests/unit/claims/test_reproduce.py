@@ -82,7 +82,7 @@ TINY = {
         instances=2,
         damped={"n": (4, 8), "samples": {"c": [2, 6, 18], "a": 1.28}, "steps": 500, "trials": 8},
         plain={"n": (4, 6), "samples": {"c": [0.05, 0.4, 3], "a": 3}, "steps": 500, "trials": 8},
-        settings=(threshold.Setting("relu", 4, "none", 500),),
+        settings={"relu": {"surrogate": "relu", "samples": {"c": [4], "a": 1}, "steps": 500}},
     ),
 }
 
