@@ -201,25 +201,6 @@ def test_a_copy_of_a_run_goes_on_like_the_run(engine):
     assert engine.execute_script(script) == [True] * 6
 
 
-def test_a_long_run_taken_in_pieces_is_the_same(engine):
-    """Past the narrow spans of the mass, with pauses and looks on the way."""
-    script = """
-        const data = sterling.draw({n: 8, samples: 100, m: 1, noise: 0.5, seed: 0});
-        const schedule = {kind: "power", rate: 0.5, exponent: 0.5};
-        const run = new sterling.Run(data, {surrogate: "relu", schedule, init: 1, log: true});
-        for (let step = 7; step < 200000; step = Math.floor(1.3 * step)) {
-            while (!run.advance(step, () => Math.random() < 0.5)) run.average();
-        }
-        run.advance(200000);
-        return [run.flips.length / 3, run.visited().visits, run.visited().occupied, ...run.latents()];
-    """
-    flips, visits, occupied, *latent = engine.execute_script(script)
-    orbit = st.train(st.Problem(n=8, samples=100, noise=0.5).draw(0), steps=200_000, init=1)
-    assert (flips, visits) == (orbit.stats.flips, orbit.visits)
-    assert occupied == round(orbit.occupancy * orbit.steps)
-    assert latent == orbit.latent.tolist()
-
-
 @pytest.mark.parametrize("surrogate", PIECEWISE)
 def test_the_laws_are_those_of_the_theory(engine, surrogate):
     for n, m, seed in ((1, 1, 0), (6, 3, 1), (20, 1, 2)):

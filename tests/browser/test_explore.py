@@ -130,23 +130,6 @@ def test_a_page_where_nothing_moves_asks_for_no_frame(page):
         page.execute_script("asked = 0")
 
 
-def test_next_return_leads_to_the_teacher(driver, address):
-    look(driver, "light", 1280)
-    turn(driver, f"{address}#story=3&at=2000", drawn)
-    for _ in range(3):
-        before = driver.execute_script("return sterling.page.run.step")
-        driver.find_element(By.ID, "return").click()
-        drawn(driver)
-        step, distance = driver.execute_script(
-            "const { run } = sterling.page; return [run.step, run.distance]"
-        )
-        assert step > before
-        assert distance == 0
-        assert "back at the teacher" in driver.find_element(By.ID, "said").get_attribute("textContent")
-        driver.find_element(By.ID, "flip").click()
-        assert driver.execute_script("return sterling.page.run.distance") > 0
-
-
 def test_an_address_plays_and_a_kept_state_stands(driver, address):
     look(driver, "light", 1280, motion="no-preference")
     moving = "sterling.page.mode === 'playing' && sterling.page.run.step > 0"

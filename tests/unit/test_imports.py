@@ -66,16 +66,3 @@ def test_a_run_needs_no_extras_and_the_landscape_is_a_function_before_and_after_
 def test_an_unknown_name():
     with pytest.raises(AttributeError, match="module 'sterling' has no attribute 'trian'"):
         st.trian  # noqa: B018
-
-
-def test_errors_are_one_family():
-    """A caller can catch all of them at once, or as the built-in kinds that they are."""
-    for error, kind in (
-        (st.InputError, ValueError),
-        (st.CapacityError, MemoryError),
-        (st.StoreError, OSError),
-        (st.CheckpointError, st.StoreError),
-    ):
-        assert issubclass(error, st.SterlingError)
-        assert issubclass(error, kind)
-    assert issubclass(st.SterlingWarning, UserWarning)

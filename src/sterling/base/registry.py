@@ -89,8 +89,7 @@ def register(thing: T) -> T:
     Notes
     -----
     Another process, such as a worker of a cluster, knows only what was registered in it. A package registers
-    its objects in every process by entry points of the same names, in the groups ``sterling.surrogates``,
-    ``sterling.families``, ``sterling.optimizers`` and ``sterling.kinds``.
+    its objects in every process by entry points (docs/extending.md).
 
     Examples
     --------

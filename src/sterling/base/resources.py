@@ -33,14 +33,14 @@ def usable_cores() -> int:
     return max(1, math.ceil(min(cores, _quota())))
 
 
-def thread_count(threads: int | None, name: str = "threads") -> int:
+def thread_count(threads: int | None) -> int:
     """Return how many threads to use: as many as asked for, but at most one for each usable core.
 
     None means all cores; within work that shares the cores already (`one_core`), it means one.
     """
     if threads is None:
         return 1 if getattr(_here, "shared", False) else usable_cores()
-    return min(checks.integer(threads, name, 1), usable_cores())
+    return min(checks.integer(threads, "threads", 1), usable_cores())
 
 
 @contextmanager

@@ -29,7 +29,8 @@ def audit(
 
         found = examine(*model)
     if json:
-        print_json(found.to_dict())
+        first = {"headline": found.headline(), "grade": found.grade, "findings": found.findings}
+        print_json({**first, "tensors": found.frame().to_dicts()})
     else:
         console().print(found)
     if found.grade is not None and fail_on in (found.grade, "note"):

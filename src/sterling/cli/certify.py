@@ -49,7 +49,7 @@ def certify(
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize, (12, 1600), surrogate=surrogate)
+    instance = load(data, drawn, read, readout, normalize, (12, 1600))
     found = prove(instance, surrogate, threads=threads, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:

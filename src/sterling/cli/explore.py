@@ -52,14 +52,12 @@ def explore(
 def _settings(given: dict[str, Any]) -> str:
     """Return the settings that were given, with the page's usual ones for the others."""
     from sterling.model.problem import Problem
-    from sterling.optimizers.sgd import SGD
     from sterling.report.explore import USUAL, settings_text
 
     values = USUAL | given
     seed, init, steps = (values.pop(name) for name in ("seed", "init", "steps"))
     origin = {**Problem(**values).to_dict(), "seed": seed}
-    run: dict = {"schedule": None, "surrogate": "relu", "restart": None, "optimizer": SGD()}
-    return settings_text(origin, init=init, steps=steps, **run)
+    return settings_text(origin, init=init, steps=steps)
 
 
 def _has_screen() -> bool:

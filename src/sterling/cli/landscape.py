@@ -46,7 +46,7 @@ def landscape(
     say = speaker(quiet)
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "keep_constant": keep_constant}
-    instance = load(data, drawn, read, readout, normalize, (12, 200), surrogate=surrogate)
+    instance = load(data, drawn, read, readout, normalize, (12, 200))
     found = visit(instance, surrogate, damping=damping, threads=threads, progress=not quiet)
     try:
         if json:

@@ -151,18 +151,11 @@ def load(
     normalize: str,
     usual: tuple[int, int] = (64, 4096),
     levels: int = 2,
-    surrogate: str | None = None,
 ) -> Instance:
     """Return the data: drawn from a problem of ``usual`` n and samples, or read from a file.
 
-    ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given. With a
-    surrogate all states will be visited, so a problem that is too large is refused before it is drawn.
+    ``drawn`` and ``read`` are the options of the one and of the other, None or False where not given.
     """
-    if surrogate is not None:
-        from sterling.landscapes.landscape import check_dimension, check_surrogate
-
-        check_surrogate(surrogate)
-        check_dimension(drawn["n"] or 0)
     for name, value in (read if data is None else drawn).items():
         if value is not None and value is not False:
             reason = "is for a data file: name the file, or drop the option"

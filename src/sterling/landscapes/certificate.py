@@ -234,21 +234,17 @@ class Certificate(Result, Drawn):
         Returns
         -------
         str
-            One or two sentences.
+            Two sentences.
         """
         if self.absorbs:
             first = "The reference absorbs: a run that reaches it stays there"
-            if self.occupancy > 0:
-                first += f", and at least {_below(self.occupancy)} of the mass is spent there"
         elif self.recurrent:
-            first = "Recurrence is proved: from every start, runs return to the reference again and again, "
-            first += f"and at least {_below(self.occupancy)} of the mass is spent there"
+            first = "From every start, runs return to the reference again and again, and spend "
+            first += f"at least {_below(self.occupancy)} of the mass there"
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
-        if self.decodes:
-            return f"{first}. The time average decodes to the reference in every weight."
-        unproved = int((self.wrong_share >= 0.5).sum())
-        return f"{first}. For {unproved} of {self.n} weights the time average is not proved to be right."
+        average = "decodes" if self.decodes else "is not proved to decode"
+        return f"{first}. The time average {average} to the reference."
 
     def to_dict(self) -> dict[str, Any]:
         values = super().to_dict()

@@ -285,8 +285,6 @@ def landscape(
         If n > 24, the surrogate is smooth, or the damping is negative.
     CapacityError
         If the landscape would not fit into memory.
-    KeyboardInterrupt
-        Within half a second of Ctrl-C.
 
     Examples
     --------

@@ -22,7 +22,6 @@ from sterling.plot.style import INK, PALE, VERMILLION
 _SIZE, _DPI = (8.0, 3.4), 80  # inches, pixels an inch
 _LETTERS = 10
 _COLOURS = 64  # of a picture
-_SHADE = 0.45  # of a wrong bit that is below the middle
 
 
 def write(orbit: Orbit, path: str | os.PathLike, frames: int, rate: int) -> None:
@@ -82,10 +81,8 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     inks = np.array([to_rgb(PALE), to_rgb(INK), to_rgb(VERMILLION)])
     kind = "wrong" if orbit.reference_kind == "teacher" else "unlike the best"
     for step, weights in zip(steps.tolist(), states(orbit, steps), strict=True):
-        wrong, above = weights != orbit.reference, weights > 0
-        shown = inks[np.where(wrong, 2, above.astype(int))]
-        shown[wrong & ~above] += (1 - inks[2]) * _SHADE
-        cells[: orbit.n] = shown
+        wrong = weights != orbit.reference
+        cells[: orbit.n] = inks[np.where(wrong, 2, weights > 0)]
         image.set_data(cells.reshape(shape))
         line.set_xdata([step + 1] * 2)  # the axis counts from one
         words.set_text(f"step {step:,}: {wrong.sum()} of {orbit.n} {kind}")

@@ -55,16 +55,7 @@ def proved_shares(ax: Axes, certificate: Certificate) -> str:
     x = np.arange(1, certificate.n + 1)
     ax.bar(x, bounds, color=VERMILLION, alpha=0.5, label="wrong at most, proved")
     ax.axhline(0.5, color=GREY, lw=0.9, ls=":", label="the average decodes below")
-    tidy(
-        ax,
-        ylim=(0, max(0.6, 1.1 * bounds[0])),
-        xlabel="weights, the largest bound first",
-        ylabel="share of the mass",
-    )
+    ax.set(xlabel="weights, the largest bound first", ylabel="share of the mass")
+    tidy(ax, ylim=(0, max(0.6, 1.1 * bounds[0])))
     whole_ticks(ax.xaxis)
-    most, least = np.ceil(1e4 * bounds[0]) / 1e4, np.floor(1e4 * certificate.occupancy) / 1e4
-    average = "decodes" if certificate.decodes else "is not proved to decode"
-    return (
-        f"Proved for every start: each weight is wrong for at most {most:.4f} of the mass, and the weights "
-        f"agree with the reference for at least {least:.4f} of it; the time average {average}."
-    )
+    return certificate.sentence()

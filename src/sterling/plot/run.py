@@ -55,22 +55,18 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     )
     ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label="iterates: mean")
     ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, label="time average")
-    _count_axis(ax, max(float(h.high.max()), float(h.ergodic.max()), 1.0))
+    top = max(float(h.high.max()), float(h.ergodic.max()), 1.0)
+    if top <= 12:
+        whole_ticks(ax.yaxis)
+        ax.set_ylim(-0.05 * top, 1.12 * top)
+    else:  # logarithmic above one: the count is often zero
+        ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_ylim(-0.15, 1.4 * top)
     if orbit.flips_complete_to < orbit.steps:
         ax.axvspan(orbit.flips_complete_to, orbit.steps, color=PALE, lw=0, label="not recorded")
     legend_above(ax, 4, **_BESIDE)
     return _read_errors(orbit, h)
-
-
-def _count_axis(ax: Axes, top: float) -> None:
-    """Scale the axis of a count that is often zero: linear, or logarithmic above one if it is large."""
-    if top <= 12:
-        whole_ticks(ax.yaxis)
-        ax.set_ylim(-0.05 * top, 1.12 * top)
-        return
-    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.set_ylim(-0.15, 1.4 * top)
 
 
 def _read_errors(orbit: Orbit, h: History) -> str:

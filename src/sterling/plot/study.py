@@ -20,13 +20,13 @@ from sterling.plot.style import (
     INK,
     PALE,
     PURPLE,
+    VERDICT_COLOURS,
     caption,
     dimensions_axis,
     escaped,
     legend_above,
     note,
     tidy,
-    verdict_bar,
     whole_numbers,
 )
 from sterling.study.report import SeriesFit, fit_store
@@ -64,6 +64,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
             ax.plot(line, curve, color=shade, lw=1.2)
     ax.axhline(0.5, color=PALE, lw=1, zorder=0)
     tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of trials that succeed")
+    legend_above(ax, min(4, len(dimensions)), handletextpad=0.2)
     whole_numbers(ax.xaxis)
     curve = "No curve is drawn" if fit is None else "Curves: the power law"
     doubt = f": {series.refusal}" if fit is None else ", which does not fit" if fit.curved else ""
@@ -122,8 +123,9 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
         edges = np.exp([logs[0] - half[0], *(logs[:-1] + half), logs[-1] + half[-1]])
         for name in present:
             share = 0.92 * (cells[name] / cells["trials"]).to_numpy()
-            look = verdict_bar(name) | {"label": name.lower() if column == 0 else None, "align": "edge"}
-            ax.barh(edges[:-1], share, np.diff(edges), left, **look)
+            label = name.lower() if column == 0 else None
+            look = {"color": VERDICT_COLOURS[name], "ec": "white", "lw": 0.4, "label": label}
+            ax.barh(edges[:-1], share, np.diff(edges), left, align="edge", **look)
             left = left + share
     ax.set_xticks(range(len(dimensions)), [str(n) for n in dimensions])
     tidy(ax, yscale="log", xlim=(-0.5, len(dimensions) - 0.5), xlabel="dimension n", ylabel="samples N")

@@ -36,7 +36,6 @@ VERDICT_COLOURS = {
     "WANDERING": VIOLET,
     "STALLED": OLIVE,
 }
-_HATCHES = {"TRAPPED": "xxx", "CHATTERING": "///", "WANDERING": "..."}
 
 DASHED = (0, (5, 1.5))  # predictions and averages, beside measurements
 SMALL = 0.85  # size of legends and ticks, of the size of other type
@@ -98,11 +97,6 @@ def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any
     ax.set_axisbelow(True)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc=legend, frameon=False, fontsize=small())
-
-
-def verdict_bar(name: str) -> dict[str, Any]:
-    """Return the style of a bar for a verdict: its colour, and a hatch for some."""
-    return {"color": VERDICT_COLOURS[name], "hatch": _HATCHES.get(name), "ec": "white", "lw": 0.4}
 
 
 def legend_above(ax: Axes, columns: int, **given: Any) -> None:

@@ -19,7 +19,6 @@ from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.plot.style import named_bars
 from sterling.report.figures import Drawing, render
 from sterling.report.html import page
-from sterling.returns.recurrence import Recurrence
 
 _ROWS = 500  # weights in the table
 _VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
@@ -42,7 +41,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         main=_main(orbit, instance),
         statistics=found._rows() if found is not None and known else [],
         since=0 if found is None else found.since,
-        notice=_notice(orbit, found, instance),
+        notice=_notice(orbit, instance),
         weights=weights.rows(),
         weight_columns=[name.replace("_", " ") for name in weights.columns],
         more_weights=orbit.n - len(weights),
@@ -52,7 +51,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     )
 
 
-def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[str]:
+def _notice(orbit: Orbit, instance: Instance) -> list[str]:
     known, damping = instance.teacher is not None, orbit.optimizer.damping
     notes = (
         (
@@ -82,7 +81,6 @@ def _notice(orbit: Orbit, found: Recurrence | None, instance: Instance) -> list[
             0 < orbit.flips_complete_to < orbit.steps,
             f"Flips are recorded up to step {orbit.flips_complete_to:,}; pictures over time end there.",
         ),
-        (found is None and known, "The run did not record its visits, so times of absences are unknown."),
     )
     return [text for holds, text in notes if holds]
 

@@ -26,7 +26,6 @@ from sterling.returns.counts import VisitCounts, bin_starts, mark_steps
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades
 _FEW = 10  # with fewer visits no growth is estimated
-_NAMED = 5  # weights listed by name
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,7 +116,7 @@ class Recurrence(Result):
             (f"occupancy of the {where}", self._occupancy_in_words()),
         ]
         if self.sojourns.count:
-            rows += [("stays", self.sojourns.text), ("weights that leave", self._leavers_in_words())]
+            rows.append(("stays", self.sojourns.text))
         if self.returns.count:
             rows.append(("absences", self.returns.text))
         if self.recurs:
@@ -139,16 +138,6 @@ class Recurrence(Result):
             f"{known.batches} batch means of {known.length:,} steps after {left_out}{coming}{doubt})"
         )
 
-    def _leavers_in_words(self) -> str:
-        order = np.argsort(-self.first, kind="stable")[: np.count_nonzero(self.first)]
-        shares = np.minimum(self.first / self.sojourns.count, 1.0).tolist()
-        named = ", ".join(f"{self._name(k)} ({percent(shares[k])})" for k in order[:_NAMED])
-        more = f" and {len(order) - _NAMED} more" if len(order) > _NAMED else ""
-        return f"{len(order)} of {len(self.first)} ever start an absence: {named}{more} (share of departures)"
-
-    def _name(self, k: int) -> str:
-        return self.names[k] if self.names else str(k)
-
     def _growth_in_words(self) -> str:
         parts = []
         if self.growth is not None:
@@ -162,10 +151,11 @@ class Recurrence(Result):
 
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]
+        name = self.names[k] if self.names else str(k)
         when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
         return (
             f"{counted(len(self.arrivals), 'weight')} without a flip so far, closer to it with each step; at "
-            f"the mean speed of this run weight {self._name(k)} is the first, {when}. Each will lower the "
+            f"the mean speed of this run weight {name} is the first, {when}. Each will lower the "
             "occupancy; only the lower end of its interval allows for that"
         )
 

@@ -38,7 +38,6 @@ from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
-_FIRST_BATCH = 4  # most trials of a cell whose pace is unknown
 _BATCHES = 32  # for each worker in what is left of a round: other processes may be at the rest
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
@@ -218,11 +217,9 @@ class Collector:
         return Batch(cell, numbers, () if self.pool.in_threads else tuple(users))
 
     def _size(self, cell: Cell) -> int:
-        pace = self.paces.get(cell.key, max(self.paces.values(), default=0.0))
-        size = _BATCH_SECONDS / max(pace, 1e-6)
+        pace = self.paces.get(cell.key, max(self.paces.values(), default=math.inf))
         share = self.trials.waiting / (_BATCHES * self.pool.count)
-        most = _BATCH_TRIALS if cell.key in self.paces else _FIRST_BATCH
-        return int(np.clip(min(size, share), 1, most))
+        return int(np.clip(min(_BATCH_SECONDS / max(pace, 1e-6), share), 1, _BATCH_TRIALS))
 
     # -- what comes back -------------------------------------------------------------------------------------
 

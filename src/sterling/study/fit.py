@@ -312,13 +312,11 @@ def _require_information(counts: Counts) -> None:
         raise FitError("there are no trials: run the study first")
     if len(dimensions) < 2:
         raise FitError(f"all trials have n = {dimensions[0]:g}: an exponent needs at least two dimensions")
-    obstacles: dict[str, list[str]] = {}
-    for n in dimensions:
-        obstacles.setdefault(_obstacle(counts.where(counts.n == n)), []).append(f"{n:g}")
-    if len(obstacles.pop("", [])) < 2:
-        reasons = [text.format(", ".join(sizes)) for text, sizes in obstacles.items()]
+    poor = [f"{n:g}" for n in dimensions if not overlaps(counts.where(counts.n == n))]
+    if len(dimensions) - len(poor) < 2:
         raise FitError(
-            f"fewer than two dimensions have successes and failures that overlap: {'; '.join(reasons)}"
+            f"an exponent needs two dimensions, but successes and failures do not overlap at n = "
+            f"{', '.join(poor)}: take larger samples, smaller ones, or some in between"
         )
     ones = np.ones((len(counts.n), 1))
     line = Model(np.column_stack([ones, np.log(counts.n)]), ones)
@@ -327,12 +325,3 @@ def _require_information(counts: Counts) -> None:
         raise FitError(
             "success does not become more frequent as the samples grow: there is no threshold here"
         )
-
-
-def _obstacle(one: Counts) -> str:
-    """Return why the counts of one dimension bound no threshold; empty if they do."""
-    if not one.successes.any():
-        return "no success at n = {} (take larger samples)"
-    if (one.successes == one.trials).all():
-        return "no failure at n = {} (take smaller samples)"
-    return "" if overlaps(one) else "a jump from failure to success at n = {} (take samples in between)"

@@ -176,24 +176,22 @@ def _onnx(path: Path) -> Artefact:
     onnx = needed("onnx")
     evaluator = import_module("onnx.reference").ReferenceEvaluator
     graph = onnx.load(path).graph
-    constants = {one.name: one for one in graph.initializer}
-    constants |= {
-        node.output[0]: node.attribute[0].t
-        for node in graph.node
-        if node.op_type == "Constant" and node.attribute[0].name == "value"
-    }
-    known = {name: (name, onnx.numpy_helper.to_array(one)) for name, one in constants.items()}
+    tensors = [(one.name, one) for one in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensors.append((node.output[0], node.attribute[0].t))
+    kinds = {name: onnx.TensorProto.DataType.Name(one.data_type).lower() for name, one in tensors}
+    known = {name: (name, onnx.numpy_helper.to_array(one)) for name, one in tensors}
     left = _MOST * sum(array.nbytes for _, array in known.values())
     found: dict[str, Read] = {}
 
     def read(name: str, turned: bool, weight: QuantisedWeight) -> Stored:
         start, array = known[name]
         values = torch.tensor(array.astype("float64"))
-        kind = onnx.TensorProto.DataType.Name(constants[start].data_type).lower()
         orders = (values.transpose(-1, -2), values) if turned else (values,)
         if any(isinstance(layer, nn.Linear) for layer in weight.modules):  # not a product by hand
             orders = orders[:1]
-        return Stored(kind, getattr(torch, str(array.dtype), torch.float32), orders)
+        return Stored(kinds[start], getattr(torch, str(array.dtype), torch.float32), orders)
 
     for node in graph.node:  # each comes after those that it needs
         if node.op_type in _FOLDED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sterling.base.text import counted, number
 from sterling.torch.tables import Report, Table
@@ -136,17 +136,6 @@ class Audit(Report):
         optional = {"at_zero": pl.Int64, "no_gradient": pl.Float64, "other_clamp": pl.Float64}
         lists = {"window": pl.List(pl.Float64), "findings": pl.List(pl.String)}
         return pl.DataFrame(rows, schema_overrides={**optional, **lists, "grade": pl.String})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain values.
-
-        Returns
-        -------
-        dict
-            ``headline``, ``grade``, ``findings`` and ``tensors``, the rows of `frame`.
-        """
-        first = {"headline": self.headline(), "grade": self.grade, "findings": self.findings}
-        return {**first, "tensors": self.frame().to_dicts()}
 
     def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         titles = ("tensor", "levels", "scale", "no gradient", "why", "at zero", "surrogate", "latent")

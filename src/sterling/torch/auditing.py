@@ -36,15 +36,11 @@ _TINY = 1e-6  # a latent next to 0, in units of the largest one
 WHY = {
     CLAMP: "it clamps rounded values, and the gradient of the clamp is 0 at its bounds, so all on an "
     "outermost level are cut off: clamp before rounding, or let the gradient pass the clamp",
-    TAIL: "latents far from zero are cut off, so they come back only by decay: clip the latents to the range "
-    "that passes, or use the identity as surrogate",
-    DEAD: "latents near zero are cut off, so a weight that gets there stays: let the gradient pass there too",
+    TAIL: "values far from zero are cut off, and latents there come back only by decay: widen the range, "
+    "clip the latents to it, or use the identity as surrogate",
+    DEAD: "values near zero are cut off, and a weight that gets there stays: let the gradient pass there too",
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
     probes.OTHER: "the slope of the quantiser is 0 there",
-}
-WHY_OF_ACTIVATIONS = WHY | {
-    TAIL: "values beyond the outermost levels are cut off: widen the range, or learn the step",
-    DEAD: "values near zero are cut off: let the gradient pass there too",
 }
 
 
@@ -71,8 +67,7 @@ def audit(
     codes : function of (name, parameter), or dict of functions, optional
         For quantisers that `find` does not know; see `find`.
     optimizer : Optimizer, optional
-        The optimiser; the audit checks that it moves the latents. Needed for PARQ, whose optimiser holds the
-        quantiser.
+        The optimiser; the audit checks that it moves the latents. PARQ needs it.
 
     Returns
     -------
@@ -88,22 +83,10 @@ def audit(
     --------
     >>> import torch
     >>> import sterling.torch as stt
-    >>> class Round(torch.autograd.Function):
-    ...     @staticmethod
-    ...     def forward(ctx, x):
-    ...         return x.round()
-    ...     @staticmethod
-    ...     def backward(ctx, gradient):
-    ...         return gradient
-    >>> def ternary(w):
-    ...     scale = w.abs().mean().detach()
-    ...     return scale * Round.apply(w / scale).clamp(-1, 1)
-    >>> with stt.ClampGradient(at_bound=0):  # as since PyTorch 2.14
-    ...     report = stt.audit(ternary)
-    >>> report.headline()[:69]
-    'Wrong in 1 of 1 quantised tensor: quantiser: 69 % of its weights get '
-    >>> report.frame()["why"].to_list()
-    ['clamp at its bound']
+    >>> def no_gradient(w):
+    ...     return w.sign() * w.abs().mean().detach()
+    >>> stt.audit(no_gradient).frame()["why"].to_list()
+    ['no gradient at all']
     """
     if not callable(model):
         raise InputTypeError(f"model is {shown(model)}; give a torch.nn.Module or a quantiser")
@@ -167,11 +150,10 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         with ClampGradient(1 - at_bound):
             row.other_clamp = _none(probes.slopes(weight))
         row.no_gradient = _none(slope)
-        row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
+        row.surrogate, row.window, seen = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
         possible = seen | set(codes.unique().tolist())
-        nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
-        row.levels = 1 if len(possible) == 1 else max(nominal, levels)
+        row.levels = weight.levels if min(weight.levels, len(possible)) > 1 else len(possible)
         if row.levels < len(possible):  # groups have zero points
             codes = probes.lined_up(codes, weight.scale())[0]
         row.why = probes.reasons(slope, codes, probes.steps_of(weight))
@@ -218,7 +200,7 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
     for one, other in zip(found, others, strict=True):
         names[one.name] += 1
         number_of_it = f" ({names[one.name]})" if names[one.name] > 1 else ""
-        codes, scale = one.grid.codes, one.grid.scale.expand(one.grid.codes.shape)
+        codes, scale = one.grid.codes, one.grid.scale
         used = codes.unique().tolist()
         row = TensorAudit(
             tensor=(one.name or type(model).__name__) + number_of_it,
@@ -286,10 +268,9 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
 
 def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
     """Judge the shares without gradient, now and with PyTorch 2.14; ``idle`` says why none is needed."""
-    activations = row.kind == "activation"
-    words, what = (WHY_OF_ACTIVATIONS, "activations") if activations else (WHY, "weights")
+    activations, what = row.kind == "activation", "activations" if row.kind == "activation" else "weights"
     if now > 0:
-        why, by_design = "; ".join(words[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
+        why, by_design = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
             end = "input" if activations else "latents"
@@ -304,7 +285,7 @@ def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Itera
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
         sentence = (
             f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
-            f"gradient of clamp is 0 at its bounds: {idle or words[CLAMP]}"
+            f"gradient of clamp is 0 at its bounds: {idle or WHY[CLAMP]}"
         )
         yield AuditFinding(sentence, "" if idle else short)
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sterling.base.checks import instance_of, shown
+from sterling.base.checks import shown
 from sterling.base.files import printable
 from sterling.base.text import counted, percent
 from sterling.errors import InputError
 from sterling.torch.artefacts import Tensors, file_of, reading, tensors_in
-from sterling.torch.handle import PARAMETRIZED
-from sterling.torch.parts import inside
+from sterling.torch.handle import PARAMETRIZED, named
 from sterling.torch.tables import Report, Table
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ def flips_between(
 ) -> CheckpointFlips:
     """Count the codes that change between saved checkpoints of one training run.
 
-    No model and no code of it is needed: a quantiser is named, or the checkpoints hold codes. Memory holds
-    one tensor at a time.
+    It needs no model: a quantiser is named, or the checkpoints hold codes. Memory holds one tensor at a time.
 
     Parameters
     ----------
@@ -95,7 +93,8 @@ def flips_between(
         with reading(path):
             files[printable(path)] = tensors_in(path)
     (where, first), *_ = files.items()
-    wanted = _named(first, include, "include", where) - _named(first, exclude, "exclude", where)
+    names = {name: (name, PARAMETRIZED.sub(r"\1", name)) for name in first}
+    wanted = named(names, include, "include", where) - named(names, exclude, "exclude", where)
     rows = []
     for name in first:
         if name in wanted:
@@ -111,18 +110,6 @@ def flips_between(
             f"{where} has no tensor of {kind} that is included: give another quantizer, or include others"
         )
     return CheckpointFlips(rows, list(files))
-
-
-def _named(names: Iterable[str], patterns: str | Iterable[str], what: str, where: str) -> set[str]:
-    """Return the tensors that patterns mean, by their names in the report or in the file."""
-    found: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        instance_of(pattern, str, f"an entry of {what}", "the name of a layer or tensor, or a pattern")
-        hits = {n for n in names if inside(PARAMETRIZED.sub(r"\1", n), pattern) or inside(n, pattern)}
-        if not hits and pattern != "*":
-            raise InputError(f"{what} names {shown(pattern)}, but {where} has no such layer or tensor")
-        found |= hits
-    return found
 
 
 def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
@@ -196,13 +183,9 @@ class CheckpointFlips(Report):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import sterling.torch as stt
-    >>> for name, row in (("a.npz", [[0.1, -0.2]]), ("b.npz", [[0.1, 0.2]])):
-    ...     np.savez(name, w=np.array(row))
-    >>> found = stt.flips_between(["a.npz", "b.npz"], "sign")
-    >>> found.files, found.frame()["flips"].to_list()
-    (['a.npz', 'b.npz'], [1])
+    >>> stt.CheckpointFlips([], ["a.npz", "b.npz"]).files
+    ['a.npz', 'b.npz']
     """
 
     def __init__(self, rows: list[dict[str, Any]], files: list[str]):

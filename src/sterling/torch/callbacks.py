@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,10 @@ def lightning_callback(**options: Any) -> Any:
             count = len(trainer.optimizers)
             if count != 1:
                 raise InputError(f"the module has {count} optimizers: make an OrbitMonitor for each")
-            monitor = self.monitor = OrbitMonitor(pl_module, trainer.optimizers[0], **options)
+            self.monitor = OrbitMonitor(pl_module, trainer.optimizers[0], **options)
             if self._state:
-                monitor.load_state_dict(self._state)
-            self._save = _saving(lambda state: state.update(monitor.state_dict()))
+                self.monitor.load_state_dict(self._state)
+            self._save = _saving(lambda state: state.update(self.monitor.state_dict()))
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             self.monitor.close()
@@ -89,16 +90,15 @@ def lightning_callback(**options: Any) -> Any:
     return MonitorCallback()
 
 
-def transformers_callback(resume_from: str | None = None, **options: Any) -> Any:
+def transformers_callback(**options: Any) -> Any:
     """Return a callback for transformers' Trainer that runs a monitor during training.
 
     Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. It saves its state as
-    `orbit_monitor.pt` in each checkpoint of the trainer, so resumed training continues the counts.
+    `orbit_monitor.pt` in each checkpoint of the trainer, so training that resumes with the same `output_dir`
+    continues the counts.
 
     Parameters
     ----------
-    resume_from : str, optional
-        Folder of the checkpoint from which training resumes; by default that of the step in `output_dir`.
     **options
         Options of `OrbitMonitor`: example, codes, horizons, within, and so on.
 
@@ -123,36 +123,33 @@ def transformers_callback(resume_from: str | None = None, **options: Any) -> Any
         raise InputError("this needs transformers, which is not installed: pip install transformers")
     from transformers import TrainerCallback  # pyright: ignore[reportMissingImports]
 
-    def file(folder: str | None, args: Any, state: Any) -> Path:
-        """Return the file of a checkpoint; processes that share the weights each have their part."""
-        home = Path(folder or Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        part = f"_{args.process_index}" if callback.monitor.sharded else ""
-        return home / f"orbit_monitor{part}.pt"
-
     class MonitorCallback(TrainerCallback):
         """Keeps a monitor; see `transformers_callback`."""
 
         monitor: Any = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-            monitor = self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)
+            self.monitor = OrbitMonitor(given["model"], given["optimizer"], **options)
             self._save = _saving(
-                lambda path: write_atomically(path, lambda stream: torch.save(monitor.state_dict(), stream))
+                lambda path: write_atomically(path, partial(torch.save, self.monitor.state_dict()))
             )
-            saved = file(resume_from, args, state)
+            saved = self._file(args, state)
             if state.global_step and saved.exists():
-                monitor.load_state_dict(torch.load(saved, weights_only=True))
+                self.monitor.load_state_dict(torch.load(saved, weights_only=True))
             elif state.global_step:
                 lost = f"{saved} does not exist, so the monitor counts from this step on"
-                advice = "give the folder of the checkpoint as `resume_from`"
-                warnings.warn(f"{lost}: {advice}", SterlingWarning, stacklevel=2)
+                warnings.warn(f"{lost}: copy it there to continue", SterlingWarning, stacklevel=2)
 
         def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             if state.is_world_process_zero or self.monitor.sharded:
-                self._save(file(None, args, state))
+                self._save(self._file(args, state))
 
         def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
             self.monitor.close()
 
-    callback = MonitorCallback()
-    return callback
+        def _file(self, args: Any, state: Any) -> Path:
+            """Return the file of a checkpoint; processes that share the weights each have their part."""
+            part = f"_{args.process_index}" if self.monitor.sharded else ""
+            return Path(args.output_dir) / f"checkpoint-{state.global_step}" / f"orbit_monitor{part}.pt"
+
+    return MonitorCallback()

@@ -75,55 +75,15 @@ class Clock:
         self._log[:, : step - epoch + 1] = log
 
 
-class Averages(nn.Module):
-    """Averages of the codes of weights, of float32, or at most two of 12 bits if they must be lean.
-
-    Averages of 12 bits are rounded up or down, by a fixed sequence for each weight that makes the mean error
-    zero. Codes themselves have no error.
-    """
-
-    kept: torch.Tensor
-
-    def __init__(self, count: int, like: torch.Tensor, lean: bool):
-        super().__init__()
-        self.count, self.lean = count, lean
-        shape, kind = (3, torch.uint8) if lean else (count, torch.float32)
-        self.register_buffer("kept", torch.zeros(len(like), shape, dtype=kind, device=like.device))
-
-    @staticmethod
-    def units(top: torch.Tensor) -> torch.Tensor:
-        """Return the units of a code in a lean average, where codes lie within ±top."""
-        units = _MOST / top.clamp_min(1)
-        return torch.where(units >= 1, units.floor(), units)
-
-    def read(self, at: Any, top: torch.Tensor) -> torch.Tensor:
-        """Return the averages of some weights: (weights, horizons)."""
-        if not self.lean:
-            return self.kept[at]
-        first, both, last = self.kept[at].int().unbind(1)
-        units = torch.stack([first << 4 | both >> 4, (both & 15) << 8 | last], dim=1)[:, : self.count]
-        return (units - _MOST) / self.units(top).reshape(-1, 1)
-
-    def write(self, at: torch.Tensor, average: torch.Tensor, top: torch.Tensor, step: int) -> None:
-        """Set the averages of some weights."""
-        if not self.lean:
-            self.kept[at] = average
-            return
-        dither = ((at * 0x9E3779B1 + step * 0x85EBCA6B) >> 8 & 0xFFFF)[:, None] / 65536
-        exact = average * self.units(top).reshape(-1, 1)
-        near = exact.round()  # whole units stay, in spite of the rounding of the product
-        unit = torch.where((exact - near).abs() < 1e-3, near, (exact + dither).floor())
-        unit = unit.clamp(-_MOST, _MOST).int() + _MOST
-        one, two = unit[:, 0], unit[:, -1]
-        self.kept[at] = torch.stack([one >> 4, (one & 15) << 4 | two >> 8, two & 255], dim=1).byte()
-
-
 class CodeTracker(nn.Module):
     """Statistics of the codes of several tensors, joined into flat buffers.
 
     Bytes per weight: 2 for two codes, 4 for the step of the last flip, 2 for the oscillation, 4 for each
     average, and 3 for the vote if a tensor has more than two levels. If it must be lean: 2 for two codes, 1
     for the step of the last flip, 3 for two averages. If codes lie beyond ±127, each takes two bytes.
+
+    Lean averages have 12 bits. They are rounded up or down, by a fixed sequence for each weight that makes
+    the mean error zero. Codes themselves have no error.
     """
 
     __getattr__: Any  # of buffers
@@ -132,7 +92,6 @@ class CodeTracker(nn.Module):
         self,
         codes: Sequence[torch.Tensor],  # the first codes of each tensor, int8 or int16, all on one device
         levels: Sequence[int],
-        open_ended: Sequence[bool],  # whether codes may appear that are not among the first ones
         groups: Sequence[int],  # the parameter group of each tensor
         horizons: Sequence[float],  # of the averages, ascending
         within: int,  # k: a flip is undone if the weight is back after at most k steps
@@ -145,13 +104,13 @@ class CodeTracker(nn.Module):
         self.starts = [0, *np.cumsum(room).tolist()]
         self.within, self.vote, self.lean = within, vote, lean
         self.clock = Clock(max(groups) + 1, horizons, LEAN_EPOCH if lean else EPOCH)
-        self._open, self._origin = any(open_ended), 0
+        self._origin = 0
         device = codes[0].device
         kind = torch.int16 if any(one.dtype != torch.int8 for one in codes) else torch.int8
         now = torch.zeros(self.starts[-1], dtype=kind, device=device)
         for index, one in enumerate(codes):
             now[self.part(index)] = one.reshape(-1)
-        kept, votes = now[:0] if lean else now, not lean and (self._open or max(levels) > 2)
+        kept, votes = now[:0] if lean else now, not lean and max(levels) > 2
         grids = [grid_of(k, one) for one, k in zip(codes, levels, strict=True)]
         grid = torch.tensor(grids, dtype=torch.float32, device=device)  # least, largest, spacing
         buffers = {
@@ -161,6 +120,11 @@ class CodeTracker(nn.Module):
             "oscillation": torch.zeros_like(kept, dtype=torch.float16),
             "elected": now.clone() if votes else now[:0].clone(),
             "lead": torch.zeros_like(now if votes else now[:0], dtype=torch.float16),
+            "averages": torch.zeros(
+                (len(now), 3 if lean else len(horizons)),
+                dtype=torch.uint8 if lean else torch.float32,
+                device=device,
+            ),
             "grid": grid,
             "top": grid[:, :2].abs().amax(dim=1),  # lean averages lie within ±top
             "counts": torch.zeros(len(codes), len(KINDS), GROUPS, dtype=torch.int64, device=device),
@@ -169,11 +133,10 @@ class CodeTracker(nn.Module):
             self.register_buffer(name, one)
         self.register_buffer("_group_of", torch.tensor(groups, device=device), persistent=False)
         self.register_buffer("_ends", torch.tensor(self.starts[1:], device=device), persistent=False)
-        self.averages = Averages(len(horizons), now, lean)
         for index in range(len(codes)):
             for at in self._pieces(index):
                 held = now[at].float()[:, None].expand(-1, len(horizons))
-                self.averages.write(at, held, self.top[index], 0)
+                self._write(at, held, index)
 
     def changed(self, index: int, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the indices of the codes of a tensor that have changed, and the new codes."""
@@ -245,8 +208,32 @@ class CodeTracker(nn.Module):
     def _shares(self) -> torch.Tensor:
         return torch.from_numpy(self.clock.shares()).to(self.now.device, torch.float32)
 
+    def units(self, tensor: Any) -> torch.Tensor:
+        """Return the units of a code in a lean average."""
+        units = _MOST / self.top[tensor].clamp_min(1)
+        return torch.where(units >= 1, units.floor(), units).reshape(-1, 1)
+
+    def _read(self, at: Any, tensor: Any) -> torch.Tensor:
+        if not self.lean:
+            return self.averages[at]
+        first, both, last = self.averages[at].int().unbind(1)
+        units = torch.stack([first << 4 | both >> 4, (both & 15) << 8 | last], dim=1)
+        return (units[:, : len(self.clock.decay)] - _MOST) / self.units(tensor)
+
+    def _write(self, at: torch.Tensor, average: torch.Tensor, tensor: Any) -> None:
+        if not self.lean:
+            self.averages[at] = average
+            return
+        dither = ((at * 0x9E3779B1 + self.clock.step * 0x85EBCA6B) >> 8 & 0xFFFF)[:, None] / 65536
+        exact = average * self.units(tensor)
+        near = exact.round()  # whole units stay, in spite of the rounding of the product
+        unit = torch.where((exact - near).abs() < 1e-3, near, (exact + dither).floor())
+        unit = unit.clamp(-_MOST, _MOST).int() + _MOST
+        one, two = unit[:, 0], unit[:, -1]
+        self.averages[at] = torch.stack([one >> 4, (one & 15) << 4 | two >> 8, two & 255], dim=1).byte()
+
     def _averaged(self, at: Any, tensor: Any, share: torch.Tensor) -> torch.Tensor:
-        average = self.averages.read(at, self.top[tensor])
+        average = self._read(at, tensor)
         return average + share * (self.now[at].float()[:, None] - average)
 
     def _voted(self, at: Any, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -257,8 +244,7 @@ class CodeTracker(nn.Module):
     def _update(self, at: torch.Tensor, tensor: torch.Tensor, shares: torch.Tensor) -> None:
         """Add the codes until now to the averages and the vote."""
         share = self._share(at, tensor, shares)
-        average = self._averaged(at, tensor, share)
-        self.averages.write(at, average, self.top[tensor], self.clock.step)
+        self._write(at, self._averaged(at, tensor, share), tensor)
         if len(self.elected):
             self.elected[at], self.lead[at] = self._voted(at, share)
 
@@ -338,8 +324,6 @@ class CodeTracker(nn.Module):
 
     def _learn(self, tensor: torch.Tensor, new: torch.Tensor) -> None:
         """Widen the grid of tensors that show new codes, and the range of their lean averages."""
-        if not self._open:
-            return
         code = new.float()
         self.grid[:, 0].scatter_reduce_(0, tensor, code, "amin")
         self.grid[:, 1].scatter_reduce_(0, tensor, code, "amax")
@@ -347,10 +331,10 @@ class CodeTracker(nn.Module):
         self.grid[tensor[between], 2] = 1.0
         wanted = self.grid[:, :2].abs().amax(dim=1)
         for index in (wanted > self.top).nonzero().flatten().tolist():
-            for at in self._pieces(index) if self.lean else ():
-                average = self.averages.read(at, self.top[index])
-                self.averages.write(at, average, 2 * wanted[index], self.clock.step)
+            kept = [(at, self._read(at, index)) for at in self._pieces(index)] if self.lean else ()
             self.top[index] = 2 * wanted[index]
+            for at, average in kept:
+                self._write(at, average, index)
 
 
 def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, int]:

@@ -51,7 +51,7 @@ class Damping:
     taken : int
         Steps that the optimiser has taken.
     detached : str
-        Why damping ended early, if it did: a fault warns, and training goes on without damping.
+        Why damping ended early, if it did; training goes on without it.
 
     Raises
     ------

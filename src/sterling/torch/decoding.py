@@ -96,10 +96,9 @@ def decode(
         for the others (Nagel et al. 2022). "latents": all parameters take their own averages, and the
         quantiser computes codes and scale anew. "last": the current codes.
     horizon : float or "auto"
-        Horizon of the average, one of the monitor's. With `validate`, "auto" takes the horizon of lowest
-        validation loss; the current codes are a candidate too. Without, it is
-        the horizon nearest to a sixteenth of the steps so far. The vote of
-        "mode" and the metric of "frozen" have fixed horizons.
+        Horizon of the average, one of the monitor's. With `validate`, "auto" takes that of lowest loss, or
+        the current codes. Without, it is the horizon nearest to a sixteenth of the steps so far. "mode" and
+        "frozen" have fixed horizons.
     bn : iterable of batches, optional
         Training data, to recompute the statistics of batch norm as `update_bn` of `torch.optim.swa_utils`
         does. Batches are inputs, tuples that begin with them, or dicts of named arguments.
@@ -123,11 +122,10 @@ def decode(
 
     Notes
     -----
-    Layers of `binarize` become plain layers with the weights code × scale. Other layers keep their quantiser
-    if it can give these weights, and `decode` checks that it does: by latents at the present scale
-    ("latents"), by torchao's quantiser with the present scales kept ("fixed range"), or by stored codes
-    ("codes"). Else the parameter holds the weights, and the layer uses it in place of its quantiser's result
-    ("constants"). Biases, quantisers of activations and the keys of `state_dict` stay.
+    Layers of `binarize` become plain layers with the weights code × scale. Others keep their quantiser if
+    it can give these weights, which is checked: by latents, by torchao's quantiser with the present scales
+    kept ("fixed range"), or by stored codes. Else the layer uses the weights themselves ("constants").
+    Biases, quantisers of activations and the keys of `state_dict` stay.
 
     References
     ----------
@@ -172,10 +170,10 @@ def decode(
             raise InputError(f"{weight.name!r} has no latents in the model: decode with another `how`")
     if monitor.steps == 0 and how != "last":
         raise InputError("the monitor has counted no step, so there is no average: train first")
-    if how == "latents" and not isinstance(averages, Mapping):
+    models = averages if how == "latents" else {}
+    if not isinstance(models, Mapping):
         raise InputTypeError('how="latents" needs `averages`: a dict of horizons and AveragedModels')
-    models = averages if how == "latents" and averages else {}
-    horizons, score = checked(models) if models else monitor.horizons, scorer(validate)
+    horizons, score = checked(models) if how == "latents" else monitor.horizons, scorer(validate)
     wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"
     before, tried, left_out = {}, {}, {}
 

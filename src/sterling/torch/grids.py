@@ -21,9 +21,9 @@ _NEAR = 0.02  # largest error of a multiple of a rough divisor, in steps
 #: is fewer: their last place is large, and their values are not sums of rounded numbers.
 _ROUNDING, _ROUNDING_HALF = 8.0, 1.0
 _CLEAR = 4.0  # least step, in units of that rounding
-_SIMPLE = 3  # largest code that needs no further evidence
+_SEEN = 4096  # about the number of values of a row that show its divisor
+_FEW = 3  # largest number of sizes that may be a coincidence
 _EQUAL = 16  # least number of weights that confirm uneven levels
-_BITS = 20.0  # evidence that many levels are multiples of one step: log₂ of the odds against chance
 
 
 Reading = Callable[[], torch.Tensor]
@@ -218,69 +218,38 @@ def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
     return rank - (count - 1) // 2 if count % 2 else 2 * rank - (count - 1)
 
 
-def _levels(rows: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
-    """Return the different, sorted values of each row, the last one repeated; None if one has more."""
-    ordered = rows.double().sort(dim=1).values
-    new = torch.ones_like(ordered, dtype=torch.bool)
-    new[:, 1:] = ordered.diff(dim=1) > noise
-    count = new.sum(dim=1)
-    if int(count.max()) > MOST_LEVELS:
-        return None
-    ranks = new.long().cumsum(dim=1) - 1
-    levels = ordered[:, -1:].repeat(1, int(count.max()))
-    levels.scatter_(1, ranks.flip(1), ordered.flip(1))  # of equal ones the first remains
-    if bool((ordered - levels.gather(1, ranks) > noise).any()):
-        return None  # a chain of neighbours, not one level
-    return levels
-
-
 def _even(values: torch.Tensor, sharing: str, latent: torch.Tensor | None) -> Grid | None:
     rows = rows_of(values, sharing)
     noise = _noise(rows, latent, sharing)
-    few = _levels(rows[:64, :1024], noise[:64])  # the rows of most other weights have more levels at once
-    levels = None if few is None else _levels(rows, noise)
-    step = None if levels is None else _divisor(levels.abs(), noise)
-    if levels is None or step is None:
+    sizes = rows[:, :: max(1, rows.shape[1] // _SEEN)].double().abs()
+    # The rows of most other weights show at once that they have no divisor.
+    few = _divisor(sizes[:64], noise[:64])
+    step = None if few is None else _divisor(sizes, noise)
+    if step is None:
         return None
-    codes = (levels / torch.where(step > 0, step, 1)).round()
+    codes = (rows.double() / torch.where(step > 0, step, 1)).round()
     if int(codes.abs().amax()) >= MOST_LEVELS:
         return None
-    step = (levels * codes).sum(1, keepdim=True) / (codes * codes).sum(1, keepdim=True).clamp_min(1)
-    if bool(((step > 0) & (step < _CLEAR * noise)).any()) or not _believable(codes, step, noise):
+    counts = codes.abs().int().flatten().bincount()[1:]
+    used, possible = int((counts > 0).sum()), len(counts)
+    if 0 < used <= _FEW and 2 * used <= possible:  # any two numbers have nearly a simple ratio
         return None
-    whole = _shaped((rows.double() / torch.where(step > 0, step, 1)).round(), sharing, values.shape)
-    small = torch.int8 if int(whole.abs().amax()) <= 127 else torch.int16
-    return linear(values, whole.to(small), sharing, latent)
-
-
-def _believable(codes: torch.Tensor, step: torch.Tensor, noise: torch.Tensor) -> bool:
-    """Return whether multiples of a step are no coincidence; any two numbers have nearly a simple ratio."""
-    used = codes.unique()
-    if used.numel() == 2:
-        return used.tolist() in ([-1, 1], [0, 1])
-    if float(used.abs().max()) <= _SIMPLE:
-        return True
-    sizes = codes.abs().sort(dim=1).values
-    # Each size beyond the first is evidence.
-    different = ((sizes.diff(dim=1) > 0) & (sizes[:, 1:] > 0)).sum(dim=1) - (sizes[:, 0] == 0).long()
-    odds = torch.log2((step / (2 * noise).clamp_min(torch.finfo(step.dtype).tiny)).clamp_min(1))
-    return float((different.clamp_min(0) * odds[:, 0]).sum()) >= _BITS
+    small = torch.int8 if possible <= 127 else torch.int16
+    return linear(values, _shaped(codes, sharing, values.shape).to(small), sharing, latent)
 
 
 def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:
     """Return the greatest common divisor of each row by Euclid's algorithm, 0 for a row of zeros."""
     rest = torch.where(sizes > noise, sizes, 0)
     for _ in range(64):
-        least = torch.where(rest > 0, rest, torch.inf).amin(dim=1, keepdim=True)
-        step = torch.where(least.isfinite(), least, 0)
-        whole = torch.where(step > 0, step, 1)
-        off = (rest - whole * (rest / whole).round()).abs()
-        off = torch.where(off > torch.maximum(_NEAR * whole, noise), off, 0)
-        if bool(((off > 0) & (off < 4 * noise)).any()):
+        if bool(((rest > 0) & (rest < _CLEAR * noise)).any()):
             return None  # no common divisor above the rounding
-        left = (off > 0).any(dim=1, keepdim=True)
-        if not bool(left.any()):
-            return step
-        # Continue with the remainders and the divisor.
-        rest = torch.cat([torch.where(left, off, rest), torch.where(left, step, 0)], dim=1)
+        least = torch.where(rest > 0, rest, torch.inf).amin(dim=1, keepdim=True)
+        step = torch.where(least.isfinite(), least, 1)
+        off = (rest - step * (rest / step).round()).abs()
+        rest = torch.where(off > torch.maximum(_NEAR * step, noise), off, 0)
+        least = torch.where(least.isfinite(), least, 0)
+        if not bool(rest.any()):
+            return least
+        rest = torch.cat([rest, least], dim=1)
     return None

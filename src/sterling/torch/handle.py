@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
 
+from sterling.base.checks import instance_of, shown
 from sterling.errors import InputError
 from sterling.torch.grids import Reading
 from sterling.torch.rounding import CodeReader
@@ -97,9 +99,7 @@ class QuantisedWeight:
 
     @torch.no_grad()
     def codes(self) -> torch.Tensor:
-        """Return the levels of the weights as centred integers.
-
-        Binary ones are −1 and +1, ternary ones −1, 0 and +1, others signed integers.
+        """Return the levels of the weights as centred integers, such as −1, 0 and +1.
 
         Returns
         -------
@@ -201,6 +201,23 @@ def names_of(model: nn.Module) -> dict[int, list[str]]:
     ):
         found.setdefault(id(one), []).append(PARAMETRIZED.sub(r"\1", name))
     return found
+
+
+def named(names: Mapping[Any, Iterable[str]], patterns: Any, what: str, where: str = "the model") -> set[Any]:
+    """Return the keys with a name that a pattern means; it may mean a tensor, or a layer that holds it."""
+    found: set[Any] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        instance_of(pattern, str, f"an entry of {what}", "the name of a layer or tensor, or a pattern")
+        hits = {key for key, mine in names.items() if any(_inside(one, pattern) for one in mine)}
+        if not hits and pattern != "*":
+            raise InputError(f"{what} names {shown(pattern)}, but {where} has no such layer or tensor")
+        found |= hits
+    return found
+
+
+def _inside(name: str, pattern: str) -> bool:
+    words = name.split(".")
+    return any(fnmatchcase(".".join(words[:end]), pattern) for end in range(1, len(words) + 1))
 
 
 def holders(tensors: Iterable[torch.Tensor], size: int) -> list[torch.Tensor]:

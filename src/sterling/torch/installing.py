@@ -6,20 +6,20 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from torch.overrides import TorchFunctionMode
 
 from sterling.errors import InputError
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.parametrized import own_class
-from sterling.torch.taps import _is_turned, _weights, leaves_of, listen
+from sterling.torch.probes import by_scale
+from sterling.torch.taps import Taps, _is_turned, leaves_of, listen
 
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
@@ -53,21 +53,17 @@ def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
     parts = (weight.latent, *weight._factors)
     start, search = [one.detach().clone() for one in parts], _Search(weight, values)
+    for one in weight._factors:  # of LoRA
+        one.data.zero_()
     # The convert step of torchao has other zero points than its layers in training.
     configs: list[Any] = [_config(layer) for layer in weight.modules]
     if search.succeeds() and all(one is None or one.is_symmetric for one in configs):
         return "latents"
-    best, done = search.trial, search.done
-    weight.latent.data.copy_(start[0])
-    for one in weight._factors:  # of LoRA
-        one.data.zero_()
-    if weight._factors and search.succeeds():
-        return "latents"
     for one, kept in zip(parts, start, strict=True):
         one.data.copy_(kept)
-    search.put(torch.where(done, best, search.rows(start[0])))
+    search.put(torch.where(search.done, search.trial, search.rows(start[0])))
     if any([_fix_range(layer) for layer in weight.modules]):
-        search.put(torch.where(done, best, search.wanted))
+        search.put(torch.where(search.done, search.trial, search.wanted))
         if bool(search.right().all()):
             return "fixed range"
         weight.latent.data.copy_(start[0])
@@ -108,7 +104,7 @@ class _Search:
     """The search for latents that give values of a weight; each group that shares a scale has its own."""
 
     def __init__(self, weight: QuantisedWeight, values: torch.Tensor):
-        self.weight, (self.axis, self.groups) = weight, _groups(weight)
+        self.weight, (self.axis, self.groups) = weight, by_scale(weight.scale(), weight.shape)
         self.wanted = self.rows(values)
         self.unit = unit = self.rows(weight.scale().abs().expand(values.shape))
         error = _ERROR if values.dtype == torch.float32 else _ERROR_HALF
@@ -165,17 +161,6 @@ class _Search:
 
 def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
     return torch.where(below != 0, above / below, 1)
-
-
-def _groups(weight: QuantisedWeight) -> tuple[int, int]:
-    """Return the axis along which scales differ, and their number; 0 for groups along the last axis."""
-    scale, size = weight.scale(), weight.shape.numel()
-    scale = scale.reshape([1] * (len(weight.shape) - scale.ndim) + list(scale.shape))
-    if scale.numel() == size > 1:
-        ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
-        return 0, size // math.gcd(size, *ends.tolist())
-    axes = [axis for axis in range(scale.ndim) if scale.shape[axis] > 1]
-    return (axes[0], scale.shape[axes[0]]) if len(axes) == 1 else (0, 1)
 
 
 def _fix_range(layer: Any) -> bool:
@@ -255,28 +240,11 @@ class Held:
         self.inner = layer.__dict__.get("forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        held = getattr(self.holder, self.name)
-        with _Instead(held.t() if self.turned else held, self.orders):
+        held, heard = getattr(self.holder, self.name), count()
+        held = held.t() if self.turned else held
+
+        def instead(weight: torch.Tensor) -> torch.Tensor | None:
+            return held.reshape(weight.shape).to(weight.dtype) if next(heard) in self.orders else None
+
+        with Taps(instead):
             return (self.inner or partial(type(self.layer).forward, self.layer))(*args, **kwargs)
-
-
-class _Instead(TorchFunctionMode):
-    """Replaces the weights of these orders by a tensor."""
-
-    def __init__(self, held: torch.Tensor, orders: list[int]):
-        super().__init__()
-        self.held, self.orders, self.heard = held, orders, 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        for weight in _weights(func, args, kwargs):
-            if self.heard in self.orders:
-                put = partial(self._put, weight)
-                args, kwargs = tuple(map(put, args)), {key: put(one) for key, one in kwargs.items()}
-            self.heard += 1
-        return func(*args, **kwargs)
-
-    def _put(self, weight: torch.Tensor, one: Any) -> Any:
-        if one is weight:
-            return self.held.reshape(weight.shape).to(weight.dtype)
-        return one._replace(value=self._put(weight, weight)) if getattr(one, "value", 0) is weight else one

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sterling.torch.monitor_report import MonitorReport
 
-_FORMAT = 4  # of saved states
+_FORMAT = 5  # of saved states
 _VOTE = 64.0  # the majority vote has the horizon nearest to this
 _LEAN = 2  # most horizons of a lean tracker
 _LONGEST = 127  # steps that one byte tells apart
@@ -37,8 +37,7 @@ _LONGEST = 127  # steps that one byte tells apart
 class OrbitMonitor(Drawn):
     """Counts the flips of a model's quantised weights at each step of its optimiser.
 
-    The training loop calls nothing. A step counts when the optimiser has taken it, also with gradient
-    accumulation and with a `GradScaler`. A fault of the monitor never ends the training: it warns once and
+    The training loop calls nothing. A fault of the monitor never ends the training: it warns once and
     detaches, and its statistics stay. For each weight the monitor keeps 28 bytes, and 31 in models with more
     than two levels. With at most two horizons, none longer than 1,024 steps, and k below 128 it keeps 6
     bytes, or 8 if codes lie beyond ±127: averages of 12 bits, and neither the oscillation metric nor the most
@@ -61,16 +60,16 @@ class OrbitMonitor(Drawn):
     within : int
         k, in steps: a flip is undone if the weight returns within k steps.
     every : int
-        Read the codes at each step with a number divisible by this. Flips are then differences of codes that
-        many steps apart, so the monitor misses flips that are undone in between.
+        Read the codes at each step with a number divisible by this. Flips that are undone in between are
+        missed.
     sample : int, optional
         Read at most this number of weights of each tensor, such as ``2**16``, and 1.5 million together, which
         takes at most 64 MB. Counts are scaled up; `frame` has their 95 % intervals.
     include, exclude : sequence of str
         Layers or tensors to monitor, and not to monitor: names, or patterns such as "blocks.*.head".
     late : bool
-        Whether quantisation may start later. Until the monitor finds quantised weights, it looks again before
-        each step, and runs the `example` each time. It counts from the first step with quantised weights.
+        Whether quantisation may start later. Until then the monitor looks again before each step, and runs
+        the `example` each time. It counts from the first step with quantised weights.
     seed : int
         Seed of the sample.
 
@@ -112,7 +111,6 @@ class OrbitMonitor(Drawn):
     >>> monitor = stt.OrbitMonitor(model, optimizer)
     >>> x = torch.randn(16, 8)
     >>> for _ in range(20):
-    ...     optimizer.zero_grad()
     ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> monitor
@@ -180,7 +178,6 @@ class OrbitMonitor(Drawn):
         tracker = CodeTracker(
             [one.codes() for one in readers],
             [one.levels for one in weights],
-            [one.levels > 3 or one.framework == "codes" or one.stored for one in weights],
             list(groups.values()),
             self.horizons,
             self.within,
@@ -205,11 +202,7 @@ class OrbitMonitor(Drawn):
                 self._begin()
             return
         self._at = self.steps + 1
-        device = self.weights[0].latent.device
-        if device != self._tracker.now.device:
-            self._tracker.to(device)
-            for reader in self._readers:
-                reader.chosen = None if reader.chosen is None else reader.chosen.to(device)
+        self._tracker.to(self.weights[0].latent.device)
         # The tracker's first group is of weights that no optimiser holds. Some groups may be gone.
         given = [] if self.optimizer is None else self.optimizer.param_groups
         rates = [*(rate or (1.0,)), *(float(group.get("lr", 1.0)) for group in given)]
@@ -220,7 +213,7 @@ class OrbitMonitor(Drawn):
             self._tracker.take(rates, read if looks else ())
             failed = False
         finally:
-            if looks and self._shards.groups:  # each process takes part, so that none waits for another one
+            if looks:  # each process takes part, so that none waits for another one
                 self._totals = self._sum(failed)
         last = self.history[-1]["step"] if self.history else 0
         if looks and self.steps // self.within > last // self.within:
@@ -238,11 +231,8 @@ class OrbitMonitor(Drawn):
         read = torch.tensor(tracker.sizes, device=tracker.now.device)[:, None]
         return self._shards.sum(torch.cat([counts, read], dim=1), failed)
 
-    def _rows(self) -> torch.Tensor:
-        return (self._totals if self._shards.groups else self._sum()).cpu()
-
     def _flips(self) -> list[int]:
-        return self._rows()[:, :GROUPS].sum(dim=1).round().long().tolist()
+        return self._totals[:, :GROUPS].sum(dim=1).round().long().tolist()
 
     def _detach(self, cause: str) -> str:
         self.detached = f"detached at step {self._at}: {cause}"
@@ -280,7 +270,7 @@ class OrbitMonitor(Drawn):
 
     @property
     def sharded(self) -> bool:
-        """Whether processes share the weights, so that each one has a state."""
+        """Whether processes share the weights; each one then has a state."""
         return bool(self._tracker is not None and self._shards.groups)
 
     @property
@@ -400,10 +390,7 @@ class OrbitMonitor(Drawn):
         return options | {f"tensor {one.name}": [list(one.shape), one.levels] for one in self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from the state of a monitor of the same model, as if the run had not been interrupted.
-
-        Load the model and the optimiser too: codes that differ from the saved ones count as flips of the next
-        step.
+        """Continue from the state of a monitor of the same model; load the model and the optimiser too.
 
         Parameters
         ----------
@@ -413,8 +400,7 @@ class OrbitMonitor(Drawn):
         Raises
         ------
         InputError
-            If the state belongs to another model or other options, or is damaged. The monitor then keeps its
-            own state.
+            If the state belongs to another model or other options, or is damaged; nothing changes then.
         """
         if not isinstance(state, Mapping) or state.get("format") != _FORMAT:
             raise InputError(

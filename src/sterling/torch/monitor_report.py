@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sterling.base.text import counted, number, percent, sentence
 from sterling.torch.counting import GROUPS
 from sterling.torch.parts import half_width
@@ -33,7 +35,7 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
     """Return the frame of a monitor, with averages of the horizon with this index."""
     import polars as pl
 
-    rows, counts = [], monitor._rows() if monitor.weights else ()
+    rows, counts = [], monitor._totals.cpu() if monitor.weights else ()
     for index, weight in enumerate(monitor.weights):
         margin, size = monitor._tracker.margin(index, at), weight.shape.numel()
         *parts, read = counts[index].split([GROUPS, GROUPS, GROUPS, 1])
@@ -58,22 +60,19 @@ def flip_ratio(ax: Axes, monitor: Any) -> str:
     from sterling.plot.curves import SERIES_COLOURS
     from sterling.plot.style import GREY, escaped, tidy
 
-    sizes = [weight.shape.numel() for weight in monitor.weights]
-    steps = [0, *(row["step"] for row in monitor.history)]
-    flips = [row["flips"] for row in monitor.history]
-    total = monitor.frame()["flips"].to_list()
-    if monitor.steps > steps[-1]:  # the last window is not full
-        flips.append([end - sum(parts) for end, *parts in zip(total, *flips, strict=True)])
+    sizes = np.array([weight.shape.numel() for weight in monitor.weights])
+    total, steps = monitor.frame()["flips"].to_numpy(), [row["step"] for row in monitor.history]
+    flips = np.array([row["flips"] for row in monitor.history]).reshape(-1, len(sizes))
+    if monitor.steps > max(steps, default=0):  # the last window is not full
+        flips = np.vstack([flips, total - flips.sum(axis=0)])
         steps.append(monitor.steps)
-    shares = [[count / size for count, size in zip(row, sizes, strict=True)] for row in flips]
-    ranks = sorted(range(len(sizes)), key=lambda index: -total[index] / sizes[index])
-    colours = dict(zip(sorted(ranks[: len(SERIES_COLOURS)]), SERIES_COLOURS, strict=False))
+    pace = flips / sizes / np.diff(steps, prepend=0)[:, None]
+    busiest, colours = set(np.argsort(-total / sizes)[: len(SERIES_COLOURS)]), iter(SERIES_COLOURS)
     for index, weight in enumerate(monitor.weights):
-        pace = [row[index] / (b - a) for row, a, b in zip(shares, steps, steps[1:], strict=False)]
         look: dict[str, Any] = {"color": GREY, "alpha": 0.4, "zorder": 1}
-        if index in colours:  # those that flip most
-            look = {"color": colours[index], "label": escaped(weight.name)}
-        ax.stairs(pace, steps, baseline=None, lw=1.4, **look)
+        if index in busiest:
+            look = {"color": next(colours), "label": escaped(weight.name)}
+        ax.stairs(pace[:, index], [0, *steps], baseline=None, lw=1.4, **look)
     tidy(ax, xlabel="step", ylabel="flip ratio (per step)", ylim=(0, None))
     return f"Flips per weight and step, in windows of {monitor.within} steps, over {monitor.steps:,} steps."
 
@@ -115,14 +114,13 @@ class MonitorReport(Report):
             if flips:
                 share = percent(sum(columns["undone"]) / flips)
                 lines.append(f"{share} of the flips were undone within {counted(monitor.within, 'step')}")
-        latents = [(one.weight.name, one.here(one.weight.latent)) for one in monitor._readers]
-        for names, what in (
-            (monitor.left_out, "not monitored, because the optimiser did not hold them at the start"),
-            (
-                [name for name, latent in latents if not bool(latent.isfinite().all())],
-                "the run has diverged, latents are no longer finite",
-            ),
-        ):
+        readers = [(one.weight.name, one.here(one.weight.latent)) for one in monitor._readers]
+        diverged = [name for name, latent in readers if not bool(latent.isfinite().all())]
+        notes = {
+            "not monitored, because the optimiser did not hold them at the start": monitor.left_out,
+            "the run has diverged, latents are no longer finite": diverged,
+        }
+        for what, names in notes.items():
             if names:
                 lines.append(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
         return [sentence(one) for one in lines]

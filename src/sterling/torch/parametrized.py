@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from functools import cache
 from statistics import NormalDist
 from typing import Any, TypeVar
@@ -17,10 +16,11 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
-from sterling.base.checks import choice, instance_of, shown
-from sterling.errors import InputError, InputTypeError
+from sterling.base.checks import choice, instance_of
+from sterling.errors import InputError
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.torch.functions import Step, checked_levels, nearest_code, top_code
+from sterling.torch.handle import named
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -185,18 +185,11 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
     return model
 
 
-def quantiser_of(layer: Any) -> tuple[nn.Parameter, Quantiser] | None:
-    """Return the latents and the quantiser of a layer that `binarize` quantised."""
-    if not parametrize.is_parametrized(layer, WEIGHT):
-        return None
-    chain = layer.parametrizations[WEIGHT]
-    return (chain.original, chain[-1]) if isinstance(chain[-1], Quantiser) else None
-
-
 def quantisers(model: nn.Module) -> list[tuple[Any, nn.Parameter, Quantiser]]:
     """Return the layers that `binarize` quantised, with their latents and quantisers."""
-    found = [(layer, quantiser_of(layer)) for layer in model.modules()]
-    return [(layer, *parts) for layer, parts in found if parts is not None]
+    layers: list[Any] = [one for one in model.modules() if parametrize.is_parametrized(one, WEIGHT)]
+    chains = [(layer, layer.parametrizations[WEIGHT]) for layer in layers]
+    return [(layer, one.original, one[-1]) for layer, one in chains if isinstance(one[-1], Quantiser)]
 
 
 def own_class(layer: nn.Module) -> None:
@@ -227,17 +220,10 @@ def steps_in_absmean(levels: int) -> float:
     return low / math.sqrt(2 / math.pi)
 
 
-def _chosen(model: nn.Module, skip: Any) -> list[tuple[str, Any]]:
-    if isinstance(skip, str) or not isinstance(skip, Iterable):
-        raise InputTypeError(f'skip is {shown(skip)}; give a list of names, such as ["head"]')
-    skip = [instance_of(one, str, "an entry of skip", "the name of a layer, or a pattern") for one in skip]
-    modules, skipped = dict(model.named_modules()), set()
-    for pattern in skip:
-        found = [one for name, one in modules.items() if fnmatchcase(name, pattern)]
-        if not found:
-            raise InputError(f"skip names {shown(pattern)}, but the model has no such layer")
-        skipped.update(inner for one in found for inner in one.modules())
-    chosen = [(name, one) for name, one in modules.items() if isinstance(one, LAYERS) and one not in skipped]
+def _chosen(model: nn.Module, skip: Iterable[str]) -> list[tuple[str, Any]]:
+    layers = dict(model.named_modules())
+    skipped = named({name: [name] for name in layers}, skip, "skip")
+    chosen = [(name, one) for name, one in layers.items() if isinstance(one, LAYERS) and name not in skipped]
     if not chosen:
         raise InputError("the model has no Linear, Conv or Embedding layer, or `skip` names them all")
     return chosen

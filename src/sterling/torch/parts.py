@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 import torch
 
-from sterling.base.checks import instance_of, shown
 from sterling.base.text import counted
-from sterling.errors import InputError, InputTypeError
-from sterling.torch.handle import QuantisedWeight
+from sterling.errors import InputError
+from sterling.torch.handle import QuantisedWeight, named
 from sterling.torch.hooks import groups_of
 from sterling.torch.weights import find
 
@@ -43,13 +42,9 @@ class Reader:
 
     def sample(self, size: int, seed: int) -> None:
         """Read only that number of weights."""
-        total, random = self.shape.numel(), torch.Generator().manual_seed(seed)
-        if size < total:
-            drawn = torch.arange(total)
-            if total > 1 << 20 and 4 * size < total:  # a permutation of all would take much memory
-                drawn = torch.randint(total, (2 * size,), generator=random).unique()
-            order = torch.randperm(len(drawn), generator=random)[:size]
-            self.chosen = drawn[order].to(self.weight.latent.device, torch.int32)
+        if size < self.shape.numel():
+            drawn = np.random.default_rng(seed).choice(self.shape.numel(), size, replace=False)
+            self.chosen = torch.from_numpy(drawn).to(self.weight.latent.device, torch.int32)
 
     @torch.no_grad()
     def codes(self) -> torch.Tensor:
@@ -57,7 +52,7 @@ class Reader:
         with gathered(self.homes):
             codes = self.weight.codes()
         codes = self.here(codes)
-        return codes if self.chosen is None else codes.reshape(-1).index_select(0, self.chosen)
+        return codes if self.chosen is None else codes.reshape(-1)[self.chosen.to(codes.device)]
 
     @property
     def size(self) -> int:
@@ -173,9 +168,10 @@ def chosen(
 
     Group 0 is of weights that no optimiser needs to hold; then come the groups of the optimiser.
     """
-    weights, layers = [one.weight for one in found], [name for name, _ in model.named_modules()]
-    wanted = _named(weights, layers, include, "include") - _named(weights, layers, exclude, "exclude")
-    found = [one for one in found if id(one.weight.latent) in wanted]
+    names: dict[Any, Any] = {one: one.weight.places for one in found}
+    names |= {name: [name] for name, _ in model.named_modules()}  # layers without quantised weights
+    wanted = named(names, include, "include") - named(names, exclude, "exclude")
+    found = [one for one in found if one in wanted]
     if not found:
         raise InputError("`include` and `exclude` leave no quantised weight to monitor")
     groups: dict[Reader, int] = {}
@@ -194,23 +190,3 @@ def chosen(
     if len(devices) > 1:
         raise InputError(f"the quantised weights are on {len(devices)} devices; they must be on one")
     return groups, left_out
-
-
-def _named(weights: Sequence[QuantisedWeight], layers: Iterable[str], patterns: Any, what: str) -> set[int]:
-    """Return the latents of the weights that names or patterns mean, of tensors or of layers around them."""
-    if isinstance(patterns, str):
-        raise InputTypeError(f'{what} is {shown(patterns)}; give a list of names, such as ["head"]')
-    found: set[int] = set()
-    for pattern in patterns:
-        instance_of(pattern, str, f"an entry of {what}", "the name of a layer or tensor, or a pattern")
-        hits = {id(one.latent) for one in weights if any(inside(place, pattern) for place in one.places)}
-        if not hits and not any(fnmatchcase(name, pattern) for name in layers):
-            raise InputError(f"{what} names {shown(pattern)}, but the model has no such layer or tensor")
-        found |= hits
-    return found
-
-
-def inside(place: str, pattern: str) -> bool:
-    """Return whether a pattern means a tensor, or a layer that holds it."""
-    words = place.split(".")
-    return any(fnmatchcase(".".join(words[:end]), pattern) for end in range(1, len(words) + 1))

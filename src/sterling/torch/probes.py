@@ -27,7 +27,6 @@ _WHOLE = 0.999  # share of a level's weights without gradient that counts as all
 _SAME = 0.02  # relative difference of slopes of one height
 _POINTS = 2000  # points of a ramp
 _STRAY = 0.03  # share of the slopes in a window that may be 0 by rounding at its ends
-_UNEQUAL = 0.97  # ratio of two ends that are no tie of a zero point
 _FIT = 0.03  # largest root mean squared error of a smooth surrogate
 
 #: Why a latent gets no gradient.
@@ -128,13 +127,12 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
     return {why: number / count for why, number in found.items()}
 
 
-def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int], int]:
-    """Probe latents from far below the levels to far above; return surrogate, window, codes, levels.
+def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int]]:
+    """Probe latents from far below the levels to far above; return surrogate, window, codes.
 
-    The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0. The codes are
-    those that occur in any group; the levels are those of one group.
+    The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
     """
-    count, levels = weight.latent.numel(), 1
+    count = weight.latent.numel()
     with kept(weight) as data:
         far = max(1.5, 4 * float(data.abs().max()))
         ramp = torch.linspace(-1, 1, count, dtype=torch.float64) ** 3 * far
@@ -144,13 +142,7 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
         seen = set(weight.codes().unique().tolist())
         data.neg_()  # a single weight shows one end of the ramp only
         seen |= set(weight.codes().unique().tolist())
-        ends = torch.arange(count, device=data.device) % 8
-        for least in (-far, -_UNEQUAL * far):  # each group gets latents of both ends
-            data.copy_(torch.where(ends < 2, torch.where(ends < 1, far, least), data.flatten()).view_as(data))
-            codes = weight.codes()
-            seen |= set(codes.unique().tolist())
-            levels = max(levels, levels_of(codes, weight.scale(), seen))
-    return name, window, seen, levels
+    return name, window, seen
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:
@@ -172,15 +164,21 @@ def levels_of(codes: torch.Tensor, scale: torch.Tensor, seen: Collection[int]) -
 
 def lined_up(codes: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return codes from the least one of each group that shares a scale, and the largest of each group."""
-    scale, shape = scale.expand(codes.shape), codes.shape
-    turned = codes.ndim > 1 and torch.equal(scale[:1].expand(shape), scale)  # a scale for each column
-    if turned:
-        codes, scale = codes.transpose(0, 1), scale.transpose(0, 1)
-    ends = scale.flatten().diff().nonzero().flatten() + 1
-    rows = codes.int().reshape(-1, math.gcd(codes.numel(), *ends.tolist()))
+    axis, groups = by_scale(scale, codes.shape)
+    turned = codes.int().transpose(0, axis)
+    rows = turned.reshape(groups, -1)
     rows = rows - rows.amin(dim=1, keepdim=True)
-    lined = rows.reshape(codes.shape)
-    return (lined.transpose(0, 1) if turned else lined), rows.amax(dim=1)
+    return rows.reshape(turned.shape).transpose(0, axis), rows.amax(dim=1)
+
+
+def by_scale(scale: torch.Tensor, shape: torch.Size) -> tuple[int, int]:
+    """Return the axis along which scales differ, and the number of groups that share one in its order."""
+    size, scale = shape.numel(), scale.reshape([1] * (len(shape) - scale.ndim) + list(scale.shape))
+    if scale.numel() == size > 1:
+        ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
+        return 0, size // math.gcd(size, *ends.tolist())
+    axes = [axis for axis in range(scale.ndim) if scale.shape[axis] > 1]
+    return (axes[0], scale.shape[axes[0]]) if len(axes) == 1 else (0, 1)
 
 
 def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple[float, float] | None]:

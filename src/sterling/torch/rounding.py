@@ -17,7 +17,6 @@ from torch.utils._pytree import tree_leaves
 
 from sterling.errors import InputError
 from sterling.torch import grids
-from sterling.torch.functions import MOST_EVEN
 from sterling.torch.grids import Grid, Reading
 
 #: Operations whose results are decisions or constants, if they are integers. Arithmetic keeps this.
@@ -30,9 +29,7 @@ _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
 _FEW = 3  # levels that values show surely
-_EVERY = 8  # readings of which one is checked
-_CHECKED = 1 << 14  # weights whose values are compared with their codes at a check
-_COLUMNS = 256  # least number of columns among them, if there are few rows
+_EVERY = 16  # readings of which one is checked
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
@@ -54,11 +51,10 @@ class Integers(TorchDispatchMode):
         shape: torch.Size,
         places: Collection[Place] = (),
         sources: Collection[torch.Tensor] = (),
-        kind: torch.dtype = torch.int16,
         stops: bool = False,
     ):
         super().__init__()
-        self.kind, self.stops, self.shape, self.places = kind, stops, shape, places
+        self.stops, self.shape, self.places = stops, shape, places
         self._rows = shape[0] if shape else 1
         self.heard: dict[Place, torch.Tensor] = {}
         self.bounds: list[tuple[float, float]] = []
@@ -119,15 +115,13 @@ class Integers(TorchDispatchMode):
     def _codes(self, one: torch.Tensor) -> torch.Tensor:
         """Return a copy in the weight's shape; a quantiser in blocks may have padded the rows."""
         rows = one.detach().reshape(self._rows, -1)[:, : self.shape.numel() // self._rows]
-        return narrowed(rows.reshape(self.shape), self.kind)
+        return narrowed(rows.reshape(self.shape))
 
 
-def narrowed(codes: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-    """Return a copy of codes in a type that holds them."""
+def narrowed(codes: torch.Tensor) -> torch.Tensor:
+    """Return a copy of codes as int8, or as int16 if they need it."""
     low, high = codes.aminmax()
-    if kind == torch.int8 and not -128 <= int(low) <= int(high) <= 127:
-        raise InputError("codes of a weight have grown beyond ±127: give `codes`")
-    return codes.to(kind, copy=True)
+    return codes.to(torch.int8 if -128 <= float(low) <= float(high) <= 127 else torch.int16, copy=True)
 
 
 def first(decided: Decisions) -> torch.Tensor:
@@ -161,8 +155,8 @@ def _bounds(given: dict[str, Any]) -> list[tuple[float, float]]:
 class CodeReader:
     """Reads the codes of a weight repeatedly; `grid` is the last full reading, None if there are no levels.
 
-    Each eighth reading is checked against some of the values. If the quantiser takes another way, the search
-    for the decisions that are its codes is repeated.
+    One reading of 16 is checked against the values. If the quantiser takes another way, the search for the
+    decisions that are its codes is repeated.
     """
 
     def __init__(
@@ -179,33 +173,17 @@ class CodeReader:
         self._bounds: list[tuple[float, float]] = []
         self._readings = 0
         self.grid = self._search()
-        self.levels, self.kind, self._most = 0, torch.int8, 0
+        self.levels, self._most = 0, 0
         if self.grid is not None:
             self.levels, self._most = self._possible(self.grid), int(self.grid.codes.abs().amax())
-            wide = self.levels > (MOST_EVEN if self._bounds else 16) or self._most > 127
-            self.kind = torch.int16 if wide else torch.int8
 
     def codes(self) -> torch.Tensor:
         """Return the present codes."""
-        if not self._places:
-            return narrowed(self.read().codes, self.kind)
         self._readings += 1
-        turn, due = divmod(self._readings, _EVERY)
-        seen, codes = self._run(stops=due != 0)
-        if codes is None:
-            return narrowed(self._again().codes, self.kind)
-        if seen is None:
-            return codes
-        assert self.grid is not None
-        given = (seen, codes) if self.latent is None else (seen, codes, self.latent)
-        parts = [grids.rows_of(one, self.grid.sharing) for one in given]
-        (rows, columns), every = parts[0].shape, -(-seen.numel() // _CHECKED)
-        few = rows < every  # then some columns of each row are checked, otherwise some rows
-        every = max(1, min(every, columns // _COLUMNS)) if few else every
-        chosen = slice(turn % every, None, every)
-        seen, some, *latent = [one[:, chosen] if few else one[chosen] for one in parts]
-        explained = self._explained(seen, some, "channel", latent[0] if latent else None)
-        return codes if explained is not None else narrowed(self._again().codes, self.kind)
+        if not self._places or self._readings % _EVERY == 0:
+            return narrowed(self.read().codes)
+        codes = self._run(stops=True)[1]
+        return narrowed(self._again().codes) if codes is None else codes
 
     def read(self) -> Grid:
         """Return the present codes and levels."""
@@ -217,7 +195,12 @@ class CodeReader:
             if found.even:
                 self.grid, self._most = found, max(self._most, int(found.codes.abs().amax()))
             return found
-        found = None if codes is None else self._explained(seen, codes, self.grid.sharing, self.latent)
+        found = None
+        if codes is not None and self.grid.even:
+            offset = self.grid.offset is not None
+            found = grids.linear(seen, codes, self.grid.sharing, self.latent, offset)
+        elif codes is not None:
+            found = grids.uneven(seen, codes, self.grid.sharing, self.latent)
         self.grid = found or self._again()
         return self.grid
 
@@ -241,14 +224,13 @@ class CodeReader:
 
     def _run(self, stops: bool = False) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Return the values, unless it stops, and the codes; no codes if the quantiser takes another way."""
-        kind = self.kind if self._code is first else torch.int16
-        mode, seen = Integers(self.shape, self._places, (), kind, stops), None
+        mode, seen = Integers(self.shape, self._places, (), stops), None
         hears = mode if self._places else contextlib.nullcontext()
         with contextlib.suppress(Decided), torch.no_grad(), eager(), hears:
             seen = self.values()
         known = len(mode.heard) == len(self._places) > 0
         codes = self._code([mode.heard[place] for place in self._places]) if known else None
-        return seen, codes if codes is None or codes.dtype == self.kind else narrowed(codes, self.kind)
+        return seen, codes if codes is None or self._code is first else narrowed(codes)
 
     def _again(self) -> Grid:
         kept, before = dict(vars(self)), self.grid
@@ -292,15 +274,6 @@ class CodeReader:
         self._places = []
         return grids.find_grid(seen, self.latent)
 
-    def _explained(
-        self, seen: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None
-    ) -> Grid | None:
-        """Return the grid if the values are those of the codes."""
-        assert self.grid is not None
-        if not self.grid.even:
-            return grids.uneven(seen, codes, sharing, latent)
-        return grids.linear(seen, codes, sharing, latent, self.grid.offset is not None)
-
 
 def _joined(
     seen: torch.Tensor, first: Decisions, latent: torch.Tensor | None
@@ -337,7 +310,7 @@ def _joined(
 
     def in_order(decided: Decisions) -> torch.Tensor:
         """Return the codes of one decision in the order of the levels: also of levels not in use now."""
-        return grids.centred(decided[0] - ends[0][0], size)
+        return grids.centred(decided[0].short() - ends[0][0], size)
 
     code = in_order if len(first) == 1 and bool((codes.diff() > 0).all()) else from_table
     found = code(first)

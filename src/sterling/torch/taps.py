@@ -43,17 +43,26 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class Taps(TorchFunctionMode):
-    """Passes each tensor that a layer takes as its weight to a listener, in the order of the calls."""
+    """Passes each weight of a layer to a listener, which may return a tensor to use instead."""
 
-    def __init__(self, listener: Callable[[torch.Tensor], None]):
+    def __init__(self, listener: Callable[[torch.Tensor], torch.Tensor | None]):
         super().__init__()
         self.listener = listener
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for weight in _weights(func, args, kwargs):
-            self.listener(weight)
+            other = self.listener(weight)
+            if other is not None:
+                args = tuple(_replaced(one, weight, other) for one in args)
+                kwargs = {name: _replaced(one, weight, other) for name, one in kwargs.items()}
         return func(*args, **kwargs)
+
+
+def _replaced(given: Any, weight: torch.Tensor, other: torch.Tensor) -> Any:
+    if given is weight:
+        return other
+    return given._replace(value=other) if getattr(given, "value", None) is weight else given
 
 
 def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
@@ -298,8 +307,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
     """Compile nothing in this context; at its end restore buffers, plain numbers and the random state.
 
-    With ``parameters`` all parameters require gradients in the context, and their values are restored too.
-    Without, numbers stay if parameters were written: one may say that a scale has had its first value.
+    With ``parameters`` all require gradients, and get their values back too. Without, numbers stay if
+    parameters were written: one may say that a scale has had its first value.
     """
     modules, trained = list(module.modules()), list(module.parameters())
     buffers = [(one, *pair) for one in modules for pair in one._buffers.items()]

@@ -14,17 +14,17 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from sterling.base.checks import flag, instance_of, shown
+from sterling.base.checks import instance_of, shown
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.functions import top_code
 from sterling.torch.grids import centred
 from sterling.torch.handle import QuantisedWeight, holders, names_of
 from sterling.torch.parametrized import LAYERS, Quantiser, quantisers
+from sterling.torch.rounding import narrowed
 from sterling.torch.taps import discover, listen, unwrapped
 
 #: A function of (name, parameter), or functions without arguments by the name of a layer or tensor.
 Codes = Callable[[str, nn.Parameter], torch.Tensor | None] | Mapping[str, Callable[[], torch.Tensor]]
-_SMALL = 31  # codes of the user beyond this take 16 bits, because they may grow
 #: Packages whose layers hold a quantiser of their weight, and the attribute that shows it.
 FRAMEWORKS = {
     "torchao": "weight_fake_quantizer",
@@ -42,14 +42,12 @@ def find(
     example: Any = None,
     codes: Codes | None = None,
     optimizer: torch.optim.Optimizer | None = None,
-    adaptors: bool = True,
 ) -> list[QuantisedWeight]:
     """Return a handle for each quantised weight of a model.
 
     `find` knows the layers of `binarize`, torchao, Brevitas and transformers' BitNet, and parameters in a
     PARQ optimiser. With an example it finds all others too: it runs the model once, and takes a weight as
-    quantised if a linear, conv or embedding layer uses it on few levels. The weight's graph leads to the
-    latents. `find` does not change the model.
+    quantised if a layer uses it on few levels. `find` does not change the model.
 
     Parameters
     ----------
@@ -63,8 +61,6 @@ def find(
         without latents), and gives a function without arguments that returns their codes.
     optimizer : Optimizer, optional
         Needed if it holds the quantiser, as with PARQ.
-    adaptors : bool
-        Whether to use the known frameworks, which is faster than running the model.
 
     Returns
     -------
@@ -105,16 +101,15 @@ def find(
     names = names_of(model)
     handles = by_codes(model, codes) if codes is not None else []
     handles += [] if optimizer is None else in_optimizer(names, optimizer)
-    if flag(adaptors, "adaptors"):
-        handles += [binarized(*one) for one in quantisers(model)]
-        for layer in model.modules():
-            framework = framework_of(layer)
-            # A layer computes its weight for any input, so one that is made up does.
-            if framework is not None:
-                found = discover(model, listen(layer, _made_up(layer)), framework=framework)
-                for one in found if framework == "brevitas" else ():
-                    one.levels = _levels(layer)
-                handles += found
+    handles += [binarized(*one) for one in quantisers(model)]
+    for layer in model.modules():
+        framework = framework_of(layer)
+        # A layer computes its weight for any input, so one that is made up does.
+        if framework is not None:
+            found = discover(model, listen(layer, _made_up(layer)), framework=framework)
+            for one in found if framework == "brevitas" else ():
+                one.levels = _levels(layer)
+            handles += found
     for one in handles:  # a tied weight is known by the first of its layers
         one.places = tuple(names[id(one.latent)])
         one.name = one.places[0]
@@ -193,32 +188,25 @@ def _parq(optimizer: Any, group: dict[str, Any], parameter: nn.Parameter) -> Qua
     """Return a handle whose codes are centred ranks of the nearest targets."""
     block, channels = group.get("quant_block_size"), optimizer.quant_per_channel and parameter.ndim > 1
 
-    def rows() -> torch.Tensor:
-        values = parameter.detach()
-        return (
-            values.reshape(-1, block) if block else values.flatten(1 if channels else 0)[None].flatten(0, -2)
-        )
-
-    def targets() -> torch.Tensor:
-        given, quants = rows(), optimizer.state.get(parameter, {}).get("quants")
+    def read() -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Return the codes, the scale, and the number of levels."""
+        rows = parameter.detach().flatten(1) if channels else parameter.detach().flatten()[None]
+        rows = rows.reshape(-1, block) if block else rows
+        quants = optimizer.state.get(parameter, {}).get("quants")
         if quants is None:  # before the first step
-            each = optimizer.quant_per_channel and len(given) > 1
-            given, dim = (given, -1) if each else (given.reshape(-1), None)
+            each = optimizer.quant_per_channel and len(rows) > 1
+            given, dim = (rows, -1) if each else (rows.flatten(), None)
             _, quants = optimizer.quantizer.quantize(given, group["quant_bits"], dim=dim)
-        return quants.reshape(-1, quants.shape[-1]).sort(dim=-1).values.expand(len(rows()), -1)
-
-    def codes() -> torch.Tensor:
-        levels = targets()
+        levels = quants.reshape(-1, quants.shape[-1]).sort(dim=-1).values.expand(len(rows), -1)
+        count = levels.shape[-1]
         between = ((levels[:, 1:] + levels[:, :-1]) / 2).contiguous()
-        rank = torch.searchsorted(between, rows().contiguous())
-        return centred(rank, levels.shape[-1]).to(torch.int8).reshape(parameter.shape)
+        codes = centred(torch.searchsorted(between, rows.contiguous()), count).to(torch.int8)
+        step = (levels[:, -1:] - levels[:, :1]) / 2 / max(top_code(count), 1)
+        return codes.view_as(parameter), step.expand(rows.shape).reshape(parameter.shape), count
 
-    def scale() -> torch.Tensor:
-        levels = targets()
-        step = (levels[:, -1:] - levels[:, :1]) / 2 / max(top_code(levels.shape[-1]), 1)
-        return step.expand(rows().shape).reshape(parameter.shape)
-
-    return QuantisedWeight(parameter, targets().shape[-1], "parq", lambda: parameter, codes, scale)
+    return QuantisedWeight(
+        parameter, read()[2], "parq", lambda: parameter, lambda: read()[0], lambda: read()[1]
+    )
 
 
 def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
@@ -237,16 +225,13 @@ def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
 def _coded(name: str, latent: torch.Tensor, first: Any, read: Callable[[], Any]) -> QuantisedWeight:
     stored = not (latent.is_floating_point() and isinstance(latent, nn.Parameter))
     shape = first.shape if stored and isinstance(first, torch.Tensor) else latent.shape
-    codes_now = _checked_codes(first, name, shape, torch.int16)
-    wide = bool((codes_now.abs() > _SMALL).any()) or first.dtype == torch.int16
-    kind = torch.int16 if wide else torch.int8
     real = latent.dtype if latent.is_floating_point() else torch.float32
     return QuantisedWeight(
         latent,
-        int(codes_now.unique().numel()),
+        int(_checked_codes(first, name, shape).unique().numel()),
         "codes",
-        values=lambda: _checked_codes(read(), name, shape, kind).to(real),
-        codes=lambda: _checked_codes(read(), name, shape, kind),
+        values=lambda: _checked_codes(read(), name, shape).to(real),
+        codes=lambda: _checked_codes(read(), name, shape),
         scale=lambda: torch.ones((), dtype=real, device=latent.device),
         shape=shape,
         stored=stored,
@@ -274,16 +259,14 @@ def _named(model: nn.Module, name: str, codes: Callable[[], Any]) -> tuple[torch
     raise InputError(f"no tensor of the layer {name!r} fits its codes: name the tensor that holds them")
 
 
-def _checked_codes(codes: Any, name: str, shape: torch.Size, kind: torch.dtype) -> torch.Tensor:
+def _checked_codes(codes: Any, name: str, shape: torch.Size) -> torch.Tensor:
     if not isinstance(codes, torch.Tensor):
         raise InputTypeError(f"codes of {name!r} are {shown(codes)}; return a tensor, or None")
     if codes.shape != shape:
         raise InputError(
             f"codes of {name!r} have the shape {tuple(codes.shape)}; the weight has {tuple(shape)}"
         )
-    small = codes.to(kind)
+    small = narrowed(codes)
     if not torch.equal(small.to(codes.dtype), codes):
-        wide = kind == torch.int16
-        range_ = "−32,768 to 32,767" if wide else "−128 to 127, as the first ones: return them as int16"
-        raise InputError(f"codes of {name!r} must be integers from {range_}")
+        raise InputError(f"codes of {name!r} must be integers from −32,768 to 32,767")
     return small

@@ -70,16 +70,6 @@ def test_only_regular_files_are_written(tmp_path):
     write_atomically(tmp_path / ("y" * 250), fill)  # the longest name that is possible, or nearly
 
 
-def test_a_folder_where_nothing_can_be_made(tmp_path, monkeypatch):
-    assert "no folder" in (refusal(tmp_path / "missing" / "a") or "")
-
-    def refuse(*args, **named):
-        raise PermissionError(1, "Operation not permitted")  # permissions mean nothing to root
-
-    monkeypatch.setattr("os.open", refuse)
-    assert "no file can be made in" in (refusal(tmp_path / "a") or "")
-
-
 @pytest.mark.parametrize("use", (lambda value: write_atomically(value, fill), st.load_data, st.Orbit.load))
 @pytest.mark.parametrize("value", (None, 3))
 def test_what_is_not_a_path(value, use):

@@ -151,20 +151,3 @@ def test_ctrl_c_stops_threads_and_gives_what_they_return(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             keep(given, seen)
     assert seen == ["what there was"]
-
-
-def in_a_block(*actions):
-    """Do this in the block of a pool; return what was reached."""
-    reached = []
-    with Pool(threads=1) as pool:
-        for action in actions:
-            action(pool)
-            reached.append(action)
-    return reached
-
-
-@pytest.mark.parametrize("after", [lambda pool: press(), lambda pool: None])
-def test_ctrl_c_comes_out_of_the_block(after):
-    """At a second press, or, where nobody looks, when the block ends."""
-    with pytest.raises(KeyboardInterrupt):
-        in_a_block(lambda pool: press(), after)

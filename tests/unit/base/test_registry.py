@@ -39,12 +39,9 @@ def test_names_are_identifiers(things, name):
         register(Thing(name))
 
 
-def test_a_thing_of_another_sort_is_refused(things):
+def test_a_thing_of_another_sort_and_an_unknown_name_are_refused(things):
     with pytest.raises(TypeError, match="give one of thing"):
         register(3)
-
-
-def test_an_unknown_name_is_refused_with_the_nearest(things):
     with pytest.raises(st.InputError, match=r"'onw'; known: own.*'own'"):
         things.find("onw")
     with pytest.raises(st.InputError, match=r"known: own\. Register your own"):

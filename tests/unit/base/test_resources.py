@@ -82,8 +82,6 @@ def test_threads_are_capped_by_the_cores(monkeypatch):
 def test_work_that_shares_the_cores_asks_for_one(monkeypatch):
     monkeypatch.setattr(resources, "usable_cores", lambda: 4)
     with resources.one_core():
-        with resources.one_core():
-            assert resources.thread_count(None) == 1
         assert resources.thread_count(None) == 1
         assert resources.thread_count(3) == 3  # who asks, knows
         counts = []

@@ -7,11 +7,10 @@ import sterling as st
 from sterling.base.text import readable_time
 
 INSTANCE = st.Problem(n=4, samples=30, m=9, noise=0.5, readout="signs").draw(0)
-OWN = st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"})
 SHOWN = {
     "problem": lambda: st.Problem(n=4, samples=30, noise=0.25),
     "instance": lambda: INSTANCE,
-    "own-data": lambda: OWN,
+    "own-data": lambda: st.Instance(np.eye(3) / 3, [0, 1, 1], origin={"file": "<b>.csv"}),
     "orbit": lambda: st.train(INSTANCE, 10),
     "landscape": lambda: st.landscape(INSTANCE),
 }
@@ -21,26 +20,15 @@ SHOWN = {
 def test_a_notebook_shows_a_table(name):
     text = SHOWN[name]()._repr_html_()
     assert text.startswith("<table><tr>")
+    assert "<b>" not in text
     assert text.count("<tr>") == text.count("</td></tr>") >= 5
-
-
-def test_what_they_show():
-    assert "<td>0.25</td>" in SHOWN["problem"]()._repr_html_()
-    assert ", … (9 in all)" in INSTANCE._repr_html_()
-    own = OWN._repr_html_()
-    assert "&lt;b&gt;.csv" in own
 
 
 @pytest.mark.parametrize(
     "seconds, text",
     [
-        (0.2, "under 1 s"),
-        (7.4, "7 s"),
-        (99, "99 s"),
-        (125, "2 min 5 s"),
-        (1800, "30 min"),
-        (7_500, "2 h 5 min"),
-        (400_000, "5 days"),
+        *((0.2, "under 1 s"), (7.4, "7 s"), (99, "99 s"), (125, "2 min 5 s"), (1800, "30 min")),
+        *((7_500, "2 h 5 min"), (400_000, "5 days")),
     ],
 )
 def test_durations(seconds, text):

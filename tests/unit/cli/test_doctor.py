@@ -57,10 +57,8 @@ def test_a_failed_self_test_is_said_and_is_exit_code_1(report, monkeypatch, equa
     report["self_test"] = [{"case": "label noise", "flips": 7, "verdict": "OPTIMAL", "equal": equal}]
     report["extras"] = {"torch": {"packages": {"torch": None}, "install": "pip install 'torch>=2.4,<3'"}}
     monkeypatch.setattr(doctor_findings, "examine", lambda: report)
-    for columns in ("40", "100"):
-        result = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": columns})
-        assert result.exit_code == code
-        assert words in " ".join(result.stdout.split())
-        assert "missing" in result.stdout
-        assert max(map(len, result.stdout.splitlines())) <= int(columns)
-    assert "pip install 'torch>=2.4,<3'" in result.stdout
+    result = CliRunner().invoke(app, ["doctor"], env={"COLUMNS": "40"})
+    assert result.exit_code == code
+    assert words in " ".join(result.stdout.split())
+    assert "missing" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 40

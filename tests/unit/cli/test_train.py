@@ -63,15 +63,12 @@ def test_options_of_the_problem_reach_it():
     assert json.loads(result.stdout)["instance"] == problem.draw(9).to_dict()
 
 
-def test_levels_reach_the_data_and_the_run(tmp_path):
+def test_levels_reach_the_data_and_the_run():
     options = ["--n", "12", "--samples", "100", "--noise", "0.5", "--levels", "3", "--steps", "50"]
     result = call("train", *options, "--json", "--quiet")
     instance = st.Problem(n=12, samples=100, noise=0.5, levels=3).draw(0)
     assert alike(json.loads(result.stdout), st.train(instance, 50, record=("recurrence",)).to_dict())
     assert "3 levels" in call("train", *options, "--quiet").stdout
-    np.save(tmp_path / "d.npy", np.column_stack([instance.inputs[:, 0], np.arange(100) % 2]))
-    read = call("train", tmp_path / "d.npy", "--levels", "4", "--steps", "50", "--json", "--quiet")
-    assert json.loads(read.stdout)["instance"]["levels"] == 4
     assert "two levels only" in refused("train", *options, "--restart", "20")
 
 

@@ -60,18 +60,11 @@ def test_warnings_are_lines_too():
 # Parsers
 
 
-@pytest.mark.parametrize(
-    "text, value",
-    [("7", 7), ("1e6", 10**6), ("10_000", 10_000), ("1.5k", 1500), ("-3", -3)],
-)
-def test_counts(text, value):
-    assert options.count(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "1.5", "12,8", "2MB", "1e400", "nan"])
-def test_what_is_not_a_count(text):
-    with pytest.raises(typer.BadParameter, match="whole number"):
-        options.count(text)
+def test_counts():
+    assert [*map(options.count, ("7", "1e6", "10_000", "1.5k", "-3"))] == [7, 10**6, 10_000, 1500, -3]
+    for text in ("", "1.5", "12,8", "2MB", "1e400", "nan"):
+        with pytest.raises(typer.BadParameter, match="whole number"):
+            options.count(text)
 
 
 # Real processes

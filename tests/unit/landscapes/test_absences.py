@@ -7,23 +7,13 @@ import pytest
 from scipy.optimize import linprog
 
 import sterling as st
-
-
-def draw(n=6, samples=400, noise=0.5, seed=0, **options):
-    return st.Problem(n=n, samples=samples, noise=noise, **options).draw(seed)
-
-
-def pushes(instance, surrogate="relu"):
-    """Return B′ of all sets of wrong weights from `Instance.gradient`."""
-    home = instance.teacher.astype(float)
-    wrong = (np.arange(1 << instance.n)[:, None] >> np.arange(instance.n)) & 1 == 1
-    found = np.array([home * instance.gradient(np.where(row, -home, home), surrogate) for row in wrong])
-    return np.where(wrong, found, np.maximum(found, 0))
+from tests.unit.landscapes.test_certificate import draw, pushes
 
 
 def whole_program(instance, surrogate="relu"):
     """Return the least bound by one program over all states and all ways to cap their pulls; or None."""
-    table, n = pushes(instance, surrogate), instance.n
+    n, (wrong, table) = instance.n, pushes(instance, surrogate)
+    table = np.where(wrong, table, np.maximum(table, 0))
     capped = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
     pairs = [(state, cap) for state in range(1, 1 << n) for cap in range(1 << n) if cap & ~state == 0]
     cuts = [np.append(table[state] * (1 - capped[cap]), -capped[cap]) for state, cap in pairs]

@@ -116,14 +116,6 @@ def test_runs_end_where_the_landscape_says(surrogate):
             assert number_of(orbit.signs) not in states
 
 
-def test_a_surrogate_of_the_users_own_needs_no_name():
-    """The visit took it, and then the words did not find it by its name."""
-    wide = st.Surrogate("never_registered", window=(-1, 3))
-    found = landscape(st.Problem(n=6, samples=12, noise=0.3).draw(1), wide)
-    assert found.surrogate == "never_registered"
-    assert "traps" in found.summary()
-
-
 def test_below_the_pull_no_trap_can_exist():
     """Where the deviation is smaller than the mean pull on a wrong weight, no such state absorbs (exact)."""
     seen = set()

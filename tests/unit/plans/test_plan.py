@@ -84,17 +84,6 @@ def test_without_noise_the_budget_decides_what_the_last_iterate_needs(noiseless)
     assert restart.samples == pytest.approx(3.08 * 64)
 
 
-def test_sample_sizes_are_rounded_up_to_what_their_law_gives(noiseless):
-    for need in noiseless.needs:
-        if need.kind != "theorem":
-            figures = 3 if need.kind == "measured" else 2
-            unit = 10 ** (len(str(need.proposed)) - figures)
-            assert need.samples <= need.proposed < need.samples + unit
-            assert need.proposed % unit == 0
-            assert f"{need.proposed:,}" in need.amount
-    assert any(need.kind == "measured" for need in noiseless.needs)
-
-
 def test_a_check_counts_trials_of_the_study_kind():
     made = st.plan(st.Problem(8, samples=1, noise=0.5), check=np.int64(6), steps=500, seed=11, threads=2)
     again = st.plan(st.Problem(8, samples=1, noise=0.5), check=6, steps=500, seed=11, threads=1)
@@ -159,12 +148,3 @@ def test_more_samples_than_the_law_is_solved_for():
         assert not need.criterion
         assert not need.checked
     assert json.dumps(made.to_dict(), allow_nan=False)
-
-
-def test_a_surrogate_that_nobody_registered():
-    """The laws need no name; trials, which can be run again by one, do."""
-    wide = st.Surrogate("never_registered", window=(-1, 3))
-    problem = st.Problem(16, 100, noise=0.5)
-    assert st.plan(problem, surrogate=wide).needs[0].samples > 0
-    with pytest.raises(st.InputError, match="never_registered"):
-        st.plan(problem, surrogate=wide, check=1)

@@ -47,25 +47,11 @@ def test_a_picture_has_labels_and_its_caption_stays_outside(kind, what, results)
     assert wide <= 3.4 + 0.01  # inches: no label and no legend is wider than the column
 
 
-def test_without_axes_pyplot_makes_a_figure(results):
-    from matplotlib import pyplot
-
-    ax = results[st.Orbit].plot()
-    assert ax.figure is pyplot.gcf()
-    assert ax.get_ylabel() == results[st.Orbit].plot(what="errors_over_time").get_ylabel()
-    pyplot.close("all")
-
-
 def test_the_column_ends_with_its_block():
     before = dict(mpl.rcParams)
     with st.plot.column(width=3.0, height=2.0):
         assert mpl.rcParams["figure.figsize"] == [3.0, 2.0]
     assert dict(mpl.rcParams) == before
-
-
-def test_an_unknown_picture_is_refused(results):
-    with pytest.raises(st.InputError, match="flip_raster"):
-        results[st.Orbit].plot(what="flip_rasters")
 
 
 def test_an_empty_store_has_nothing_to_draw(tmp_path):

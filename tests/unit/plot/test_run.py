@@ -6,7 +6,6 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
-from sterling.dynamics import run
 from sterling.dynamics.history import history
 from sterling.plot import run as plot
 from sterling.plot import style
@@ -76,17 +75,6 @@ def test_every_kind_of_run_can_be_drawn(name):
     assert all(any(sentence.endswith(".") for sentence in sentences) for sentences in texts)
     assert ("no flips" in texts[2]) == (name in ("no flips", "one step"))
     assert ("flips were not recorded" in texts[0]) == (name == "not recorded")
-
-
-def test_the_flips_of_a_part_of_the_run_are_drawn_as_such(monkeypatch):
-    monkeypatch.setattr(run, "FLIP_BOUND", 50)
-    monkeypatch.setattr(run, "_FLIP_BUFFER", 50)
-    orbit = st.train(noisy(), 2000)
-    assert orbit.flips_complete_to < orbit.steps
-    ax = Figure().subplots()
-    plot.errors_over_time(ax, orbit)
-    assert "not recorded" in [text.get_text() for text in ax.get_legend().get_texts()]
-    plot.flip_raster(Figure().subplots(), orbit)
 
 
 def test_the_raster_marks_each_flip_in_its_half():

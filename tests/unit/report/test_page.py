@@ -9,13 +9,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
-from sterling.base.text import number
-from sterling.claims.finding import Measured, Picture, Reference
+from sterling.claims.finding import Measured, Reference
 from sterling.claims.words import MARKS, amount, interval
 from sterling.errors import StoreError
 from sterling.plot.curves import SERIES_COLOURS
@@ -89,9 +87,6 @@ def text(folder):
     return (folder / "index.html").read_text("utf-8")
 
 
-# -- the page ------------------------------------------------------------------------------------------------
-
-
 def test_the_page_is_well_formed_and_ids_are_unique(text):
     elements = Reader(text).elements
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
@@ -118,24 +113,14 @@ def test_nothing_is_loaded_from_elsewhere(text):
     assert "script-src 'sha256-" in policy
 
 
-def test_what_findings_say_is_text(text):
+def test_what_findings_say_is_text_between_landmarks(text):
     assert HOSTILE not in text
     reader = Reader(text)
     assert len(reader.all("script")) == 1
     assert reader.all("img") == []
     assert not any(name.startswith("on") for _, attributes in reader.elements for name in attributes)
-    assert "&lt;script&gt;" in text
-
-
-def test_the_page_has_landmarks_headings_and_labelled_tables(text):
-    reader = Reader(text)
-    assert reader.all("html") == [{"lang": "en"}]
-    for landmark in ("main", "footer"):
-        assert len(reader.all(landmark)) == 1
-    assert len(reader.all("h1")) == 1
-    assert ("a", {"class": "skip", "href": "#content"}) in reader.elements
+    assert [len(reader.all(tag)) for tag in ("main", "footer", "h1")] == [1, 1, 1]
     assert len(reader.all("caption")) == len(reader.all("table"))
-    assert all(cell.get("scope") in ("row", "col") for cell in reader.all("th"))
     levels = [int(tag[1]) for tag, _ in reader.elements if re.fullmatch("h[1-6]", tag)]
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
@@ -162,9 +147,6 @@ def test_theory_stands_beside_a_number_only_where_both_are_the_same_quantity(tex
         for reference in one.references:
             assert (str(raised(reference.name)) in cell) == (reference.name in lines) == reference.beside
         assert ("none for this number" in cell) == (not one.theory)
-
-
-# -- links to the documentation ------------------------------------------------------------------------------
 
 
 def test_every_section_of_the_science_is_a_link_to_its_page(text):
@@ -213,9 +195,6 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
         page.add(findings[0])
 
 
-# -- figures -------------------------------------------------------------------------------------------------
-
-
 def test_a_figure_keeps_its_text_its_caption_is_its_name_and_two_share_no_names(findings):
     drawing, other = (render(findings[0].pictures[0], name) for name in ("a", "b"))
     (svg,) = Reader(str(drawing.svg)).all("svg")
@@ -224,24 +203,6 @@ def test_a_figure_keeps_its_text_its_caption_is_its_name_and_two_share_no_names(
     ids, others = (set(re.findall(r' id="([^"]+)"', str(one.svg))) for one in (drawing, other))
     assert len(ids) == len(others) > 1
     assert not ids & others
-
-
-def test_many_points_become_pixels():
-    def points(ax, count):
-        x = np.linspace(0, 1, count)
-        ax.plot(x, np.sin(99 * x), "o")
-        return "Waves."
-
-    few, many = (
-        str(render(Picture("Points", lambda ax, count=count: points(ax, count))).svg)
-        for count in (50, 60_000)
-    )
-    assert "<image" not in few
-    assert many.count("<image") == 1
-    assert len(many) < 200_000
-
-
-# -- colours -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -253,21 +214,6 @@ def test_lines_and_marks_stand_out_in_both_schemes(scheme):
         for colour in {*SHADES, *SERIES_COLOURS, *VERDICT_COLOURS.values(), GREY, INK}:
             shown = darkened(colour) if scheme == "dark" else colour
             assert contrast(shown, colours[back]) >= 3, (colour, back)
-
-
-# -- words ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "value, words",
-    [
-        (0, "0"), (3, "3"), (1240, "1,240"), (-2.5, "−2.5"), (0.19947114, "0.1995"), (1234.5678, "1,235"),
-        (1.5e-7, "1.5·10⁻⁷"), (-2e12, "−2·10¹²"), (float("inf"), "∞"), (float("-inf"), "−∞"),
-        (float("nan"), "not known"), (0.00012, "0.00012"),
-    ],
-)  # fmt: skip
-def test_numbers(value, words):
-    assert number(value) == words
 
 
 @pytest.mark.parametrize(

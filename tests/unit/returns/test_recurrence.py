@@ -10,7 +10,6 @@ import pytest
 
 import sterling as st
 from sterling.dynamics.visits import counts_of
-from sterling.returns import counts
 from sterling.returns.recurrence import growth, recurrence
 
 
@@ -102,12 +101,6 @@ def test_an_absorbed_run():
     assert math.isnan(found.returns.quantile(0.5))
 
 
-def test_a_run_that_never_arrives():
-    found = st.train(st.Problem(n=60, samples=200, noise=0.5).draw(0), 3000).recurrence()
-    assert found.visits == 0
-    assert found._rows()[0] == ("visits to the teacher", "none in 3,000 steps")
-
-
 def test_a_weight_on_its_way():
     """A weight that has yet to come to the border is foretold: with a steady gradient to the very step."""
     instance = st.Problem(n=6, samples=300, noise=0.8).draw(4)
@@ -144,29 +137,6 @@ def test_a_weight_that_the_steps_do_not_reach():
         found = st.train(instance, 500, st.Power(0.5, 1.5), init=start).recurrence()
     assert all(math.isinf(step) for _, step in found.arrivals)
     json.dumps(found.to_dict(), allow_nan=False)
-
-
-def test_the_statistics_need_counts_only():
-    """Whoever counts visits to something, a monitor of another framework say, gets the same statistics."""
-    cells = np.zeros(counts.size_of(2), np.int64)
-    cells[counts.SPACING] = 1
-    cells[[counts.MARKED, counts.BATCHED]] = 3
-    cells[counts.BATCH_COUNTS : counts.BATCH_COUNTS + 6] = [1, 1, 1, 1, 2, 2]
-    cells[counts.MARK_COUNTS : counts.MARK_COUNTS + 6] = [1, 1, 1, 1, 2, 2]
-    absences = counts.FLIPPED + 2 * 2
-    cells[[counts.RETURN_TIMES + 1, counts.SOJOURN_TIMES + 1, absences + 1]] = 1
-    read = counts.VisitCounts.read(cells, steps=3, visits=2, occupied=2, away=1, stayed=1)
-    found = recurrence(read, reference_kind="code")
-    assert found.recurs
-    assert found.returns.mean == found.sojourns.mean == 1
-    assert found.mark_visits.tolist() == [1, 1, 2]
-    assert "<table>" in found._repr_html_()
-
-
-def test_not_counted():
-    orbit = st.train(st.Problem(n=5, samples=30, noise=0.5).draw(0), 100, record=("flips",))
-    with pytest.raises(st.InputError, match=r'not counted: run with record=\("recurrence",\)'):
-        orbit.recurrence()
 
 
 def test_growth_is_the_slope_of_the_last_two_decades():

@@ -155,9 +155,7 @@ def test_export(store, tmp_path, kind):
 
 def test_an_empty_store_has_no_rows(tmp_path):
     store = Store(tmp_path / "Öre ≥ 🜚", STUDY)
-    for kind in ("csv", "parquet"):
-        path = store.export(tmp_path / f"ä.{kind}")
-        read = pl.read_csv(path) if kind == "csv" else pl.read_parquet(path)
-        assert (len(read), tuple(read.columns)) == (0, tuple(store.columns))
+    read = pl.read_csv(store.export(tmp_path / "ä.csv"))
+    assert (len(read), read.columns) == (0, store.columns)
     assert store.trials().is_empty()
     assert store.counts("optimal").is_empty()

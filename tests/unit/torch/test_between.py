@@ -107,28 +107,21 @@ def test_a_checkpoint_of_a_whole_run(saved):
     assert json.loads(json.dumps(report.rows))[0]["weights"] == 35
 
 
-@pytest.mark.parametrize("what, given", [("include", "*.1.nothing"), ("exclude", ["a.w", "1.weights"])])
-def test_a_name_that_fits_nothing_is_refused(saved, what, given):
+def test_a_name_that_fits_nothing_is_refused(saved):
     files = saved([{"a.w": torch.randn(4, 4)}] * 2)
-    with pytest.raises(st.InputError, match=f"{what} names '.*', but .* no such layer or tensor"):
-        stt.flips_between(files, "sign", **{what: given})
+    with pytest.raises(st.InputError, match=r"include names '.*', but .* no such layer or tensor"):
+        stt.flips_between(files, "sign", include="*.1.nothing")
+    with pytest.raises(st.InputError, match="two or more"):
+        stt.flips_between(files[:1], "sign")
 
 
-@pytest.mark.parametrize("name", ["1.weight", "1", "*1.w*", "1.parametrizations.weight.original"])
+@pytest.mark.parametrize("name", ["1", "*1.w*", "1.parametrizations.weight.original"])
 def test_names_to_include_or_exclude_are_those_of_the_report(saved, name):
     net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)))
     files = saved([net.state_dict()] * 2)
     for given, left in [({}, ["0.weight", "1.weight"]), ({"exclude": [name]}, ["0.weight"])]:
         assert [row["tensor"] for row in stt.flips_between(files, "sign", **given).rows] == left
     assert [row["tensor"] for row in stt.flips_between(files, "sign", include=[name]).rows] == ["1.weight"]
-
-
-def test_a_checkpoint_of_an_early_pytorch(tmp_path):
-    files = [tmp_path / "0.pth", tmp_path / "1.pth"]
-    for path, sign in zip(files, (1, -1), strict=True):
-        state = {"w": sign * torch.arange(1.0, 7).reshape(2, 3)}
-        torch.save(state, path, _use_new_zipfile_serialization=False)
-    assert stt.flips_between(files, "sign").rows[0]["flips"] == 6
 
 
 def bomb(path):
@@ -202,8 +195,3 @@ def test_each_wrong_quantiser_or_tensor_is_one_sentence(saved, tensor, quantizer
     with pytest.raises(st.InputError, match=about) as caught:
         stt.flips_between(saved([{"w": tensor}] * 2), quantizer)
     assert "\n" not in str(caught.value)
-
-
-def test_one_checkpoint_is_not_enough(saved):
-    with pytest.raises(st.InputError, match="two or more"):
-        stt.flips_between(saved([CODES]))

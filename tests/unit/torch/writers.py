@@ -14,7 +14,6 @@ class Weight:
 
     codes: torch.Tensor
     scale: torch.Tensor
-    zero: int = 0
     floats: torch.Tensor | None = None
 
     @property
@@ -43,18 +42,18 @@ def saved(path, tensors):
     return path
 
 
-def safetensors_codes(path, tensors, dtype=torch.float32):
+def safetensors_codes(path, tensors, dtype=torch.float32, zero=0):
     found = {}
     for name, one in tensors.items():
         if one.floats is not None:
             found[name] = one.floats
             continue
-        found[name] = (one.codes + one.zero).to(torch.int8)
+        found[name] = (one.codes + zero).to(torch.int8)
         rows = one.scale.flatten(1)
         few = rows[:, :1] if bool((rows == rows[:, :1]).all()) else rows[:, ::32]
         found[f"{name}_scale"] = few.to(dtype)
-        if one.zero:
-            found[f"{name}_zero_point"] = torch.tensor(one.zero)
+        if zero:
+            found[f"{name}_zero_point"] = torch.tensor(zero)
     saved(path, found)
 
 
@@ -62,7 +61,7 @@ def safetensors_values(path, tensors, dtype=torch.float32):
     saved(path, {name: one.values.to(dtype) for name, one in tensors.items()})
 
 
-def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", fake=False, turn_node=False):
+def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", fake=False, turn_node=False, zero=0):
     """Write a chain of layers with DequantizeLinear: how is "tensor", "channel", or a size of blocks.
 
     With fake the file holds floats, and QuantizeLinear before; with turn_node a Transpose after.
@@ -84,7 +83,7 @@ def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", fake=False, tu
         if one.floats is not None:
             constants.append(numpy_helper.from_array(turn(one.floats.numpy()).copy(), name))
         else:
-            codes, options = turn(one.codes.numpy() + one.zero), {}
+            codes, options = turn(one.codes.numpy() + zero), {}
             if how == "tensor":
                 scale = np.array(one.scale.flatten()[0].numpy())
             elif how == "channel":
@@ -92,21 +91,21 @@ def onnx(path, tensors, how="channel", kind="INT8", layer="Gemm", fake=False, tu
             else:
                 scale = turn(one.block(1, how).numpy())
                 options = {"axis": 0 if product else 1, "block_size": how}
-            given = [f"{name}_quantized", f"{name}_scale"] + [f"{name}_zero_point"] * bool(one.zero)
+            given = [f"{name}_quantized", f"{name}_scale"] + [f"{name}_zero_point"] * bool(zero)
             if fake:
                 constants.append(numpy_helper.from_array(one.values.numpy(), name))
                 add("QuantizeLinear", [name, *given[1:]], given[0], output_dtype=element, **options)
             else:
                 constants.append(helper.make_tensor(given[0], element, codes.shape, codes.flatten().tolist()))
             constants.append(numpy_helper.from_array(scale.copy(), given[1]))
-            if one.zero:
-                constants.append(helper.make_tensor(given[2], element, scale.shape, [one.zero] * scale.size))
+            if zero:
+                constants.append(helper.make_tensor(given[2], element, scale.shape, [zero] * scale.size))
             weight = add("DequantizeLinear", given, f"{name}_dequantized", **options)
         if turn_node:
             weight = add("Transpose", [weight], f"{name}_turned", perm=[1, 0])
         options = {"transB": 1} if linear and layer == "Gemm" else {}
         at = add(layer if linear else "Conv", [at, weight], f"y{number}", **options)
-    ends = [helper.make_tensor_value_info(one, TensorProto.FLOAT, None) for one in ("x", at)]
+    ends = [helper.make_tensor_value_info(one, TensorProto.FLOAT, ["batch", one]) for one in ("x", at)]
     graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
     checker.check_model(model)
