@@ -9,9 +9,8 @@ Indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E}, with D|E the rows on which 
 
 with d = |D| and cos θ_d = 1 − 2d/n. The last factor is 1/d if k ∈ D and −1/(n − d) if not: E z_k² over a
 double wedge of angle θ. γ is the part of the variance from the row itself on which H differs. It is 1 for
-m = 1; with more units most of the variance comes from the other rows of the sample. As θ_d ≈ 2√(d/n), F is a
-fractional Brownian motion of Hurst index 1/4 on the cube: the response to two flips is about 0.52 times the
-sum of the two responses. Linear response takes the whole sum and predicts a runaway that does not happen.
+m = 1; with more units most of the variance comes from the other rows of the sample. So the
+response to two flips is about 0.52 times the sum of the two responses, which linear response would take.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def expected_absorbed(
     >>> round(expected_absorbed(Problem(n=96, samples=1210, noise=0.5), surrogate="identity"), 2)
     0.8
     """
-    theta = _damping(damping)
+    theta = real(damping, "damping", above=0, below=1)
     return math.exp(_log_absorbed(numbers_of(of, surrogate), samples_of(of, samples), theta))
 
 
@@ -183,13 +183,9 @@ def _samples(numbers: Numbers, theta: float, share: float) -> float:
     return first_root(lambda samples: _log_last(numbers, samples, theta) - goal, n, least, _WIDER, _CLOSE)
 
 
-def _damping(damping) -> float:
-    return real(damping, "damping", above=0, below=1)
-
-
 def _settings(of: Problem | Instance, damping, surrogate: str | Surrogate) -> tuple[float, Numbers]:
     """Return θ and the numbers of a problem; refuse where chatter decides, not traps."""
-    theta, numbers = _damping(damping), path_numbers(of, surrogate)
+    theta, numbers = real(damping, "damping", above=0, below=1), path_numbers(of, surrogate)
     if numbers.n > MOST_PATH_WEIGHTS:
         raise InputError(
             f"n is {numbers.n:,}; the law of damped runs is for at most {MOST_PATH_WEIGHTS:,} weights"
@@ -207,12 +203,6 @@ def _log_absorbed(numbers: Numbers, samples: float, theta: float) -> float:
 
     spread = math.sqrt(variance(numbers) / samples)
     return 0.0 if spread == 0 else numbers.n * float(log_ndtr(theta * pull(numbers) / spread))
-
-
-def _pushes(numbers: Numbers, samples: float, one, two, apart):
-    """Return the covariance of the pushes at two states, before the means are subtracted, in units of S²."""
-    size = numbers.norm2**2 / (samples * pull(numbers) ** 2)
-    return size * covariance(numbers, PATHS[numbers.surrogate.name], one, two, apart)
 
 
 @lru_cache(maxsize=16)
@@ -263,7 +253,8 @@ def _path(
     if not counted.any():
         return 1.0, np.ones(paths, bool)
     total = float(counted.sum())
-    wedges = _wedges(n, 1 / numbers.m)
+    wedges, part = _wedges(n, 1 / numbers.m), PATHS[numbers.surrogate.name]
+    scale = numbers.norm2**2 / (samples * pull(numbers) ** 2)  # pushes are in units of S
     signs = np.empty((_STEPS, paths), np.float32)
     root = np.zeros((2 * _STEPS, 2 * _STEPS))  # Cholesky factor; even rows: the weight is right, odd: wrong
     angles = np.empty((_STEPS, 2))
@@ -279,7 +270,7 @@ def _path(
         between = np.column_stack([np.interp(apart, _TABLE, wedge) for wedge in wedges])
         for own in (0, 1):
             apart = between[:, ::-1] if own else between  # both weights the same, or only one of them wrong
-            row = _pushes(numbers, samples, angles[: t + 1], angles[t, own], apart)
+            row = scale * covariance(numbers, part, angles[: t + 1], angles[t, own], apart)
             row[:, 1] -= own / samples
             i, size = 2 * t + own, max(float(row[t, own]), _TINY)
             if i:
