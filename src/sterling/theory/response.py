@@ -20,7 +20,6 @@ from functools import lru_cache
 import numpy as np
 
 from sterling.errors import InputError
-from sterling.theory.typical import angle
 
 
 class Response:
@@ -62,12 +61,6 @@ class Response:
         )
 
 
-def wedge(n: int, own_part: float, d, inside: bool) -> np.ndarray:
-    """Return κ_k(D) for d wrong weights, with weight k among them or not."""
-    wide = angle(n, d)
-    return wide + own_part * np.sin(wide) * (1 / d if inside else -1 / np.maximum(n - d, 1))
-
-
 @lru_cache(maxsize=32)
 def prediction_weights(n: int, own_part: float) -> np.ndarray:
     """Return the factors by which responses to single flips predict that to a set, float64 (2, n + 1, 3).
@@ -77,7 +70,8 @@ def prediction_weights(n: int, own_part: float) -> np.ndarray:
     """
 
     def kappa(d: int, inside: bool) -> float:
-        return float(wedge(n, own_part, d, inside))
+        angle = np.arccos(1 - 2 * d / n)
+        return float(angle + own_part * np.sin(angle) * (1 / d if inside else -1 / max(n - d, 1)))
 
     out = np.zeros((2, n + 1, 3))
     single, itself = kappa(1, False), kappa(1, True)

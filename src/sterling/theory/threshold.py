@@ -37,8 +37,7 @@ from sterling.theory.labels import labelled
 from sterling.theory.laws import first_root
 from sterling.theory.numbers import Numbers, numbers_of, samples_of
 from sterling.theory.population import pull
-from sterling.theory.response import wedge
-from sterling.theory.typical import variance
+from sterling.theory.typical import angle, variance
 
 _SOURCE = "sterling.theory.threshold; docs/science"
 _CELLS = (
@@ -205,6 +204,12 @@ def _log_absorbed(numbers: Numbers, samples: float, theta: float) -> float:
     return 0.0 if spread == 0 else numbers.n * float(log_ndtr(theta * pull(numbers) / spread))
 
 
+def _wedge(n: int, part: float, d: np.ndarray, inside: int) -> np.ndarray:
+    """Return κ_k(D) of `response.py` for d other wrong weights; weight k is one more if ``inside`` is 1."""
+    wide = angle(n, d + inside)
+    return wide + part * np.sin(wide) * (1 / (d + 1) if inside else -1 / (n - d))
+
+
 @lru_cache(maxsize=16)
 def _wedges(n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of κ_k(D) at each share of `_TABLE`, for a right and for a wrong weight k."""
@@ -212,7 +217,7 @@ def _wedges(n: int, part: float) -> tuple[np.ndarray, np.ndarray]:
 
     d, share = np.arange(n), _TABLE[:, None]
     chances = gammaln(n) - gammaln(d + 1) - gammaln(n - d) + xlogy(d, share) + xlog1py(n - 1 - d, -share)
-    right, wrong = (np.exp(chances) @ wedge(n, part, d + inside, inside) for inside in (False, True))
+    right, wrong = (np.exp(chances) @ _wedge(n, part, d, inside) for inside in (0, 1))
     return right, wrong
 
 
