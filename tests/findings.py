@@ -33,23 +33,6 @@ def _law(ax):
     return "The points follow the fitted line; the triangle has the slope of the order that is proved."
 
 
-def _cloud(ax):
-    rng = np.random.default_rng(0)
-    x = rng.uniform(size=6000)
-    ax.scatter(x, x + 0.1 * rng.normal(size=6000), s=2, alpha=0.5)
-    ax.set_xlabel("predicted share")
-    ax.set_ylabel("measured share")
-    return "Six thousand points lie about the diagonal."
-
-
-def _map(ax):
-    shown = ax.imshow(np.outer(np.arange(9), np.arange(9)), aspect="auto", cmap="viridis", origin="lower")
-    ax.figure.colorbar(shown, ax=ax, label="loss")
-    ax.set_xlabel("dimension n")
-    ax.set_ylabel("samples N")
-    return "The loss grows towards the upper right."
-
-
 def _tails(ax):
     at = np.geomspace(1, 1e4, 60)
     for place, noise in enumerate((0.25, 0.5, 1.0)):
@@ -98,7 +81,7 @@ def made_up():
             (Reference("visits per step, later half over earlier half", 1, "exact", "stationarity"),),
             (
                 Picture("How long an absence takes", _tails),
-                Picture("Wrong shares, predicted and measured", _cloud),
+                Picture("Visits over steps", _law),
             ),
             {"runs": table},
             (),
@@ -123,7 +106,7 @@ def made_up():
             "The interval is open to one side.",
             (Measured("exponent", 2.9, 1.2, float("inf"), how="profile likelihood"),),
             (Reference("exponent", 3, "mean-field", "docs/science, 7", beside=True),),
-            (Picture("A map", _map),),
+            (Picture("Samples needed", _law),),
             open=("the whole 95 % interval lies below 4",),
         ),
         Finding(

@@ -35,13 +35,6 @@ def test_share_of_wrong_weights(surrogate, ratio):
     assert theory.chatter(problem, surrogate=surrogate).share == pytest.approx(np.mean(shares), rel=0.12)
 
 
-def test_any_noise_leads_from_the_teacher_to_the_upper_branch():
-    problem = st.Problem(n=256, samples=1024, noise=0.001)
-    instance = problem.draw(300)
-    low = stationary(instance, "identity", 1e-3 * instance.teacher)
-    assert low.mean() == pytest.approx(theory.chatter(problem, surrogate="identity").share, rel=0.2)
-
-
 def test_lifetime():
     """The median of 24 runs at n = 128 is within a factor of 3.3 of the law; one standard error is 1.4."""
     problem = st.Problem(n=128, samples=round(4.5 * 128))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-import sterling as st
 from sterling.claims.experiments.concentration import decay
 from sterling.claims.experiments.step_sizes import effects
 
@@ -54,11 +53,3 @@ def test_the_effect_of_the_rate_is_found(shift, paired):
     found = [effects(SIZES, RATES, EXPONENTS, outcomes(rng, shift, paired=paired)) for _ in range(200)]
     assert covered([rate[1:] for rate, _ in found], shift) >= 179
     assert covered([exponent[1:] for _, exponent in found], 0.0) >= 179
-
-
-@pytest.mark.parametrize("normalize, optimal", [(None, 0), ("standard", 20), ("whiten", 20)])
-def test_rectified_inputs_need_normalising(normalize, optimal):
-    """20 runs each. Were a run to end otherwise once in 200, the test would fail for 10 % of the seeds."""
-    problem = st.Problem(n=24, samples=1200, inputs="rectified", normalize=normalize)
-    orbits = [st.train(problem.draw(seed), 20_000, init=seed, record=()) for seed in range(20)]
-    assert sum(orbit.certified and orbit.errors == 0 for orbit in orbits) == optimal

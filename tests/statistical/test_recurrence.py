@@ -63,27 +63,6 @@ def test_coverage_of_the_ratio_of_halves(trials):
     assert held >= at_least(LEVEL - 0.01, len(said))
 
 
-def test_runs_at_a_constant_rate():
-    """The interval from a run against the four-fold of steps that follow, over 30 data sets.
-
-    At a constant rate nothing relaxes in the mass of a decaying schedule. Data sets with weights that have
-    yet to come to the border are told apart by `arrivals`. Some runs change slowly all the same, hence 85 %;
-    the false-alarm rate of that bound is 10⁻⁴.
-    """
-    held = []
-    for seed in range(30):
-        instance = st.Problem(n=12, samples=300, noise=0.5).draw(seed)
-        orbit = st.train(instance, 10_000, st.Constant(0.1), init=seed, record=("recurrence",))
-        found = orbit.recurrence()
-        if found.long_run is None or any(step < 50_000 for _, step in found.arrivals):
-            continue
-        whole = st.resume(orbit, instance, steps=40_000)
-        later = (whole.occupancy * 50_000 - orbit.occupancy * 10_000) / 40_000
-        held.append(found.long_run.low <= later <= found.long_run.high)
-    assert len(held) >= 20
-    assert sum(held) >= at_least(0.85, len(held))
-
-
 def test_runs_with_decaying_step_sizes():
     """The interval of default runs against the stationary value, over 12 data sets.
 

@@ -1,8 +1,6 @@
 """How often the teacher absorbs under damping: the bound of docs/science, 17, statement 6.
 
-Seeds are fixed. With other seeds a correct program would fail each check with probability below 1e-6, since
-the bound holds for every data set's law. A program whose teacher absorbs in half of the draws, where the
-bound says nine tenths, fails with a chance of more than 99 %.
+Seeds are fixed. With other seeds a correct program would fail each check with probability below 1e-6.
 """
 
 from __future__ import annotations
@@ -13,8 +11,6 @@ import pytest
 from scipy import stats
 
 import sterling as st
-
-FALSE_ALARM = 1e-6
 
 
 @pytest.mark.parametrize("surrogate, doubled", [("relu", 2), ("identity", 1)])
@@ -28,4 +24,4 @@ def test_the_teacher_absorbs_with_the_proved_probability(surrogate, doubled):
         instance = problem.draw(seed=seed)
         pushes = instance.teacher * instance.gradient(instance.teacher, surrogate)
         absorbing += bool(pushes.max() <= threshold)
-    assert absorbing >= stats.binom.ppf(FALSE_ALARM, draws, 1 - missed)
+    assert absorbing >= stats.binom.ppf(1e-6, draws, 1 - missed)

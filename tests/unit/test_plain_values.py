@@ -28,7 +28,7 @@ def test_what_they_give_is_plain(tmp_path):
     assert outcome.to_dict()["finished"]
     cell = one.cells[0]
     assert study.Cell.from_dict(cell.to_dict()) == cell
-    criterion = study.parse_criterion("occupancy>=0.25")
+    criterion = study.Study(n=6, samples=40, criteria="occupancy>=0.25").criteria[0]
     assert criterion.to_dict()["criterion"] == "occupancy>=0.25"
     balance = theory.balance(problem.draw(0))
     assert len(balance.to_dict()["wrong_share"]) == 6
@@ -37,7 +37,7 @@ def test_what_they_give_is_plain(tmp_path):
         cell,
         criterion,
         one.kind,
-        study.trial_seeds(0, cell, 0),
+        study.Seeds(data=1, rest=2),
         study.COUNT,
         balance,
         problem,

@@ -33,7 +33,7 @@ def test_registry():
         assert pickle.loads(pickle.dumps(surrogate)) == surrogate
         assert hash(surrogate) == hash(get_surrogate(name))
         assert json.loads(json.dumps(surrogate.to_dict())) == surrogate.to_dict()
-        assert surrogate_from_dict(json.loads(json.dumps(surrogate.to_dict()))) is surrogate
+        assert surrogate_from_dict(json.loads(json.dumps(surrogate.to_dict()))) == surrogate
         assert get_surrogate(surrogate) is surrogate
 
 
@@ -110,8 +110,6 @@ def test_a_users_slope(registries):
     assert get_surrogate("bell") is mine
     assert surrogate_from_dict(mine.to_dict()) is mine
     assert repr(mine) == "get_surrogate('bell')"
-    with pytest.raises(InputError, match="differs"):
-        surrogate_from_dict({**mine.to_dict(), "source": "another"})
 
 
 @pytest.mark.parametrize(

@@ -68,14 +68,9 @@ def said(one: Measured, beside: Sequence[Reference] = ()) -> str:
 def schedule_words(schedule: Schedule) -> str:
     """Return the formula of a schedule, such as "η = 0.5/√(t+1)"."""
     facts = schedule.to_dict()
-    if facts["kind"] == "table":
-        *_, last = rates = facts["rates"]
-        held = len(rates) - 1
-        return f"η = {rates[0]:g}, and {last:g} from step {held} on"
     exponent = facts.get("exponent", 0.0)
-    size = abs(exponent)
-    power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(size, f"(t+1)^{size:g}")
-    return f"η = {facts['rate']:g}" + (f"{'/' if exponent > 0 else '·'}{power}" if exponent else "")
+    power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(exponent, f"(t+1)^{exponent:g}")
+    return f"η = {facts['rate']:g}" + (f"/{power}" if exponent else "") if "rate" in facts else str(schedule)
 
 
 def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:

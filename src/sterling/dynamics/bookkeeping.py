@@ -238,7 +238,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
             record["sign"] = level
             log.counts[LOGGED] += 1
         if run.tally.size:
-            flipped(run.tally, run.signs.size, k, leaving)
+            flipped(run.tally, run.signs.size, int(k), leaving)
 
     @embedded
     def flip(run, log, step, total, k, leaving):

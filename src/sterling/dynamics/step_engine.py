@@ -184,8 +184,8 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
         _zeros(room, np.int64),
         _zeros(room, np.int64),
         _zeros(room, np.int64),
-        _zeros(room, np.int64),
-        _zeros(room, np.int16),
+        _zeros(room + TAKEN, np.int64),
+        _zeros(room + TAKEN, np.int16),
         _zeros(width, np.int64),
         _zeros(width, np.int64),
     )

@@ -35,7 +35,8 @@ from sterling.exact.mass import build
 from sterling.optimizers import adam, bop, lion, sgd, signsgd
 
 _mass_between = build(helper).mass
-_sgd, _adam, _lion, _signsgd, _bop = (part.make(helper) for part in (sgd, adam, lion, signsgd, bop))
+_sgd = sgd.make(embedded)
+_adam, _lion, _signsgd, _bop = (part.make(helper) for part in (adam, lion, signsgd, bop))
 
 #: Optimisers by their number in `Way.kind`.
 KINDS = ("sgd", "adam", "lion", "signsgd", "bop")
@@ -109,24 +110,30 @@ class Drawn(NamedTuple):
 
 
 @embedded
-def _preactivate(data, order, begin, samples):
-    """List the rows of a batch and compute their pre-activations."""
-    units = data.readout.size
-    rows, listed, before, count = data.rows, data.listed, data.before, samples * units
+def _list(data, order, begin, samples):
+    """List the rows of a batch."""
+    units, listed = data.readout.size, data.listed
+    chosen = order[begin : begin + samples]  # a slice, since its indices need no test of their sign
     if units == 1:
-        for q in range(count):
-            listed[q] = order[begin + q]
+        for q in range(samples):
+            listed[q] = chosen[q]
     else:
         for i in range(samples):
             for j in range(units):
-                listed[i * units + j] = np.int64(order[begin + i]) * units + j
+                listed[i * units + j] = np.int64(chosen[i]) * units + j
+    count = samples * units
+    for q in range(count, (count + TAKEN - 1) // TAKEN * TAKEN):
+        listed[q] = 0
+
+
+@embedded
+def _preactivate(data, count):
+    """Compute the pre-activations of the listed rows."""
+    rows, listed, before, weights = data.rows, data.listed, data.before, data.weights
     if data.group > 0:
-        for q in range(count, (count + TAKEN - 1) // TAKEN * TAKEN):
-            listed[q] = 0
         for first in range(0, count, TAKEN):
             preactivate(rows, listed, first, data.short, before)
     else:
-        weights = data.weights
         for q in range(count):
             row = rows[listed[q]]
             total = np.int64(0)
@@ -137,74 +144,37 @@ def _preactivate(data, order, begin, samples):
 
 @embedded
 def _weigh(data, order, begin, samples):
-    """Compute the coefficients of the listed rows; return their sum.
+    """Keep the listed rows with a nonzero coefficient; return how many.
 
     Products with 0 and 1 stand for branches, which the processor would guess wrong.
     """
     units, constant, low, high = data.readout.size, data.constant[0], data.low, data.high
-    before, coefficients, labels = data.before, data.coefficients, data.labels
-    balance = np.int64(0)
-    if units == 1:
-        jump, readout = data.residual[0], data.readout[0]
-        for q in range(samples):
-            value = before[q] + constant
-            inside = np.int64(value >= low) & np.int64(value <= high)
-            residual = jump * np.int64(value > 0) - labels[order[begin + q]]
-            coefficients[q] = residual * (readout * inside)
-            balance += coefficients[q]
-        return balance
+    before, coefficients, labels, kept = data.before, data.coefficients, data.labels, 0
     for i in range(samples):
         residual = -labels[order[begin + i]]
         for j in range(units):
-            before[i * units + j] += constant
-            residual += data.residual[j] * np.int64(before[i * units + j] > 0)
+            residual += data.residual[j] * np.int64(before[i * units + j] + constant > 0)
         for j in range(units):
-            value = before[i * units + j]
+            value = before[i * units + j] + constant
             inside = np.int64(value >= low) & np.int64(value <= high)
-            coefficients[i * units + j] = residual * (data.readout[j] * inside)
-            balance += coefficients[i * units + j]
-    return balance
-
-
-@embedded
-def _keep(data, count):
-    """Keep the listed rows with a nonzero coefficient; return how many, padded to an even number."""
-    listed, coefficients, rows, factors = data.listed, data.coefficients, data.kept, data.factors
-    kept = 0
-    for q in range(count):
-        coefficient = coefficients[q]
-        rows[kept] = listed[q]  # stored also where it is not kept, instead of a branch
-        factors[kept] = coefficient
-        coefficients[kept] = coefficient
-        kept += np.int64(coefficient != 0)
-    if kept % 2 == 1:
-        rows[kept] = 0
-        factors[kept] = 0
-        coefficients[kept] = 0
-        kept += 1
+            coefficient = residual * (data.readout[j] * inside)
+            data.kept[kept] = data.listed[i * units + j]  # stored also where it is not kept
+            data.factors[kept] = coefficient
+            coefficients[kept] = coefficient
+            kept += np.int64(coefficient != 0)
     return kept
 
 
 @embedded
-def _weigh_and_keep(data, samples):
-    """The same in 16 bits, for one hidden unit; return the sum of the coefficients too."""
-    listed, rows, factors = data.listed, data.kept, data.factors
-    kept, balance = 0, np.int64(0)
+def _weigh_narrow(data, samples):
+    """Compute pre-activations and do the same in 16 bits, for one hidden unit."""
+    kept = 0
     for first in range(0, samples, TAKEN):
+        preactivate(data.rows, data.listed, first, data.short, data.before)
         numbers = data.constant[0], data.low, data.high, data.residual[0], data.readout[0]
-        mask = weigh(data.before, listed, first, samples - first, data.labels, *numbers, factors)
-        while mask != 0:
-            q = first + trailing_zeros(mask)
-            mask = clear_lowest(mask)
-            rows[kept] = listed[q]
-            factors[kept] = factors[q]
-            balance += factors[kept]
-            kept += 1
-    if kept % 2 == 1:
-        rows[kept] = 0
-        factors[kept] = 0
-        kept += 1
-    return balance, kept
+        given = data.before, data.listed, first, samples - first, data.labels
+        kept = weigh(*given, numbers, data.kept, data.factors, kept)
+    return kept
 
 
 @embedded
@@ -229,15 +199,23 @@ def _add(data, kept):
 @embedded
 def _batch_gradient(data, order, begin, samples, gradient):
     """gradient ← that of the batch, exact up to one division."""
-    _preactivate(data, order, begin, samples)
+    _list(data, order, begin, samples)
     if data.group > 0 and data.readout.size == 1:
-        balance, kept = _weigh_and_keep(data, samples)
+        kept = _weigh_narrow(data, samples)
     else:
-        balance = _weigh(data, order, begin, samples)
-        kept = _keep(data, samples * data.readout.size)
+        _preactivate(data, samples * data.readout.size)
+        kept = _weigh(data, order, begin, samples)
+    if kept % 2 == 1:  # rows are added in pairs
+        data.kept[kept] = 0
+        data.factors[kept] = 0
+        data.coefficients[kept] = 0
+        kept += 1
     _add(data, kept)
     totals = data.totals
     if data.scaled:
+        balance = np.int64(0)
+        for q in range(kept):
+            balance += data.factors[q] if data.group > 0 else data.coefficients[q]
         for k in range(gradient.size):
             totals[k] = (totals[k] + data.offsets[k] * balance) << data.shifts[k]
     unit = float(samples) * data.scale
@@ -309,11 +287,12 @@ def _flip(data, way, run, log, step):
             total, leaving = _begin_flips(way, run, log, step)
         way.key[word] ^= mask
         while mask != 0:
-            k = 64 * word + trailing_zeros(mask)
+            k = np.uint64(64 * word + trailing_zeros(mask))  # unsigned: no test of its sign at each use
             mask = clear_lowest(mask)
             flip(run, log, step, total, k, leaving)
             way.bounds[k] = -way.bounds[k]
-            data.constant[0] -= 2 * data.weights[k] * data.offsets[k]
+            if data.scaled:
+                data.constant[0] -= 2 * data.weights[k] * data.offsets[k]
             data.weights[k] = -data.weights[k]
             data.short[k] = -data.short[k]
     if begun:
@@ -348,7 +327,7 @@ def _change_levels(data, way, levels, run, log, step):
 @embedded
 def _square(data, samples):
     """Return the sum of squared residual codes of all samples, whose pre-activations have been computed."""
-    units, constant = data.readout.size, data.constant[0] if data.readout.size == 1 else 0
+    units, constant = data.readout.size, data.constant[0]
     total = np.int64(0)
     for i in range(samples):
         residual = -data.labels[i]

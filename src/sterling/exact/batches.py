@@ -63,8 +63,8 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
         size = 1
         while len(sums) > 1:  # entry i of the result of a round belongs to row i modulo 2·size
             blocks = range(0, TAKEN, 2 * size)
-            evens = [b + i + r for b in blocks for r in (0, TAKEN) for i in range(size)]
-            odds = [e + size for e in evens]
+            evens = [b + i + r for b in blocks for r in (0, TAKEN + size) for i in range(size)]
+            odds = [e ^ size for e in evens]
             pairs = zip(sums[::2], sums[1::2], strict=True)
             sums = [
                 builder.add(*(_shuffled(builder, *pair, order) for order in (evens, odds))) for pair in pairs
@@ -79,48 +79,69 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
 
 
 @intrinsic
-def _weigh(typing_context, before, listed, first, left, labels, constant, low, high, jump, readout, factors):
-    """factors[first : first + 16] ← coefficients of listed samples of one hidden unit, zero from ``left`` on.
+def _weigh(typing_context, before, listed, first, left, labels, numbers, rows, factors, kept):
+    """Append to rows and factors, from ``kept`` on, the listed samples first … first + 16 of one hidden unit.
 
-    With x = before + constant, a coefficient is (jump·[x > 0] − label)·readout where low ≤ x ≤ high, else 0.
-    All numbers have 32 bits, the coefficients 16. Returns a word with a bit for each that is not zero.
+    ``numbers`` are a constant, low, high, jump and readout. With x = before + constant, a factor is
+    (jump·[x > 0] − label)·readout where low ≤ x ≤ high, else zero. Samples of factor zero, and those from
+    ``left`` on, are left out. All numbers have 32 bits, factors 16. Returns how many samples are kept; up to
+    16 entries after them are overwritten.
     """
 
     def generate(context, builder, signature, args):
         word, half, long = ir.IntType(32), ir.IntType(16), ir.IntType(64)
         lanes, wide = ir.VectorType(word, TAKEN), ir.VectorType(long, TAKEN)
-        start, zero = args[2], ir.Constant(lanes, None)
+        zero = ir.Constant(lanes, None)
 
         def spread(value):
             single = builder.insert_element(zero, builder.trunc(value, word), word(0))
             return _shuffled(builder, single, single, [0] * TAKEN)
 
+        numbers = (builder.extract_value(args[5], i) for i in range(5))
+        constant, low, high, jump, readout = map(spread, numbers)
+
         def element(position, index):
             return _element(context, builder, signature, position, (args[position], index))
 
-        label = zero
+        def load(position):
+            return builder.load(builder.bitcast(element(position, args[2]), wide.as_pointer()), align=8)
+
+        samples, label = load(1), zero
         for i in range(TAKEN):
-            sample = builder.load(element(1, builder.add(start, long(i))))
-            one = builder.trunc(builder.load(element(4, sample)), word)
-            label = builder.insert_element(label, one, word(i))
-        value = builder.load(builder.bitcast(element(0, start), wide.as_pointer()), align=8)
-        value = builder.add(builder.trunc(value, lanes), spread(args[5]))
-        residual = builder.select(builder.icmp_signed(">", value, zero), spread(args[8]), zero)
-        weighed = builder.mul(builder.sub(residual, label), spread(args[9]))
+            one = builder.load(element(4, builder.extract_element(samples, word(i))))
+            label = builder.insert_element(label, builder.trunc(one, word), word(i))
+        value = builder.add(builder.trunc(load(0), lanes), constant)
+        residual = builder.select(builder.icmp_signed(">", value, zero), jump, zero)
+        weighed = builder.mul(builder.sub(residual, label), readout)
         number = ir.Constant(lanes, list(range(TAKEN)))
         for part in (
-            builder.icmp_signed(">=", value, spread(args[6])),
-            builder.icmp_signed("<=", value, spread(args[7])),
+            builder.icmp_signed(">=", value, low),
+            builder.icmp_signed("<=", value, high),
             builder.icmp_signed("<", number, spread(args[3])),
         ):
             weighed = builder.select(part, weighed, zero)
-        result = builder.trunc(weighed, ir.VectorType(half, TAKEN))
-        builder.store(result, builder.bitcast(element(10, start), result.type.as_pointer()), align=2)
-        return builder.zext(builder.bitcast(builder.icmp_signed("!=", weighed, zero), half), long)
+        counts, kept = builder.icmp_signed("!=", weighed, zero), args[8]
+        if "+avx512bw" in context.codegen().magic_tuple()[2]:
+            kind = ir.FunctionType(lanes, [lanes, lanes, counts.type])
+            name = "llvm.x86.avx512.mask.compress.v16i32"
+            pack = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            chosen = builder.sext(builder.call(pack, [builder.trunc(samples, lanes), zero, counts]), wide)
+            packed = builder.trunc(builder.call(pack, [weighed, zero, counts]), ir.VectorType(half, TAKEN))
+            for position, vector in ((6, chosen), (7, packed)):
+                target = builder.bitcast(element(position, kept), vector.type.as_pointer())
+                builder.store(vector, target, align=2)
+            number = builder.ctpop(builder.bitcast(counts, half))
+            return builder.add(kept, builder.zext(number, long))
+        for i in range(TAKEN):  # stored also where it is not kept, instead of a branch
+            builder.store(builder.extract_element(samples, word(i)), element(6, kept))
+            factor = builder.extract_element(weighed, word(i))
+            builder.store(builder.trunc(factor, half), element(7, kept))
+            kept = builder.add(kept, builder.zext(builder.extract_element(counts, word(i)), long))
+        return kept
 
     integer = types.int64
-    kinds = before, listed, integer, integer, labels, *[integer] * 5, factors
-    return types.uint64(*kinds), generate
+    kinds = before, listed, integer, integer, labels, numbers, rows, factors, integer
+    return integer(*kinds), generate
 
 
 @intrinsic
@@ -131,13 +152,20 @@ def _add_rows(typing_context, rows, listed, weights, first, last, sums):
         codes = _Codes(context, builder, signature, args)
         width = builder.extract_value(codes.matrix.shape, 1)
         wide = ir.VectorType(codes.long, ADDED)
-        with cgutils.for_range_slice(builder, codes.long(0), width, codes.long(ADDED)) as (column, _):
-            slots = codes.slots()
-            codes.add_rows([slots], [column], args[3], args[4])
-            total = builder.sext(codes.ordered([builder.load(slot) for slot in slots]), wide)
-            address = _element(context, builder, signature, 5, (args[5], column))
-            address = builder.bitcast(address, wide.as_pointer())
-            builder.store(total, address, align=8)
+
+        def add(columns):
+            slots = [codes.slots() for _ in columns]
+            codes.add_rows(slots, columns, args[3], args[4])
+            for column, parts in zip(columns, slots, strict=True):
+                total = builder.sext(codes.ordered([builder.load(slot) for slot in parts]), wide)
+                address = _element(context, builder, signature, 5, (args[5], column))
+                builder.store(total, builder.bitcast(address, wide.as_pointer()), align=8)
+
+        both = builder.and_(width, codes.long(-2 * ADDED))
+        with cgutils.for_range_slice(builder, codes.long(0), both, codes.long(2 * ADDED)) as (column, _):
+            add([column, builder.add(column, codes.long(ADDED))])
+        with cgutils.for_range_slice(builder, both, width, codes.long(ADDED)) as (column, _):
+            add([column])
         return context.get_dummy_value()
 
     return types.void(rows, listed, weights, types.int64, types.int64, sums), generate
@@ -161,12 +189,15 @@ def _plain_preactivate(rows, listed, first, weights, sums):
     sums[first : first + TAKEN] = (chosen * weights).sum(axis=1, dtype=np.int32)
 
 
-def _plain_weigh(before, listed, first, left, labels, constant, low, high, jump, readout, factors):
-    part = slice(first, first + TAKEN)
+def _plain_weigh(before, listed, first, left, labels, numbers, rows, factors, kept):
+    constant, low, high, jump, readout = numbers
+    part = slice(first, first + min(left, TAKEN))
     value = before[part] + constant
-    inside = (low <= value) & (value <= high) & (np.arange(TAKEN) < left)
-    factors[part] = (jump * (value > 0) - labels[listed[part]]) * readout * inside
-    return sum(1 << i for i in range(TAKEN) if factors[first + i])
+    weighed = (jump * (value > 0) - labels[listed[part]]) * readout * ((low <= value) & (value <= high))
+    count = np.count_nonzero(weighed)
+    rows[kept : kept + count] = listed[part][weighed != 0]
+    factors[kept : kept + count] = weighed[weighed != 0]
+    return kept + count
 
 
 def _plain_add_rows(rows, listed, weights, first, last, sums):

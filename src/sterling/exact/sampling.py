@@ -101,9 +101,9 @@ def _indices(halves, count, out):
 
 
 @embedded
-def _swap(order, i, half):
-    """Exchange entry i with one at a random index up to i."""
-    j = np.int64((np.uint64(half) * np.uint64(i + 1)) >> np.uint64(32))
+def _swap(order, halves, i):
+    """Exchange entry i with one at a random index up to i. Unsigned indices need no test of their sign."""
+    j = (np.uint64(halves[i]) * (i + np.uint64(1))) >> np.uint64(32)
     order[i], order[j] = order[j], order[i]
 
 
@@ -119,16 +119,14 @@ def _shuffle(halves, out):
             out[row, i] = i
     fours = orders // 4 * 4
     for row in range(0, fours, 4):
-        first, second, third, fourth = out[row], out[row + 1], out[row + 2], out[row + 3]
-        at = row * count
         for i in range(count - 1, 0, -1):
-            _swap(first, i, halves[at + i])
-            _swap(second, i, halves[at + count + i])
-            _swap(third, i, halves[at + 2 * count + i])
-            _swap(fourth, i, halves[at + 3 * count + i])
+            _swap(out[row], halves[row], np.uint64(i))
+            _swap(out[row + 1], halves[row + 1], np.uint64(i))
+            _swap(out[row + 2], halves[row + 2], np.uint64(i))
+            _swap(out[row + 3], halves[row + 3], np.uint64(i))
     for row in range(fours, orders):
         for i in range(count - 1, 0, -1):
-            _swap(out[row], i, halves[row * count + i])
+            _swap(out[row], halves[row], np.uint64(i))
 
 
 def alias_table(cumulative: np.ndarray) -> AliasTable:
@@ -171,5 +169,5 @@ def draw_indices(seed: np.random.SeedSequence, size: int, count: int) -> np.ndar
 def draw_orders(seed: np.random.SeedSequence, orders: int, count: int) -> np.ndarray:
     """Draw random orders of the integers from 0 to ``count`` − 1, one after the other, int32."""
     out = np.empty((orders, count), np.int32)
-    _shuffle(_halves(seed, orders * count), out)
+    _shuffle(_halves(seed, orders * count)[: orders * count].reshape(out.shape), out)
     return out.ravel()

@@ -7,7 +7,6 @@ the order of the terms, the number of threads or the machine.
 from __future__ import annotations
 
 import hashlib
-import math
 from copy import deepcopy
 from fractions import Fraction
 from functools import cached_property
@@ -19,7 +18,7 @@ from sterling.base.arrays import check_labels, check_signs, real_array, real_inp
 from sterling.base.checks import choice, integer
 from sterling.base.resources import require_memory
 from sterling.base.text import Described, counted
-from sterling.errors import InputError, RangeError
+from sterling.errors import InputError
 from sterling.exact.grid import (
     InputGrid,
     Rounding,
@@ -31,7 +30,7 @@ from sterling.exact.grid import (
     transpose,
     vector_codes,
 )
-from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large, too_wide
+from sterling.exact.ranges import EXACT, WHOLE, limbs, too_large
 from sterling.model.columns import from_frame, is_frame
 from sterling.model.levels import MAX_LEVELS, level_values
 from sterling.model.normalise import Normalizer, check_normalize, normalise
@@ -190,13 +189,13 @@ class Instance(Described):
         self.label_bits: int = max(label_bits, self.readout_bits)
         for codes, bits in (labels, readout):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
-                raise self._too_large(label_codes, label_bits, helped=False)
+                raise too_large(grid)
         self.label_codes: np.ndarray = label_codes << (self.label_bits - label_bits)
         self.label_codes.setflags(write=False)
         codes, reach = grid.reach
         self.preactivation_bound: int = reach * level_values(self.levels)[-1]
         if self.preactivation_bound >= EXACT:
-            raise too_wide(grid, self.samples)
+            raise too_large(grid)
         scaled = self.residual_codes
         high, low = int(scaled[scaled > 0].sum()), int(scaled[scaled < 0].sum())
         top = np.maximum(np.abs(high - self.label_codes), np.abs(low - self.label_codes))
@@ -205,17 +204,10 @@ class Instance(Described):
         self.coefficient_bound: int = largest * int(np.abs(readout_codes).max())
         mass = int(top.astype(np.float64).sum() * 1.001) + 1  # a bound, so the rounding of floats is covered
         total = mass * int(np.abs(readout_codes).sum()) * self.code_bound << int(grid.shifts.max())
-        most = max(total, largest**2 * self.samples)
         one_fits = self.coefficient_bound * self.code_bound < EXACT and largest < 1 << 31
-        if most >= WHOLE or not one_fits:
-            helped = one_fits and most // self.samples < WHOLE
-            raise self._too_large(self.label_codes, self.label_bits, helped)
+        if max(total, largest**2 * self.samples) >= WHOLE or not one_fits:
+            raise too_large(grid)
         self.gradient_bound: int = max(total, 1)
-
-    def _too_large(self, labels: np.ndarray, bits: int, helped: bool) -> RangeError:
-        label = math.ldexp(float(np.abs(labels).max(initial=0)), -bits)
-        outputs = float(np.abs(self.readout).sum())
-        return too_large(self.grid, self.samples, label, outputs, helped)
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:

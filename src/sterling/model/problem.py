@@ -7,16 +7,15 @@ samples, so a larger sample begins with the smaller one of the same seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.arrays import refuse_masked
+from sterling.base.arrays import real_array
 from sterling.base.resources import for_each, require_memory, thread_count
 from sterling.base.text import Described
-from sterling.errors import InputError, InputTypeError
+from sterling.errors import InputError
 from sterling.exact.grid import (
     InputGrid,
     Rounding,
@@ -112,7 +111,10 @@ class Problem(Described):
         if isinstance(self.readout, str):
             checks.choice(self.readout, "readout", READOUTS)
         else:
-            object.__setattr__(self, "readout", _check_readout(self.readout, self.m))
+            weights = real_array(self.readout, "readout", ("unit",), (self.m,), f"m={self.m}") + 0.0
+            if not weights.any():
+                raise InputError("readout is all zero, so the inputs would not reach the output")
+            object.__setattr__(self, "readout", tuple(weights.tolist()))
         object.__setattr__(self, "inputs", get_family(self.inputs))
         object.__setattr__(self, "normalize", check_normalize(self.normalize))
         object.__setattr__(self, "levels", checks.integer(self.levels, "levels", 2, MAX_LEVELS))
@@ -293,17 +295,3 @@ def _draw_signs(seed: np.random.SeedSequence, count: int) -> np.ndarray:
 
     bits = words(seed, count) >> np.uint64(63)
     return (1 - 2 * bits.astype(np.int8)).astype(np.int8)
-
-
-def _check_readout(readout, m: int) -> tuple[float, ...]:
-    if not isinstance(readout, Sequence | np.ndarray):
-        raise InputTypeError(
-            f"readout is {checks.shown(readout)}; it must be one of {', '.join(READOUTS)} or m numbers"
-        )
-    refuse_masked(readout, "readout")
-    if len(readout) != m:
-        raise InputError(f"readout has {len(readout)} numbers, but m is {m}")
-    values = tuple(checks.real(value, f"readout[{j}]") + 0.0 for j, value in enumerate(readout))
-    if not any(values):
-        raise InputError("readout is all zero, so the inputs would not reach the output")
-    return values

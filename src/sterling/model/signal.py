@@ -21,34 +21,18 @@ _REACH = 12.0  # standard deviations; φ(12) is 2·10⁻³²
 def signal_of(instance: Instance, surrogate: Surrogate) -> float:
     """Return S for the data of a run.
 
-    For Gaussian inputs, and where no teacher is known, it is the formula of `pull_of`. For other inputs it is
-    the mean of b_k G_k at the teacher with weight k turned, over all k. With more than two levels weight k is
-    moved to a neighbouring level instead, for all inputs, and the gradient at the teacher is subtracted.
+    For two levels and Gaussian inputs, and where no teacher is known, it is the formula of `pull_of`, for w*
+    of the mean square of all levels. For other data it is the mean pull on one weight that is one level from
+    the teacher's, towards zero if possible. With more than two levels the gradient at the teacher is
+    subtracted: of many levels, label noise would outweigh a single step.
     """
-    about, teacher = instance.origin, instance.teacher
-    if instance.levels > 2:
-        return _signal_of_levels(instance, surrogate)
-    if teacher is None or (about.get("inputs") == "gaussian" and about.get("normalize") is None):
-        return pull_of(instance.n, instance.readout_norm2, surrogate)
-    pulls = []
-    for k in range(instance.n):
-        signs = teacher.copy()
-        signs[k] = -signs[k]
-        pulls.append(float(signs[k] * instance.gradient(signs, surrogate)[k]))
-    return math.fsum(pulls) / len(pulls)
-
-
-def _signal_of_levels(instance: Instance, surrogate: Surrogate) -> float:
-    """Return the mean pull on one weight that is one level from the teacher's, towards zero if possible.
-
-    The gradient at the teacher is subtracted: of many levels, label noise would outweigh a single step.
-    Without a teacher it is the formula for ReLU and identity, for w* of the mean square of all levels.
-    """
-    quantiser, teacher = Quantiser(instance.levels, instance.n), instance.teacher
-    if teacher is None:
+    about, teacher, two = instance.origin, instance.teacher, instance.levels == 2
+    quantiser = Quantiser(instance.levels, instance.n)
+    if teacher is None or (two and about.get("inputs") == "gaussian" and about.get("normalize") is None):
         size = math.sqrt(np.mean(np.square(quantiser.values, dtype=np.float64)))
         return pull_of(instance.n, instance.readout_norm2, surrogate) * quantiser.step / (2 * size)
-    pulls, noise = [], instance.gradient(teacher, surrogate)
+    noise = np.zeros(instance.n) if two else instance.gradient(teacher, surrogate)
+    pulls = []
     for k in range(instance.n):
         levels, away = teacher.copy(), -1 if teacher[k] > 0 else 1
         levels[k] += away * quantiser.step

@@ -37,8 +37,9 @@ from sterling.study.spec import Study
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Batch, Finished, Row, run_batch
 
-_BATCH_SECONDS, _BATCH_TRIALS = 0.1, 500  # of a batch: the time it should last, and its largest size
+_BATCH_SECONDS, _BATCH_TRIALS = 0.05, 500  # of a batch: the time it should last, and its largest size
 _BATCHES = 32  # for each worker in what is left of a round: other processes may be at the rest
+_SLOW = 1.0  # seconds of a trial from which on none waits at a worker: other processes may run it
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
 _AWAITED = 0.1  # where they are more than this share of the trials that a round still lacks
@@ -207,7 +208,8 @@ class Collector:
         """Return the next trials to run; None if all are running."""
         if self._flush_is_due():
             self._flush()
-        if not self.trials.waiting:
+        slow = min(self.paces.values(), default=0.0) >= _SLOW
+        if not self.trials.waiting or (slow and self.flying >= self.pool.count):
             return None
         cell, numbers = self.trials.take(self._size)
         self.flying += len(numbers)

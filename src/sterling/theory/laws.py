@@ -113,24 +113,26 @@ def _solve(excess) -> float:
     return math.exp(brentq(lambda x: excess(math.exp(x)), 0.0, high, xtol=1e-10))  # type: ignore[arg-type]
 
 
-def first_root(excess, n: int, least: float = 0.0, factor: float = 2.0, close: float = 1e-6) -> float:
+def first_root(excess, n: int, least: float | None = None, factor: float = 2.0, close: float = 1e-6) -> float:
     """Return the N from which an increasing function of N is positive; ``close`` is the error of ln N.
 
     The search begins at ``least``, n by default. The function may raise InputError for too few samples.
     """
     from scipy.optimize import brentq
 
+    unit = n if least is None else 1
+
     @cache
     def at(size: float) -> float:
         try:
-            return excess(math.exp(size))
+            return excess(unit * math.exp(size))
         except InputError:
             return -math.inf
 
-    low = high = math.log(least or n)
+    low = high = 0.0 if least is None else math.log(least)
     while at(high) <= 0:
         low, high = high, high + math.log(factor)
-        if high > math.log(_MOST_EACH * n):
+        if high > math.log(_MOST_EACH * n / unit):
             raise BeyondError(
                 f"more than {_MOST_EACH:g}·n samples would be needed, outside the range of this law"
             )
@@ -138,8 +140,8 @@ def first_root(excess, n: int, least: float = 0.0, factor: float = 2.0, close: f
         middle = (low + high) / 2
         low, high = (middle, high) if at(middle) <= 0 else (low, middle)
     if at(low) == -math.inf or low == high:
-        return math.exp(high)
-    return math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
+        return unit * math.exp(high)
+    return unit * math.exp(brentq(at, low, high, xtol=close))  # type: ignore[arg-type]
 
 
 def samples_untrapped(numbers: Numbers) -> float:

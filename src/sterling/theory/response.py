@@ -9,9 +9,8 @@ Indicators obey 2·1{both} = 1{D} + 1{E} − 1{D|E}, with D|E the rows on which 
 
 with d = |D| and cos θ_d = 1 − 2d/n. The last factor is 1/d if k ∈ D and −1/(n − d) if not: E z_k² over a
 double wedge of angle θ. γ is the part of the variance from the row itself on which H differs. It is 1 for
-m = 1; with more units most of the variance comes from the other rows of the sample. As θ_d ≈ 2√(d/n), F is a
-fractional Brownian motion of Hurst index 1/4 on the cube: the response to two flips is about 0.52 times the
-sum of the two responses. Linear response takes the whole sum and predicts a runaway that does not happen.
+m = 1; with more units most of the variance comes from the other rows of the sample. So the
+response to two flips is about 0.52 times the sum of the two responses, which linear response would take.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from functools import lru_cache
 import numpy as np
 
 from sterling.errors import InputError
-from sterling.theory.typical import angle
 
 
 class Response:
@@ -63,12 +61,6 @@ class Response:
         )
 
 
-def wedge(n: int, own_part: float, d, inside: bool) -> np.ndarray:
-    """Return κ_k(D) for d wrong weights, with weight k among them or not."""
-    wide = angle(n, d)
-    return wide + own_part * np.sin(wide) * (1 / d if inside else -1 / np.maximum(n - d, 1))
-
-
 @lru_cache(maxsize=32)
 def prediction_weights(n: int, own_part: float) -> np.ndarray:
     """Return the factors by which responses to single flips predict that to a set, float64 (2, n + 1, 3).
@@ -78,7 +70,8 @@ def prediction_weights(n: int, own_part: float) -> np.ndarray:
     """
 
     def kappa(d: int, inside: bool) -> float:
-        return float(wedge(n, own_part, d, inside))
+        angle = np.arccos(1 - 2 * d / n)
+        return float(angle + own_part * np.sin(angle) * (1 / d if inside else -1 / max(n - d, 1)))
 
     out = np.zeros((2, n + 1, 3))
     single, itself = kappa(1, False), kappa(1, True)

@@ -14,10 +14,6 @@ the label noise, the second the effect of wrong weights on the others. The share
 iteration starts from V at w* and ends at the smallest solution. Without the second term and with N large this
 is docs/science, 7: p ≈ push/S and occupancy ≈ exp(−n^(3/2) σ/(√2 ‖v‖ √N)).
 
-With little label noise it matters that weights are wrong at the same time. If they were independent, their
-small shares would add up to a push that sustains itself: at n = 64, N = 1000, σ = 0.001 the occupancy would
-be 0.14, while runs have 0.96 and this law gives 0.95.
-
 **Clusters in time.** At w* only label noise pushes; away from it wrong weights push the others as well. Let a
 weight flip in a step with a probability proportional to its outward push. Let A₀ and A₁ be the mean numbers
 of flips in a step at w* and away from it, and ε = A₀/A₁. The mean number x of wrong weights and the share q

@@ -23,7 +23,6 @@ from sterling.claims.experiments import (
 from sterling.claims.finding import Judgement
 from sterling.claims.judge import Rule, bound, consistent, contradicted
 from sterling.returns.counts import mark_steps
-from sterling.stats import mean_interval, share_interval
 from sterling.study import Cell
 from sterling.study.trial import run_trial, trial_seeds
 
@@ -39,56 +38,45 @@ NAN, INF = math.nan, math.inf
 
 #: Each rule on pieces of evidence, with the judgement that it must come to.
 JUDGED = [
-    (bound("the exponent", 2.0), (1.1, 1.3), FAR),
     (bound("the exponent", 2.0), (1.1, 1.49), FAR),
     (bound("the exponent", 2.0), (1.1, 1.51), CONSISTENT),
     (bound("the exponent", 2.0), (1.8, 2.0), CONSISTENT),
     (bound("the exponent", 2.0), (1.9, 2.1), OPEN),
     (bound("the exponent", 2.0), (2.1, 2.3), CONTRADICTED),
     (bound("the exponent", 2.0), (-INF, 1.2), OPEN),
-    (bound("the exponent", 2.0), (1.0, INF), OPEN),
     (bound("the exponent", 2.0), (NAN, NAN), OPEN),
     # A finite budget contradicts nothing that more steps could mend.
-    (bound("the exponent", 2.0), (2.1, 2.3, 0), CONTRADICTED),
     (bound("the exponent", 2.0), (2.1, 2.3, 7), OPEN),
     (bound("the exponent", 2.0), (1.0, 1.2, 7), FAR),
     (concentration.RULE, (-0.52, -0.48), CONSISTENT),
     (concentration.RULE, (-0.6, -0.48), OPEN),
     (concentration.RULE, (-0.44, -0.4), CONTRADICTED),
-    (concentration.RULE, (NAN, 0), OPEN),
     # Recurrence: growth, the exact check, runs that stopped, the share proved, runs that a proof forbids.
     (returns.RULE, (0.98, 1.01, True, 0, 0.9, 0), CONSISTENT),
     (returns.RULE, (0.98, 1.01, True, 1, 0.9, 0), OPEN),
     (returns.RULE, (0.98, 1.01, False, 0, 0.9, 0), CONTRADICTED),
     (returns.RULE, (0.98, 1.01, True, 0, 0.9, 1), CONTRADICTED),
     (returns.RULE, (0.98, 1.01, True, 0, 0.4, 0), OPEN),  # proofs that are missed contradict nothing
-    (returns.RULE, (0.1, 0.4, True, 0, 0.9, 0), OPEN),  # a finite run contradicts nothing
     (returns.RULE, (0.3, 0.9, True, 0, 0.9, 0), OPEN),
     (returns.RULE, (NAN, NAN, True, 0, 0.9, 0), OPEN),
     (constants.RULE, (-0.1, 0.05, 0), CONSISTENT),
-    (constants.RULE, (-0.3, -0.2, 0), CONSISTENT),
-    (constants.RULE, (0.0, 0.15, 0), OPEN),
     (constants.RULE, (0.2, 0.3, 0), OPEN),  # a growing constant contradicts nothing
     (constants.RULE, (-0.1, 0.05, 1), CONTRADICTED),
-    (constants.RULE, (NAN, NAN, 0), OPEN),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.6), (0.5, 0.9)), CONSISTENT),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.8), (0.5, 0.9)), OPEN),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.6), (0.5, 1.1)), OPEN),
     (fresh_data.RULE, ((0.99, 1.01), (0.9, 1.0), (0.5, 0.9)), CONTRADICTED),
     (fresh_data.RULE, ((0.5, 0.6), (0.45, 0.6), (0.5, 0.9)), CONTRADICTED),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.6), (1.1, 1.3)), CONTRADICTED),
-    (fresh_data.RULE, ((NAN, NAN), (0.45, 0.6), (0.5, 0.9)), OPEN),
     (restart.RULE, ((0.95, 1.05), (1.0, 1.1)), CONSISTENT),
     (restart.RULE, ((0.7, 1.2), (1.0, 1.1)), OPEN),
     (restart.RULE, ((0.95, 1.05), (1.0, 1.9)), OPEN),
     (restart.RULE, ((1.4, 1.6), (1.0, 1.1)), CONTRADICTED),
     (restart.RULE, ((0.95, 1.05), (1.5, 1.9)), CONTRADICTED),
-    (restart.RULE, ((NAN, NAN), (1.0, 1.1)), OPEN),
     (step_sizes.RULE, (0.8, 1.3, 0), CONSISTENT),
     (step_sizes.RULE, (0.8, 1.3, 1), CONTRADICTED),
     (step_sizes.RULE, (2.1, 2.5, 0), CONTRADICTED),
     (step_sizes.RULE, (0.4, 1.0, 0), OPEN),
-    (step_sizes.RULE, (NAN, NAN, 0), OPEN),
     (levels.RULE, ((0.01, 0.008, 0.016), (0.9995, 0.998, 0.9999)), CONSISTENT),
     (levels.RULE, ((0.02, 0.01, 0.03), (0.9995, 0.998, 0.9999)), OPEN),
     (levels.RULE, ((0.03, 0.02, 0.04), (0.9995, 0.998, 0.9999)), CONTRADICTED),
@@ -191,14 +179,6 @@ def test_runs_left_open_are_counted_both_ways():
     won, left = step_sizes.outcomes(trials.sample(8, shuffle=True, seed=1), "schedule", ["a", "b"])
     assert won.tolist() == [[[False, False], [False, True]], [[True, True], [True, False]]]
     assert left.tolist() == [[[False, False], [True, False]], [[False, False], [False, False]]]
-
-
-def test_intervals_of_few_values_say_so():
-    assert np.isnan(mean_interval(np.array([]))).all()
-    assert mean_interval(np.array([2.0])) == (2.0, -math.inf, math.inf)
-    reach = 4.302652729911275 / math.sqrt(3)  # of Student's t with two degrees of freedom
-    assert mean_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2.0, 2.0 - reach, 2.0 + reach))
-    assert np.isnan(share_interval(0, 0)).all()
 
 
 def test_a_dead_unit_misses_the_positive_samples():

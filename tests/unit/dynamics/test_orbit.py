@@ -93,35 +93,21 @@ def test_the_bound_on_recorded_flips(noisy, monkeypatch):
     np.testing.assert_array_equal(more.flips, cut.flips)
 
 
-def test_the_bound_on_return_times(noisy, monkeypatch):
-    """Likewise for return and sojourn times; the counts themselves go on."""
-    full = st.train(noisy, 200_000, st.Constant(0.5))
-    monkeypatch.setattr(module, "TIME_BOUND", 5000)
-    monkeypatch.setattr(module, "_TIME_BUFFER", 1000)
-    cut = st.train(noisy, 200_000, st.Constant(0.5))
-    assert len(full.return_times) > 10_000
-    assert 5000 <= len(cut.return_times) <= 7001
-    kept = len(cut.return_times) - 1
-    np.testing.assert_array_equal(cut.return_times[:kept], full.return_times[:kept])
-    assert cut.visits == full.visits
-    assert cut.occupancy == full.occupancy
-
-
 def test_bounds_do_not_depend_on_the_clock(noisy, monkeypatch):
     """How much was kept must not depend on how fast the machine was between two looks at the clock."""
     monkeypatch.setattr(module, "FLIP_BOUND", 1000)
     monkeypatch.setattr(module, "TIME_BOUND", 200)
     one = st.train(noisy, 5_000, st.Constant(0.5))
+    assert len(one.return_times) == 200 < one.visits
     go_slowly(monkeypatch)
     assert_same_orbit(st.train(noisy, 5_000, st.Constant(0.5)), one)
 
 
-@pytest.mark.parametrize("buffers", ((1, 1), (1000, 7)))
-def test_small_buffers(noisy, monkeypatch, buffers):
+def test_small_buffers(noisy, monkeypatch):
     """Buffers fill up and are emptied in the middle of a run, without losing or doubling anything."""
     expected = st.train(noisy, 3000, st.Constant(0.5))
     dense = st.train(noisy, 300, st.Constant(0.5), engine="dense")
-    monkeypatch.setattr(module, "_FLIP_BUFFER", buffers[0])
-    monkeypatch.setattr(module, "_TIME_BUFFER", buffers[1])
+    monkeypatch.setattr(module, "_FLIP_BUFFER", 1)
+    monkeypatch.setattr(module, "_TIME_BUFFER", 1)
     assert_same_orbit(st.train(noisy, 3000, st.Constant(0.5)), expected)
     assert_same_orbit(st.train(noisy, 300, st.Constant(0.5), engine="dense"), dense)

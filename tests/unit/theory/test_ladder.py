@@ -71,11 +71,6 @@ def test_known_numbers():
     assert theory.samples_for_messages(noisy) / 1000 == pytest.approx(3.22, abs=0.01)
 
 
-def test_readout_and_noise_scale_together():
-    one = theory.samples_for_messages(st.Problem(**ONE, noise=0.5))
-    assert theory.samples_for_messages(st.Problem(**ONE, noise=1.0, readout=(2.0,))) == pytest.approx(one)
-
-
 def test_linear_methods_to_leading_order():
     problem = st.Problem(n=10**9, samples=1)
     hebb = theory.samples_for_hebb(problem)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -20,6 +20,12 @@ LAWS = (
     theory.samples_for_average,
     theory.samples_for_occupancy,
 )
+
+
+def test_every_function_is_labelled():
+    known = {name for name in theory.__all__ if inspect.isfunction(getattr(theory, name))}
+    assert known == set(theory.FUNCTIONS)
+    assert all(one.kind in theory.KINDS and one.source for one in theory.FUNCTIONS.values())
 
 
 def problem(n=32, samples=1000, m=1, noise=0.5, norm2=None):
@@ -53,17 +59,6 @@ def test_leading_orders(surrogate, share):
     assert found == pytest.approx(expected, rel=0.03)
 
 
-def test_leading_order_of_the_ergodic_law():
-    """All p_k < 1/2 in half of the data sets: the largest of n normals, about √(2 ln n), decides."""
-    n, noise, norm2 = 256, 30.0, 1.0
-    largest = NormalDist().inv_cdf(0.5 ** (1 / n))
-    expected = 2 * math.pi * n * noise**2 * largest**2 / norm2
-    identity = theory.samples_for_average(problem(n, noise=noise), surrogate="identity")
-    assert identity == pytest.approx(expected, rel=0.02)
-    relu = theory.samples_for_average(problem(n, noise=noise))
-    assert 1.2 * identity < relu <= 2 * identity  # 2 but for the wrong weights, which decorrelate its rows
-
-
 @pytest.mark.parametrize(
     "surrogate, m, rho",
     [("relu", 1, 0.1), ("relu", 4, 0.9), ("hard_tanh", 1, 0.5), ("hard_tanh", 4, 0.1)],
@@ -88,12 +83,6 @@ def test_without_label_noise():
     quiet = problem(16, 400, noise=0.0)
     assert theory.samples_for_occupancy(quiet) == 0
     assert theory.expected_occupancy(quiet) == 1
-
-
-def test_little_noise_does_not_feed_itself():
-    """Small shares of independent weights would: 0.14, and 60,000 samples, were the answers."""
-    assert theory.expected_occupancy(problem(64, 1000, noise=0.001)) > 0.9
-    assert theory.expected_occupancy(problem(64, 1000, noise=1e-6)) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_more_samples_than_the_law_is_solved_for():
@@ -140,15 +129,14 @@ OF = problem()
 REFUSED = [
     ("‖v‖²", lambda: theory.signal(st.Problem(8, 100, noise=0.5, readout=(1e-170,)))),
     ("n is", lambda: theory.expected_occupancy(problem(10**18))),
-    *(("occupancy is", lambda x=x: theory.samples_for_occupancy(OF, occupancy=x)) for x in (0.0, 1.5, "x")),
-    *(("confidence is", lambda x=x: theory.samples_for_average(OF, confidence=x)) for x in (1.0, math.nan)),
-    *(("samples is", lambda x=x: theory.expected_occupancy(OF, samples=x)) for x in (0.5, math.inf, "1")),
-    *(("correlation is", lambda x=x: theory.population_coefficients(x)) for x in (1.01, math.nan, True)),
+    ("occupancy is", lambda: theory.samples_for_occupancy(OF, occupancy=1.5)),
+    ("confidence is", lambda: theory.samples_for_average(OF, confidence=math.nan)),
+    ("samples is", lambda: theory.expected_occupancy(OF, samples=math.inf)),
+    ("correlation is", lambda: theory.population_coefficients(1.01)),
     ("signs must", lambda: theory.population_gradient(problem(2), [0, 1], teacher=[1, 1])),
-    ("teacher must", lambda: theory.population_gradient(problem(2), [1, 1], teacher=[1, 1, 1])),
     ("smooth", lambda: theory.expected_occupancy(OF, surrogate="sigmoid")),
     ("teacher is unknown", lambda: theory.population_gradient(problem(2), [1, 1])),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("cause, call", REFUSED)

@@ -53,43 +53,33 @@ def test_symmetries(surrogate):
     found = theory.balance(moved, surrogate=surrogate)
     assert found.occupancy == pytest.approx(expected.occupancy, rel=1e-3)
     np.testing.assert_allclose(found.wrong_share, expected.wrong_share[order], atol=1e-3)
-    np.testing.assert_allclose(
-        theory.wrong_share(moved, surrogate=surrogate, method="signal"),
-        theory.wrong_share(base, surrogate=surrogate, method="signal")[order],
-        atol=1e-3,
-    )
 
 
 def test_a_reference_stands_in_for_the_teacher():
     base = make(samples=600)
     nameless = st.Instance(base.inputs, base.labels)
-    expected = theory.balance(base)
-    for reference in (base.teacher, base.teacher.tolist(), base.teacher.astype(float)):
-        found = theory.balance(nameless, reference=reference)
-        assert found.occupancy == pytest.approx(expected.occupancy, rel=1e-2)
+    found = theory.balance(nameless, reference=base.teacher.tolist())
+    assert found.occupancy == pytest.approx(theory.balance(base).occupancy, rel=1e-2)
     for call in (theory.drift, theory.balance, theory.wrong_share, theory.occupancy):
-        with pytest.raises(st.InputError, match="no teacher: give reference"):
-            call(nameless)
-        with pytest.raises(st.InputError, match=r"reference must have shape \(12,\) for n=12, not \(3,\)"):
-            call(base, reference=[1, 1, 1])
-        with pytest.raises(st.InputError, match="unknown surrogate"):
-            call(base, surrogate="rleu")
+        for cause, of, asked in (
+            ("no teacher: give reference", nameless, {}),
+            (r"reference must have shape \(12,\) for n=12, not \(3,\)", base, {"reference": [1, 1, 1]}),
+            ("unknown surrogate", base, {"surrogate": "rleu"}),
+            ("Instance", [1, -1], {}),
+        ):
+            with pytest.raises(st.InputError, match=cause):
+                call(of, **asked)
 
 
 def test_refusals():
     instance = make()
-    for call in (theory.wrong_share, theory.occupancy):
-        with pytest.raises(st.InputError, match="method is 'exact'"):
-            call(instance, method="exact")
-    for bad in (-1, 2.5, True, "many"):
-        with pytest.raises(st.InputError, match="states is"):
-            theory.balance(instance, states=bad)
-    for call in (theory.drift, theory.balance, theory.wrong_share):
-        with pytest.raises(st.InputError, match="Instance"):
-            call([1, -1])
-    opposite = -instance.teacher
-    with pytest.raises(st.InputError, match="this reference"):
-        theory.balance(instance, reference=opposite)
+    for cause, call, asked in (
+        ("method is 'exact'", theory.occupancy, {"method": "exact"}),
+        ("states is", theory.balance, {"states": 2.5}),
+        ("this reference", theory.balance, {"reference": -instance.teacher}),
+    ):
+        with pytest.raises(st.InputError, match=cause):
+            call(instance, **asked)
 
 
 def test_an_iteration_that_does_not_converge_is_refused():

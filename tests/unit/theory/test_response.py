@@ -34,26 +34,6 @@ def test_exact_at_the_teacher_and_next_to_it(case):
         np.testing.assert_allclose(response.at(wrong), exact(instance, signs, wrong), atol=1e-12)
 
 
-def test_better_than_adding_up_or_forgetting():
-    """Two and three wrong weights, mean square over all sets: below linear response and the mean alone."""
-    errors = np.zeros(3)
-    for seed in range(4):
-        instance = st.Problem(n=9, samples=400, noise=0.3).draw(seed)
-        signs = instance.teacher.astype(int)
-        push = signs * theory.drift(instance)
-        change = signs * neighbours(instance, st.get_surrogate("relu"), signs) - push
-        levels = profile(numbers_of(instance, "relu"))
-        response = Response(push, change, levels, 1.0)
-        for wrong in np.random.default_rng(seed).random((40, 9)) < 0.25:
-            if wrong.sum() < 2:
-                continue
-            truth = exact(instance, signs, wrong)
-            mean = push + levels[wrong.astype(int), wrong.sum()]
-            for index, guess in enumerate((response.at(wrong), push + wrong @ change, mean)):
-                errors[index] += ((guess - truth) ** 2).sum()
-    assert errors[0] < 0.8 * errors[1:].min()
-
-
 def test_balance_is_solved(case):
     """Σ p-law of the predicted gradient is zero for weights that flip and not outward for those at rest."""
     _, _, response = case

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,8 +48,6 @@ def test_excursions():
     """Equal pushes leave weights independent; rare departures with strong pushes away keep them together."""
     assert excursion_share(0.5, 1.0) == 1.0
     assert excursion_share(0.0, 0.1) == 1.0
-    shares = [excursion_share(0.5, ratio) for ratio in (0.001, 0.01, 0.1, 0.9)]
-    assert all(0 < low < high <= 1 for low, high in pairwise(shares))
     x, ratio = 0.3, 0.05
     w = excursion_share(x, ratio)
     q = w * -math.expm1(-x / w)

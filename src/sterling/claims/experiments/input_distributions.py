@@ -67,9 +67,6 @@ class InputBudget:
     crossed_steps: int = 200_000
 
 
-# -- how the last weights label the data ---------------------------------------------------------------------
-
-
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     instance = cell.problem.draw(seeds.data, threads=1)
     orbit = run_orbit(cell, seeds, look=look, instance=instance)
@@ -85,9 +82,6 @@ KIND = replace(
     columns={**TRAIN.columns, "missed": SHARE.maybe()},
 )
 register(KIND)
-
-
-# -- which families fail, and what restores them -------------------------------------------------------------
 
 
 def restored(shares: Shares) -> dict[str, list[str]]:

@@ -84,9 +84,6 @@ class StepSizeBudget:
         return min(self.schedules)
 
 
-# -- the exact part ------------------------------------------------------------------------------------------
-
-
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     instance = cell.problem.draw(seeds.data)
     known = set(landscape(instance, progress=look, threads=1).absorbing_states.tolist())
@@ -102,9 +99,6 @@ KIND = Kind(
     settings={"schedule": "power:0.5,0.5", "surrogate": "relu", "steps": 1_000_000, "start": 0},
 )
 register(KIND)
-
-
-# -- effects -------------------------------------------------------------------------------------------------
 
 
 def effects(samples, rates, exponents, won) -> np.ndarray:
@@ -153,9 +147,6 @@ def outcomes(trials: pl.DataFrame, column: str, order: list) -> tuple[np.ndarray
     rows = rows.sort("samples", "index", "trial")
     shape = (rows["samples"].n_unique(), len(order), -1)
     return rows["won"].to_numpy().reshape(shape), rows["left"].to_numpy().reshape(shape)
-
-
-# -- the measurement -----------------------------------------------------------------------------------------
 
 
 def measure(context: Context, budget: StepSizeBudget) -> Finding:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -64,18 +65,16 @@ RULE = Rule(
 )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One setting of the factorial: surrogate, samples in units of n, batch and steps."""
-
-    surrogate: str
-    ratio: float
-    batch: str
-    steps: int
-
-    def __str__(self) -> str:
-        batch = "full batch" if self.batch == "none" else f"batch {self.batch}"
-        return f"{self.surrogate}, N = {self.ratio:g}n, {batch}"
+#: The settings of the factorial.
+SETTINGS = {
+    "relu, N = 4n, full batch": {"surrogate": "relu", "samples": {"c": [4], "a": 1}, "steps": 6_000},
+    "identity, N = 2.5n, batch 16": {
+        "surrogate": "identity",
+        "samples": {"c": [2.5], "a": 1},
+        "batch": "16",
+        "steps": 20_000,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,7 @@ class ThresholdBudget:
     damped: dict[str, Any]
     plain: dict[str, Any]
     noise: float = 0.5
-    settings: tuple[Setting, ...] = (
-        Setting("relu", 4, "none", 6_000),
-        Setting("identity", 2.5, "16", 20_000),
-    )
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: SETTINGS)
 
 
 def measure(context: Context, budget: ThresholdBudget) -> Finding:
@@ -115,20 +111,21 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         laws[name] = {n: law(Problem(n, 1, noise=budget.noise)) for n in ends}
     damped, plain, slopes = rates["damped"], rates["plain"], {name: slope(law) for name, law in laws.items()}
     judged = [
-        tuple(found[str(one), name].value for name in ("decay and band", "decay alone", "band alone"))
+        tuple(found[one, name].value for name in ("decay and band", "decay alone", "band alone"))
         for one in budget.settings
     ]
     ended = {
-        name: " and ".join(found[str(one), name].count.replace(",", "") for one in budget.settings)
+        name: " and ".join(found[one, name].count.replace(",", "") for one in budget.settings)
         for name in FACTORS
     }
+    steps = [f"{one}, {asked['steps']:,} steps" for one, asked in budget.settings.items()]
     return CLAIM.found(
         RULE,
         [(judged, *evidence(damped), slopes["damped"], *evidence(plain))],
         experiment=(
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
-            f"{'; '.join(f'{one}, {one.steps:,} steps' for one in budget.settings)}. With σ = "
-            f"{budget.noise:g}, ReLU, full batch: {len(stores['damped'].trials(['trial'])):,} runs with "
+            f"{'; '.join(steps)}. With σ = {budget.noise:g}, ReLU, full batch: "
+            f"{len(stores['damped'].trials(['trial'])):,} runs with "
             f"damping {DAMPING:g}, n = {listed(budget.damped['n'])}, {budget.damped['steps']:,} steps, and "
             f"{len(stores['plain'].trials(['trial'])):,} of plain STE, n = {listed(budget.plain['n'])}, "
             f"{budget.plain['steps']:,} steps of 0.5/√(t+1)."
@@ -160,10 +157,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
                 "Decay and band, alone and together",
                 dots,
                 list(FACTORS),
-                {
-                    str(one): np.array(evidence(*(found[str(one), name] for name in FACTORS)))
-                    for one in budget.settings
-                },
+                {one: np.array(evidence(*(found[one, name] for name in FACTORS))) for one in budget.settings},
                 "share of the runs that end at w*",
                 xlim=(-0.03, 1.03),
                 caption="Share of the runs without label noise that end at w*; bars are 95 % Jeffreys "
@@ -214,23 +208,20 @@ def factorial(
 ) -> tuple[dict[tuple[str, str], Measured], pl.DataFrame]:
     """Return the share of the runs that end at w* by setting and factor, and the counts of all cells."""
     found, cells = {}, []
-    for index, one in enumerate(budget.settings):
+    for index, (setting, asked) in enumerate(budget.settings.items()):
         store = context.run(
             f"threshold-factorial-{index}",
             n=budget.n,
-            samples={"c": [one.ratio], "a": 1},
-            surrogate=one.surrogate,
             optimizer=list(FACTORS.values()),
-            batch=one.batch,
             schedule="constant:1",
-            steps=one.steps,
             trials=budget.instances,
+            **asked,
         )
         cells.append(store.counts(LAST))
         for name, text in FACTORS.items():
             cell = cells[-1].filter(optimizer=str(as_optimizer(text)))
             runs = cell.select("successes", "trials").row(0)
-            found[str(one), name] = share(f"runs that end at w*, {name}: {one}", *runs)
+            found[setting, name] = share(f"runs that end at w*, {name}: {setting}", *runs)
     return found, pl.concat(cells)
 
 

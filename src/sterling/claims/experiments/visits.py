@@ -33,10 +33,13 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
     noisy = budget.noisy
     quiet_store = scaling.run_noiseless(context, budget.quiet)
     store = scaling.run_scaling(context, "noisy", noisy, ("occupancy>=0.5", "ergodic"))
-    absorbed = scaling.fits_by_budget(quiet_store, "optimal")
-    half = scaling.fits_by_budget(store, "occupancy>=0.5")
-    average = scaling.fits_by_budget(store, "ergodic")
-    again, sigma = "exponent of the same law over these n", f"σ = {noisy.noise:g}"
+    sigma, again = f"σ = {noisy.noise:g}", "exponent of the same law over these n"
+    fits = {
+        "absorption at w*, no noise": scaling.fits_by_budget(quiet_store, "optimal"),
+        f"half of the steps at w*, {sigma}": scaling.fits_by_budget(store, "occupancy>=0.5"),
+        f"the time average, {sigma}": scaling.fits_by_budget(store, "ergodic"),
+    }
+    absorbed, half, average = fits.values()
     trials = store.trials()
     return CLAIM.found(
         RULE,
@@ -53,12 +56,8 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
         ),
         measured=tuple(
             one
-            for fits, what in (
-                (absorbed, "absorption at w*, no noise"),
-                (half, f"half of the steps at w*, {sigma}"),
-                (average, f"the time average, {sigma}"),
-            )
-            for one in scaling.exponents(fits[-1], f"exponent α of N₅₀ for {what}")
+            for what, fit in fits.items()
+            for one in scaling.exponents(fit[-1], f"exponent α of N₅₀ for {what}")
         ),
         references=(
             Reference("exponent that is proved to suffice", PROVED, "theorem", PAPER, beside=True),
@@ -71,16 +70,10 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
             ),
             *scaling.law_exponents(average[-1], again, _LAWS),
         ),
-        pictures=(
-            picture("Samples to be absorbed at w*, no noise", threshold_law, absorbed[-1]),
-            picture("Samples to be at w* half of the time, with noise", threshold_law, half[-1]),
-            picture("Samples for the time average, with noise", threshold_law, average[-1]),
-        ),
+        pictures=tuple(picture(f"Samples for {what}", threshold_law, fit[-1]) for what, fit in fits.items()),
         tables={"noisy-trials": trials},
         notes=(
-            *scaling.notes_on(absorbed, "Absorption, no noise"),
-            *scaling.notes_on(half, "Half of the steps at w*"),
-            *scaling.notes_on(average, "Time average under noise"),
+            *(note for what, fit in fits.items() for note in scaling.notes_on(fit, what.capitalize())),
             "Absorption at w* is certified from the data: the run visits w* at every later step (exact).",
             "Under noise no finite run proves infinitely many visits. Half of the steps at w* is a stronger "
             "condition than recurrent visits, so its threshold lies higher.",
