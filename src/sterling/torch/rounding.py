@@ -32,7 +32,7 @@ _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
 _FEW = 3  # levels that values show surely
-_EVERY = 16  # readings of which one is checked
+_EVERY = 32  # readings of which one is checked
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
@@ -160,7 +160,7 @@ def _numbers(given: Iterable[Any]) -> list[float]:
 class CodeReader:
     """Reads the codes of a weight repeatedly; `grid` is the last full reading, None if there are no levels.
 
-    One reading of 16 is checked against the values. If the quantiser takes another way, the search for the
+    One reading of 32 is checked against the values. If the quantiser takes another way, the search for the
     decisions that are its codes is repeated.
     """
 
