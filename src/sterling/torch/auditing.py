@@ -150,10 +150,11 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         with ClampGradient(1 - at_bound):
             row.other_clamp = _none(probes.slopes(weight))
         row.no_gradient = _none(slope)
-        row.surrogate, row.window, seen = probes.try_ramp(weight)
+        row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
         possible = seen | set(codes.unique().tolist())
-        row.levels = weight.levels if min(weight.levels, len(possible)) > 1 else len(possible)
+        nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
+        row.levels = 1 if len(possible) == 1 else max(nominal, levels)
         if row.levels < len(possible):  # groups have zero points
             codes = probes.lined_up(codes, weight.scale())[0]
         row.why = probes.reasons(slope, codes, probes.steps_of(weight))

@@ -104,7 +104,7 @@ class QuantisedWeight:
         Returns
         -------
         Tensor
-            int8, or int16 if the quantiser's codes may lie beyond ±127; of the shape `shape`.
+            int8, or int16 if a code lies beyond −128 to 127; of the shape `shape`.
         """
         return self._codes().detach()
 
@@ -152,17 +152,6 @@ class QuantisedWeight:
     def merged(self) -> bool:
         """Whether the weight is frozen and has trained factors (LoRA) merged into it."""
         return bool(self._factors) and not self.latent.requires_grad
-
-    def traced(self) -> torch.Tensor:
-        """Return the values with their graph, to compute gradients of the latents.
-
-        Returns
-        -------
-        Tensor
-            The values, in the shape of the latents.
-        """
-        with torch.enable_grad():
-            return self._values()
 
     def __repr__(self) -> str:
         size = f"{self.shape.numel():,} weights on {self.levels} levels"

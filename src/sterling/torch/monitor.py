@@ -19,7 +19,7 @@ from sterling.torch.counting import GROUPS, SHORT, CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
 from sterling.torch.horizons import HORIZONS, checked, nearest, settled
-from sterling.torch.parts import Reader, Shards, chosen, found_in, sample_sizes
+from sterling.torch.parts import MOST_SAMPLED, Reader, Shards, chosen, found_in
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import NothingFound
 
@@ -111,6 +111,7 @@ class OrbitMonitor(Drawn):
     >>> monitor = stt.OrbitMonitor(model, optimizer)
     >>> x = torch.randn(16, 8)
     >>> for _ in range(20):
+    ...     optimizer.zero_grad()
     ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
     ...     optimizer.step()
     >>> monitor
@@ -172,9 +173,9 @@ class OrbitMonitor(Drawn):
         groups, left_out = chosen(self.model, found, self.optimizer, self.include, self.exclude)
         readers, weights = list(groups), [one.weight for one in groups]
         if self.sample is not None:
-            sizes = sample_sizes([one.size for one in readers], self.sample)
-            for index, (reader, size) in enumerate(zip(readers, sizes, strict=True)):
-                reader.sample(size, self.seed + index)
+            most = min(self.sample, max(1, MOST_SAMPLED // len(readers)))
+            for index, reader in enumerate(readers):
+                reader.sample(most, self.seed + index)
         tracker = CodeTracker(
             [one.codes() for one in readers],
             [one.levels for one in weights],

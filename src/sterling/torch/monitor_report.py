@@ -62,7 +62,7 @@ def flip_ratio(ax: Axes, monitor: Any) -> str:
 
     sizes = np.array([weight.shape.numel() for weight in monitor.weights])
     total, steps = monitor.frame()["flips"].to_numpy(), [row["step"] for row in monitor.history]
-    flips = np.array([row["flips"] for row in monitor.history]).reshape(-1, len(sizes))
+    flips = np.array([row["flips"] for row in monitor.history]).reshape(len(steps), len(sizes))
     if monitor.steps > max(steps, default=0):  # the last window is not full
         flips = np.vstack([flips, total - flips.sum(axis=0)])
         steps.append(monitor.steps)

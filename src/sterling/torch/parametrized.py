@@ -179,9 +179,6 @@ def unbinarize(model: Model, keep: str = "latent") -> Model:
         done.add(id(latent))
         own_class(layer)
         parametrize.remove_parametrizations(layer, WEIGHT, leave_parametrized=quantised)
-        for key, hook in list(layer._load_state_dict_pre_hooks.items()):
-            if getattr(hook, "hook", hook) is _take_plain_key:
-                del layer._load_state_dict_pre_hooks[key]
     return model
 
 
@@ -244,7 +241,7 @@ def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
 
 
 def _take_plain_key(layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Load a checkpoint of the plain model: its weights are the latents."""
+    """Load a checkpoint of the plain model into a quantised one: its weights are the latents."""
     plain, latent = prefix + WEIGHT, f"{prefix}parametrizations.{WEIGHT}.original"
-    if plain in state and latent not in state:
+    if parametrize.is_parametrized(layer, WEIGHT) and plain in state and latent not in state:
         state[latent] = state.pop(plain)

@@ -138,14 +138,6 @@ class Shards:
         return rows
 
 
-def sample_sizes(sizes: Sequence[int], most: int) -> list[int]:
-    """Return the size of each tensor's sample: at most ``most``, and `MOST_SAMPLED` together."""
-    room, left = MOST_SAMPLED, sorted(min(one, most) for one in sizes)
-    while left and left[0] * len(left) <= room:
-        room -= left.pop(0)
-    return [min(one, most, room // len(left) if left else one) for one in sizes]
-
-
 def half_width(counts: torch.Tensor, size: int, read: int) -> float:
     """Return half of the 95 % interval of a scaled count, from those of equal random parts of the sample.
 

@@ -53,7 +53,7 @@ def kept(weight: QuantisedWeight) -> Iterator[torch.Tensor]:
 def slopes(weight: QuantisedWeight) -> torch.Tensor:
     """Return the derivative of each weight by its own latent, in the shape of the latents."""
     with kept(weight), torch.enable_grad():
-        values = weight.traced()
+        values = weight._values()
         if not values.requires_grad:
             return torch.zeros_like(weight.latent)
         return diagonal(values, weight.latent).to(weight.latent)
@@ -127,8 +127,8 @@ def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> di
     return {why: number / count for why, number in found.items()}
 
 
-def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int]]:
-    """Probe latents from far below the levels to far above; return surrogate, window, codes.
+def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int], int]:
+    """Probe latents from far below the levels to far above; return surrogate, window, codes, levels.
 
     The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
     """
@@ -141,8 +141,9 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
         name, window = surrogate_of(steps_of(weight), slopes(weight))
         seen = set(weight.codes().unique().tolist())
         data.neg_()  # a single weight shows one end of the ramp only
-        seen |= set(weight.codes().unique().tolist())
-    return name, window, seen
+        codes = weight.codes()
+        seen |= set(codes.unique().tolist())
+        return name, window, seen, levels_of(codes, weight.scale(), seen)
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:

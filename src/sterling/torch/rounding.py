@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from sterling.torch.grids import Grid, Reading
 _DECIDE = frozenset(
     ("round", "floor", "ceil", "trunc", "sign", "sgn", "ones_like", "zeros_like", "full_like")
 )
+#: Operations that may set the range of the codes.
+_LIMIT = frozenset(("clamp", "clamp_min", "clamp_max", "minimum", "maximum", "where"))
 _MOST = 1 << 15  # larger integers are no codes
 _PADDED = 4  # codes may be padded to this multiple of the weight's size
 _LAST = 8  # decisions that are tried, counted from the last
@@ -57,7 +60,7 @@ class Integers(TorchDispatchMode):
         self.stops, self.shape, self.places = stops, shape, places
         self._rows = shape[0] if shape else 1
         self.heard: dict[Place, torch.Tensor] = {}
-        self.bounds: list[tuple[float, float]] = []
+        self.limits: list[float] = []  # of the codes' range, in the order of the operations
         self.origins = {home(one): frozenset((id(one),)) for one in sources}
         self._count, self._kept = 0, list(sources)
         self._decided: set[int] = set()
@@ -94,8 +97,9 @@ class Integers(TorchDispatchMode):
             self._decided.discard(home(one))
         if decides and fits:
             self.heard[place] = self._codes(codes)
-        if fits and (fused or name == "clamp"):
-            self.bounds += _bounds(_named(func, given[0]))
+        if fits and (fused or name in _LIMIT):
+            named = _named(func, given[0])
+            self.limits += _numbers(map(named.get, ("quant_min", "quant_max")) if fused else named.values())
 
     def _decides(self, name: str, one: torch.Tensor, inputs: list[torch.Tensor], fused: bool) -> bool:
         if not one.is_floating_point():
@@ -146,10 +150,11 @@ def _unscaled(given: dict[str, Any], values: torch.Tensor) -> torch.Tensor:
     return (values.detach() / scale.reshape(shape)).round()
 
 
-def _bounds(given: dict[str, Any]) -> list[tuple[float, float]]:
-    ends = [given.get("min", given.get("quant_min")), given.get("max", given.get("quant_max"))]
-    known = [float(one) for one in ends if one is not None and torch.as_tensor(one).numel() == 1]
-    return [(known[0], known[1])] if len(known) == 2 else []
+def _numbers(given: Iterable[Any]) -> list[float]:
+    """Return the numbers and the tensors of one number, unless they are learned."""
+    tensors = [one for one in given if one is not None and not isinstance(one, bool)]
+    single = [one for one in map(torch.as_tensor, tensors) if one.numel() == 1]
+    return [float(one) for one in single if one.dtype != torch.bool and not one.requires_grad]
 
 
 class CodeReader:
@@ -170,7 +175,7 @@ class CodeReader:
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
         self._places: list[Place] = []  # of the decisions; empty if values alone show the codes
         self._code: Callable[[Decisions], torch.Tensor | None] = first
-        self._bounds: list[tuple[float, float]] = []
+        self._limits: list[float] = []
         self._readings = 0
         self.grid = self._search()
         self.levels, self._most = 0, 0
@@ -212,8 +217,8 @@ class CodeReader:
         spread = int((rows.amax(1) - rows.amin(1)).max())
         if bool((rows % 2 != 0).all()):
             return spread // 2 + 1
-        widths = [high - low for low, high in self._bounds if spread <= high - low < _MOST]
-        return int(([spread] + [one for one in widths if one % 1 == 0])[-1]) + 1
+        widths = [abs(high - low) for low, high in pairwise(self._limits)]
+        return int(([spread] + [one for one in widths if spread <= one < _MOST and one % 1 == 0])[-1]) + 1
 
     def unsure(self) -> bool:
         """Return whether values alone do not show the codes: rows are short, or have different levels."""
@@ -249,7 +254,7 @@ class CodeReader:
             seen = self.values().detach()
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
-        self._bounds, self.origin = mode.bounds, mode.origins.get(home(seen), frozenset())
+        self._limits, self.origin = mode.limits, mode.origins.get(home(seen), frozenset())
         heard: dict[Place, torch.Tensor] = {}  # the last decisions, the last one first
         for place, codes in reversed(mode.heard.items()):
             known = len(heard) == _LAST or any(torch.equal(codes, one) for one in heard.values())

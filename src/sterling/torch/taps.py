@@ -7,6 +7,7 @@ model, and needs to know no framework. `weights` joins the result with that of t
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -137,13 +138,11 @@ class _Heard(BaseException):
 
 def hear_again(tap: Tap) -> torch.Tensor:
     """Return the present weight of a tap, with its graph if gradients are on."""
-    left = tap.order
+    order = itertools.count()
 
     def hear(weight: torch.Tensor) -> None:
-        nonlocal left
-        if left == 0:
+        if next(order) == tap.order:
             raise _Heard(weight)
-        left -= 1
 
     args, kwargs = tap.call
     try:

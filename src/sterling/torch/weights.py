@@ -106,10 +106,7 @@ def find(
         framework = framework_of(layer)
         # A layer computes its weight for any input, so one that is made up does.
         if framework is not None:
-            found = discover(model, listen(layer, _made_up(layer)), framework=framework)
-            for one in found if framework == "brevitas" else ():
-                one.levels = _levels(layer)
-            handles += found
+            handles += discover(model, listen(layer, _made_up(layer)), framework=framework)
     for one in handles:  # a tied weight is known by the first of its layers
         one.places = tuple(names[id(one.latent)])
         one.name = one.places[0]
@@ -161,15 +158,6 @@ def _made_up(layer: Any) -> torch.Tensor:
     return torch.ones(1, *size, dtype=weight.dtype, device=weight.device)
 
 
-def _levels(layer: Any) -> int:
-    """Return the number of levels of a layer of Brevitas, which no trace shows unless all are in use."""
-    proxy = layer.weight_quant
-    with torch.no_grad():
-        bits = int(layer.quant_weight().bit_width)
-    narrow = type(proxy.tensor_quant).__name__ == "TernaryQuant" or getattr(proxy, "is_narrow_range", False)
-    return 2**bits - (bits > 1 and narrow)
-
-
 def in_optimizer(known: Collection[int], optimizer: Any) -> list[QuantisedWeight]:
     """Return handles of the parameters that a PARQ optimiser quantises.
 
@@ -211,15 +199,12 @@ def _parq(optimizer: Any, group: dict[str, Any], parameter: nn.Parameter) -> Qua
 
 def by_codes(model: nn.Module, codes: Codes) -> list[QuantisedWeight]:
     """Return handles of the tensors for which the user's functions return codes."""
-    if isinstance(codes, Mapping):
-        return [_coded(name, *_named(model, name, read), read) for name, read in codes.items()]
-    found = []
-    for name, one in model.named_parameters(remove_duplicate=False):
-        read = partial(codes, name, one)
+    readers: Any = codes
+    if not isinstance(codes, Mapping):
+        every = {n: partial(codes, n, one) for n, one in model.named_parameters(remove_duplicate=False)}
         with torch.no_grad():
-            first = read()
-        found += [] if first is None else [_coded(name, one, first, read)]
-    return found
+            readers = {name: read for name, read in every.items() if read() is not None}
+    return [_coded(name, *_named(model, name, read), read) for name, read in readers.items()]
 
 
 def _coded(name: str, latent: torch.Tensor, first: Any, read: Callable[[], Any]) -> QuantisedWeight:

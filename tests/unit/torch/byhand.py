@@ -41,17 +41,17 @@ class Record:
                 count += new == old and back - left <= within
         return count
 
-    def weigh(self, t, horizon, start=0):
+    def weigh(self, t, horizon):
         """Return what the steps up to t weigh: step s has η_s, and fades."""
         decay = 0.0 if math.isinf(horizon) else 1 / horizon
-        return [(s, self.rates[s - 1] * math.exp(-(t - s) * decay)) for s in range(start + 1, t + 1)]
+        return [(s, self.rates[s - 1] * math.exp(-(t - s) * decay)) for s in range(1, t + 1)]
 
-    def average(self, k, t, horizon, start=0):
+    def average(self, k, t, horizon):
         """Return Σ weight · code(s − 1) / Σ weight: a step is taken with the codes from before it."""
-        weights = self.weigh(t, horizon, start)
+        weights = self.weigh(t, horizon)
         total = sum(weight for _, weight in weights)
         if total == 0:
-            return self.rows[start][k]
+            return self.rows[0][k]
         return sum(weight * self.rows[s - 1][k] for s, weight in weights) / total
 
     def shares(self, k, t, horizon):

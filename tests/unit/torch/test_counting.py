@@ -8,7 +8,7 @@ import torch
 
 from sterling.torch import counting
 from sterling.torch.counting import CodeTracker
-from tests.unit.torch.byhand import Record, nearest
+from tests.unit.torch.byhand import Record
 
 HORIZONS = (8.0, 50.0, 3000.0, math.inf)
 WITHIN, VOTE = 5, 1
@@ -101,15 +101,6 @@ def test_the_vote_is_that_of_boyer_and_moore_and_finds_every_majority(seen):
                 majorities += 1
                 assert elected[k] == level
     assert majorities > 15
-
-
-def test_margins_are_distances_from_the_next_threshold(seen):
-    tally, records = seen
-    record = records[2]
-    for k, margin in enumerate(tally.margin(2, 3).tolist()):
-        average = record.average(k, record.steps, math.inf)
-        expected = 1 - abs(average - nearest(average, record.levels))  # levels are two apart
-        assert margin == pytest.approx(expected, abs=1e-4)
 
 
 def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():

@@ -76,11 +76,3 @@ def test_codes_that_values_do_not_show_are_refused():
     model = Hidden(16, 16, 3, groups=16)
     with pytest.raises(st.InputError, match="give `codes`"):
         stt.find(model, example=torch.ones(1, 16, 5, 5))
-
-
-def test_a_quantiser_that_changes_its_way_is_refused():
-    layer = quantisers.ByFormula(quantisers.centred)
-    (weight,) = stt.find(layer, example=torch.ones(2, 64))
-    layer.formula = lambda w: (w, torch.ones(()))
-    with pytest.raises(st.InputError, match="give `codes`"):
-        weight.codes()
