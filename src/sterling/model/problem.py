@@ -116,7 +116,8 @@ class Problem(Described):
                 raise InputError("readout is all zero, so the inputs would not reach the output")
             object.__setattr__(self, "readout", tuple(weights.tolist()))
         object.__setattr__(self, "inputs", get_family(self.inputs))
-        object.__setattr__(self, "normalize", check_normalize(self.normalize))
+        if self.normalize is not None:
+            object.__setattr__(self, "normalize", check_normalize(self.normalize))
         object.__setattr__(self, "levels", checks.integer(self.levels, "levels", 2, MAX_LEVELS))
 
     def draw(self, seed=0, threads: int | None = None) -> Instance:
