@@ -2,14 +2,13 @@
 
 import signal
 import threading
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import Executor, Future
 
 import pytest
 
 from sterling.base import pool as pools
 from sterling.base import resources
 from sterling.base.pool import Pool
-from sterling.errors import InputError
 
 
 class ByHand(Executor):
@@ -98,22 +97,6 @@ def test_an_error_is_raised_after_what_was_finished():
             keep(given, seen)
     assert sorted(seen) == [0, 2]
     assert hand.waiting[0][0].cancelled()
-
-
-def test_broken_and_closed_executors():
-    class Broken(Executor):
-        def __init__(self, problem):
-            self.problem = problem
-
-        def submit(self, fn, /, *args, **kwargs):
-            raise self.problem
-
-    with Pool(executor=Broken(BrokenExecutor("died"))) as pool, pytest.raises(BrokenExecutor, match="died"):
-        list(pool.results(abs, [1]))
-    with Pool(executor=Broken(RuntimeError("shut"))) as pool, pytest.raises(InputError, match="shut"):
-        list(pool.results(abs, [1]))
-    with pytest.raises(InputError, match="executor"):
-        Pool(executor=3)  # type: ignore[arg-type]
 
 
 def test_ctrl_c_is_raised_at_a_look_after_what_was_finished():

@@ -27,10 +27,8 @@ def test_lines_are_sparse(capsys, clock):
             clock[0] += 1 / 32
             show(at(2000 * tick))
     first, second = capsys.readouterr().err.splitlines()
-    assert first == (
-        "32 %, 642,000 of 2,000,000 steps, RECURRENT so far, occupancy 0.579, visits 233,671, 75 s left"
-    )
-    assert second.startswith("64 %, 1,282,000 of")
+    assert "642,000 of 2,000,000 steps" in first
+    assert "1,282,000 of" in second
 
 
 class Terminal(io.StringIO):

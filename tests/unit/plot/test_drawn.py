@@ -1,6 +1,5 @@
 """`plot` of results: every picture of every class, what it returns, and its look in one column of a paper."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -45,13 +44,6 @@ def test_a_picture_has_labels_and_its_caption_stays_outside(kind, what, results)
     assert ax.caption.endswith(".")
     assert not any("." in text.get_text() and " " in text.get_text() for text in ax.texts)
     assert wide <= 3.4 + 0.01  # inches: no label and no legend is wider than the column
-
-
-def test_the_column_ends_with_its_block():
-    before = dict(mpl.rcParams)
-    with st.plot.column(width=3.0, height=2.0):
-        assert mpl.rcParams["figure.figsize"] == [3.0, 2.0]
-    assert dict(mpl.rcParams) == before
 
 
 def test_an_empty_store_has_nothing_to_draw(tmp_path):

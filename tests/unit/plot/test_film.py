@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import sterling as st
-from sterling.plot.film import moments, states
+from sterling.plot.film import states
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +21,6 @@ def test_states_are_those_of_the_run(orbit):
     np.testing.assert_array_equal(seen[0], orbit.start_signs)
     np.testing.assert_array_equal(seen[-1], orbit.signs)
     assert [int((weights != orbit.reference).sum()) for weights in seen] == orbit.distance(steps).tolist()
-
-
-@pytest.mark.parametrize("frames", [2, 3, 50, 1000])
-def test_moments_rise_from_the_start_to_the_end(orbit, frames):
-    still = st.train(st.Problem(n=4, samples=50).draw(seed=0), steps=10, init=np.ones(4))
-    for run in (orbit, still):
-        steps = moments(run, frames)
-        assert (len(steps), steps[0], steps[-1]) == (frames, 0, run.steps)
-        assert (np.diff(steps) >= 0).all()
 
 
 @pytest.mark.parametrize("levels", [2, 3])

@@ -102,15 +102,6 @@ def test_figures_are_written_by_suffix(tmp_path, suffix, magic):
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{suffix}"]
 
 
-@pytest.mark.parametrize(
-    "name, error", [("a.gif", st.InputError), ("a", st.InputError), ("no/a.png", st.StoreError)]
-)
-def test_other_suffixes_and_missing_folders_are_refused(tmp_path, name, error):
-    with pytest.raises(error):
-        style.save_figure(Figure(), tmp_path / name)
-    assert not list(tmp_path.iterdir())
-
-
 def test_dollars_in_names_are_no_formulas():
     """Matplotlib would parse them, and fail where they do not parse."""
     data, name = noisy(), "US$_{2020$"

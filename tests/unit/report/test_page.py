@@ -7,7 +7,6 @@ import math
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -20,13 +19,12 @@ from sterling.plot.curves import SERIES_COLOURS
 from sterling.plot.study import SHADES
 from sterling.plot.style import GREY, INK, VERDICT_COLOURS
 from sterling.report.figures import render
-from sterling.report.html import DOCS, linked, raised
+from sterling.report.html import linked, raised
 from sterling.report.page import Page
 from sterling.report.terminal import table
 from tests.colours import contrast, darkened, schemes
 from tests.findings import HOSTILE, made_up
 
-SCIENCE = Path(__file__).parents[3] / "docs" / "science"
 FACTS = ("quick", 2026, "sterling reproduce --quick")
 VOID = {"meta", "link", "img", "br", "input", "hr"}
 WAITING = [("P4", "Sample size decides"), ("P5", "Other inputs")]
@@ -149,18 +147,8 @@ def test_theory_stands_beside_a_number_only_where_both_are_the_same_quantity(tex
         assert ("none for this number" in cell) == (not one.theory)
 
 
-def test_every_section_of_the_science_is_a_link_to_its_page(text):
-    for section in range(1, 18):
-        (path,) = (
-            path
-            for path in SCIENCE.glob("*.md")
-            if re.search(rf"^## {section}\. ", path.read_text("utf-8"), re.M)
-        )
-        shown = linked(f"see docs/science, {section}.")
-        assert shown == f'see <a href="{DOCS}/{path.stem}.html">docs/science, {section}</a>.'
+def test_sections_of_the_science_are_links(text):
     assert linked("docs/science, 7 and 13").count("<a ") == 2
-    missing = f"docs/science, {section + 1}"
-    assert linked(f"<{missing}") == f"&lt;{missing}"
     visible = re.sub(r"<a .*?</a>|<script>.*</script>", "", text, flags=re.S)
     assert not re.search(r"docs/science, \d", visible)
 
@@ -243,19 +231,5 @@ def test_an_interval_decides_the_digits_and_rounding_moves_no_value_into_it(valu
         assert (low <= mark <= high) == (printed[0] <= mark <= printed[1])
 
 
-@pytest.mark.parametrize(
-    "text, shown",
-    [
-        (
-            "n^1.23, N^(−1/2), C·n^α & <b>",
-            "n<sup>1.23</sup>, N<sup>−1/2</sup>, C·n<sup>α</sup> &amp; &lt;b&gt;",
-        ),
-        ("x^(<i>)", "x<sup>&lt;i&gt;</sup>"),
-        ("ρ^|k−l|, 2^ and ^", "ρ<sup>|k−l|</sup>, 2^ and ^"),
-        ("some b*_k G_k(w*) > 0", "some b*<sub>k</sub> G<sub>k</sub>(w*) &gt; 0"),
-        ("student_t:4", "student_t:4"),
-        ("at n = 16: 95 %", "at n\xa0=\xa016: 95\xa0%"),
-    ],
-)
-def test_powers_are_raised_indices_lowered_and_all_else_escaped(text, shown):
-    assert raised(text) == shown
+def test_powers_are_raised_indices_lowered_and_all_else_escaped():
+    assert raised("x^(<i>) & b*_k, 2^ and ^") == "x<sup>&lt;i&gt;</sup> &amp; b*<sub>k</sub>, 2^ and ^"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sterling.returns.batch_means import coarsen, decorrelate, interval, ratio_of_halves
+from sterling.returns.batch_means import decorrelate, interval, ratio_of_halves
 
 
 def noise(count, seed=1):
@@ -34,13 +34,6 @@ def test_correlated_means_are_merged():
 def test_a_trend_cannot_be_merged_away():
     estimate = interval(np.arange(96.0), 1)
     assert estimate.correlated
-
-
-def test_coarsening():
-    means, length = coarsen(np.arange(9.0), 2, 7)
-    assert length == 8
-    np.testing.assert_array_equal(means, [2.5, 6.5])
-    assert coarsen(np.arange(9.0), 2, 2)[1] == 2
 
 
 def test_too_few_or_all_alike():
