@@ -24,15 +24,6 @@ def test_the_engines_agree(report):
     assert any(test["flips"] > 1000 for test in report["self_test"])
 
 
-def test_versions_machine_and_cache_are_there(report):
-    assert all(
-        report["versions"][name] for name in ("sterling", "python", "numpy", "numba", "polars", "matplotlib")
-    )
-    assert report["machine"]["usable_cores"] >= 1
-    assert report["kernels"]["folder"]
-    assert report["kernels"]["not_writable"] is None
-
-
 def test_a_damaged_kernel_is_dropped_and_made_anew(monkeypatch, tmp_path):
     if jit.INTERPRETED:
         pytest.skip("nothing is compiled")

@@ -1,7 +1,6 @@
-"""`sterling landscape`: what it prints and writes, what it refuses, how Ctrl-C ends it."""
+"""`sterling landscape`: what it prints and writes, what it refuses."""
 
 import json
-from contextlib import contextmanager
 
 import pytest
 
@@ -39,22 +38,4 @@ def test_a_picture_is_written_and_told_of(tmp_path):
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert words in refused("landscape", "--quiet", *arguments)
-    assert not list(tmp_path.iterdir())
-
-
-@contextmanager
-def interrupting(progress, noun):
-    """Stand in for `reporting`: Ctrl-C is pressed as soon as something is counted."""
-
-    def press(_):
-        raise KeyboardInterrupt
-
-    yield press
-
-
-def test_ctrl_c_ends_the_visit(monkeypatch, tmp_path):
-    monkeypatch.setattr("sterling.landscapes.sweep.reporting", interrupting)
-    result = call(*SMALL, "--plot", tmp_path / "p.svg", code=130)
-    assert result.stdout == ""
-    assert result.stderr.startswith("interrupted")
     assert not list(tmp_path.iterdir())

@@ -9,14 +9,12 @@ import signal
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 import tests.support
 from sterling.base.progress import Progress
 from sterling.claims import reproduce as measuring
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.reproduce import Reproduction
-from sterling.report.terminal import table
 from tests.crash.processes import DEADLINE, start, wait_until
 from tests.findings import made_up
 
@@ -73,18 +71,7 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
 
 
 def test_options_reach_the_experiments_and_the_page(fake, tmp_path, monkeypatch):
-    words = [
-        "--quick",
-        "--only",
-        "p3,P1",
-        "--seed",
-        "1e3",
-        "--threads",
-        "2",
-        "-o",
-        str(tmp_path / "a b"),
-        "-q",
-    ]
+    words = ["--quick", "--only", "p3,P1", "--seed", "1e3", "--threads", "2", "-o", str(tmp_path / "a b")]
     monkeypatch.setattr("sys.argv", ["sterling", "reproduce", *words])
     call(*words)
     expected = {"effort": "quick", "only": ["P1", "P3"], "seed": 1000, "threads": 2}
@@ -140,24 +127,3 @@ def test_a_page_that_cannot_be_written_is_a_failure(fake, tmp_path):
     (tmp_path / "findings.json").mkdir()
     result = call("--only", "P1", "-o", tmp_path, code=1)
     assert "cannot write" in result.stderr
-
-
-# -- the terminal --------------------------------------------------------------------------------------------
-
-
-def shown(what, width):
-    console = Console(width=width, force_terminal=False)
-    with console.capture() as capture:
-        console.print(what)
-    return capture.get()
-
-
-@pytest.mark.parametrize("width", [30, 75, 80])
-def test_the_table_fits_and_tells_kinds_apart_in_words(width):
-    findings = made_up()[:4]
-    text = shown(table(findings), width)
-    assert max(map(len, text.splitlines())) <= width
-    flat = " ".join(text.split())
-    assert text.split()[:4] == ["verdict", "claim", "measured", "theory"] or width < 75
-    for words in ("(theorem)", "(exact)", "(mean-field)", "1.043", "0.19951", "2.9", "contradicted", "P3"):
-        assert words in flat or width < 75, words

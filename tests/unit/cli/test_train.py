@@ -245,15 +245,7 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
     instance = st.Problem(n=16, samples=300, noise=0.5).draw(0)
     orbit = st.train(instance, 600, optimizer=st.SGD(damping=0.5), batch=st.Batch(32, replace=True), seed=3)
     assert alike(result, orbit.to_dict())
-    first = file.read_bytes()
-    for change, words in (
-        (["--optimizer", "sgd:damping=0.4"], "optimizer sgd:damping=0.5 and schedule"),
-        (["--batch", "32"], "batch 32,replace"),
-        (["--batch-seed", "4"], "batch seed 3"),
-    ):
-        assert words in refused(*keep, *options, *change)
     assert "optimizer sgd:damping=0.5" in refused(*keep)
-    assert file.read_bytes() == first
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file systems that take UTF-8 names only")
