@@ -13,7 +13,6 @@ from polars.testing import assert_frame_equal
 
 import sterling as st
 from sterling.study import SHARE, Cell, Kind, Store, Study, collect, iterate, replay, run
-from sterling.study.collect import Collector
 from sterling.study.spec import arguments
 from sterling.study.trial import Finished, trial_seeds
 
@@ -152,28 +151,6 @@ def test_the_identity_of_a_trial_does_not_drift():
     assert cell.key == "8a3ec6b5d46cbe7c43173c29"
     assert trial_seeds(0, cell, 0).data == 3206500325476106567
     assert trial_seeds(0, cell, 0).rest == 5297147968073756636
-
-
-@pytest.fixture
-def clock_of_batches(monkeypatch):
-    """Time that passes as batches come back, a tenth of a second each: on a slow machine as on a fast one."""
-    taken, take = [0], Collector._take
-
-    def counted(self, done):
-        taken[0] += 1
-        take(self, done)
-
-    monkeypatch.setattr(Collector, "_take", counted)
-    monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: taken[0] / 10))
-
-
-def test_time_stops_a_run_and_what_is_done_stays(tmp_path, clock_of_batches):
-    study = Study(n=24, samples=40, trials=100_000, steps=5000, time=0.5)
-    outcome = run(study, tmp_path / "s", threads=2)
-    assert outcome.reason == "time"
-    assert not outcome.finished
-    assert 0 < outcome.new < 100_000
-    assert len(rows(tmp_path / "s")) == outcome.new
 
 
 def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path, monkeypatch):

@@ -102,11 +102,6 @@ def test_a_wrong_file_is_refused_with_the_place(text, words, tmp_path):
     assert words in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(st.InputError, match=r"there is no file .*none\.toml"):
-        Study.from_toml(tmp_path / "none.toml")
-
-
 def test_too_many_cells_are_refused():
     with pytest.raises(st.InputError, match="more than 100,000 cells"):
         Study(n=list(range(1, 1001)), samples=list(range(1, 102)))
