@@ -6,7 +6,7 @@ import { isToldOf, STORY, storySettings } from "./story.js";
 import { ownWords } from "./words.js";
 
 /** The section for settings that belong to no step. */
-const OWN = { title: "Your own run", setup: "{n} weights, {samples} samples, label noise σ = {noise}, damping θ = {damping}.", text: "" };
+const OWN = { title: "Your own run", setup: "{n} weights, {samples} samples, label noise σ\u00a0=\u00a0{noise}, damping θ\u00a0=\u00a0{damping}.", text: "" };
 export const PLACES = [...STORY, OWN];
 export const OWN_PLACE = PLACES.length;
 const LINE = "-40% 0px -60% 0px";  // a step is current while it crosses this line of the window
