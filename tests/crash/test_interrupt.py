@@ -120,17 +120,3 @@ def test_ctrl_c_that_nobody_looks_at_goes_to_the_handler_before():
         assert outer()
     with pytest.raises(KeyboardInterrupt), deferred_interrupt():
         os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_sigterm_is_deferred_where_it_has_a_handler():
-    with deferred_interrupt():
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with deferred_interrupt() as pressed:
-            signal.raise_signal(signal.SIGTERM)
-            assert pressed()
-        with pytest.raises(KeyboardInterrupt), deferred_interrupt():
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -10,7 +10,6 @@ where it is 79 %.
 import numpy as np
 from scipy.stats import binom
 
-from sterling.stats import jeffreys
 from sterling.study import fit_exponent
 from sterling.study.place import Placement
 
@@ -83,13 +82,3 @@ def test_the_test_of_curvature_has_its_size_and_its_power():
         called[bend] = sum(fit_exponent(n, samples, trials, one, thresholds=False).curved for one in won)
     assert called[0.0] <= binom.ppf(1 - ALARM / 2, DRAWS, 0.01)
     assert called[0.15] >= 0.9 * DRAWS
-
-
-def test_jeffreys_intervals_cover_on_average():
-    """Averaged over the prior that defines them, Jeffreys intervals cover exactly; here over uniform p."""
-    rng = np.random.default_rng(3)
-    draws = 20_000
-    p = rng.uniform(0.05, 0.95, draws)
-    low, high = jeffreys(rng.binomial(40, p), np.full(draws, 40))
-    covered = int(np.count_nonzero((low <= p) & (p <= high)))
-    assert 0.945 * draws < covered < 0.955 * draws  # over three standard deviations to either side

@@ -99,20 +99,6 @@ def test_an_error_is_raised_after_what_was_finished():
     assert hand.waiting[0][0].cancelled()
 
 
-def test_ctrl_c_is_raised_at_a_look_after_what_was_finished():
-    hand, seen = ByHand(), []
-    with Pool(threads=2, executor=hand) as pool:
-        given = pool.results(str, range(9), every=0.0)
-        next(given)
-        hand.run()
-        press()  # held back
-        with pytest.raises(KeyboardInterrupt):
-            keep(given, seen)
-    assert seen == ["0"]
-    assert len(hand.waiting) == 3
-    assert all(future.cancelled() for future, *_ in hand.waiting)
-
-
 def test_ctrl_c_stops_threads_and_gives_what_they_return(monkeypatch):
     """Workers see `stopping`, and what they have by then counts; what raises instead is dropped."""
     monkeypatch.setattr(resources, "usable_cores", lambda: 2)

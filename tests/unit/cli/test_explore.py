@@ -42,15 +42,6 @@ def test_without_a_browser_the_page_is_there_and_said_to_be(tmp_path, monkeypatc
     assert (tmp_path / "page.html").exists()
 
 
-def test_what_is_no_place_for_a_page_is_refused(tmp_path, opened):
-    assert ".html" in call("-o", tmp_path / "page.png", code=2).stderr
-    (tmp_path / "file").write_text("")
-    assert "folder" in call("-o", tmp_path / "file" / "page.html", code=2).stderr
-    (tmp_path / "folder.html").mkdir()
-    assert "folder" in call("-o", tmp_path / "folder.html", code=2).stderr
-    assert opened == []
-
-
 def settings(page):
     """Return the settings at which a page opens."""
     (found,) = re.findall('data-start="([^"]*)"', page.read_text("utf-8"))
@@ -75,7 +66,9 @@ def test_the_usual_settings_are_those_of_the_page():
     assert {name: float(numbers[name]) for name in USUAL} == USUAL
 
 
-@pytest.mark.parametrize("words, cause", [("--n 257", "256"), ("--noise 0.333", "noise")])
+@pytest.mark.parametrize(
+    "words, cause", [("--n 257", "256"), ("--noise 0.333", "noise"), ("-o a.png", ".html")]
+)
 def test_what_the_page_cannot_do_is_refused_in_one_line(tmp_path, words, cause, opened):
     (line,) = call("-o", tmp_path / "page.html", *words.split(), code=2).stderr.splitlines()
     assert cause in line
