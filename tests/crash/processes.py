@@ -1,11 +1,16 @@
 """Real `sterling` processes for the crash tests. They wait for a condition, with a deadline."""
 
+import resource
 import subprocess
 import sys
 import time
 
 STERLING = [sys.executable, "-m", "sterling"]
 DEADLINE = 240.0  # seconds; kernels may have to be compiled first
+
+
+def allow_small_files_only():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
 
 def start(*arguments, **more) -> subprocess.Popen:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 import sterling as st
 from sterling.base.interrupts import deferred_interrupt
 from sterling.dynamics.event import EventEngine
-from tests.crash.processes import DEADLINE, start, wait_until
+from tests.crash.processes import DEADLINE, allow_small_files_only, start, wait_until
 from tests.support import assert_same_orbit, interrupted
 
 LONG = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", "1e11"]
@@ -18,10 +17,6 @@ LONG = ["train", "--n", "50", "--samples", "600", "--noise", "0.5", "--steps", "
 
 def test_an_unsaved_checkpoint_is_not_promised(tmp_path):
     """The same command cannot go on from a file that is not there."""
-
-    def allow_small_files_only():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
     path = tmp_path / "run.orbit"
     options = ["--json", "--checkpoint", path, "--checkpoint-every", "0.05"]
     with start(*LONG, *options, preexec_fn=allow_small_files_only) as process:
