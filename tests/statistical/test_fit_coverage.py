@@ -12,6 +12,7 @@ from scipy.stats import binom
 
 from sterling.study import fit_exponent
 from sterling.study.place import Placement
+from tests.unit.study.test_place import play
 
 ALARM = 0.01
 DRAWS = 80
@@ -45,24 +46,13 @@ def test_intervals_of_exponent_and_constant():
     assert low <= constant <= high
 
 
-def simulate(placement, rng):
-    """Run a placement against a known law."""
-    tallies = {}
-    while wish := placement.propose(tallies):
-        for (n, size), count in wish.items():
-            trials, successes = tallies.get((n, size), (0, 0))
-            more = max(0, count - trials)
-            won = int(rng.binomial(more, share(n, size, growth=0.3)))
-            tallies[n, size] = trials + more, successes + won
-
-
 def test_intervals_after_adaptive_placement():
     """Placement and stopping look at the data, which costs coverage; whoever shows such a fit says so."""
     rng = np.random.default_rng(2)
     covered = 0
     for _ in range(DRAWS):
         placement = Placement((8, 16, 32, 64), width=0.2)
-        simulate(placement, rng)
+        play(placement, lambda n, size: share(n, size, growth=0.3), rng)
         assert placement.reason == "width reached"
         assert placement.fit is not None
         covered += placement.fit.exponent_low <= 1.3 <= placement.fit.exponent_high

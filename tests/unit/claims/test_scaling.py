@@ -14,16 +14,6 @@ from sterling.study.report import SeriesFit, expected
 
 DIMENSIONS = np.array([8, 16, 32, 64])
 RATIOS = np.array([0.4, 0.65, 1.0, 1.5, 2.4])
-SERIES = {
-    "m": 1,
-    "noise": 0.0,
-    "readout": "ones",
-    "inputs": "gaussian",
-    "normalize": "none",
-    "schedule": "power:0.5,0.5",
-    "surrogate": "relu",
-    "steps": 1000,
-}
 
 
 def cell(**other):
@@ -32,14 +22,14 @@ def cell(**other):
     return Cell("train", st.Problem(n=8, samples=20, **problem), {"steps": 1000, **other})
 
 
-def series(exponent, bend=0.0, trials=1000, criterion="ergodic"):
+def series(exponent, bend=0.0, trials=1000):
     """Return the fit of counts, as they are expected, from thresholds 2·n^exponent that bend."""
     n = np.repeat(DIMENSIONS, len(RATIOS))
     middle = 2 * n**exponent * np.exp(bend * np.log(n / 16) ** 2)
     samples = np.round(middle * np.tile(RATIOS, len(DIMENSIONS)))
     won = np.round(trials / (1 + (middle / samples) ** 3))
     fit = fit_exponent(n, samples, np.full(len(n), trials), won)
-    return SeriesFit(SERIES, criterion, criterion, fit, "", None, ())
+    return SeriesFit({"steps": 1000}, "ergodic", "ergodic", fit, "", None, ())
 
 
 @pytest.mark.parametrize(
