@@ -13,13 +13,10 @@ from polars.testing import assert_frame_equal
 from sterling.errors import SterlingError
 from sterling.study import Store, Study, open_cluster, run
 from tests.crash.processes import DEADLINE, start, wait_until
+from tests.unit.study.test_collect import rows
 
 STUDY = Study(n=[8, 12], samples=[16, 40], trials=30, steps=2000, seed=3)
 ENDLESS = Study(n=16, samples=[32, 64], trials=10**6, steps=10_000)
-
-
-def rows(folder):
-    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import sys
 import pytest
 from polars.testing import assert_frame_equal
 
-from sterling.study import Store, Study, run
+from sterling.study import Study, run
 from tests.crash.processes import DEADLINE, wait_until
+from tests.unit.study.test_collect import rows
 
 STUDY = Study(n=[8, 12, 16], samples=[16, 32, 64], trials=24, steps=2000, seed=11)
 TOTAL = 9 * 24
@@ -39,11 +40,6 @@ def expected(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "s"
     assert run(STUDY, folder).new == TOTAL
     return rows(folder)
-
-
-def rows(folder):
-    """Return what was measured, in the order of the trials, without times."""
-    return Store(folder).trials().drop("seconds").sort("cell", "trial")
 
 
 def start(toml, folder, extra="", **more):

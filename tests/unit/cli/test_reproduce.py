@@ -1,4 +1,4 @@
-"""`sterling reproduce`: options, progress, table, what lies in the folder, exit codes.
+"""`sterling reproduce`: options, progress, what lies in the folder, exit codes.
 
 The experiments are replaced by made-up findings, but for one test that breaks off a real run.
 """

@@ -1,4 +1,4 @@
-"""The film of a run: its moments, its states and its file."""
+"""The film of a run: its states and its file."""
 
 from __future__ import annotations
 

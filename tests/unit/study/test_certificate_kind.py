@@ -8,14 +8,9 @@ from sterling.claims.starts import OPPOSITE
 from sterling.schedules import parse_schedule
 from sterling.study import Cell
 from sterling.study.trial import run_trial, trial_seeds
+from tests.statistical.test_certificates import steepest
 
 PROBLEM = st.Problem(n=6, samples=300, noise=0.5)
-
-
-def steepest(instance):
-    """Return the largest entry of the gradient over all states, one state at a time."""
-    states = [np.where((number >> np.arange(6)) & 1, 1, -1) for number in range(64)]
-    return max(np.abs(instance.gradient(signs.astype(np.int8))).max() for signs in states)
 
 
 def test_a_row_is_the_certificate_of_the_data_of_runs():
