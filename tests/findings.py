@@ -37,7 +37,7 @@ def _tails(ax):
     at = np.geomspace(1, 1e4, 60)
     for place, noise in enumerate((0.25, 0.5, 1.0)):
         ax.loglog(at, at ** -(0.5 + 0.3 * place), label=f"σ = {noise}")
-    ax.fill_between(at, at**-0.6, at**-0.4, alpha=0.2)
+    ax.fill_between(at, at**-0.6, at**-0.4, alpha=0.2, rasterized=True)
     ax.set_xlabel("return time (steps)")
     ax.set_ylabel("share of returns that take longer")
     ax.legend()
