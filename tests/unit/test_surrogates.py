@@ -139,14 +139,3 @@ def test_a_slope_is_checked_where_it_is_used(bad):
         mine.derivative([0.1, 0.5])
     with pytest.raises(InputError, match="'mine' must be finite"):
         train(Problem(n=9, samples=40, noise=0.5).draw(0), 100, surrogate=mine)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_torch_gets_the_same_numbers(name):
-    torch = pytest.importorskip("torch")
-    x = np.array([-1e5, -2.0, -1.0, -0.3, 0.0, 0.2, 1.0, 7.0, 1e5])
-    function = SURROGATES[name].derivative
-    other = function(torch.from_numpy(x), torch)
-    assert other.dtype == torch.float64
-    np.testing.assert_allclose(other.numpy(), function(x), rtol=1e-14, atol=1e-300)
-    assert function(torch.from_numpy(x).float(), torch).dtype == torch.float32

@@ -64,22 +64,6 @@ def test_results_come_in_the_order_of_completion():
         assert {done.value for done in given if done} == {-1, -3}
 
 
-def test_a_feed_may_wait_for_earlier_results():
-    known = []
-
-    def items():
-        yield from (1, 2)
-        while len(known) < 2:
-            yield None
-        yield sum(known)
-
-    with Pool(threads=2) as pool:
-        for done in pool.results(lambda item: 10 * item, items(), every=0.001):
-            if done:
-                known.append(done.value)
-    assert sorted(known) == [10, 20, 300]
-
-
 def test_an_error_is_raised_after_what_was_finished():
     hand, seen = ByHand(), []
 

@@ -32,19 +32,15 @@ CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONTRADICTED,
     Judgement.NOT_DECIDED,
 )
-
-
-NAN, INF = math.nan, math.inf
+INF = math.inf
 
 #: Each rule on pieces of evidence, with the judgement that it must come to.
 JUDGED = [
     (bound("the exponent", 2.0), (1.1, 1.49), FAR),
     (bound("the exponent", 2.0), (1.1, 1.51), CONSISTENT),
-    (bound("the exponent", 2.0), (1.8, 2.0), CONSISTENT),
     (bound("the exponent", 2.0), (1.9, 2.1), OPEN),
     (bound("the exponent", 2.0), (2.1, 2.3), CONTRADICTED),
     (bound("the exponent", 2.0), (-INF, 1.2), OPEN),
-    (bound("the exponent", 2.0), (NAN, NAN), OPEN),
     # A finite budget contradicts nothing that more steps could mend.
     (bound("the exponent", 2.0), (2.1, 2.3, 7), OPEN),
     (bound("the exponent", 2.0), (1.0, 1.2, 7), FAR),
@@ -58,21 +54,16 @@ JUDGED = [
     (returns.RULE, (0.98, 1.01, True, 0, 0.9, 1), CONTRADICTED),
     (returns.RULE, (0.98, 1.01, True, 0, 0.4, 0), OPEN),  # proofs that are missed contradict nothing
     (returns.RULE, (0.3, 0.9, True, 0, 0.9, 0), OPEN),
-    (returns.RULE, (NAN, NAN, True, 0, 0.9, 0), OPEN),
     (constants.RULE, (-0.1, 0.05, 0), CONSISTENT),
     (constants.RULE, (0.2, 0.3, 0), OPEN),  # a growing constant contradicts nothing
     (constants.RULE, (-0.1, 0.05, 1), CONTRADICTED),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.6), (0.5, 0.9)), CONSISTENT),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.8), (0.5, 0.9)), OPEN),
-    (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.6), (0.5, 1.1)), OPEN),
     (fresh_data.RULE, ((0.99, 1.01), (0.9, 1.0), (0.5, 0.9)), CONTRADICTED),
-    (fresh_data.RULE, ((0.5, 0.6), (0.45, 0.6), (0.5, 0.9)), CONTRADICTED),
     (fresh_data.RULE, ((0.99, 1.01), (0.45, 0.6), (1.1, 1.3)), CONTRADICTED),
     (restart.RULE, ((0.95, 1.05), (1.0, 1.1)), CONSISTENT),
     (restart.RULE, ((0.7, 1.2), (1.0, 1.1)), OPEN),
-    (restart.RULE, ((0.95, 1.05), (1.0, 1.9)), OPEN),
     (restart.RULE, ((1.4, 1.6), (1.0, 1.1)), CONTRADICTED),
-    (restart.RULE, ((0.95, 1.05), (1.5, 1.9)), CONTRADICTED),
     (step_sizes.RULE, (0.8, 1.3, 0), CONSISTENT),
     (step_sizes.RULE, (0.8, 1.3, 1), CONTRADICTED),
     (step_sizes.RULE, (2.1, 2.5, 0), CONTRADICTED),
@@ -80,11 +71,9 @@ JUDGED = [
     (levels.RULE, ((0.01, 0.008, 0.016), (0.9995, 0.998, 0.9999)), CONSISTENT),
     (levels.RULE, ((0.02, 0.01, 0.03), (0.9995, 0.998, 0.9999)), OPEN),
     (levels.RULE, ((0.03, 0.02, 0.04), (0.9995, 0.998, 0.9999)), CONTRADICTED),
-    (levels.RULE, ((0.01, 0.008, 0.016), (0.99, 0.985, 0.995)), CONTRADICTED),
     (optimisers.RULE, (True, (0.005, 0.004, 0.007), (0.996, 0.994, 0.998)), CONSISTENT),
     (optimisers.RULE, (True, (0.007, 0.004, 0.010), (0.996, 0.994, 0.998)), OPEN),
     (optimisers.RULE, (True, (0.009, 0.007, 0.011), (0.996, 0.994, 0.998)), CONTRADICTED),
-    (optimisers.RULE, (True, (0.005, 0.004, 0.007), (0.98, 0.97, 0.99)), CONTRADICTED),
     (optimisers.RULE, (False, (0.1, 0.09, 0.2), (0.5, 0.3, 0.7)), CONSISTENT),
     (optimisers.RULE, (False, (0.004, 0.003, 0.005), (0.998, 0.997, 0.999)), CONTRADICTED),
     # The shares of the factorial, the damped exponent, its law, the plain exponent.

@@ -74,22 +74,6 @@ def test_loss_and_gradient_by_fractions(name, surrogate):
             np.testing.assert_allclose(found, [float(g) for g in gradient], rtol=2.0**-52)
 
 
-@pytest.mark.parametrize("surrogate", PIECEWISE + SMOOTH)
-def test_gradient_by_the_loop(surrogate):
-    """All surrogates; smooth derivatives lie on the grid 2^-20."""
-    instance = st.Problem(n=30, samples=200, m=4, noise=0.3, readout="signs").draw(0)
-    signs = instance.teacher * np.where(np.arange(30) % 4, 1, -1)
-    data = instance.inputs, instance.labels, instance.readout, signs, surrogate
-    loss, gradient = naive.loss_and_gradient(*data)
-    assert instance.loss(signs) == pytest.approx(loss, rel=1e-13)
-    np.testing.assert_allclose(
-        instance.gradient(signs, surrogate), gradient, atol=1e-13 if surrogate in PIECEWISE else 1e-5
-    )
-    np.testing.assert_array_equal(
-        instance.gradient(signs, st.SURROGATES[surrogate]), instance.gradient(signs, surrogate)
-    )
-
-
 WIDE = {
     "float-labels": ((500, 1, 20), 1.0, [0.7654321], "int16"),
     "float-labels-int32": ((300, 2, 9), 1.0, [0.7123, -0.311], "int32"),

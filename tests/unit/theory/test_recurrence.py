@@ -71,37 +71,11 @@ def test_a_reference_stands_in_for_the_teacher():
                 call(of, **asked)
 
 
-def test_refusals():
-    instance = make()
-    for cause, call, asked in (
-        ("method is 'exact'", theory.occupancy, {"method": "exact"}),
-        ("states is", theory.balance, {"states": 2.5}),
-        ("this reference", theory.balance, {"reference": -instance.teacher}),
-    ):
-        with pytest.raises(st.InputError, match=cause):
-            call(instance, **asked)
-
-
 def test_an_iteration_that_does_not_converge_is_refused():
     """Its shares went to and fro by 0.4 to the end, and one of the two ends was given."""
     instance = st.Problem(n=6, samples=24, noise=3.0).draw(0)
     with pytest.raises(st.InputError, match="do not converge"):
         theory.balance(instance)
-
-
-def test_a_single_weight():
-    """One weight has nobody to wait for: its share balances its own two gradients."""
-    for seed in range(20):
-        instance = st.Problem(n=1, samples=50, noise=0.6).draw(seed)
-        push = float(instance.teacher[0] * theory.drift(instance)[0])
-        if push <= 0:
-            continue
-        away = float(instance.teacher[0] * instance.gradient(-instance.teacher)[0])
-        found = theory.balance(instance)
-        assert found.wrong_share[0] == pytest.approx(push / (push - away), abs=1e-6)
-        assert found.occupancy == pytest.approx(1 - found.wrong_share[0], abs=1e-6)
-        return
-    pytest.fail("no data set pushes outwards")
 
 
 def test_a_data_set_of_one_sample_gives_no_warning():

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 import sterling.torch as stt
 from sterling.errors import InputError
-from sterling.torch.horizons import settled
 from tests.unit.torch.loops import HORIZONS, Task
 
 
@@ -167,21 +166,11 @@ def test_history_adds_up(ran):
     assert flips.sum(axis=0).tolist() == ran.monitor.frame()["flips"].to_list()
 
 
-def test_the_report_and_the_frame(ran):
-    text = str(ran.monitor.report())
-    assert "56 quantised weights over 60 steps" in text
-    assert "0.weight" in text
-    assert "0.weight" in ran.monitor.report()._repr_html_()
+def test_the_frame(ran):
     frame, average = ran.monitor.frame(horizon=8), ran.monitor.average("0.weight", 8)
     assert frame.select("tensor", "weights", "levels", "horizon").rows()[1] == ("2.weight", 14, 3, 8.0)
     undecided = float(((average - average.round()).abs() > 0.25).float().mean())
     assert frame["undecided"][0] == pytest.approx(undecided)
-
-
-@pytest.mark.parametrize(("steps", "horizon"), [(0, 16), (511, 16), (513, 64), (2049, 256), (10**6, 1024)])
-def test_the_settled_horizon_is_nearest_to_a_sixteenth_of_the_steps(steps, horizon):
-    assert settled((16.0, 64.0, 256.0, 1024.0, math.inf), steps) == horizon
-    assert settled((math.inf,), steps) == math.inf
 
 
 def test_tensorboard_gets_the_numbers_of_the_frame():
