@@ -163,17 +163,6 @@ def test_bad_numbers(make, text):
         make()
 
 
-@pytest.mark.parametrize("t", [-1, 1.0, True, "3", None, 2**60 + 1])
-def test_bad_steps(t):
-    for call in (Constant(1).at, Constant(1).mass, Constant(1).remaining_mass, TABLE.remaining_mass):
-        with pytest.raises(InputError, match=r"t[01]? is"):
-            call(t)
-    with pytest.raises(InputError, match="t0 is"):
-        Constant(1).first_reach(t, 1.0)
-    with pytest.raises(InputError, match="t is"):
-        Constant(1).at(np.array([0.0]))
-
-
 def test_compiled_masses_equal_those_of_python_bit_for_bit():
     compiled = masses.build(numba.njit(error_model="numpy")).mass
     rng = np.random.default_rng(0)

@@ -121,6 +121,8 @@ def train(
         if settings.checkpoint is not None and settings.checkpoint.exists():
             orbit = _go_on(instance, settings, latent, say)
         else:
+            if schedule is None and not settings.plain:
+                _say_rate(settings.for_data(instance), say)
             orbit = begin(instance, settings, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
@@ -200,6 +202,18 @@ def _go_on(
         return orbit
     say(f"continuing from {path}, step {orbit.steps:,}")
     return go_on(orbit, instance, settings)
+
+
+def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
+    """Say which step size a damped run takes by default."""
+    from sterling.dynamics.options import BATCH_MEMORY, FULL_MEMORY
+
+    optimizer = settings.optimizer
+    if optimizer.damping > 0 and not optimizer.scale_free:
+        memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
+        rate = settings.schedule.at(0)
+        size = f"1/({memory} θS)" if settings.levels == 2 else f"Δ/2 · 1/({memory} θS)"
+        say(f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives")
 
 
 def _check_same(orbit: "Orbit", settings: "Options", latent: "np.ndarray", engine: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -246,6 +247,19 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
     orbit = st.train(instance, 600, optimizer=st.SGD(damping=0.5), batch=st.Batch(32, replace=True), seed=3)
     assert alike(result, orbit.to_dict())
     assert "optimizer sgd:damping=0.5" in refused(*keep)
+
+
+@pytest.mark.parametrize("batch, memory", [([], 30), (["--batch", "32"], 100)])
+def test_a_damped_run_says_its_step_size(batch, memory):
+    """1/(30 θS), or 1/(100 θS) with batches; the note is a command that gives the same run."""
+    options = [*DAMPED, "--optimizer", "sgd:damping=0.5", *batch, "--json"]
+    result = call(*options)
+    said = re.search(r"so its step size is 1/\((\d+) θS\), as --schedule (constant:\S+) gives", result.stderr)
+    assert said is not None
+    assert int(said[1]) == memory
+    again = call(*options, "--schedule", said[2])
+    assert "so its step size" not in again.stderr
+    assert alike(json.loads(again.stdout), json.loads(result.stdout))
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file systems that take UTF-8 names only")
