@@ -13,7 +13,7 @@ from sterling.report.figures import Drawing
 HOSTILE = '<script>document.title="caught"</script><img src=x onerror="alert(1)"> & "quoted"'
 
 
-def sketch(picture, name=""):
+def sketch(picture, name="", size=None):
     """Return a drawing of the usual size without its lines, which take half a second."""
     caption = picture.draw(Figure().subplots())
     svg = Markup(f'<svg viewBox="0 0 316.8 244.8" role="img" aria-label="{escape(caption)}"></svg>')

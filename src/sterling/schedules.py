@@ -116,6 +116,16 @@ class Schedule(Described):
         """
         raise NotImplementedError
 
+    @property
+    def formula(self) -> str:
+        """The size of step t in signs, such as "0.5/√(t+1)"."""
+        facts = self.to_dict()
+        if "rate" not in facts:
+            return f"from a table of {len(facts['rates'])}"
+        exponent = facts.get("exponent", 0.0)
+        power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(exponent, f"(t+1)^{exponent:g}")
+        return f"{facts['rate']:g}" + (f"/{power}" if exponent else "")
+
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 

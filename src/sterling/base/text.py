@@ -143,6 +143,11 @@ def percent(value: float, decimals: int = 0) -> str:
     return f"{value:.{decimals}%}".replace("%", f"{NO_BREAK}%").replace("-", "−")
 
 
+def share(value: float) -> str:
+    """Return a share in per cent with four significant digits: 0.06099 -> "6.099 %"."""
+    return f"{number(100 * value)}{NO_BREAK}%"
+
+
 def in_figure(text: str) -> str:
     """Return a text with powers such as x^2 in raised letters; x^1.5 stays: there is no raised point."""
     return re.sub(r"\^(\d+)(?![\d.])", lambda power: power[1].translate(RAISED), text)

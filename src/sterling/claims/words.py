@@ -67,10 +67,7 @@ def said(one: Measured, beside: Sequence[Reference] = ()) -> str:
 
 def schedule_words(schedule: Schedule) -> str:
     """Return the formula of a schedule, such as "η = 0.5/√(t+1)"."""
-    facts = schedule.to_dict()
-    exponent = facts.get("exponent", 0.0)
-    power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(exponent, f"(t+1)^{exponent:g}")
-    return f"η = {facts['rate']:g}" + (f"/{power}" if exponent else "") if "rate" in facts else str(schedule)
+    return f"η = {schedule.formula}"
 
 
 def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:

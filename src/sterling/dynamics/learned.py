@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import counted, number, percent
+from sterling.base.text import counted, number, share
 from sterling.dynamics.verdict import Verdict
-from sterling.schedules import Constant, Power
+from sterling.schedules import Power
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,7 +63,11 @@ def predictions_table(orbit: Orbit, instance: Instance) -> pl.DataFrame:
 def data_line(about: dict) -> str:
     """Return one line that describes the data, from the values of `Instance.to_dict`."""
     origin = about.get("origin", {})
-    parts = [f"n = {about['n']}", f"N = {about['samples']:,}", f"m = {about['m']}"]
+    parts = [
+        f"weights n = {about['n']}",
+        f"samples N = {about['samples']:,}",
+        f"hidden units m = {about['m']}",
+    ]
     if "file" in origin:
         parts.insert(0, str(origin["file"]))
     if "labels" in origin:
@@ -71,7 +75,7 @@ def data_line(about: dict) -> str:
     if "levels" in about:
         parts.append(f"{about['levels']} levels")
     if "noise" in origin:
-        parts.append(f"σ = {origin['noise']:g}")
+        parts.append(f"label noise σ = {origin['noise']:g}")
     if "inputs" in origin:
         parts.append(f"{origin['inputs']} inputs")
     if origin.get("normalize") in ("standard", "whiten"):
@@ -84,16 +88,11 @@ def problem_line(orbit: Orbit) -> str:
 
     Users' names are not escaped for Matplotlib; see `sterling.plot.style.escaped`.
     """
-    schedule, restart = orbit.schedule, orbit.restart
-    if isinstance(schedule, Power):
-        values = f"rate {schedule.rate:g}, exponent {schedule.exponent:g}"
-    elif isinstance(schedule, Constant):
-        values = f"rate {schedule.rate:g}"
-    else:
-        values = f"{len(schedule.to_dict()['rates'])} rates"
+    restart = orbit.restart
     parts = [data_line(orbit.instance), f"surrogate {orbit.surrogate}"]
     if orbit.optimizer.name != "bop":  # which has no step sizes
-        parts.append(f"{schedule.kind} steps ({values})")
+        moves = " at step t" if isinstance(orbit.schedule, Power) else ""
+        parts.append(f"step size {orbit.schedule.formula}{moves}")
     if restart is not None:
         parts.append(f"restart every {counted(restart.every, 'step')} (scale {restart.scale:g})")
     if not orbit._plain:
@@ -124,6 +123,8 @@ def meaning(orbit: Orbit) -> str:
                 "data, or take more samples."
             )
     words = orbit.verdict.meaning.replace("reference", reference)
+    where = "the teacher" if reference == "teacher" and not orbit.errors else "zero empirical risk"
+    words = words.replace("the teacher or at zero empirical risk", where)
     if not orbit._plain:
         words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
     if orbit._rest == 1:
@@ -132,7 +133,7 @@ def meaning(orbit: Orbit) -> str:
             "the gradient turns no weight, but what the optimizer remembers still may",
         )
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
-        often = f"right only by chance, as in {percent(orbit.occupancy, 2)} of the steps"
+        often = f"right only by chance, as in {share(orbit.occupancy)} of the steps"
         words = words.replace(": ", f", so the last iterate is {often}: ")
     return f"{words[0].upper()}{words[1:]}."
 

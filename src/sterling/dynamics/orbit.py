@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import Described, Result, counted
+from sterling.base.text import Described, Result, counted, number, share
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.motion import Movement
@@ -462,25 +462,26 @@ class Orbit(Result, Shown):
         return rows
 
     def _rows(self) -> list[tuple[str, str]]:
-        sure = ", certified for all time" if self.certified else f" within {counted(self.steps, 'step')}"
+        sure = ", certified for all time" if self.certified else f" so far, in {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
+        wrong = "wrong weights" if distance == "teacher" else f"weights unlike the {distance}"
+        shared = "; one pass can serve several" if self.stats.passes < self.stats.states else ""
         rows = [
             ("verdict", f"{self.verdict.name}{sure}"),
             ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
-            (f"errors, last iterate against {distance}", f"{self.errors} of {self.n}"),
-            (f"errors, time average against {distance}", f"{self.ergodic_errors} of {self.n}"),
-            (f"occupancy of the {distance}", f"{self.occupancy:.4g} of the steps"),
+            (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
+            (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),
+            (f"occupancy of the {distance}", f"{share(self.occupancy)} of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
             ("steps with a flip", f"{self.stats.events:,}"),
-            (
-                "gradients computed",
-                f"{self.stats.states:,}, in {self.stats.passes:,.1f} passes over the data",
-            ),
             ("time", f"{seconds:,.3f} s" if (seconds := self.stats.seconds) >= 1e-3 else "under 1 ms"),
         ]
         if self.return_times.size:
             rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
+        if self.stats.states:  # which the step engine does not count
+            passes = f"from {number(self.stats.passes)} passes over the data{shared}"
+            rows.insert(-1, ("gradients computed", f"{self.stats.states:,}, {passes}"))
         if not self._plain:
             rows[2:2] = self._method()
         return rows

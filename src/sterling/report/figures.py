@@ -23,6 +23,8 @@ from sterling.plot.style import AMBER, BLUE, GREEN, GREY, INK, PURPLE, VERMILLIO
 
 #: Inches. A phone of 390 pixels shows a picture of this width at about its own size.
 SIZE = (4.4, 3.4)
+#: A picture across the whole page of a run.
+BROAD = (10.0, 3.8)
 _HEAVY = 2500  # points of one artist beyond which pixels are smaller than lines
 _DOTS = 200  # per inch, in parts that are drawn as pixels: twice what a screen shows
 
@@ -57,13 +59,13 @@ class Drawing:
     caption: str
 
 
-def render(picture: Picture, name: str = "") -> Drawing:
+def render(picture: Picture, name: str = "", size: tuple[float, float] = SIZE) -> Drawing:
     """Draw a picture for a page, with equal bytes each time; its name and title distinguish it there."""
     with mpl.rc_context(), any_letter():
         mpl.rcdefaults()  # the user's settings do not count
         salt = f"figure-{identifier(f'{name} {picture.title}')}"
         mpl.rcParams.update({**_SETTINGS, "svg.hashsalt": salt})
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         caption = picture.draw(figure.subplots())
         for ax in figure.axes:
             _lighten(ax)

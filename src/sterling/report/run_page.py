@@ -1,12 +1,9 @@
-"""The page of one run: its verdict, its main figure, and folded details, in one HTML file.
+"""The page of one run: its verdict, its figures, how often it came back, and its numbers, in one HTML file.
 
 With a known teacher the details are about visits to it; on a reader's own data the labels count.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -17,8 +14,9 @@ from sterling.dynamics.orbit import Orbit
 from sterling.model.instance import Instance
 from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.plot.style import named_bars
-from sterling.report.figures import Drawing, render
+from sterling.report.figures import BROAD, Drawing, render
 from sterling.report.html import page
+from sterling.returns.recurrence import home
 
 _ROWS = 500  # weights in the table
 _VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
@@ -39,11 +37,11 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         problem=problem_line(orbit),
         rows=[row for row in rows if known or row[0] not in _VISITS],
         main=_main(orbit, instance),
-        statistics=found._rows() if found is not None and known else [],
+        sentences=[sentence(text) for _, text in found._rows()] if found is not None and known else [],
         since=0 if found is None else found.since,
         notice=_notice(orbit, instance),
         weights=weights.rows(),
-        weight_columns=[name.replace("_", " ") for name in weights.columns],
+        weight_columns=["weight", "last iterate", "sign of the time average", home(orbit), "time average"],
         more_weights=orbit.n - len(weights),
         drawings=_details(orbit),
         script="page.js",
@@ -85,11 +83,15 @@ def _notice(orbit: Orbit, instance: Instance) -> list[str]:
     return [text for holds, text in notes if holds]
 
 
-def _main(orbit: Orbit, instance: Instance) -> Drawing | None:
-    """Return the figure beside the numbers: of the labels, or of the distance to the teacher."""
+def _main(orbit: Orbit, instance: Instance) -> list[Drawing]:
+    """Return the first figure, wide and narrow: of the labels, or of the distance to the teacher."""
     if instance.teacher is None:
-        return _draw("How well the labels are fitted", _labels, fit=label_fit(orbit, instance))
-    return _draw("Distance over time", errors_over_time, orbit=orbit) if orbit.recorded else None
+        one = picture("How well the labels are fitted", _labels, fit=label_fit(orbit, instance))
+    elif orbit.recorded:
+        one = picture("Wrong weights over time", errors_over_time, orbit=orbit)
+    else:
+        return []
+    return [render(one, "broad", BROAD), render(one)]
 
 
 def _labels(ax: Axes, fit: LabelFit) -> str:
@@ -103,9 +105,7 @@ def _labels(ax: Axes, fit: LabelFit) -> str:
 def _details(orbit: Orbit) -> list[Drawing]:
     if not orbit.recorded:
         return []
-    raster = _draw("Flip raster", flip_raster, orbit=orbit, rows=_NAMES)
-    return [raster, _draw("Time average of the weights", ergodic_mean, orbit=orbit)]
-
-
-def _draw(title: str, draw: Callable[..., str], **given: Any) -> Drawing:
-    return render(picture(title, draw, **given))
+    return [
+        render(picture("Which weights flip, and when", flip_raster, orbit=orbit, rows=_NAMES)),
+        render(picture("Time average of each weight", ergodic_mean, orbit=orbit)),
+    ]

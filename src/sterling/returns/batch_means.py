@@ -9,7 +9,7 @@ correlated.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Estimate:
     batches: int  # number of batch means behind the interval
     length: int  # steps in a batch
     correlated: bool  # whether even the longest batches are: the interval may then be too narrow
+
+    @property
+    def percent(self) -> Estimate:
+        """The same in per cent."""
+        return replace(self, value=100 * self.value, low=100 * self.low, high=100 * self.high)
 
     @property
     def text(self) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sterling.base.text import Described, Result, as_json, counted, number, percent
+from sterling.base.text import Described, Result, as_json, counted, number, percent, share
 from sterling.returns.batch_means import BURN_IN, Estimate, coarsen, interval, ratio_of_halves
 from sterling.returns.counts import VisitCounts, bin_starts, mark_steps
 
@@ -56,7 +56,10 @@ class Times(Described):
     def text(self) -> str:
         """The distribution in words."""
         mean, median, most = (number(x) for x in (self.mean, self.quantile(0.5), self.quantile(0.99)))
-        return f"in steps: mean {mean}, median {median}, 99 % last at most {most}, longest {self.longest:,}"
+        return (
+            f"lasts {mean} steps on average; half of all last at most {median}, 99 % at most {most}, and "
+            f"the longest {self.longest:,}"
+        )
 
     def __repr__(self) -> str:
         return f"Times(count={self.count:,}, mean={self.mean:.4g}, longest={self.longest:,})"
@@ -76,7 +79,7 @@ class Recurrence(Result):
     >>> found.visits == orbit.visits, found.returns.longest == max(orbit.return_times.tolist())
     (True, True)
     >>> print(found.summary().splitlines()[0])
-    visits to the teacher       9,595 in 50,000 steps
+    visits to the teacher       the run came to the teacher 9,595 times in 50,000 steps
     """
 
     steps: int
@@ -106,19 +109,20 @@ class Recurrence(Result):
         return self.visits >= 2 and not self.certified
 
     def _rows(self) -> list[tuple[str, str]]:
-        """Return names and texts for a table; rows that the run cannot determine are left out."""
-        where = home(self)
+        """Return names and sentences for a table; rows that the run cannot determine are left out."""
+        where, steps = home(self), counted(self.steps, "step")
         if not self.visits:
-            return [(f"visits to the {where}", f"none in {counted(self.steps, 'step')}")]
+            return [(f"visits to the {where}", f"the run never came to the {where} in {steps}")]
         over = ", and the run is over" if self.certified else ""
+        came = f"the run came to the {where} {counted(self.visits, 'time')} in {steps}{over}"
         rows = [
-            (f"visits to the {where}", f"{self.visits:,} in {counted(self.steps, 'step')}{over}"),
+            (f"visits to the {where}", came),
             (f"occupancy of the {where}", self._occupancy_in_words()),
         ]
         if self.sojourns.count:
-            rows.append(("stays", self.sojourns.text))
+            rows.append(("stays", f"a stay {self.sojourns.text}"))
         if self.returns.count:
-            rows.append(("absences", self.returns.text))
+            rows.append(("absences", f"an absence {self.returns.text}"))
         if self.recurs:
             rows.append(("number of visits over time", self._growth_in_words()))
         if self.arrivals:
@@ -126,7 +130,7 @@ class Recurrence(Result):
         return rows
 
     def _occupancy_in_words(self) -> str:
-        measured = f"{self.occupancy:.4g} of the steps"
+        measured = f"{share(self.occupancy)} of the steps are at the {home(self)}"
         known = self.long_run
         if known is None:
             return f"{measured}; no interval: {self.long_run_note}"
@@ -134,28 +138,32 @@ class Recurrence(Result):
         left_out = "the first quarter" if self.burn_in == BURN_IN else "the first three quarters"
         doubt = "; batches are still correlated, so it may be too narrow" if known.correlated else ""
         return (
-            f"{measured}; in the long run {known.text} ({known.bounds}, {percent(known.level)} by "
-            f"{known.batches} batch means of {known.length:,} steps after {left_out}{coming}{doubt})"
+            f"{measured}; in the long run {known.percent.text} % ({percent(known.level)} interval "
+            f"{known.percent.bounds} %, from {known.batches} batches of {known.length:,} steps after "
+            f"{left_out}{coming}{doubt})"
         )
 
     def _growth_in_words(self) -> str:
         parts = []
         if self.growth is not None:
-            parts.append(f"grows like T^{self.growth:.2f} in the last two decades of T")
+            parts.append(
+                f"the number of visits grows like T^{self.growth:.2f} with the number of steps T, over the "
+                f"last factor of {_GROWTH_SPAN} in T"
+            )
         if self.halves is not None:
             parts.append(
-                f"after the first quarter of the run, later half over earlier half {self.halves.text} "
-                f"({self.halves.bounds}, {percent(self.halves.level)})"
+                f"without the first quarter of the run, its later half has {self.halves.text} times the "
+                f"visits of its earlier half ({self.halves.bounds}, {percent(self.halves.level)})"
             )
-        return "; ".join(parts) or "too few to say"
+        return "; ".join(parts) or "the visits are too few to say how their number grows"
 
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]
         name = self.names[k] if self.names else str(k)
         when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
         return (
-            f"{counted(len(self.arrivals), 'weight')} without a flip so far, closer to it with each step; at "
-            f"the mean speed of this run weight {name} is the first, {when}. Each will lower the "
+            f"{counted(len(self.arrivals), 'weight')} without a flip so far, closer to one with each step; "
+            f"at the mean speed of this run weight {name} is the first, {when}. Each first flip lowers the "
             "occupancy; only the lower end of its interval allows for that"
         )
 

@@ -108,4 +108,4 @@ def test_dollars_in_names_are_no_formulas():
     instance = st.Instance(data.inputs, data.labels, origin={"file": name})
     figure = plot.figure(st.train(instance, 50))
     figure.draw_without_rendering()
-    assert any(text.get_text().replace(r"\$", "$").startswith(f"{name} · n =") for text in figure.texts)
+    assert any(text.get_text().replace(r"\$", "$").startswith(f"{name} · ") for text in figure.texts)

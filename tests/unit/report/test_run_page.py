@@ -37,9 +37,9 @@ def sketched(monkeypatch):
 def test_a_recurrent_run(noisy):
     orbit = st.train(noisy, 20_000)
     text = run_page(orbit, noisy, "sterling train --n 8 & <x>")
-    assert len(drawings(text)) == 3
+    assert len(drawings(text)) == 4
     assert f"{orbit.visits:,}" in text
-    assert f"in the long run {orbit.recurrence().long_run.text} (" in text
+    assert f"in the long run {orbit.recurrence().long_run.percent.text}" in text
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text
     table = text[text.index('id="weights"') :].partition("</table>")[0]
     signs = [orbit.signs, orbit.ergodic_signs, orbit.reference]
@@ -51,8 +51,8 @@ def test_what_cannot_be_drawn_is_left_out(noisy):
     """Without returns, without a known noise, without records."""
     clean = st.Problem(n=8, samples=400).draw(0)
     unknown = st.Instance(noisy.inputs, noisy.labels, teacher=noisy.teacher)
-    assert len(drawings(run_page(st.train(clean, 5000), clean))) == 3
-    assert len(drawings(run_page(st.train(unknown, 20_000), unknown))) == 3
+    assert len(drawings(run_page(st.train(clean, 5000), clean))) == 4
+    assert len(drawings(run_page(st.train(unknown, 20_000), unknown))) == 4
     assert len(drawings(run_page(st.train(noisy, 500, record=()), noisy))) == 0
 
 
@@ -62,7 +62,7 @@ def test_ones_own_data_show_the_labels_that_are_right_beside_the_commonest_label
     own = st.Instance(noisy.inputs, labels)
     orbit = st.train(own, 20_000)
     text = run_page(orbit, own)
-    assert len(drawings(text)) == 3
+    assert len(drawings(text)) == 4
     right = int((own.predict(orbit.ergodic_signs) == labels).sum())
     most = max(int(labels.sum()), int((1 - labels).sum()))
     assert f'<th scope="row">labels right, time average</th><td>{right} of 150</td>' in text

@@ -75,7 +75,7 @@ def test_long_run(found):
     assert known.batches >= 12
     assert known.batches * known.length <= found.steps
     words = dict(found._rows())
-    assert known.text in words["occupancy of the teacher"]
+    assert known.percent.text in words["occupancy of the teacher"]
     assert f"{found.returns.longest:,}" in words["absences"]
 
 
