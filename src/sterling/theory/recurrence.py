@@ -79,8 +79,31 @@ def drift(instance: Instance, *, surrogate: str | Surrogate = "relu", reference=
 
 def neighbours(instance: Instance, surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
     """Return the gradients at the states with one wrong weight, float64 (n, n); row l: l flipped."""
-    flipped = start * (1 - 2 * np.eye(instance.n, dtype=np.int64))
-    return np.array([instance.gradient(signs, surrogate) for signs in flipped])
+    if not surrogate.piecewise_constant:
+        flipped = start * (1 - 2 * np.eye(instance.n, dtype=np.int64))
+        return np.array([instance.gradient(signs, surrogate) for signs in flipped])
+    # A flip changes the coefficients of few rows; sums of integers over these rows are exact.
+    low, high = surrogate._thresholds(instance.unit_squared)
+    grid = instance.grid
+
+    def coefficients(before: np.ndarray) -> np.ndarray:
+        residuals = (before > 0) @ instance.residual_codes - instance.label_codes
+        inside = (before >= low) & (before <= high)
+        return (residuals[:, None] * instance.readout_codes * inside).ravel()
+
+    here = instance._preactivations(start)
+    coefficient = coefficients(here)
+    base, total = instance._weigh_rows(coefficient), int(coefficient.sum())
+    out = np.empty((instance.n, instance.n))
+    for k in range(instance.n):
+        column = instance.columns[k].astype(np.int64) + grid.offsets[k]
+        there = here - (2 * int(start[k]) * (column << grid.shifts[k])).reshape(here.shape)
+        change = coefficients(there) - coefficient
+        rows = np.flatnonzero(change)
+        part = change[rows] @ grid.rows[rows, : instance.n].astype(np.int64)
+        sums = base + part + grid.offsets * (total + int(change[rows].sum()))
+        out[k] = (sums << grid.shifts) / instance.unit
+    return out
 
 
 @dataclass(frozen=True, eq=False)
