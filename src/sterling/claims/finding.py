@@ -33,7 +33,7 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True)
 class Measured:
-    """One number from data, with its interval, which is NaN for exact numbers and counts.
+    """One number from data, with its 95 % interval, which is NaN for exact numbers and counts.
 
     ``name`` says what was measured, such as "exponent α of N₅₀ = C·n^α"; ``how`` names the method of the
     interval, such as "Jeffreys".
@@ -43,7 +43,6 @@ class Measured:
     value: float
     low: float = math.nan
     high: float = math.nan
-    level: float = 0.95
     unit: str = ""
     how: str = ""
     count: str = ""  # of a share, such as "7 of 20"
@@ -59,7 +58,7 @@ class Measured:
 
 
 def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> Measured:
-    """Return a measured number from (value, low, high) at 95 %."""
+    """Return a measured number from (value, low, high)."""
     value, low, high = interval
     return Measured(name, value, low, high, unit=unit, how=how)
 
@@ -76,9 +75,9 @@ def both_ways(successes: int, left: int, trials: int) -> Interval:
     return value, low, share_interval(successes + left, trials)[2]
 
 
-def mean(name: str, values: ArrayLike, unit: str = "", how: str = "t over data sets") -> Measured:
+def mean(name: str, values: ArrayLike, unit: str = "") -> Measured:
     """Return the measured mean of values, one for each data set."""
-    return measured(name, mean_interval(values), how, unit)
+    return measured(name, mean_interval(values), "t over data sets", unit)
 
 
 #: Predicted and found values of the weights, (n,) each, for each data set.

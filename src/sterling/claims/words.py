@@ -44,9 +44,11 @@ def _same_side(end: float, mark: float, decimals: int) -> bool:
 
 def amount(one: Measured | Reference, beside: Sequence[Reference] = ()) -> str:
     """Return a measured value or a reference with its unit, without the interval; a share as a count."""
-    if count := getattr(one, "count", ""):
-        return count
-    decimals = decimals_of(one, beside) if hasattr(one, "low") else None  # type: ignore[arg-type]
+    decimals = None
+    if isinstance(one, Measured):
+        if one.count:
+            return one.count
+        decimals = decimals_of(one, beside)
     text = number(one.value, decimals)
     return f"{text}{NO_BREAK}{one.unit}" if one.unit else text
 
@@ -79,8 +81,3 @@ def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
 def listed(values: Iterable[float]) -> str:
     """Return numbers with commas between them."""
     return ", ".join(map(number, values))
-
-
-def level(one: Measured) -> str:
-    """Return the confidence level as "95 %"."""
-    return f"{100 * one.level:g}{NO_BREAK}%"

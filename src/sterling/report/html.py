@@ -56,7 +56,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from sterling.base.text import number
-    from sterling.claims.words import amount, interval, level
+    from sterling.claims.words import amount, interval
 
     environment = Environment(
         loader=PackageLoader("sterling.report"),
@@ -66,9 +66,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        amount=amount, interval=interval, level=level, linked=linked, number=number, raised=raised
-    )
+    environment.filters.update(amount=amount, interval=interval, linked=linked, number=number, raised=raised)
     return environment
 
 

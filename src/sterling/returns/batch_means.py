@@ -77,7 +77,7 @@ def interval(means: np.ndarray, length: int) -> Estimate | None:
     if len(means) < _FEWEST or np.ptp(means) == 0:
         return None
     merged, factor, correlated = decorrelate(means)
-    return Estimate(*mean_interval(merged, LEVEL), LEVEL, len(merged), factor * length, correlated)
+    return Estimate(*mean_interval(merged), LEVEL, len(merged), factor * length, correlated)
 
 
 def decorrelate(means: np.ndarray) -> tuple[np.ndarray, int, bool]:
