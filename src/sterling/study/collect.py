@@ -39,10 +39,10 @@ from sterling.study.trial import Batch, Finished, Row, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.05, 500  # of a batch: the time it should last, and its largest size
 _BATCHES = 32  # for each worker in what is left of a round: other processes may be at the rest
-_SLOW = 1.0  # seconds of a trial from which on none waits at a worker: other processes may run it
+_SLOW = 1.0  # seconds; slower trials are not queued at a worker, so that other processes may run them
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
-_FLUSH_SHARE = 0.05  # rows are written after this share of the time spent, for others to see, and sooner
-_AWAITED = 0.1  # where they are more than this share of the trials that a round still lacks
+_FLUSH_SHARE = 0.05  # rows are written at intervals of this share of the time spent, for others to see
+_AWAITED = 0.1  # and as soon as possible if they are more than this share of what the round still lacks
 _FLUSH_SECONDS = 0.05, 20.0  # bounds of the time between two writes
 _ATTEMPTS = 3  # for a trial whose worker was lost
 _NAMED = 3  # failed trials that a message names
@@ -269,10 +269,12 @@ class Collector:
     # -- the store -------------------------------------------------------------------------------------------
 
     def _flush_is_due(self) -> bool:
-        now, (least, most) = time.monotonic(), _FLUSH_SECONDS
+        now = time.monotonic()
+        soonest, latest = _FLUSH_SECONDS
+        wait = min(latest, max(soonest, _FLUSH_SHARE * (now - self.begun)))
         if len(self.buffer) > _AWAITED * self.trials.waiting:
-            most = least
-        return now - self.flushed >= min(most, max(least, _FLUSH_SHARE * (now - self.begun)))
+            wait = soonest
+        return now - self.flushed >= wait
 
     def _flush(self) -> None:
         """Write rows, and read those that other processes have written."""

@@ -190,9 +190,8 @@ class Cell(Described):
         """Problem and settings in one flat dictionary, as columns of tables."""
         problem = {**self.problem.to_dict(), "levels": self.problem.levels}
         problem["normalize"] = problem["normalize"] or "none"
-        for name in ("readout", "normalize"):
-            if not isinstance(problem[name], str):
-                problem[name] = json.dumps(problem[name])
+        if not isinstance(problem["readout"], str):
+            problem["readout"] = json.dumps(problem["readout"])
         return {**problem, **self.settings}
 
 

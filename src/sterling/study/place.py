@@ -13,7 +13,6 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -55,8 +54,8 @@ class Trials:
 
     def __init__(self, criteria: tuple[Criterion, ...]):
         self.criteria = criteria
-        read = (name for criterion in criteria for name in criterion.columns)
-        self.columns = list(dict.fromkeys(["cell", "trial", *read]))  # that `record` reads
+        read = [name for criterion in criteria for name in criterion.columns]
+        self.columns = list(dict.fromkeys(["cell", "trial", *read]))  # those that `record` reads
         self.wanted: Wanted = {}
         self._codes: dict[str, np.ndarray] = {}
         self._cells: dict[str, Cell] = {}  # of the round
@@ -94,8 +93,7 @@ class Trials:
         """Take finished trials, rows with `columns`; ``own`` are those that this process ran."""
         for (name,), rows in frame.partition_by("cell", as_dict=True, include_key=False).items():
             key = str(name)
-            outcomes = (one.outcome().alias(f"{index}") for index, one in enumerate(self.criteria))
-            numbers, *codes = (column.to_numpy() for column in rows.select("trial", *outcomes))
+            numbers = rows["trial"].to_numpy()
             known = self._of(key, int(numbers.max()) + 1)
             if not own and self._walk and key == self._walk[0].key:
                 _, begun, end = self._walk
@@ -104,7 +102,9 @@ class Trials:
             if key in self._missing:
                 missing = numbers[known[0, numbers] == MISSING]
                 self._change(key, -int(np.sum(missing < self.wanted[self._cells[key]])))
-            known[:, numbers] = [np.full(len(numbers), KNOWN, np.int8), *codes]
+            known[0, numbers] = KNOWN
+            for index, criterion in enumerate(self.criteria, 1):
+                known[index, numbers] = rows.select(criterion.outcome()).to_series().to_numpy()
 
     def open(self, wanted: Wanted) -> list[Cell]:
         """Begin a round; return the cells that lack trials."""
@@ -183,17 +183,15 @@ class Rounds:
             yield dict(wanted), "all cells"
             widths = {}  # of each cell, the widest Jeffreys interval over the criteria
             for cell, count in wanted.items():
-                trials, successes = zip(
-                    *(self.known.tally(cell, count, one) for one in study.criteria), strict=True
-                )
-                low, high = jeffreys(successes, trials)
+                tallies = np.array([self.known.tally(cell, count, one) for one in study.criteria])
+                low, high = jeffreys(tallies[:, 1], tallies[:, 0])
                 widths[cell] = float((high - low).max())
-            wide = {cell: width for cell, width in widths.items() if width > study.width}
-            growing = {cell: width for cell, width in wide.items() if wanted[cell] < study.trials}
+            wide = [cell for cell, width in widths.items() if width > study.width]
+            growing = [cell for cell in wide if wanted[cell] < study.trials]
             if not growing:
                 break
-            for cell, width in growing.items():
-                growth = min(2.0, max(1.1, (width / study.width) ** 2))
+            for cell in growing:
+                growth = min(2.0, max(1.1, (widths[cell] / study.width) ** 2))
                 wanted[cell] = min(study.trials, math.ceil(wanted[cell] * growth))
         self.reason = "trials spent" if wide else "width reached"
         if wide:
@@ -311,9 +309,10 @@ class Placement:
         target = 2.0 * n
         known = {k: float(self._lattices[k][top]) for k, top in sorted(self.brackets.items())}
         if known:
-            last, exponent = max(known), _FIRST_GUESS
-            for one, two in list(pairwise(known))[-1:]:
-                exponent = math.log(known[two] / known[one]) / math.log(two / one)
+            exponent, last = _FIRST_GUESS, max(known)
+            if len(known) > 1:
+                before = sorted(known)[-2]
+                exponent = math.log(known[last] / known[before]) / math.log(last / before)
             target = known[last] * (n / last) ** max(0.25, min(exponent, 6.0))
         return int(np.argmin(settled(np.abs(np.log(sizes) - math.log(target)))))
 

@@ -59,7 +59,8 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     optimisers have no expected exponent.
     """
     known = sorted(int(n) for n in dimensions if n > 1)
-    one, problem = parse_criterion(criterion), cell.problem
+    one = parse_criterion(criterion)
+    problem = cell.problem
     plain = all(cell.settings.get(name, usual) == usual for name, usual in _PLAIN.items())
     gaussian = isinstance(problem.inputs, Gaussian) and problem.normalize is None
     if len(known) < 2 or "steps" not in cell.settings or not plain or not gaussian:  # theory is about runs
@@ -243,9 +244,18 @@ def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame, laws: bool =
             fit = fit_exponent(*columns)
         except FitError as problem:
             refusal = str(problem)
-        theory = expected(cell, criterion, cells["n"].unique().to_list()) if laws else ()
-        rest = with_shares(cells), theory, store.study.adaptive
-        found.append(SeriesFit(series, str(criterion), criterion.meaning, fit, refusal, *rest))
+        found.append(
+            SeriesFit(
+                series,
+                criterion=str(criterion),
+                meaning=criterion.meaning,
+                fit=fit,
+                refusal=refusal,
+                cells=with_shares(cells),
+                expected=expected(cell, criterion, cells["n"].unique().to_list()) if laws else (),
+                placed=store.study.adaptive,
+            )
+        )
     return found
 
 
@@ -356,7 +366,9 @@ def status(store: Store | str | os.PathLike) -> Status:
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     tables = [store.counts(criterion) for criterion in study.criteria] or [store.counts()]
-    size, fits, widest = dict(tables[0].select("cell", "trials").rows()), [], None
+    size = dict(tables[0].select("cell", "trials").rows())
+    fits: list[SeriesFit] = []
+    widest = None
     planned = study.trials * len(study.cells)
     done = sum(min(study.trials, size.get(cell.key, 0)) for cell in study.cells)
     if study.adaptive:

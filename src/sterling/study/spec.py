@@ -220,13 +220,10 @@ class Study(Described, Drawn):
     def series(self) -> tuple[Cell, ...]:
         """One cell of each series; the cells of a series differ in n and samples only, and get one fit."""
         samples = 1 if self.samples is None else self.samples_at(self.n[0])[0]
-        problems, settings = (
-            [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-            for axes in (self._axes(), self.settings)
-        )
         return tuple(
-            Cell._trusted(self.kind.name, Problem(self.n[0], samples, **problem), chosen)
-            for problem, chosen in itertools.product(problems, settings)
+            Cell._trusted(self.kind.name, Problem(self.n[0], samples, **problem), settings)
+            for problem in _combinations(self._axes())
+            for settings in _combinations(self.settings)
         )
 
     def samples_at(self, n: int) -> list[int]:
@@ -341,6 +338,11 @@ class Study(Described, Drawn):
         return [(name, shortened(value)) for name, value in values.items()]
 
 
+def _combinations(axes: Mapping[str, Sequence]) -> list[dict[str, Any]]:
+    """Return every combination of one value from each axis, by the names of the axes."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
 def _values(value: Any, name: str, plain=lambda one: one) -> tuple:
     """Return a value, or a list of different values, as a tuple of plain values."""
     values = value if isinstance(value, list | tuple | range | np.ndarray) else [value]
@@ -404,7 +406,7 @@ def seconds(value: float | str) -> float:
 
 
 def arguments(text: str) -> dict[str, Any]:
-    """Return the arguments of the study that a TOML text describes; InputError names the place."""
+    """Return the arguments of the study that a TOML text describes; InputError names the key."""
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is a ValueError
@@ -414,13 +416,15 @@ def arguments(text: str) -> dict[str, Any]:
             raise InputError(f"{title} must be a table, [{title}]")
     run = tables.get("run", {})
     kind = get_kind(run.get("kind", "train"))
-    known = {"": ("name", "seed", "criteria", *_TABLES), **_TABLES, "run": (*_TABLES["run"], *kind.settings)}
-    for title, table in (("", tables), *((name, tables.get(name, {})) for name in _TABLES)):
-        for key in table:
-            checks.choice(key, f"a key of [{title}]" if title else "a key", known[title])
+    top = {key: value for key, value in tables.items() if key not in _TABLES}
+    for key in top:
+        checks.choice(key, "a key", ("name", "seed", "criteria", *_TABLES))
+    known = {**_TABLES, "run": (*_TABLES["run"], *kind.settings)}
+    for title, keys in known.items():
+        for key in tables.get(title, {}):
+            checks.choice(key, f"a key of [{title}]", keys)
     if "n" not in tables.get("problem", {}):
         raise InputError("problem.n is missing: give the dimensions, such as n = [8, 16, 32]")
-    top = {key: value for key, value in tables.items() if key not in _TABLES}
     return {**top, **tables["problem"], **run, **tables.get("stop", {})}
 
 
