@@ -116,14 +116,13 @@ def notes(certificates: pl.DataFrame, runs: pl.DataFrame, budget: ProofsBudget) 
 
 def draw_bounds(ax: Axes, runs: pl.DataFrame) -> str:
     """Draw the shares of mass of the runs of each data set, from least to most, against its bound."""
-    share, series = pl.col("mass_occupancy"), {}
-    for index, (label, one) in enumerate(places(runs).items()):
-        sets = one.group_by("trial", maintain_order=True)
-        bound, least, most = (
-            one.to_numpy()
-            for one in sets.agg(pl.first("bound"), least=share.min(), most=share.max()).drop("trial")
-        )
-        ax.vlines(bound, least, most, color=style(index)["color"], lw=1)
+    share = pl.col("mass_occupancy")
+    series = {}
+    for index, (label, rows) in enumerate(places(runs).items()):
+        sets = rows.group_by("trial", maintain_order=True)
+        sets = sets.agg(pl.first("bound"), least=share.min(), most=share.max())
+        bound, least = sets["bound"].to_numpy(), sets["least"].to_numpy()
+        ax.vlines(bound, least, sets["most"].to_numpy(), color=style(index)["color"], lw=1)
         series[label] = bound, least
     axes = "proved: at least this share of the mass at w*", "measured share of the mass at w*"
     against(ax, series, 1.0, axes, "the proved bound")

@@ -59,7 +59,8 @@ def fits_by_budget(store: Store, criterion: str) -> list[SeriesFit]:
 
 def exponent(series: SeriesFit, name: str) -> Measured:
     """Return the exponent of a fit as a measured number; its name includes the number of steps."""
-    fit, name = series.fit, f"{name}, {_budget(series)}"
+    fit = series.fit
+    name = f"{name}, {_budget(series)}"
     if fit is None:
         return Measured(name, math.nan, how=f"refused: {series.refusal}")
     return Measured(name, fit.exponent, fit.exponent_low, fit.exponent_high, how="profile likelihood")

@@ -74,7 +74,8 @@ def measure(context: Context, budget: ConstantsBudget) -> Finding:
     largest = [one for label, rows in known.items() for one in at_largest(label, rows)]
     checked = check(context, budget)
     broken = broken_bounds(checked)
-    main, power = slopes[0], slopes[0].value
+    main = slopes[0]
+    power = main.value
     return CLAIM.found(
         RULE,
         [(*one.ends, broken) for one in slopes],
@@ -138,10 +139,12 @@ def growth(label: str, rows: pl.DataFrame) -> Measured:
 
 def at_largest(label: str, rows: pl.DataFrame) -> list[Measured]:
     """Return the mean C at the largest n, and the constants 8πC² of n² and 2πC² of n⁴ that follow."""
-    n, how = max(rows["n"]), "t over data sets"
-    constant, label = mean_interval(rows.filter(n=n)["constant"]), f"{label}, n = {n}"
-    square = [one * one / _PULL[rows["surrogate"][0]] ** 2 for one in constant]
-    average, visits = ([factor * math.pi * one for one in square] for factor in (8, 2))
+    n = max(rows["n"])
+    label, how = f"{label}, n = {n}", "t over data sets"
+    constant = mean_interval(rows.filter(n=n)["constant"])
+    squares = [one * one / _PULL[rows["surrogate"][0]] ** 2 for one in constant]
+    average = [8 * math.pi * one for one in squares]
+    visits = [2 * math.pi * one for one in squares]
     return [
         measured(f"C, {label}", constant, how),
         measured(f"c of c·n² samples that suffice for the time average, {label}", average, how),

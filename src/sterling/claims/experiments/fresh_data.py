@@ -35,10 +35,8 @@ from sterling.theory import signal
 BETWEEN = 0.75
 _MARKS = ["mark_steps", "mark_visits"]
 _BLOCK = 512  # steps whose samples are drawn together
-_ARMS = {
-    "fixed": ("recurrence", "the same samples at every step"),
-    "fresh": ("fresh", "fresh samples at each step"),
-}
+_KINDS = {"fixed": "recurrence", "fresh": "fresh"}  # the kind of trial of each arm
+_WORDS = {"fixed": "the same samples at every step", "fresh": "fresh samples at each step"}
 
 #: Evidence: the intervals (low, high) of the exponents of visits with fixed and with fresh data, and that of
 #: the ratio of steps away from w*, last half over first half, with fresh data.
@@ -85,8 +83,10 @@ def wrong_weights(
     probability. Inputs and labels lie on dyadic grids, so the run is the same on every machine.
     """
     teacher: Any = problem.draw(seeds.data, threads=1).teacher
-    slope, scale = get_surrogate(surrogate).derivative, math.sqrt(problem.n)
-    latent, wrong = initial_latent(problem.n, seeds.data), []
+    slope = get_surrogate(surrogate).derivative
+    scale = math.sqrt(problem.n)
+    latent = initial_latent(problem.n, seeds.data)
+    wrong = []
     for block in range(-(-steps // _BLOCK)):
         look()
         seed: Any = np.random.SeedSequence(seeds.rest, spawn_key=(block,))
@@ -103,8 +103,9 @@ def wrong_weights(
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
-    schedule, surrogate, steps = (cell.settings[name] for name in ("schedule", "surrogate", "steps"))
-    there = wrong_weights(cell.problem, seeds, parse_schedule(schedule), surrogate, steps, look) == 0
+    schedule, steps = parse_schedule(cell.settings["schedule"]), cell.settings["steps"]
+    wrong = wrong_weights(cell.problem, seeds, schedule, cell.settings["surrogate"], steps, look)
+    there = wrong == 0
     arrivals = there & ~np.concatenate([[False], there[:-1]])
     marks = mark_steps()
     marks = marks[marks <= steps]
@@ -148,19 +149,16 @@ register(KIND)
 def measure(context: Context, budget: FreshDataBudget) -> Finding:
     """Compare the growth of visits, and the time away from w*, with fixed and with fresh data."""
     runs = {
-        words: context.trials(f"fresh-data-{arm}", kind=kind, **asdict(budget)).sort("trial")
-        for arm, (kind, words) in _ARMS.items()
+        arm: context.trials(f"fresh-data-{arm}", kind=kind, **asdict(budget)).sort("trial")
+        for arm, kind in _KINDS.items()
     }
-    table = pl.concat(
-        [rows.with_columns(arm=pl.lit(arm)) for arm, rows in zip(_ARMS, runs.values(), strict=True)],
-        how="diagonal",
-    )
-    fixed, fresh = (
-        mean(f"exponent of visits over T, {words}", rows["growth"].drop_nulls())
-        for words, rows in runs.items()
-    )
-    *_, walks = runs.values()
-    known = walks.filter(pl.col("away_first") > 0)
+    table = pl.concat([rows.with_columns(arm=pl.lit(arm)) for arm, rows in runs.items()], how="diagonal")
+    exponents = {
+        arm: mean(f"exponent of visits over T, {_WORDS[arm]}", rows["growth"].drop_nulls())
+        for arm, rows in runs.items()
+    }
+    fixed, fresh = exponents["fixed"], exponents["fresh"]
+    known = runs["fresh"].filter(pl.col("away_first") > 0)
     away = mean(
         "steps away from w* with fresh samples, last half over first half",
         known["away_last"] / known["away_first"],
@@ -192,7 +190,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
             fresh,
             fixed,
             away,
-            *(mean(f"occupancy of w*, {words}", rows["occupancy"]) for words, rows in runs.items()),
+            *(mean(f"occupancy of w*, {_WORDS[arm]}", rows["occupancy"]) for arm, rows in runs.items()),
         ),
         references=(
             law,
@@ -202,7 +200,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
             picture(
                 "Visits to w*: fixed against fresh data",
                 visits_over_steps,
-                runs,
+                {_WORDS[arm]: rows for arm, rows in runs.items()},
                 {"½": 0.5, "1": 1.0},
                 caption="Each line is one run. With one data set visits keep coming at the same pace (slope "
                 "one). With fresh samples the pace falls, and the slope comes near one half.",

@@ -138,7 +138,8 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     )
     cells = store.counts("optimal")
     names = {str(get_family(family)): family for family in budget.families}
-    found, shares = {}, {family: {} for family in budget.families}
+    found = {}
+    shares = {family: {} for family in budget.families}
     for row in cells.filter(samples=sizes[-1]).iter_rows(named=True):
         family, kind, runs = names[row["inputs"]], row["normalize"], row["trials"]
         text = f"success on {family} inputs, {_WORDS[kind]}"
@@ -223,23 +224,26 @@ def cross(context: Context, budget: InputBudget, samples: int) -> tuple[Crossed,
 
     Runs left open by their budget count as failures at the lower end, as successes at the upper one.
     """
-    laws = {(mean, shape): distribution(shape, mean) for mean, shape in product(budget.means, budget.shapes)}
+    inputs = {
+        (mean, shape): distribution(shape, mean) for mean, shape in product(budget.means, budget.shapes)
+    }
     store = context.run(
         "inputs-crossed",
         kind="labelled",
         n=budget.n,
         samples=samples,
-        inputs=list(laws.values()),
+        inputs=list(inputs.values()),
         surrogate=budget.surrogates,
         steps=budget.crossed_steps,
         trials=budget.crossed,
     )
-    trials, cells, found = store.trials(), store.counts("optimal"), {}
+    trials, cells = store.trials(), store.counts("optimal")
+    found: Crossed = {}
     for surrogate, mean in product(budget.surrogates, budget.means):
         label = f"{surrogate}, mean {mean:g}"
         row = found[label] = {}
         for shape in budget.shapes:
-            where = {"inputs": str(get_family(laws[mean, shape])), "surrogate": surrogate}
+            where = {"inputs": str(get_family(inputs[mean, shape])), "surrogate": surrogate}
             runs, won, left = cells.filter(**where).select("trials", "successes", "undecided").row(0)
             how = "Jeffreys; upper end with all undecided runs as successes"
             one = measured(f"success, {label}, {shape}", both_ways(won, left, runs), how)
@@ -266,13 +270,13 @@ def causes_in_words(crossed: Crossed) -> str:
 
 
 def _reason(shares: Shares, healed: dict[str, list[str]], normal: list[str], size: int) -> str:
-    lost = [
-        f"{family} ({' or '.join(_WORDS[kind] for kind in kinds) or 'with nothing tried'} it succeeds)"
-        for family, kinds in healed.items()
-    ]
+    lost = []
+    for family, kinds in healed.items():
+        cures = " or ".join(_WORDS[kind] for kind in kinds) or "with nothing tried"
+        lost.append(f"{family} ({cures} it succeeds)")
     won = [family for family, row in shares.items() if row["none"][0] > HALF]
-    fails, succeeds = "; ".join(lost) or "none", ", ".join(won) or "none"
-    text = f"At N = {size:,} runs fail on these inputs: {fails}. They succeed on: {succeeds}."
+    text = f"At N = {size:,} runs fail on these inputs: {'; '.join(lost) or 'none'}. "
+    text += f"They succeed on: {', '.join(won) or 'none'}."
     if set(healed) <= set(normal):
         text += " No distribution with non-Gaussian entries failed here."
     return text

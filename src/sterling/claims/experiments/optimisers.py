@@ -37,19 +37,21 @@ class Method:
     keeps: bool | None = None  # True and False are judged: agreement, and failure
 
 
-_RATE, _SMALL, _FREE = "constant:0.5", "constant:0.05", "constant:0.003"  # _FREE: scale-free optimisers
+_RATE = "constant:0.5"
+_CLIPPED = "constant:0.05"
+_SCALE_FREE = "constant:0.003"
 METHODS = {
     "SGD, full batch": Method("sgd", "none", _RATE, True),
     "momentum 0.9, full batch": Method("sgd:momentum=0.9", "none", _RATE, True),
-    "clip 0.3, full batch": Method("sgd:clip=0.3", "none", _SMALL, True),
+    "clip 0.3, full batch": Method("sgd:clip=0.3", "none", _CLIPPED, True),
     "SGD, batch 8": Method("sgd", "8", _RATE, True),
     "SGD, batch 32": Method("sgd", "32", _RATE, True),
-    "clip 0.3, batch 32": Method("sgd:clip=0.3", "32", _SMALL, True),
-    "Adam, batch 32": Method("adam", "32", _FREE, True),
-    "Lion, batch 32": Method("lion", "32", _FREE),
-    "Lion, full batch": Method("lion", "none", _FREE),
-    "sign, batch 32": Method("signsgd", "32", _FREE),
-    "sign, full batch": Method("signsgd", "none", _FREE, False),
+    "clip 0.3, batch 32": Method("sgd:clip=0.3", "32", _CLIPPED, True),
+    "Adam, batch 32": Method("adam", "32", _SCALE_FREE, True),
+    "Lion, batch 32": Method("lion", "32", _SCALE_FREE),
+    "Lion, full batch": Method("lion", "none", _SCALE_FREE),
+    "sign, batch 32": Method("signsgd", "32", _SCALE_FREE),
+    "sign, full batch": Method("signsgd", "none", _SCALE_FREE, False),
 }
 
 #: Evidence of each optimiser: whether it keeps the mean, and (value, low, high) of the mean |Δp| and of the
@@ -90,9 +92,12 @@ class OptimisersBudget:
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> Mapping[str, Any]:
     orbit = train_kind.run_orbit(cell, seeds, look=look)
-    average = (orbit.ergodic_mean * np.sqrt(orbit.n)).tolist()
-    shares = {"wrong": orbit.wrong_share.tolist(), "average": average}
-    return {"seed": seeds.data, "certified": orbit.certified, **shares}
+    return {
+        "seed": seeds.data,
+        "certified": orbit.certified,
+        "wrong": orbit.wrong_share.tolist(),
+        "average": (orbit.ergodic_mean * np.sqrt(orbit.n)).tolist(),
+    }
 
 
 KIND = replace(

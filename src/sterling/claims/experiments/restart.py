@@ -63,16 +63,18 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         criteria="optimal",
     )
     (series,) = fit_store(store, "optimal")
-    rates, top = exponent(series, "exponent α of N₅₀ with restarts"), max(budget.n)
-    found = () if series.fit is None else series.fit.thresholds
-    heights = {one.n: (one.samples / one.n, one.low / one.n, one.high / one.n) for one in found}
-    last = heights.get(top, (math.nan,) * 3)
+    growth = exponent(series, "exponent α of N₅₀ with restarts")
+    top = max(budget.n)
+    thresholds = () if series.fit is None else series.fit.thresholds
+    heights = {one.n: (one.samples / one.n, one.low / one.n, one.high / one.n) for one in thresholds}
+    value, low, high = heights.get(top, (math.nan,) * 3)
     limits = {"message passing": samples_for_messages, "information limit": samples_for_information}
     # Of the negatives alone, in units of n.
     edges = {name: _READ * limit(Problem(top, 1)) / top for name, limit in limits.items()}
+    edge = edges["message passing"]
     return CLAIM.found(
         RULE,
-        [(rates.ends, tuple(one / edges["message passing"] for one in last[1:]))],
+        [(growth.ends, (low / edge, high / edge))],
         experiment=(
             f"{series.cells['trials'].sum():,} runs without label noise with {Restart()!r}, n = "
             f"{listed(budget.n)}, m = 1, step sizes 0.5/√(t+1), {budget.steps:,} steps, N = "
@@ -80,11 +82,11 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         ),
         reason=(
             f"{growth_words('with restarts', series)}. At n = {top} N₅₀/n is "
-            f"{said(measured('', last, ''))}; message passing on the samples that ReLU reads begins to "
-            f"succeed at {number(edges['message passing'], 2)}."
+            f"{said(measured('', (value, low, high), ''))}; message passing on the samples that ReLU reads "
+            f"begins to succeed at {number(edge, 2)}."
         ),
         measured=(
-            rates,
+            growth,
             *(
                 measured(f"N₅₀/n with restarts, n = {n}", one, "profile likelihood")
                 for n, one in heights.items()
@@ -93,8 +95,8 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         references=(
             Reference("exponent of linear growth", 1.0, "mean-field", f"{SCIENCE}, 12", beside=True),
             *(
-                Reference(f"{name}, on the negative samples, n → ∞: N/n", edge, "theorem", _LADDER)
-                for name, edge in edges.items()
+                Reference(f"{name}, on the negative samples, n → ∞: N/n", limit, "theorem", f"{SCIENCE}, 14")
+                for name, limit in edges.items()
             ),
             Reference(
                 f"plain STE, time average, n = {top}: N₅₀/n",
@@ -107,7 +109,7 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
             picture(
                 "Samples per weight with restarts",
                 over_dimensions,
-                {"STE with restarts": [(n, *found) for n, found in heights.items()]},
+                {"STE with restarts": [(n, *height) for n, height in heights.items()]},
                 {f"{name}, n → ∞": dict.fromkeys(heights, value) for name, value in edges.items()},
                 "N₅₀/n",
                 ylim=(0, None),
@@ -126,8 +128,6 @@ def measure(context: Context, budget: RestartBudget) -> Finding:
         ),
     )
 
-
-_LADDER = f"{SCIENCE}, 14"
 
 CLAIM = Claim(
     "restart",

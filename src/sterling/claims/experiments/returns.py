@@ -122,7 +122,8 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
     came = runs.filter(pl.col("visits") >= 1)
     holding = bool((came["holds"] == (came["verdict"] == "OPTIMAL")).all())
     exact = holding and bool(certificates["verified"].all())
-    visits, missing = lasting["visits"], len(free) - len(lasting)
+    visits = lasting["visits"]
+    missing = len(free) - len(lasting)
     returned = share(
         "share of the runs that returned to w*, where w* is not absorbing", len(lasting), len(free)
     )

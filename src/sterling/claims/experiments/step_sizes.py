@@ -130,8 +130,9 @@ def effects(samples, rates, exponents, won) -> np.ndarray:
 
 def _fitted(samples, trials, won, design) -> tuple[Counts, Model, Maximum]:
     """Return the counts of successes and the maximum of their likelihood, with one slope for all."""
-    ones = np.ones((len(samples), 1))
-    counts, model = Counts.of(ones[:, 0], samples, trials, won), Model(design, ones, np.zeros(len(samples)))
+    ones = np.ones(len(samples))
+    counts = Counts.of(ones, samples, trials, won)
+    model = Model(location=design, slope=ones[:, None])
     return counts, model, maximise(counts, model)
 
 
@@ -170,7 +171,8 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         context.trials(f"step-sizes-exact-{name}", kind="run_ends", **small, **settings)
         for name, settings in (("schedules", {"schedule": schedules}), ("starts", {"start": others}))
     )
-    outside, absorbed = int((exact["absorbed"] & ~exact["listed"]).sum()), int(exact["absorbed"].sum())
+    absorbed = int(exact["absorbed"].sum())
+    outside = int((exact["absorbed"] & ~exact["listed"]).sum())
     won, left = outcomes(trials, "schedule", [schedule_text(kind) for kind in kinds])
     begun_won, begun_left = outcomes(begun, "start", starts)
     found = fits(sizes, rates, powers, won, left)
@@ -189,7 +191,8 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
     names = [schedule_words(kind) for kind in kinds]
     names += ["start with every weight wrong", *(f"random start {k + 1}" for k in starts[1:])]
     thresholds = thresholds_of(sizes, np.concatenate([won, begun_won], axis=1), names)
-    open_runs, runs = int(left.sum() + begun_left.sum()), left.size + begun_left.size
+    open_runs = int(left.sum() + begun_left.sum())
+    runs = left.size + begun_left.size
     elsewhere = "absorbed runs that can end elsewhere, for any step sizes and start"
     return CLAIM.found(
         RULE,

@@ -98,7 +98,8 @@ class ThresholdBudget:
 def measure(context: Context, budget: ThresholdBudget) -> Finding:
     """Count runs that end at w* in the factorial, and fit N₅₀ = C·n^α of the last iterate under noise."""
     found, cells = factorial(context, budget)
-    laws, stores, series, rates = {}, {}, {}, {}
+    laws: dict[str, dict[int, float]] = {}
+    stores, series, growth = {}, {}, {}
     for name, method, law in (
         ("damped", {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto"}, damped_law),
         ("plain", {"optimizer": "sgd", "schedule": "power:0.5,0.5"}, samples_for_occupancy),
@@ -106,10 +107,10 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         asked = getattr(budget, name)
         stores[name] = context.run(f"threshold-{name}", noise=budget.noise, **method, **asked)
         series[name] = fit_store(stores[name], LAST)[0]
-        rates[name] = exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}")
+        growth[name] = exponent(series[name], f"exponent α of N₅₀ of the last iterate, {name}")
         ends = asked["n"][0], asked["n"][-1]  # a law takes some seconds
         laws[name] = {n: law(Problem(n, 1, noise=budget.noise)) for n in ends}
-    damped, plain, slopes = rates["damped"], rates["plain"], {name: slope(law) for name, law in laws.items()}
+    slopes = {name: slope(law) for name, law in laws.items()}
     judged = [
         tuple(found[one, name].value for name in ("decay and band", "decay alone", "band alone"))
         for one in budget.settings
@@ -121,7 +122,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
     steps = [f"{one}, {asked['steps']:,} steps" for one, asked in budget.settings.items()]
     return CLAIM.found(
         RULE,
-        [(judged, *evidence(damped), slopes["damped"], *evidence(plain))],
+        [(judged, *evidence(growth["damped"]), slopes["damped"], *evidence(growth["plain"]))],
         experiment=(
             f"Without label noise, n = {budget.n}, constant rate 1, {budget.instances} data sets each: "
             f"{'; '.join(steps)}. With σ = {budget.noise:g}, ReLU, full batch: "
@@ -134,9 +135,9 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ended.items())}. "
             f"{growth_words('of the last iterate with damping', series['damped'])}. "
             f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
-            f"{said(damped)}, the law's {number(slopes['damped'], 2)}."
+            f"{said(growth['damped'])}, the law's {number(slopes['damped'], 2)}."
         ),
-        measured=(*rates.values(), *found.values()),
+        measured=(*growth.values(), *found.values()),
         references=(
             Reference(
                 f"exponent of the law of damped runs from n = {' to '.join(map(str, laws['damped']))}",

@@ -33,7 +33,8 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
     noisy = budget.noisy
     quiet_store = scaling.run_noiseless(context, budget.quiet)
     store = scaling.run_scaling(context, "noisy", noisy, ("occupancy>=0.5", "ergodic"))
-    sigma, again = f"σ = {noisy.noise:g}", "exponent of the same law over these n"
+    sigma = f"σ = {noisy.noise:g}"
+    over_n = "exponent of the same law over these n"
     fits = {
         "absorption at w*, no noise": scaling.fits_by_budget(quiet_store, "optimal"),
         f"half of the steps at w*, {sigma}": scaling.fits_by_budget(store, "occupancy>=0.5"),
@@ -64,11 +65,11 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
             Reference("the same for the time average, without label noise", 2.0, "theorem", PAPER),
             scaling.proved_here("recurrent", noisy),
             Reference("half of the steps at w* under noise: leading exponent", 3.0, "mean-field", _LAWS),
-            *scaling.law_exponents(half[-1], again, _LAWS),
+            *scaling.law_exponents(half[-1], over_n, _LAWS),
             Reference(
                 "time average under noise: leading exponent, up to a logarithm", 1.0, "mean-field", _LAWS
             ),
-            *scaling.law_exponents(average[-1], again, _LAWS),
+            *scaling.law_exponents(average[-1], over_n, _LAWS),
         ),
         pictures=tuple(picture(f"Samples for {what}", threshold_law, fit[-1]) for what, fit in fits.items()),
         tables={"noisy-trials": trials},
