@@ -123,7 +123,8 @@ class DenseEngine:
         begun = int(state.clock[cell.EPOCH])
         mass = mass_between(*self.arguments, int(state.clock[cell.ANCHOR]) - begun, step - begun)
         plain.close(state, log, step)
-        total, leaving = plain.spend(state, mass), state.clock[cell.DISTANCE] == 0
+        total = plain.spend(state, mass)
+        leaving = state.clock[cell.DISTANCE] == 0
         for k in flips:
             if quantiser.count == 2:
                 plain.flip(state, log, step, total, k, leaving)

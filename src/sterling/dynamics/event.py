@@ -52,21 +52,36 @@ class EventEngine:
         position: int = 0,  # the anchor says where the run is
     ):
         self.state, self.log = state, log
-        self.unit, n = instance.unit, instance.n
+        self.unit = instance.unit
+        n = instance.n
         self.kernel: Any = kernels.advance
         self.schedule: Any = kernels.StepSizes(*arguments)
-        motion, threads = PLAIN if options.plain else options.motion, options.threads
+        motion = PLAIN if options.plain else options.motion
         if motion is not None and motion != PLAIN:
             from sterling.dynamics import relax
 
             movement = Movement(motion, arguments)
-            kind, rate, _, sums = movement.clock
-            numbers = *motion, movement.hold, *arguments, kind, rate, sums
+            kind, rate, exponent, sums = arguments
+            clock_kind, clock_rate, _, clock_sums = movement.clock
             self.kernel = relax.advance
-            self.schedule = relax.Relaxation._make((*numbers, *np.empty((4, n)), np.empty(relax.SHORT)))
-        if INTERPRETED or instance.grid.rows.size < _SPLIT:
-            threads = 1
-        threads = min(threads, _MOST_THREADS)
+            self.schedule = relax.Relaxation(
+                **motion._asdict(),
+                hold=movement.hold,
+                kind=kind,
+                rate=rate,
+                exponent=exponent,
+                sums=sums,
+                clock_kind=clock_kind,
+                clock_rate=clock_rate,
+                clock_sums=clock_sums,
+                force=np.empty(n),
+                shifted=np.empty(n),
+                home=np.empty(n),
+                away=np.empty(n),
+                travels=np.empty(relax.SHORT),
+            )
+        small = INTERPRETED or instance.grid.rows.size < _SPLIT
+        threads = 1 if small else min(options.threads, _MOST_THREADS)
         self.data, self.base, self.job, self.scratch = machinery(
             instance, options.surrogate, state.signs, threads
         )
@@ -135,47 +150,48 @@ def machinery(
     instance: Instance, surrogate: Surrogate, signs: np.ndarray, threads: int
 ) -> tuple[passes.PassData, passes.Base, passes.Job, passes.Scratch]:
     """Return the arguments of the passes over the data, with a base of these signs."""
-    grid, n, m, code = instance.grid, instance.n, instance.m, instance.grid.rows.dtype
+    grid, n, m = instance.grid, instance.n, instance.m
     rows, width = instance.samples * m, padded_width(n)
     wide = 3 * instance.preactivation_bound >= 1 << 31
+    far = 1 << 62 if wide else (1 << 31) - 1
     before = aligned_zeros((1, rows), np.int64 if wide else np.int32)[0]
     low, high = surrogate._thresholds(instance.unit_squared)
-    far, limit = 1 << 62 if wide else (1 << 31) - 1, row_sum_limit(instance)
+    limit = row_sum_limit(instance)
     # Rows of a chunk: whole samples and, where possible, whole vectors.
     chunk = max(1, passes.CHUNK // (32 * m) * 32 or passes.CHUNK // m) * m
     data = passes.PassData(
-        grid.rows,
-        instance.columns,
-        instance.label_codes.astype(np.int16 if limit else np.int32),
-        instance.residual_codes,
-        instance.readout_codes,
-        grid.shifts,
-        grid.offsets,
-        min(max(low, -far), far),
-        max(min(high, far), -far),
-        int((low <= -far or low == 1) and high >= far),
-        limit,
-        chunk,
-        int(code == np.int16 and not wide and int(grid.shifts.max()) < 14),
-        threads,
+        rows=grid.rows,
+        columns=instance.columns,
+        labels=instance.label_codes.astype(np.int16 if limit else np.int32),
+        residual=instance.residual_codes,
+        readout=instance.readout_codes,
+        shifts=grid.shifts,
+        offsets=grid.offsets,
+        low=min(max(low, -far), far),
+        high=max(min(high, far), -far),
+        sign_only=int((low <= -far or low == 1) and high >= far),
+        limit=limit,
+        chunk=chunk,
+        paired=int(grid.rows.dtype == np.int16 and not wide and int(grid.shifts.max()) < 14),
+        threads=threads,
     )
     job = passes.Job(
-        np.zeros(2 * n + 2, np.int64),
-        np.zeros(2 * n + 2, before.dtype),
-        np.zeros(2 * n + 2, np.int16),
-        np.zeros(8, np.int64),
-        np.zeros(passes.BOARD, np.int64),
+        flips=np.zeros(2 * n + 2, np.int64),
+        steps=np.zeros(2 * n + 2, before.dtype),
+        weights=np.zeros(2 * n + 2, np.int16),
+        info=np.zeros(8, np.int64),
+        board=np.zeros(passes.BOARD, np.int64),
     )
     scratch = passes.Scratch(
-        aligned_zeros((threads, chunk), before.dtype),
-        aligned_zeros((threads, chunk), before.dtype),
-        np.zeros((threads, chunk + 64), np.uint8),
-        np.zeros((threads, chunk // 64 + 1), np.uint64),
-        np.zeros((threads, 2, chunk + sums.GROUP), np.int64),
-        np.zeros((threads, 2, chunk + sums.GROUP), np.int16 if limit else np.int64),
-        np.zeros((threads, 4), np.int64),
-        np.zeros((threads, width), np.int32),
-        np.zeros((threads, width + passes.TOTALS), np.int64),
+        known=aligned_zeros((threads, chunk), before.dtype),
+        after=aligned_zeros((threads, chunk), before.dtype),
+        flags=np.zeros((threads, chunk + 64), np.uint8),
+        masks=np.zeros((threads, chunk // 64 + 1), np.uint64),
+        listed=np.zeros((threads, 2, chunk + sums.GROUP), np.int64),
+        weight=np.zeros((threads, 2, chunk + sums.GROUP), np.int16 if limit else np.int64),
+        held=np.zeros((threads, 4), np.int64),
+        narrow=np.zeros((threads, width), np.int32),
+        sums=np.zeros((threads, width + passes.TOTALS), np.int64),
     )
     return data, passes.Base(before, signs.copy()), job, scratch
 
@@ -196,7 +212,8 @@ def _cache(n: int, steps: int, exact: bool, cache_bytes: int | None) -> lookup.C
 
     A step leads to at most one new state. Most of the cache is never touched, and then takes no memory.
     """
-    states, words = min(1 << min(n, 30), steps + 1), -(-n // 64)
+    states = min(1 << min(n, 30), steps + 1)
+    words = -(-n // 64)
     each = 8 * n * (2 if exact else 1) + 8 * words + 36
     if cache_bytes is None:
         cache_bytes = CACHE_BYTES
@@ -209,21 +226,21 @@ def _cache(n: int, steps: int, exact: bool, cache_bytes: int | None) -> lookup.C
     state[[lookup.SIZE, lookup.HAND]] = lookup.SPARE + 1
     state[lookup.WAIT] = lookup.FIRST_WAIT
     return lookup.Cache(
-        np.empty((slots, n)),
-        np.empty((slots if exact else 0, n), np.int64),
-        np.empty(slots, np.int64),
-        np.empty((words, slots), np.uint64),
-        np.empty(slots, np.uint64),
-        np.zeros(slots, np.int32),
-        np.empty(slots, np.int32),
-        np.zeros(1 << max(1, (slots - 1).bit_length()), np.int32),
-        np.atleast_1d(zobrist),
-        np.zeros(words + 1, np.uint64),
-        state,
-        np.zeros((words, 1), np.uint64),
-        np.zeros(n),
-        np.zeros(_APART, np.int64),
-        np.zeros(lookup.SEEN, np.uint64),
-        np.zeros(n, np.int64),
-        np.ones(1),
+        gradients=np.empty((slots, n)),
+        totals=np.empty((slots if exact else 0, n), np.int64),
+        squares=np.empty(slots, np.int64),
+        keys=np.empty((words, slots), np.uint64),
+        hashes=np.empty(slots, np.uint64),
+        uses=np.zeros(slots, np.int32),
+        following=np.empty(slots, np.int32),
+        buckets=np.zeros(1 << max(1, (slots - 1).bit_length()), np.int32),
+        zobrist=np.atleast_1d(zobrist),
+        key=np.zeros(words + 1, np.uint64),
+        state=state,
+        base=np.zeros((words, 1), np.uint64),
+        lean=np.zeros(n),
+        apart=np.zeros(_APART, np.int64),
+        seen=np.zeros(lookup.SEEN, np.uint64),
+        parked=np.zeros(n, np.int64),
+        share=np.ones(1),
     )

@@ -66,7 +66,8 @@ class Options:
     plain: bool = field(init=False)  # plain gradient steps at full batch, the method of the paper
 
     def __post_init__(self) -> None:
-        surrogate, engine = get_surrogate(self.surrogate), checks.choice(self.engine, "engine", ENGINES)
+        surrogate = get_surrogate(self.surrogate)
+        engine = checks.choice(self.engine, "engine", ENGINES)
         if engine in ("event", "step") and not surrogate.piecewise_constant:
             raise InputError(
                 f"the {engine} engine needs a piecewise-constant surrogate, and {surrogate.name} is smooth: "
@@ -122,11 +123,13 @@ class Options:
         if instance.levels != 2:
             self._check_levels(instance)
         elif self.plain:
-            engine = "event" if self.surrogate.piecewise_constant else "dense"
-            engine = engine if self.engine == "auto" else self.engine
+            engine = self.engine
+            if engine == "auto":
+                engine = "event" if self.surrogate.piecewise_constant else "dense"
             return replace(self, engine=engine, schedule=self.schedule or Power(0.5, 0.5))
-        optimizer, batch = self.optimizer, as_batch(self.batch, instance.samples)
-        signal, half = self.signal, Quantiser(instance.levels, instance.n).half
+        optimizer, signal = self.optimizer, self.signal
+        batch = as_batch(self.batch, instance.samples)
+        half = Quantiser(instance.levels, instance.n).half
         if optimizer.uses_signal and not signal:
             signal = signal_of(instance, self.surrogate)
             if not signal > 0:

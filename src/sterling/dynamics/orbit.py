@@ -112,27 +112,31 @@ class Orbit(Result, Shown):
     _pictures = "sterling.plot.run", ("errors_over_time", "flip_raster", "ergodic_mean")
 
     def __init__(self, course: Course):
-        state, clock, about, options = course.state, course.state.clock, course.instance, course.options
-        self._course, self._plain, self._levels = course, options.plain, options.levels
-        self.n, self.steps, self.planned = len(state.signs), course.steps, options.steps
-        self.schedule, self.surrogate, self.engine = options.schedule, options.surrogate.name, options.engine
+        options, about = course.options, course.instance
+        clock = course.state.clock
+        self._course = course
+        self._plain, self._levels = options.plain, options.levels
+        self.n = len(course.start_latent)
+        self.steps, self.planned = course.steps, options.steps
+        self.schedule = options.schedule
+        self.surrogate, self.engine = options.surrogate.name, options.engine
         self.restart, self.optimizer = options.restart, options.optimizer
         self.batch, self.seed = options.batch, options.seed
         self.instance, self.start_latent = about, course.start_latent
         self.flips_complete_to = course.flips_complete_to
-        passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         events, flips, states = clock[[cell.EVENTS, cell.FLIPS, cell.EVALUATIONS]].tolist()
+        passes = float(clock[cell.READ] / (about["n"] * about["m"] * about["samples"]))
         self.stats = Stats(events, flips, states, passes, course.seconds)
         # The steps of the unfinished interval up to T are counted in a copy.
-        self._end = end = RunState(*map(np.copy, state))
+        self._end = end = RunState(*map(np.copy, course.state))
         log = Log(np.empty(0, FLIP), np.empty(1, np.int64), np.empty(1, np.int64), np.zeros(3, np.int64))
         anchor, begun = int(clock[cell.ANCHOR]), int(clock[cell.EPOCH])
         if self.steps > anchor:
             plain.close(end, log, self.steps)
         # Rounded once, as in `Instance.readout_norm2`: weights have few digits, so their squares are exact.
         self._norm2 = math.fsum(np.square(about["readout"]))
-        arguments = options.schedule._kernel_arguments(options.scale(self._norm2))
-        mass = mass_between(*arguments, anchor - begun, self.steps - begun)
+        self._arguments = options.schedule._kernel_arguments(options.scale(self._norm2))
+        mass = mass_between(*self._arguments, anchor - begun, self.steps - begun)
         total = end.mass[cell.TOTAL] + (mass + end.mass[cell.CARRY])
         self._balance = end.balance + end.signs * (total - end.since_mass)
         self._total_mass = float(total)
@@ -149,16 +153,14 @@ class Orbit(Result, Shown):
         self.first_hit = first if first >= 0 else None
         self.signs, self.reference = end.signs, end.reference
         self.latent = end.latent
-        self._arguments = arguments
         if self._plain and mass:
             self.latent = end.latent - mass * course.gradient
         elif mass and self._movement is not None:
             travel = self._movement.travel(anchor - begun, self.steps - begun)
             self.latent, _ = self._movement.move(end.latent, course.gradient, end.signs, travel)
-        self._flips = course.flips
-        public = self.signs, self.reference, self.latent, self.start_latent, *times
-        for array in public if course.flips is None else (*public, course.flips):
-            array.setflags(write=False)
+        for array in (self.signs, self.reference, self.latent, self.start_latent, *times, course.flips):
+            if array is not None:
+                array.setflags(write=False)
 
     @property
     def interrupted(self) -> bool:
@@ -286,14 +288,14 @@ class Orbit(Result, Shown):
     @property
     def flips(self) -> np.ndarray:
         """The recorded flips, ordered by step, then by coordinate."""
-        if self._flips is None:
+        if self._course.flips is None:
             raise InputError('flips were not recorded: run with record=("flips",)')
-        return self._flips
+        return self._course.flips
 
     @property
     def recorded(self) -> bool:
         """Whether flips were recorded."""
-        return self._flips is not None
+        return self._course.flips is not None
 
     @cached_property
     def _quantiser(self) -> Quantiser:
@@ -465,26 +467,28 @@ class Orbit(Result, Shown):
         sure = ", certified for all time" if self.certified else f" so far, in {counted(self.steps, 'step')}"
         distance = "teacher" if self.reference_kind == "teacher" else "best state seen"
         wrong = "wrong weights" if distance == "teacher" else f"weights unlike the {distance}"
-        shared = "; one pass can serve several" if self.stats.passes < self.stats.states else ""
         rows = [
             ("verdict", f"{self.verdict.name}{sure}"),
             ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
+        ]
+        if not self._plain:
+            rows += self._method()
+        rows += [
             (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
             (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),
             (f"occupancy of the {distance}", f"{share(self.occupancy)} of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
-            ("steps with a flip", f"{self.stats.events:,}"),
-            ("time", f"{seconds:,.3f} s" if (seconds := self.stats.seconds) >= 1e-3 else "under 1 ms"),
         ]
         if self.return_times.size:
-            rows.insert(7, ("median absence", counted(float(np.median(self.return_times)), "step")))
+            rows.append(("median absence", counted(float(np.median(self.return_times)), "step")))
+        rows.append(("steps with a flip", f"{self.stats.events:,}"))
         if self.stats.states:  # which the step engine does not count
+            shared = "; one pass can serve several" if self.stats.passes < self.stats.states else ""
             passes = f"from {number(self.stats.passes)} passes over the data{shared}"
-            rows.insert(-1, ("gradients computed", f"{self.stats.states:,}, {passes}"))
-        if not self._plain:
-            rows[2:2] = self._method()
-        return rows
+            rows.append(("gradients computed", f"{self.stats.states:,}, {passes}"))
+        seconds = self.stats.seconds
+        return [*rows, ("time", f"{seconds:,.3f} s" if seconds >= 1e-3 else "under 1 ms")]
 
     def __repr__(self) -> str:
         sure = "certified" if self.certified else "so far"

@@ -85,7 +85,8 @@ class Restart(Described):
         begun, anchor = int(state.clock[EPOCH]), int(state.clock[ANCHOR])
         mass = mass_between(*arguments, anchor - begun, step - begun)
         plain.close(state, log, step)
-        total, leaving = plain.spend(state, mass), state.clock[DISTANCE] == 0
+        total = plain.spend(state, mass)
+        leaving = state.clock[DISTANCE] == 0
         balance = state.balance + state.signs * (total - state.since_mass)  # Σ mass·sign so far
         latent = state.latent
         if total > state.mass[EPOCH_MASS]:  # if all steps had size zero, the latents stay
@@ -98,7 +99,8 @@ class Restart(Described):
         if not flips.size:
             state.clock[EVENTS] -= 1  # an event is a step with a flip
         state.epoch[:] = balance
-        state.clock[EPOCH], state.mass[EPOCH_MASS] = step, total
+        state.clock[EPOCH] = step
+        state.mass[EPOCH_MASS] = total
 
 
 def as_restart(value: Any) -> Restart | None:

@@ -39,14 +39,18 @@ class BatchEngine:
         read = 0 if batch is None else batch.size * instance.m
         whole = instance.levels > 2 and (batch is None or state.clock[SEEKING])
         self.rows = _rows(instance, options, state.signs, instance.samples * instance.m if whole else read)
-        optimizer, positive = options.optimizer, state.signs > 0
+        optimizer = options.optimizer
         quantiser = Quantiser(instance.levels, instance.n)
         packed = np.zeros(-(-instance.n // 64) * 64, np.uint8)
-        packed[: instance.n] = positive
+        packed[: instance.n] = state.signs > 0
+        kind, rate, exponent, sums = arguments
         self.way = step_kernels.Way(
-            step_kernels.KINDS.index(optimizer.name),
-            np.array([*optimizer._numbers, 0.0]),
-            *arguments,
+            kind=step_kernels.KINDS.index(optimizer.name),
+            numbers=np.array([*optimizer._numbers, 0.0]),
+            schedule=kind,
+            rate=rate,
+            exponent=exponent,
+            sums=sums,
             back=optimizer.damping * options.signal / quantiser.half,
             unit=quantiser.spacing / quantiser.step,
             clip=np.inf if optimizer.clip is None else optimizer.clip,
@@ -59,15 +63,15 @@ class BatchEngine:
         self.levels = None
         if instance.levels > 2:
             self.levels = step_kernels.Levels(
-                quantiser.values,
-                quantiser.thresholds,
-                np.arange(instance.samples if whole else 0, dtype=np.int32),
-                _zeros(instance.n, np.float64),
-                np.array([int(whole)]),
-                instance.samples * instance.m * instance.n // _CODES_COST,
+                values=quantiser.values,
+                thresholds=quantiser.thresholds,
+                everything=np.arange(instance.samples if whole else 0, dtype=np.int32),
+                gradient=_zeros(instance.n, np.float64),
+                stale=np.array([int(whole)]),
+                cost=instance.samples * instance.m * instance.n // _CODES_COST,
             )
         self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
-        self._seen: tuple[bytes, np.ndarray, int] = b"", np.zeros(0), 0  # weights, gradient, loss
+        self._seen: tuple[bytes, np.ndarray, int] = (b"", np.zeros(0), 0)  # weights, gradient, loss
 
     def advance(self, until: int, budget: int) -> int:
         """Take steps up to ``until``; the return value says why it stopped (see `state.py`)."""
@@ -85,7 +89,7 @@ class BatchEngine:
         return step_kernels.advance(*given, until, budget)
 
     def _seek(self) -> int:
-        """Draw the stretch of batches of the current step; return the step at which it ends."""
+        """Draw the batches of the current step and those after it; return the step at which they end."""
         batches, batch = self.batches, self.batches.batch
         assert batch is not None
         batches.seek(self.position)
@@ -153,13 +157,19 @@ def step_engine(
 
 def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) -> step_kernels.Rows:
     """Return the data as the kernel reads them, with room for batches of ``read`` rows."""
-    grid, low_bits = instance.grid, instance.grid.rows.dtype == np.int16
+    grid = instance.grid
+    width = grid.rows.shape[1]
     weights = signs.astype(np.int64) << grid.shifts
-    largest, width = instance.coefficient_bound, grid.rows.shape[1]
+    largest = instance.coefficient_bound
     group = ((1 << 31) - 1) // (largest * instance.code_bound) // 2 * 2
     outermost = level_values(instance.levels)[-1] << int(grid.shifts.max())
-    short = low_bits and largest < 1 << 15 and outermost < 1 << 14
-    short = short and instance.preactivation_bound < 1 << 31 and width % ADDED == 0
+    short = (
+        grid.rows.dtype == np.int16
+        and width % ADDED == 0
+        and outermost < 1 << 14
+        and largest < 1 << 15
+        and instance.preactivation_bound < 1 << 31
+    )
     room = -(-read // TAKEN) * TAKEN
     low, high = options.surrogate._thresholds(instance.unit_squared)
     narrow = _zeros(width, np.int16)
@@ -167,27 +177,27 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
         narrow[: instance.n] = weights
         low, high = max(low, -(1 << 31)), min(high, (1 << 31) - 1)
     return step_kernels.Rows(
-        grid.rows,
-        instance.label_codes,
-        instance.residual_codes,
-        instance.readout_codes,
-        grid.shifts,
-        grid.offsets,
-        low,
-        high,
-        int(grid.shifts.any() or grid.offsets.any()),
-        float(np.ldexp(1.0, grid.bits + instance.label_bits + instance.readout_bits)),
-        group if short else 0,
-        weights,
-        narrow,
-        np.array([int(weights @ grid.offsets)]),
-        _zeros(room, np.int64),
-        _zeros(room, np.int64),
-        _zeros(room, np.int64),
-        _zeros(room + TAKEN, np.int64),
-        _zeros(room + TAKEN, np.int16),
-        _zeros(width, np.int64),
-        _zeros(width, np.int64),
+        rows=grid.rows,
+        labels=instance.label_codes,
+        residual=instance.residual_codes,
+        readout=instance.readout_codes,
+        shifts=grid.shifts,
+        offsets=grid.offsets,
+        low=low,
+        high=high,
+        scaled=int(grid.shifts.any() or grid.offsets.any()),
+        scale=float(np.ldexp(1.0, grid.bits + instance.label_bits + instance.readout_bits)),
+        group=group if short else 0,
+        weights=weights,
+        short=narrow,
+        constant=np.array([int(weights @ grid.offsets)]),
+        listed=_zeros(room, np.int64),
+        before=_zeros(room, np.int64),
+        coefficients=_zeros(room, np.int64),
+        kept=_zeros(room + TAKEN, np.int64),
+        factors=_zeros(room + TAKEN, np.int16),
+        totals=_zeros(width, np.int64),
+        more=_zeros(width, np.int64),
     )
 
 

@@ -14,7 +14,7 @@ from sterling.schedules import Table
 
 
 class Batches:
-    """The samples of each step; they are drawn in stretches."""
+    """The samples of each step, which are drawn for many steps at a time."""
 
     def __init__(self, options: Options, samples: int):
         self.batch, self.samples = options.batch, samples
@@ -22,13 +22,13 @@ class Batches:
         self.order, self.first, self.stop = np.zeros(0, np.int32), 0, 0
 
     def seek(self, t: int) -> None:
-        """Draw the stretch that holds step t, if it is another one."""
+        """Draw the batches around step t, unless they are drawn already."""
         assert self.batch is not None
         if not self.first <= t < self.stop:
             self.order, self.first, self.stop = self.batch.at(self.seed, self.samples, t)
 
     def begin(self, t: int) -> int:
-        """Return where the samples of step t begin in ``order``, once that stretch is drawn."""
+        """Return where the samples of step t begin in ``order``, once they are drawn."""
         assert self.batch is not None
         since = t - self.first
         if self.batch.replace:
@@ -61,17 +61,21 @@ def rest_of(
     optimizer, signs, quantiser = options.optimizer, state.signs, Quantiser(instance.levels, instance.n)
     back = optimizer.damping * options.signal / quantiser.half
     decay = 1.0 if optimizer.name == "bop" else getattr(optimizer, "decay", 0.0)  # Bop steps by γ(u + G)
+    band = optimizer.band * options.signal
     low, high = quantiser.bins(signs)
-    band, middle = optimizer.band * options.signal, quantiser.latents(signs)
     low, high = low - band, high + band
-    bounded = np.isfinite(low), np.isfinite(high)
-    at_low, at_high = (
-        back * (end - middle) + decay * end
-        for end in (np.where(bounded[0], low, middle), np.where(bounded[1], high, middle))
-    )
+    has_low, has_high = np.isfinite(low), np.isfinite(high)
+    middle = quantiser.latents(signs)
+
+    def pull_at(end: np.ndarray) -> np.ndarray:
+        """Return the part of the drift that depends on the latent, where it is ``end``."""
+        return back * (end - middle) + decay * end
+
+    at_low, at_high = pull_at(np.where(has_low, low, middle)), pull_at(np.where(has_high, high, middle))
 
     def stays(least: np.ndarray, largest: np.ndarray) -> bool:
-        falls, rises = bounded[0] & (largest + at_low > 0), bounded[1] & (least + at_high < 0)
+        falls = has_low & (largest + at_low > 0)
+        rises = has_high & (least + at_high < 0)
         return not (falls | rises).any()
 
     if not stays(gradient, gradient):
@@ -83,9 +87,9 @@ def rest_of(
     momentum = getattr(optimizer, "momentum", 0.0)
     if not momentum:
         return 2
-    if at_low[bounded[0]].any() or at_high[bounded[1]].any():  # then latents may overshoot
+    if at_low[has_low].any() or at_high[has_high].any():  # then latents may overshoot
         return 1
-    nearing = np.where(state.moments > 0, bounded[0], bounded[1]) & (state.moments != 0)
+    nearing = np.where(state.moments > 0, has_low, has_high) & (state.moments != 0)
     if not nearing.any():
         return 2
     if decay:

@@ -63,7 +63,8 @@ def recurrence_of(orbit: Orbit) -> Recurrence:
     # After a restart no weight is on its way; other optimisers do not move in proportion to the mass.
     over = orbit.certified or orbit.restart is not None or not orbit._plain
     found = () if over else _arrivals(orbit.schedule, orbit.steps, before, now, resting)
-    coming, mass = [k for k, _ in found], orbit.schedule.mass(orbit.steps)
+    coming = [k for k, _ in found]
+    mass = orbit.schedule.mass(orbit.steps)
     return recurrence(
         counts_of(orbit),
         reference_kind=orbit.reference_kind,
