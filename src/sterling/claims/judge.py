@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -10,9 +9,6 @@ from typing import Any, NamedTuple
 
 from sterling.base.text import sentence
 from sterling.claims.finding import Judgement
-
-#: An exponent whose interval ends by more than this below the proved one is far inside the bound.
-FAR = 0.5
 
 
 class Case(NamedTuple):
@@ -73,29 +69,4 @@ def _case(judgement: Judgement, *conditions: Any) -> Case:
 
 consistent = partial(_case, Judgement.CONSISTENT)
 contradicted = partial(_case, Judgement.CONTRADICTED)
-
-
-def bound(what: str, value: float, note: str = "") -> Rule:
-    """Return the rule for (low, high, left) of an exponent that is proved to be at most ``value``.
-
-    ``left`` is the number of runs left open by their budget, 0 by default. Such runs may succeed later, so an
-    exponent at this budget contradicts nothing.
-    """
-    return Rule(
-        (
-            _case(
-                Judgement.FAR_INSIDE,
-                f"the 95 % interval of {what} ends more than {FAR:g} below the proved {value:g}",
-                lambda low, high, left=0: math.isfinite(low) and high < value - FAR,
-            ),
-            consistent(
-                f"the 95 % interval of {what} ends at {value:g} or below",
-                lambda low, high, left=0: math.isfinite(low) and high <= value,
-            ),
-            contradicted(
-                f"it begins above {value:g} and no run was left open by its budget",
-                lambda low, high, left=0: low > value and not left,
-            ),
-        ),
-        note,
-    )
+far_inside = partial(_case, Judgement.FAR_INSIDE)

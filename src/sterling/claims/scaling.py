@@ -8,13 +8,16 @@ from dataclasses import asdict, dataclass
 from sterling.claims.claim import SCIENCE
 from sterling.claims.context import Context
 from sterling.claims.finding import Measured, Reference
-from sterling.claims.judge import Rule, bound
+from sterling.claims.judge import Rule, consistent, contradicted, far_inside
 from sterling.claims.words import said
 from sterling.model.problem import Problem
 from sterling.study.fit import POOR
 from sterling.study.report import SeriesFit, fit_store, slope
 from sterling.study.store import Store
 from sterling.theory import samples_for_proof
+
+#: An exponent whose interval ends by more than this below the proved one is far inside the bound.
+FAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,26 @@ def left_open(store: Store, steps: int) -> int:
 
 
 def growth_rule(what: str, value: float) -> Rule:
-    """Return the rule for the growth of N₅₀, by a proved exponent."""
-    return bound(
-        what,
-        value,
+    """Return the rule for the exponent of N₅₀, which is proved to be at most ``value``.
+
+    Evidence: the interval (low, high) of the exponent, and the number of runs left open by their budget. Such
+    runs may succeed later, so an exponent at this budget contradicts nothing.
+    """
+    return Rule(
+        (
+            far_inside(
+                f"the 95 % interval of {what} ends more than {FAR:g} below the proved {value:g}",
+                lambda low, high, left: math.isfinite(low) and high < value - FAR,
+            ),
+            consistent(
+                f"the 95 % interval of {what} ends at {value:g} or below",
+                lambda low, high, left: math.isfinite(low) and high <= value,
+            ),
+            contradicted(
+                f"it begins above {value:g} and no run was left open by its budget",
+                lambda low, high, left: low > value and not left,
+            ),
+        ),
         f"Where no power law fits (p < {POOR:g}), the exponent between the two largest dimensions is judged "
         "as well. No finite run can contradict the theorem: it is about large n and leaves a constant open. "
         "These runs could contradict that its order holds over these n.",

@@ -21,7 +21,8 @@ from sterling.claims.experiments import (
     threshold,
 )
 from sterling.claims.finding import Judgement
-from sterling.claims.judge import Rule, bound, consistent, contradicted
+from sterling.claims.judge import Rule, consistent, contradicted
+from sterling.claims.scaling import growth_rule
 from sterling.returns.counts import mark_steps
 from sterling.study import Cell
 from sterling.study.trial import run_trial, trial_seeds
@@ -36,12 +37,12 @@ INF = math.inf
 
 #: Each rule on pieces of evidence, with the judgement that it must come to.
 JUDGED = [
-    (bound("the exponent", 2.0), (1.1, 1.49), FAR),
-    (bound("the exponent", 2.0), (1.1, 1.51), CONSISTENT),
-    (bound("the exponent", 2.0), (-INF, 1.2), OPEN),
+    (growth_rule("the exponent", 2.0), (1.1, 1.49, 0), FAR),
+    (growth_rule("the exponent", 2.0), (1.1, 1.51, 0), CONSISTENT),
+    (growth_rule("the exponent", 2.0), (-INF, 1.2, 0), OPEN),
     # A finite budget contradicts nothing that more steps could mend.
-    (bound("the exponent", 2.0), (2.1, 2.3, 7), OPEN),
-    (bound("the exponent", 2.0), (1.0, 1.2, 7), FAR),
+    (growth_rule("the exponent", 2.0), (2.1, 2.3, 7), OPEN),
+    (growth_rule("the exponent", 2.0), (1.0, 1.2, 7), FAR),
     (concentration.RULE, (-0.52, -0.48), CONSISTENT),
     (concentration.RULE, (-0.6, -0.48), OPEN),
     (concentration.RULE, (-0.44, -0.4), CONTRADICTED),
@@ -90,8 +91,8 @@ def test_each_rule_comes_to_each_judgement(rule, evidence, expected):
 
 
 def test_the_worst_piece_of_evidence_decides():
-    rule = bound("the exponent", 2.0)
-    far, inside, open_, above = (1.0, 1.2), (1.8, 1.9), (1.5, 2.5), (2.1, 2.3)
+    rule = growth_rule("the exponent", 2.0)
+    far, inside, open_, above = (1.0, 1.2, 0), (1.8, 1.9, 0), (1.5, 2.5, 0), (2.1, 2.3, 0)
     assert rule.judge([far, far]) is FAR
     assert rule.judge([far, inside]) is CONSISTENT
     assert rule.judge([far, open_]) is OPEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,11 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
     laws: dict[str, dict[int, float]] = {}
     stores, series, growth = {}, {}, {}
     for name, method, law in (
-        ("damped", {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto"}, damped_law),
+        (
+            "damped",
+            {"optimizer": f"sgd:damping={DAMPING:g}", "schedule": "auto"},
+            partial(samples_for_last, damping=DAMPING),
+        ),
         ("plain", {"optimizer": "sgd", "schedule": "power:0.5,0.5"}, samples_for_occupancy),
     ):
         asked = getattr(budget, name)
@@ -197,11 +202,6 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             *notes_on([series["plain"]], "Plain last iterate"),
         ),
     )
-
-
-def damped_law(problem: Problem) -> float:
-    """Return the samples with which half of the damped runs end at w*."""
-    return samples_for_last(problem, damping=DAMPING)
 
 
 def factorial(
