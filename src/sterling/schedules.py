@@ -79,9 +79,9 @@ class Schedule(Described):
             raise InputTypeError(f"mass is {shown(mass)}; it must be a number")
         if mass <= 0.0:
             return t0
-        kind, rate, exponent, *_ = arguments = self._arguments
+        kind, rate, exponent, sums = self._arguments
         start = guess_reach(kind, rate, exponent, t0, mass)
-        t = first_reach(*arguments, t0, mass, start, STEP_LIMIT)
+        t = first_reach(kind, rate, exponent, sums, t0, mass, start, STEP_LIMIT)
         return None if t > STEP_LIMIT else t
 
     def remaining_mass(self, t0: int) -> float:

@@ -24,7 +24,8 @@ def requirements() -> dict[str, dict[str, str]]:
         return found
     for line in lines:
         what, _, condition = line.partition(";")
-        extra, name = re.search(r"extra\s*==\s*['\"]([\w-]+)", condition), re.match(r"[\w.-]+", what)
+        name = re.match(r"[\w.-]+", what)
+        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", condition)
         if name:
             found.setdefault(extra[1] if extra else "", {})[name[0]] = what.strip()
     return found

@@ -59,18 +59,18 @@ class Display:
         seconds = progress.seconds_left
         if seconds is None and total and done > self._first and now - self._begun > _KNOWN_AFTER:
             seconds = (total - done) * (now - self._begun) / (done - self._first)
-        words = [progress.note, *progress.facts]
+        count = f"{done:,.10g} of {total:,.10g}" if total else f"{done:,.10g}"
+        words = [f"{count} {self._noun}" if self._noun else "", progress.note, *progress.facts]
         if seconds is not None and not math.isnan(seconds) and not (total and done >= total):
             words.append(f"{readable_time(seconds)} left")
-        if self._noun:
-            words.insert(0, f"{done:,.10g}{f' of {total:,.10g}' if total else ''} {self._noun}")
+        text = ", ".join(filter(None, words))
         if self._bars is not None and self._task is not None:
-            text = ", ".join(filter(None, words))
             self._bars.update(self._task, total=total, completed=done, description=text)
         elif now - self._printed >= LINE_EVERY and self._first < done < (total or float("inf")):
             # Neither before work has begun nor after its end, where only the result counts.
             self._printed = now
-            self.say(", ".join(filter(None, [f"{100 * done / total:.0f} %" if total else "", *words])))
+            share = f"{100 * done / total:.0f} %" if total else ""
+            self.say(", ".join(filter(None, [share, text])))
 
     def say(self, text: str) -> None:
         """Print a line that stays; where stderr cannot be written to, nowhere."""

@@ -82,12 +82,15 @@ class Landscape(Result, Drawn):
         damping: float = 0.0,
         hold: float = 0.0,
     ):
-        self.instance, self.n = instance, instance.n
-        self.surrogate, self._surrogate = surrogate.name, surrogate
+        self.instance = instance
+        self.n = instance.n
+        self.surrogate = surrogate.name
         self.loss = read_only(found.loss)
         self.minimiser_states, self.absorbing_states = found.minimisers, found.absorbing
-        self.deviation, state = found.deviation or (None, None)
-        self.farthest = None if state is None else self.signs(state)
+        self.deviation = self.farthest = None
+        if found.deviation is not None:
+            self.deviation, state = found.deviation
+            self.farthest = self.signs(state)
         self.deviation_reason, self.pull = reason, pull
         self.damping, self.hold = damping, hold
 

@@ -74,9 +74,10 @@ def load_data(path: str | os.PathLike, *, labels: str | int | None = None, **opt
     ('size', 'round')
     """
     path = as_path(path)
-    name, reason, suffix = printable(path), unreadable(path), path.suffix.lower()
+    reason = unreadable(path)
     if reason is not None:
         raise InputError(reason)
+    name, suffix = printable(path), path.suffix.lower()
     if suffix not in _READERS:
         raise InputError(f"{name}: unsupported file type {suffix!r}: use .npz, .npy, .csv or .parquet")
     normalize = check_normalize(options.get("normalize"))

@@ -182,11 +182,14 @@ class Instance(Described):
         self, labels: tuple[np.ndarray, int], readout: tuple[np.ndarray, int], rounding: Rounding
     ) -> None:
         """Store labels and readout as codes, and bound all sums; RangeError if one could overflow."""
-        grid, (label_codes, label_bits), (readout_codes, self.readout_bits) = self.grid, labels, readout
+        grid = self.grid
+        label_codes, label_bits = labels
+        readout_codes, readout_bits = readout
         self.rounding: Rounding = rounding
         self.readout_codes: np.ndarray = readout_codes
+        self.readout_bits: int = readout_bits
         readout_codes.setflags(write=False)
-        self.label_bits: int = max(label_bits, self.readout_bits)
+        self.label_bits: int = max(label_bits, readout_bits)
         for codes, bits in (labels, readout):
             if int(np.abs(codes).max(initial=0)) << (self.label_bits - bits) >= 1 << 31:
                 raise too_large(grid)

@@ -129,7 +129,6 @@ class _Rows:
 
     def __init__(self, problem: Problem, surrogate: Surrogate, steps: int | None, schedule: Schedule):
         self.problem, self.surrogate, self.steps, self.schedule = problem, surrogate, steps, schedule
-        self.quiet = replace(problem, noise=0.0)
         # The laws were compared with runs that had these step sizes and such a readout.
         self.usual = self.schedule == Power(0.5, 0.5) and problem.readout in ("ones", "signs")
         self.known_path = surrogate.name in PATHS
@@ -217,16 +216,17 @@ class _Rows:
         return replace(need, checked=need.checked and need.samples >= _FEWEST_OCCUPIED * n)
 
     def iterate(self) -> Need:
-        n, steps = self.problem.n, self.steps or LAW_STEPS
+        problem, law = self.problem, theory.samples_for_iterate
+        settings: Any = {"schedule": self.schedule, "surrogate": self.surrogate}
         return self.row(
             "the run ends at w*",
-            self.samples_for_iterate,
-            _labels(theory.samples_for_iterate),
+            lambda steps: law(problem, steps=steps, **settings),
+            _labels(law),
             "optimal",
             _HALF,
             LAW_STEPS,
-            16 <= n <= 128 and self.problem.m <= 4 and steps <= _MOST_ITERATE_STEPS,
-            least_steps=LAW_STEPS if n < 64 else 400,
+            16 <= problem.n <= 128 and problem.m <= 4 and (self.steps or LAW_STEPS) <= _MOST_ITERATE_STEPS,
+            least_steps=LAW_STEPS if problem.n < 64 else 400,
         )
 
     def restarted(self) -> Need:
@@ -258,11 +258,6 @@ class _Rows:
             and (noise == 0 or 0.25 <= noise <= 1),
         )
         return replace(need, optimizer=f"sgd:damping={_DAMPING}")
-
-    def samples_for_iterate(self, steps: int) -> float:
-        return theory.samples_for_iterate(
-            self.quiet, steps=steps, schedule=self.schedule, surrogate=self.surrogate
-        )
 
 
 def _labels(law: Any) -> tuple[str, str]:

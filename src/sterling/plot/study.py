@@ -66,11 +66,12 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     tidy(ax, xscale="log", ylim=(-0.03, 1.03), xlabel="samples N", ylabel="share of trials that succeed")
     legend_above(ax, min(4, len(dimensions)), handletextpad=0.2)
     whole_numbers(ax.xaxis)
-    curve = "No curve is drawn" if fit is None else "Curves: the power law"
-    doubt = f": {series.refusal}" if fit is None else ", which does not fit" if fit.curved else ""
+    if fit is None:
+        curve = f"No curve is drawn: {series.refusal}"
+    else:
+        curve = "Curves: the power law" + (", which does not fit" if fit.curved else "")
     return (
-        f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval. "
-        f"{curve}{doubt}."
+        f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval. {curve}."
     )
 
 
@@ -84,15 +85,16 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     n, middle, *reach = np.array(points, float).reshape(-1, 4).T
     dimensions = np.array(sorted(series.cells["n"].unique()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
-    exponent, *ends = (number(value, 3) for value in (fit.exponent, fit.exponent_low, fit.exponent_high))
-    band = f"C·nᵅ, α = {exponent} ({' to '.join(ends)})"
+    ends = f"{number(fit.exponent_low, 3)} to {number(fit.exponent_high, 3)}"
+    band = f"C·nᵅ, α = {number(fit.exponent, 3)} ({ends})"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
     bounded = np.where(np.isfinite(reach), reach, 0)
     ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of each n alone, 95 %")
     predicted = ""
-    for law in [one for one in series.expected if one.samples][:1]:
-        line_style = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
-        ax.plot(*zip(*law.samples.items(), strict=True), label=f"predicted ({law.kind})", **line_style)
+    law = next((one for one in series.expected if one.samples), None)
+    if law is not None:
+        look = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
+        ax.plot(list(law.samples), list(law.samples.values()), label=f"predicted ({law.kind})", **look)
         predicted = " The purple line is the mean-field prediction, which uses no run."
     dimensions_axis(ax, dimensions)
     what = f"samples N₅₀ {series.budget}".rstrip()

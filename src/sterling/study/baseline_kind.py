@@ -62,21 +62,21 @@ def least_squares(inputs, labels) -> np.ndarray:
     return _signs(np.linalg.lstsq(rows, values - values.mean(), rcond=None)[0])
 
 
-def logistic(inputs, labels, *, threshold: float = 0.5, penalty: float = 1.0) -> np.ndarray:
-    """Return the sign of the logistic regression of y > threshold, with an L2 penalty λ and no intercept.
+def logistic(inputs, labels) -> np.ndarray:
+    """Return the sign of the logistic regression of y > ½ without intercept.
 
-    It minimises Σ ln(1 + exp(∓ z·w)) + λ|w|²/2: without λ > 0 separable data have no minimum.
+    It minimises Σ ln(1 + exp(∓ z·w)) + |w|²/2: without the penalty separable data have no minimum.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
 
     rows, values = _arrays(inputs, labels)
-    rows = rows * np.where(values > threshold, 1.0, -1.0)[:, None]
+    rows = rows * np.where(values > 0.5, 1.0, -1.0)[:, None]
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         margin = rows @ w
-        value = np.logaddexp(0, -margin).sum() + penalty * w @ w / 2
-        return float(value), penalty * w - expit(-margin) @ rows
+        value = np.logaddexp(0, -margin).sum() + w @ w / 2
+        return float(value), w - expit(-margin) @ rows
 
     return _signs(minimize(loss, np.zeros(rows.shape[1]), jac=True, options={"gtol": _FLAT * len(rows)}).x)
 
@@ -153,7 +153,9 @@ ESTIMATORS = (*_VOTES, "gamp", "least_risk")
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
-    instance, name, settled = cell.problem.draw(seeds.data, threads=1), cell.settings["estimator"], True
+    instance = cell.problem.draw(seeds.data, threads=1)
+    name = cell.settings["estimator"]
+    settled = True
     look()
     if name == "least_risk":
         signs = landscape(instance).minimisers  # several if they are equally good
