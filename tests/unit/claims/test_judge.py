@@ -33,13 +33,12 @@ CONSISTENT, FAR, CONTRADICTED, OPEN = (
     Judgement.CONTRADICTED,
     Judgement.NOT_DECIDED,
 )
-INF = math.inf
 
 #: Each rule on pieces of evidence, with the judgement that it must come to.
 JUDGED = [
     (growth_rule("the exponent", 2.0), (1.1, 1.49, 0), FAR),
     (growth_rule("the exponent", 2.0), (1.1, 1.51, 0), CONSISTENT),
-    (growth_rule("the exponent", 2.0), (-INF, 1.2, 0), OPEN),
+    (growth_rule("the exponent", 2.0), (-math.inf, 1.2, 0), OPEN),
     # A finite budget contradicts nothing that more steps could mend.
     (growth_rule("the exponent", 2.0), (2.1, 2.3, 7), OPEN),
     (growth_rule("the exponent", 2.0), (1.0, 1.2, 7), FAR),
