@@ -68,7 +68,7 @@ def made_up():
             {"cells": table, "trials": table},
             ("12 of 1,240 trials were undecided; left out, α is 1.05.", "The fit agrees with the data."),
             12.5,
-            "Far inside the bound where the interval ends more than 0.5 below 2; not decided otherwise.",
+            "Far inside the bound where the interval ends more than 0.5 below 2. Not decided otherwise.",
         ),
         Finding(
             "P3", "Recurrence under label noise",

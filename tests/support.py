@@ -112,7 +112,7 @@ def go_slowly(monkeypatch, budget=1):
 
 def call(*arguments, code=0, columns=100):
     """Run the command line in this process; it must end with this exit code, and without a traceback."""
-    result = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": str(columns)})
+    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": columns and str(columns)})
     assert result.exit_code == code, (result.output, result.exception)
     assert "Traceback" not in result.output
     return result

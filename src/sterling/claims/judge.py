@@ -53,13 +53,14 @@ class Rule:
 
     @property
     def words(self) -> str:
-        """The rule in a sentence or two."""
+        """The rule in sentences, one for each case."""
         parts = []
         for case in self.cases:
             words = [text for text, _ in case.conditions]
-            where = ", ".join(f"({k}) {one}" for k, one in enumerate(words, 1)) if words[1:] else words[0]
-            parts.append(f"{case.judgement} where {where}")
-        return f"{sentence('; '.join([*parts, 'not decided otherwise']))} {self.note}".strip()
+            where = f"these {len(words)} things hold" if words[1:] else words[0]
+            parts.append(sentence(f"{case.judgement} where {where}"))
+            parts += [f"({k}) {sentence(one)}" for k, one in enumerate(words, 1) if words[1:]]
+        return " ".join([*parts, "Not decided otherwise.", self.note]).strip()
 
 
 def _case(judgement: Judgement, *conditions: Any) -> Case:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130  # the last one as after the signal
 
-_UNBROKEN = 10_000  # columns where stdout is no terminal
+_UNBROKEN, _PAGE = 10_000, 110  # columns where stdout is no terminal
 
 
 def note(text: str) -> None:
@@ -57,11 +57,15 @@ def print_json(values: Any) -> None:
     typer.echo(as_json(values))
 
 
-def console() -> Console:
-    """Return what prints tables on stdout: as wide as a terminal or COLUMNS; elsewhere no line is broken."""
+def console(unbroken: bool = True) -> Console:
+    """Return what prints tables on stdout: as wide as a terminal or COLUMNS.
+
+    Elsewhere no line is broken, or lines have the width of a page.
+    """
     from rich.console import Console
 
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNBROKEN
+    elsewhere = _UNBROKEN if unbroken else _PAGE
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else elsewhere
     return Console(highlight=False, width=wide)
 
 

@@ -106,7 +106,7 @@ def test_a_rule_says_what_is_missing_where_it_decides_nothing():
             contradicted("y is negative", lambda x, y: y < 0),
         )
     )
-    assert "(1) x is above 1, (2) y is above 1" in rule.words
+    assert "(1) X is above 1. (2) Y is above 1." in rule.words
     assert rule.missing([(2, 2), (0, 2)]) == ("x is above 1",)
     assert rule.missing([(0, 0), (2, 0)]) == ("x is above 1", "y is above 1")
     assert rule.missing([(2, 2), (0, -1)]) == ()

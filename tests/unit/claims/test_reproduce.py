@@ -117,7 +117,7 @@ def test_findings_can_be_shown(done):
         assert isinstance(finding.judgement, Judgement)
         assert finding.headline is not None
         assert finding.tables
-        assert "not decided otherwise" in finding.rule
+        assert "Not decided otherwise" in finding.rule
         for text in (finding.experiment, finding.reason, finding.rule, *finding.notes):
             assert text.endswith((".", "!"))
             assert "nan" not in text

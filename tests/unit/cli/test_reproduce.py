@@ -22,7 +22,7 @@ KEYS = list(CLAIMS)
 
 
 def call(*arguments, code=0):
-    return tests.support.call("reproduce", *arguments, code=code)
+    return tests.support.call("reproduce", *arguments, code=code, columns=None)
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
         "index.html",
     ]
     assert len(list((folder / "data").glob("*.parquet"))) == 2 * len(KEYS)
-    for name in ("index.html", "explore.html", "findings.json", "data"):
-        assert name in result.stdout
+    assert all(name in result.stdout for name in ("index.html", "explore.html", "findings.json", "data"))
+    assert max(len(line) for line in result.stdout.splitlines() if "✓" in line or "◎" in line) <= 120
     assert str(folder / "index.html") in result.stdout.splitlines()[-1]  # what to open stands last
     assert "Missing" not in (folder / "index.html").read_text("utf-8")
     said = result.stderr.splitlines()
