@@ -22,7 +22,7 @@ from benchmarks.report import Options, Row, main
 from sterling.schedules import parse_schedule
 from sterling.study import Store, Study, run
 from sterling.study.store import encode, frame_of
-from sterling.study.trial import Batch, run_batch, trial_seeds
+from sterling.study.trial import TrialBatch, run_batch, trial_seeds
 
 SIZES = ((16, 150, 2000), (32, 400, 600))  # n, samples, trials: a trial takes about a millisecond alone
 
@@ -36,7 +36,7 @@ def _overhead(n: int, samples: int, trials: int, options: Options) -> Row:
     study = Study(n=n, samples=samples, trials=trials, steps=100_000)
     cell = study.cells[0]
     schedule = parse_schedule(cell.settings["schedule"])
-    run_batch(0, None, Batch(cell, np.array([0])))
+    run_batch(0, None, TrialBatch(cell, np.array([0])))
 
     def one(number: int):
         seed = trial_seeds(0, cell, number).data
@@ -95,7 +95,7 @@ def _fake(study: Study, each: int):
     rng = np.random.default_rng(0)
     parts = []
     for cell in study.cells:
-        row = frame_of(study.kind, run_batch(study.seed, None, Batch(cell, np.array([0]))).rows)
+        row = frame_of(study.kind, run_batch(study.seed, None, TrialBatch(cell, np.array([0]))).rows)
         n, size = cell.problem.n, cell.problem.samples
         won = rng.random(each) < 1 / (1 + (1.5 * n**1.2 / size) ** 3)
         parts.append(

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C into a flag, to check between two pieces of work; a second one acts at once.
 
-    Call what is yielded to check the flag; the handler before gets a press that nobody has checked for.
-    SIGTERM counts as Ctrl-C where a handler for it is set. Outside the main thread nothing changes.
+    The yielded function returns the flag. If nobody has called it since the press, the former handler gets
+    the press at the end. SIGTERM counts as Ctrl-C where a handler for it is set. Outside the main thread
+    nothing changes.
     """
     # Plain values: a handler runs between any two instructions, so a lock that it took, such as the one
     # inside a threading.Event, might be held by the very code that it interrupts.

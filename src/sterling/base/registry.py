@@ -1,7 +1,7 @@
-"""Things that have names: surrogates, input families, kinds of trial, those of the user among them.
+"""Objects with names: surrogates, optimisers, input families and kinds of trial, built in or the user's.
 
-Each room keeps its own dictionary. `register` puts a thing into the one where it belongs; a package can name
-its things in an entry-point group instead.
+Each room keeps its own dictionary. `register` puts an object into the dictionary of its room; a package can
+name its objects in an entry-point group instead.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _ALL: list[Registry[Any]] = []
 
 
 class Registry(dict[str, T], Generic[T]):
-    """Things of one sort by name: those that ``takes`` accepts. What is built in cannot be replaced.
+    """Objects of one kind by name: those that ``takes`` accepts. Built-in ones cannot be replaced.
 
-    ``noun`` is what one is called, ``group`` the entry-point group of packages. ``modules`` names built-in
-    things that load on first use: each is called as the noun's first word in capitals in its module.
+    ``noun`` is the word for one in messages, ``group`` the entry-point group of packages. ``modules`` has the
+    modules of built-in objects that load on first use. There the object has the name of the noun's first word
+    in capitals, such as OPTIMIZER.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Registry(dict[str, T], Generic[T]):
         _ALL.append(self)
 
     def find(self, name: Any) -> T:
-        """Return the thing of that name, or raise InputError with the known names and the nearest one."""
+        """Return the object of that name, or raise InputError with the known names and the nearest one."""
         if not isinstance(name, str):
             names = ", ".join(self.names())
             raise InputTypeError(f"the {self.noun} is {shown(name)}; give one of the names {names}")

@@ -24,8 +24,8 @@ _TERM = "this schedule violates a condition"  # a warning of `train` that some e
 class Context:
     """What an experiment may use: a folder for its stores, and the root of all seeds.
 
-    Results are the same for any value of ``threads``; the default is all cores. ``show`` gets the `Progress`
-    of studies several times a second; ``notes`` are for the reader of the page.
+    Results are the same for any value of ``threads``; the default is all cores. ``show`` is called with the
+    `Progress` of studies several times a second; ``notes`` are for the reader of the page.
     """
 
     folder: Path

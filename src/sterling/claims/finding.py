@@ -1,7 +1,7 @@
 """The result of one claim: numbers with intervals, a judgement, figures and tables.
 
-Figures are functions that draw into an ``ax`` and return a caption; all else is plain data. `sterling.report`
-makes a page of findings and knows no experiment.
+Figures are functions that draw into an ``ax`` and return a caption; the rest is plain data. `sterling.report`
+makes pages of findings without knowing the experiments.
 """
 
 from __future__ import annotations

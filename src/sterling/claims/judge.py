@@ -46,7 +46,7 @@ class Rule:
         return next(found, Judgement.NOT_DECIDED)
 
     def missing(self, pieces: Iterable[tuple[Any, ...]]) -> tuple[str, ...]:
-        """Return what agreement needs, in words, and pieces of evidence that decide nothing do not show."""
+        """Return, in words, the conditions of agreement that undecided pieces of evidence do not meet."""
         (needed,) = (case for case in self.cases if case.judgement is Judgement.CONSISTENT)
         left = [piece for piece in pieces if self._judge(piece) is Judgement.NOT_DECIDED]
         return tuple(dict.fromkeys(text for piece in left for text in needed.unmet(piece)))

@@ -32,7 +32,7 @@ from sterling.surrogates import Surrogate, get_surrogate
 ENGINES = ("auto", "event", "step", "dense")
 RECORDS = ("flips", "recurrence")
 
-#: Latents farther out would make ratios of gradient and latent vanish.
+#: With larger latents the ratios of gradient and latent would underflow.
 _FARTHEST = 1e100
 
 FULL_MEMORY, BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default

@@ -35,10 +35,10 @@ from sterling.study.kind import KINDS, Cell
 from sterling.study.place import FAILED, KNOWN, Rounds, Trials
 from sterling.study.spec import Study
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
-from sterling.study.trial import Batch, Finished, Row, run_batch
+from sterling.study.trial import Finished, Row, TrialBatch, run_batch
 
 _BATCH_SECONDS, _BATCH_TRIALS = 0.05, 500  # of a batch: the time it should last, and its largest size
-_BATCHES = 32  # for each worker in what is left of a round: other processes may be at the rest
+_BATCHES = 32  # for each worker, into which the rest of a round is cut: other processes may run some
 _SLOW = 1.0  # seconds; slower trials are not queued at a worker, so that other processes may run them
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
 _FLUSH_SHARE = 0.05  # rows are written at intervals of this share of the time spent, for others to see
@@ -135,9 +135,9 @@ class Collector:
         self.seen: set[str] = set()  # shards
         self.buffer: list[Row] = []  # rows to write
         self.fresh: list[pl.DataFrame] = []  # rows for the next progress
-        self.flying = 0  # trials that workers are at
+        self.flying = 0  # trials that workers have now
         self.paces: dict[str, float] = {}  # seconds a trial, by cell
-        self.lost: Counter[tuple[str, int]] = Counter()  # first trials of batches whose worker was lost
+        self.lost: Counter[tuple[str, int]] = Counter()  # lost workers, by the first trial of their batch
         self.failed: list[str] = []
         self.written = self.round = 0
         self.halted: str | None = None
@@ -185,7 +185,7 @@ class Collector:
 
     # -- what goes out ---------------------------------------------------------------------------------------
 
-    def _feed(self) -> Iterator[Batch | None]:
+    def _feed(self) -> Iterator[TrialBatch | None]:
         """Yield batches, round by round; None while all remaining trials of a round are running."""
         self._scan()
         for wanted, note in self.planning:
@@ -204,7 +204,7 @@ class Collector:
             what = f"{self.pool.count} trials with n={largest.n}, m={largest.m}, {largest.samples} samples"
             require_memory(self.pool.count * largest._memory(), f"{what} at a time")
 
-    def _batch(self) -> Batch | None:
+    def _batch(self) -> TrialBatch | None:
         """Return the next trials to run; None if all are running."""
         if self._flush_is_due():
             self._flush()
@@ -213,10 +213,13 @@ class Collector:
             return None
         cell, numbers = self.trials.take(self._size)
         self.flying += len(numbers)
+        if self.pool.in_threads:
+            return TrialBatch(cell, numbers)
         kind = self.study.kind
         users: list[Any] = [kind] if kind.name not in KINDS.built_in else []
-        users += [type(own) if isinstance(own, Optimizer) else own for own in cell.own.values()]
-        return Batch(cell, numbers, () if self.pool.in_threads else tuple(users))
+        for own in cell.own.values():
+            users.append(type(own) if isinstance(own, Optimizer) else own)
+        return TrialBatch(cell, numbers, tuple(users))
 
     def _size(self, cell: Cell) -> int:
         pace = self.paces.get(cell.key, max(self.paces.values(), default=math.inf))

@@ -34,7 +34,7 @@ SEMANTICS = 2
 #: The parameters of a problem, in the order of tables.
 PROBLEM = tuple(one.name for one in fields(Problem))
 
-# Names that settings and columns may not have. Levels are free: some kinds had them before problems did.
+# Names that settings and columns may not have. "levels" is allowed: some kinds had it before problems did.
 _RESERVED = {*PROBLEM, "cell", "trial", "seconds", "version", "outcome", "trials", "successes", "undecided"}
 _RESERVED -= {"levels"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -235,8 +235,8 @@ class Kind(Described):
     replay : callable, optional
         ``replay(cell, seeds, record)`` returns a trial in full; see `replay`.
     later : collection of str
-        Settings that were added when trials had been stored. Cells with their default values keep the names,
-        seeds and rows that they had before.
+        Settings that were added after trials had been stored. Cells with their default values keep their
+        names, seeds and rows.
 
     Examples
     --------

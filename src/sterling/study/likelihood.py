@@ -89,7 +89,7 @@ def predictor(model: Model, log_samples: np.ndarray, parameters: np.ndarray):
     return eta, np.concatenate([-slope[:, None] * model.location, eta[:, None] * model.slope], axis=1)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a step too far has no value, and is not taken
+@np.errstate(over="ignore", invalid="ignore")  # a step that overflows is not taken
 def maximise(counts: Counts, model: Model, start: np.ndarray | None = None) -> Maximum:
     """Return the maximum of the likelihood, from a start or from weighted least squares on logits.
 

@@ -108,9 +108,9 @@ class SeriesFit(Result, Drawn):
     criterion, meaning : str
         The definition of success: its name, and its meaning in words.
     fit : ExponentFit or None
-        The fit in which undecided trials count as failures; None if there is none.
+        The fit in which undecided trials count as failures; None where no fit is possible.
     refusal : str
-        Why there is no fit, empty if there is one.
+        Why no fit is possible; empty if there is a fit.
     cells : Polars frame
         n, samples, trials, successes, undecided, and the share with its Jeffreys interval.
     expected : tuple of Expected

@@ -355,7 +355,7 @@ def replay(
 
 
 def open_store(study: Study | Store | str | os.PathLike, folder: str | os.PathLike | None = None) -> Store:
-    """Return the store of a study; create it if there is none."""
+    """Return the store of a study; create it if it does not exist."""
     if isinstance(study, Store):
         return study
     if isinstance(study, Study):

@@ -69,7 +69,7 @@ def _ordered(kind: Kind, found: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrialBatch:
     """Trials of a cell, as they go to a worker.
 
     ``own`` are the kind, surrogate and optimiser of the cell that a user registered: other processes do not
@@ -88,7 +88,7 @@ class Finished(NamedTuple):
     failed: dict[int, str]
 
 
-def run_batch(root: int, stop: Stop | None, batch: Batch) -> Finished:
+def run_batch(root: int, stop: Stop | None, batch: TrialBatch) -> Finished:
     """Run the trials of a batch one after the other. Once ``stop()`` is true, return those done so far."""
     for thing in batch.own:
         register(thing)

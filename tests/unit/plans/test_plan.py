@@ -14,7 +14,7 @@ from sterling.stats import jeffreys
 from sterling.study import Cell, get_kind
 from sterling.study.kind import parse_criterion
 from sterling.study.store import frame_of
-from sterling.study.trial import Batch, run_batch
+from sterling.study.trial import TrialBatch, run_batch
 from sterling.surrogates import get_surrogate
 
 
@@ -90,7 +90,7 @@ def test_a_check_counts_trials_of_the_study_kind():
     for text, need in by_criterion(made).items():
         damped = {"optimizer": need.optimizer, "schedule": "auto"} if need.optimizer else {}
         cell = Cell("train", st.Problem(8, need.proposed, noise=need.noise), {"steps": 500, **damped})
-        rows = run_batch(11, None, Batch(cell, np.arange(6))).rows
+        rows = run_batch(11, None, TrialBatch(cell, np.arange(6))).rows
         outcomes = frame_of(get_kind("train"), rows).select(parse_criterion(text).outcome())["outcome"]
         found = need.check
         assert found is not None

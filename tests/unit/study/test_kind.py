@@ -25,7 +25,7 @@ from sterling.study import (
 )
 from sterling.study.spec import arguments
 from sterling.study.train_kind import run_orbit
-from sterling.study.trial import Batch, run_batch, run_trial, trial_seeds
+from sterling.study.trial import TrialBatch, run_batch, run_trial, trial_seeds
 from sterling.surrogates import get_surrogate
 
 LANDSCAPES = Study(n=[5, 6], samples=[4, 8, 30], trials=12, kind="landscape", seed=2)
@@ -69,7 +69,7 @@ def test_a_trial_is_given_up_on_request(kind, settings):
     cell = Cell(kind, st.Problem(n=20, samples=100, noise=1.0), settings)
     with pytest.raises(Cancelled):
         run_trial(cell, 0, 0, stop)
-    assert run_batch(0, stop, Batch(cell, np.arange(2))) == ([], {})
+    assert run_batch(0, stop, TrialBatch(cell, np.arange(2))) == ([], {})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import sterling as st
 from sterling.study import Store, Study, run
 from sterling.study.store import FORMAT, frame_of, schema_of
-from sterling.study.trial import Batch, run_batch
+from sterling.study.trial import TrialBatch, run_batch
 
 STUDY = Study(n=[6, 8], samples=[12, 30], trials=6, steps=300, seed=4)
 FIRST, SECOND = STUDY.cells[:2]
@@ -29,7 +29,9 @@ def changed(row, **changes):
 @pytest.fixture(scope="module")
 def finished():
     """Rows of two cells, six trials each."""
-    return {cell.key: run_batch(STUDY.seed, None, Batch(cell, np.arange(6))).rows for cell in (FIRST, SECOND)}
+    return {
+        cell.key: run_batch(STUDY.seed, None, TrialBatch(cell, np.arange(6))).rows for cell in (FIRST, SECOND)
+    }
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_a_stray_file_is_named_and_left_alone(store, name):
 
 def test_a_shard_of_another_study_is_left_out(store, tmp_path):
     other = Store(tmp_path / "other", Study(n=6, samples=12, trials=2, steps=300, seed=9))
-    name = other._add(run_batch(9, None, Batch(FIRST, np.array([0, 1]))).rows)
+    name = other._add(run_batch(9, None, TrialBatch(FIRST, np.array([0, 1]))).rows)
     shutil.copy(other.folder / "trials" / name, store.folder / "trials" / name)
     with pytest.warns(st.SterlingWarning, match="its study is"):
         assert len(store.trials()) == 12

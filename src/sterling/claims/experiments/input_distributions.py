@@ -52,7 +52,7 @@ class InputBudget:
 
     The second part crosses shapes, means and surrogates at the largest of these sizes.
 
-    Power: with 50 trials a measured share of at least 0.66, or at most 0.34, is told from one half.
+    Power: with 50 trials a measured share of at least 0.66, or at most 0.34, differs from one half.
     """
 
     n: int
@@ -222,7 +222,7 @@ def distribution(shape: str, mean: float) -> str:
 def cross(context: Context, budget: InputBudget, samples: int) -> tuple[Crossed, pl.DataFrame]:
     """Return the share of successes at each shape, surrogate and mean, and the counts of all cells.
 
-    Runs left open by their budget count as failures at the lower end, as successes at the upper one.
+    Runs left open by their budget count as failures at the lower end and as successes at the upper one.
     """
     inputs = {
         (mean, shape): distribution(shape, mean) for mean, shape in product(budget.means, budget.shapes)
