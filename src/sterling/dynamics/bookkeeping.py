@@ -244,7 +244,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
     def flip(run, log, step, total, k, leaving):
         """Flip weight k of two levels at a step."""
         sign = run.signs[k]
-        run.plus[k] += (step - run.since[k]) * (sign > 0)  # no branch, which would be guessed wrong
+        run.plus[k] += (step - run.since[k]) * (sign > 0)  # a branch would be predicted wrongly
         change(run, log, step, total, k, -sign, leaving)
 
     @embedded

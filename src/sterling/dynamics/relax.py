@@ -109,7 +109,7 @@ def _next_flip(way, shifted, gradient, run, ratio, until):
     target = 1.0 / ratio
     share = way.kappa * target
     if way.kind == KIND_POWER and way.exponent == 0.0 and share < 0.999:
-        steps = target / way.rate  # at least so many, since M ≤ H
+        steps = target / way.rate  # a lower bound, since M ≤ H
         if steps < SHORT:
             index = np.int64(steps) + 1
             while index < SHORT and way.travels[index] <= target:

@@ -70,7 +70,7 @@ class BatchEngine:
                 stale=np.array([int(whole)]),
                 cost=instance.samples * instance.m * instance.n // _CODES_COST,
             )
-        self.drawn = step_kernels.Drawn(np.zeros(0, np.int32), 1, 1)
+        self.drawn = step_kernels.Order(np.zeros(0, np.int32), 1, 1)
         self._seen: tuple[bytes, np.ndarray, int] = (b"", np.zeros(0), 0)  # weights, gradient, loss
 
     def advance(self, until: int, budget: int) -> int:
@@ -94,7 +94,7 @@ class BatchEngine:
         assert batch is not None
         batches.seek(self.position)
         epoch = len(batches.order) if batch.replace else self.instance.samples
-        self.drawn = step_kernels.Drawn(batches.order, batch.size, epoch)
+        self.drawn = step_kernels.Order(batches.order, batch.size, epoch)
         self.way.at[step_kernels.BEGIN] = batches.begin(self.position)
         return batches.stop
 

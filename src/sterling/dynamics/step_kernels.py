@@ -101,8 +101,8 @@ class Levels(NamedTuple):
     cost: int  # of reading all samples, in units of the budget
 
 
-class Drawn(NamedTuple):
-    """The samples of a stretch of steps, batch after batch."""
+class Order(NamedTuple):
+    """The samples of many steps, batch after batch."""
 
     order: np.ndarray  # int32; empty where every step takes all samples
     size: int  # samples of a batch
@@ -146,7 +146,7 @@ def _preactivate(data, count):
 def _weigh(data, order, begin, samples):
     """Keep the listed rows with a nonzero coefficient; return how many.
 
-    Products with 0 and 1 stand for branches, which the processor would guess wrong.
+    Products with 0 and 1 replace branches, which the processor would predict wrongly.
     """
     units, constant, low, high = data.readout.size, data.constant[0], data.low, data.high
     before, coefficients, labels, kept = data.before, data.coefficients, data.labels, 0

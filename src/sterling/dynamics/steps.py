@@ -25,7 +25,7 @@ class Batches:
         """Draw the batches around step t, unless they are drawn already."""
         assert self.batch is not None
         if not self.first <= t < self.stop:
-            self.order, self.first, self.stop = self.batch.at(self.seed, self.samples, t)
+            self.order, self.first, self.stop = self.batch._at(self.seed, self.samples, t)
 
     def begin(self, t: int) -> int:
         """Return where the samples of step t begin in ``order``, once they are drawn."""
@@ -33,7 +33,7 @@ class Batches:
         since = t - self.first
         if self.batch.replace:
             return since * self.batch.size
-        epoch, index = divmod(since, self.batch.steps_per_epoch(self.samples))
+        epoch, index = divmod(since, self.batch._steps_per_epoch(self.samples))
         return epoch * self.samples + index * self.batch.size
 
     def at(self, t: int) -> np.ndarray | None:

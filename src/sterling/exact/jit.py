@@ -26,8 +26,8 @@ import numba
 from numba import config
 from numba.core import event
 
-from sterling.base.files import printable, write_atomically
-from sterling.errors import SterlingWarning, StoreError
+from sterling.base.files import printable
+from sterling.errors import SterlingWarning
 
 #: True when Numba runs kernels as plain Python (NUMBA_DISABLE_JIT=1), as one test job does.
 INTERPRETED = bool(vars(config)["DISABLE_JIT"])  # made at run time, out of sight of type checkers
@@ -42,7 +42,6 @@ _SOURCES = (
     "exact/relaxation.py",
     "exact/batches.py",
     "optimizers/base.py",
-    "optimizers/batch.py",
     "optimizers/sgd.py",
     "optimizers/adam.py",
     "optimizers/lion.py",
@@ -55,16 +54,13 @@ _SOURCES = (
     "dynamics/passes.py",
     "dynamics/lookup.py",
     "dynamics/kernels.py",
-    "dynamics/motion.py",
     "dynamics/relax.py",
     "dynamics/step_kernels.py",
     "landscapes/kernels.py",
 )
 _FILES = "*.nb[ci]"  # Numba's data and index files
 _SOUND = "sound"  # folder of empty files, each named by the digest of a file that Numba wrote
-_ALL_BYTES = 1 << 22  # more than all kernels take
 _SELDOM = 100_000  # new objects between two searches for garbage while kernels compile
-_ROOM = 1 << 14  # names in the frame below a compilation, of eight bytes each
 
 # Options of Numba's target, for speed: kernels allocate nothing, so arrays need no reference counts (they
 # would cost more than the work), and division follows IEEE instead of raising.
@@ -121,16 +117,12 @@ class _Kernel:
     """A compiled function for Python to call. A call never fails because of the disk."""
 
     def __init__(self, compiled: Any, folder: Path | None):
-        self.compiled, self._folder, self._compilations = compiled, folder, 0
-        self._called = False
+        self.compiled, self._folder = compiled, folder
+        self._compilations = 0
 
     def __call__(self, *arguments) -> Any:
         try:
-            if self._called or any(self._files()):
-                result = self.compiled(*arguments)
-            else:
-                result = _roomy_frame()(self.compiled, arguments)
-            self._called = True
+            result = self.compiled(*arguments)
         except OSError as problem:  # Numba could not write the kernel, but has compiled it
             _warn_not_kept(problem)
             return self.compiled(*arguments)
@@ -155,20 +147,6 @@ class _Kernel:
                 (folder / _SOUND / _digest(file)).touch()
         except OSError as problem:
             _warn_not_kept(problem)
-
-
-@cache
-def _roomy_frame() -> Callable[[Callable, tuple], Any]:
-    """Return a function that calls another from a large frame: one with many local names.
-
-    CPython keeps frames in pieces of 16 KiB. A call that crosses the end of a piece allocates the next one,
-    and its return frees it; one compilation of all kernels does so 160,000 times. A frame too large for a
-    piece brings a larger one, and the calls above it find room there.
-    """
-    names = " = ".join(f"_{i}" for i in range(_ROOM))
-    scope: dict[str, Any] = {}
-    exec(f"def call(function, arguments):\n return function(*arguments)\n {names} = None", scope)
-    return scope["call"]
 
 
 # what is kept
@@ -222,19 +200,9 @@ def drop_damaged(folder: Path | None = None) -> int:
 
 
 def why_not_kept() -> str | None:
-    """Return why compiled kernels cannot be written to their folder, None if they can."""
+    """Return why compiled kernels cannot be kept in their folder, None if they can."""
     folder = cache_folder()
-    if folder is None:
-        return "there is no home folder"
-    reason = _refusal(folder)
-    if reason is None:
-        probe = folder / f"probe-{os.getpid()}"
-        try:
-            write_atomically(probe, bytes(_ALL_BYTES))
-            probe.unlink()
-        except (StoreError, OSError) as problem:
-            return str(problem)
-    return reason
+    return "there is no home folder" if folder is None else _refusal(folder)
 
 
 @cache

@@ -57,29 +57,15 @@ class Batch(Described):
     def __str__(self) -> str:
         return f"{self.size},replace" if self.replace else str(self.size)
 
-    def at(self, seed: np.random.SeedSequence, samples: int, step: int) -> tuple[np.ndarray, int, int]:
-        """Return a stretch of batches that holds the one of a step.
+    def _at(self, seed: np.random.SeedSequence, samples: int, step: int) -> tuple[np.ndarray, int, int]:
+        """Return the samples of many steps, among them this one, batch after batch: int32 (count,).
 
-        Parameters
-        ----------
-        seed : SeedSequence
-            Root of the random numbers.
-        samples : int
-            N.
-        step : int
-            t.
-
-        Returns
-        -------
-        order : int32 (count,)
-            Numbers of samples, batch after batch.
-        first, stop : int
-            The stretch has the batches of the steps first … stop − 1. Each has ``size`` samples, except that
-            without replacement the last one of each epoch of N samples has what is left.
+        The other two numbers are the first of these steps, and the first step after them. Each batch has
+        ``size`` samples, except that without replacement the last one of each epoch has what is left.
         """
         each = self.size if self.replace else samples  # numbers of a step, or of an epoch
         group = max(1, _DRAWN // each)
-        steps = group if self.replace else group * self.steps_per_epoch(samples)
+        steps = group if self.replace else group * self._steps_per_epoch(samples)
         index = step // steps
         child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, index))
         if self.replace:
@@ -88,19 +74,8 @@ class Batch(Described):
             order = draw_orders(child, group, samples)
         return order, index * steps, (index + 1) * steps
 
-    def steps_per_epoch(self, samples: int) -> int:
-        """Return ⌈N/size⌉.
-
-        Parameters
-        ----------
-        samples : int
-            N.
-
-        Returns
-        -------
-        int
-            Batches that go through all samples once.
-        """
+    def _steps_per_epoch(self, samples: int) -> int:
+        """Return the number of batches that go through all samples once."""
         return -(-samples // self.size)
 
 

@@ -110,11 +110,6 @@ class VisitCounts:
         return np.diff(self.wrong[self.late // self.batch_steps - 1 :]) / self.batch_steps
 
 
-def size_of(n: int) -> int:
-    """Return the number of cells for n weights."""
-    return FLIPPED + 5 * n + 1
-
-
 def bin_starts() -> np.ndarray:
     """Return the smallest time of each bin and, last, the first time beyond all bins; int64 (BINS + 1,).
 

@@ -67,23 +67,23 @@ def test_steps_follow_their_formulas():
 @pytest.mark.parametrize("samples", [7, 64, 1000])
 def test_an_epoch_holds_every_sample_once(samples):
     seed, batch = np.random.SeedSequence(3), Batch(min(samples, 10))
-    order, first, stop = batch.at(seed, samples, 12_345)
+    order, first, stop = batch._at(seed, samples, 12_345)
     assert first <= 12_345 < stop
-    assert (stop - first) % batch.steps_per_epoch(samples) == 0
+    assert (stop - first) % batch._steps_per_epoch(samples) == 0
     epochs = order.reshape(-1, samples)
     assert (np.sort(epochs, axis=1) == np.arange(samples)).all()
     assert len({epoch.tobytes() for epoch in epochs}) == len(epochs) or samples < 10
-    again = batch.at(np.random.SeedSequence(3), samples, first)
+    again = batch._at(np.random.SeedSequence(3), samples, first)
     assert again[1:] == (first, stop)
     assert (again[0] == order).all()
 
 
 def test_batches_are_uniform():
     """A wrong share of 5 % of any sample or place fails; false alarm below 1e-6 (fixed seed)."""
-    order, _, _ = Batch(16, replace=True).at(np.random.SeedSequence(0), 40, 0)
+    order, _, _ = Batch(16, replace=True)._at(np.random.SeedSequence(0), 40, 0)
     counts = np.bincount(order, minlength=40)
     assert abs(counts - len(order) / 40).max() < 5.5 * math.sqrt(len(order) / 40)
-    order, _, _ = Batch(40).at(np.random.SeedSequence(0), 40, 0)
+    order, _, _ = Batch(40)._at(np.random.SeedSequence(0), 40, 0)
     epochs = order.reshape(-1, 40)
     for place in (0, 1, 20, 39):
         counts = np.bincount(epochs[:, place], minlength=40)
