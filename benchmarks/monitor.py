@@ -3,6 +3,7 @@
 It trains a ResNet-18 for 32 × 32 images, and linear layers on 4,096 tokens a step, with binary or ternary
 weights, and times the hook of each monitor within each step. The share is the mean time of the hook over the
 median of a step; the update of all weights, which is due each 120 or 1,024 steps, is spread over these steps.
+It also reads the codes of one layer by discovery and by the adaptor of `binarize`, in turn.
 Times are of the processor, summed over threads, so other work on the machine changes them little.
 """
 
@@ -164,7 +165,49 @@ def tokens(levels: int, options: Options) -> list[Row]:
     return measure(f"linear layers, {levels} levels, {TOKENS:,} tokens", run, bars, 0.02, options)
 
 
+class Foreign(nn.Linear):
+    """A layer with the quantiser of `binarize`, which only discovery finds."""
+
+    def __init__(self, like: Any):
+        super().__init__(WIDTH, WIDTH, bias=False)
+        self.quantise = like.parametrizations["weight"][0]
+        self.load_state_dict({"weight": like.parametrizations["weight"].original}, strict=False)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return F.linear(input, self.quantise(self.weight))
+
+
+def reading(levels: int, options: Options) -> list[Row]:
+    """Read the codes of a layer by discovery and by the adaptor."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(_SEED)
+    known = stt.binarize(nn.Sequential(nn.Linear(WIDTH, WIDTH, bias=False)), levels=levels)
+    (adaptor,), (found,) = stt.find(known), stt.find(Foreign(known[0]), example=torch.ones(1, WIDTH))
+    spent: dict[str, list[float]] = {"discovery": [], "adaptor": []}
+    for _ in range(64 if options.quick else 320):  # one reading of 32 is checked against the values
+        for name, weight in (("discovery", found), ("adaptor", adaptor)):
+            begun = time.process_time()
+            weight.codes()
+            spent[name].append(time.process_time() - begun)
+    middle, mean = (
+        {name: kind(one) for name, one in spent.items()} for kind in (statistics.median, statistics.fmean)
+    )
+    return [
+        Row(
+            title=f"reading by discovery over the adaptor: {WIDTH:,} × {WIDTH:,}, {levels} levels",
+            measured=middle["discovery"] / middle["adaptor"],
+            unit="×",
+            bar=1.5,
+            more_is_better=False,
+            runs={name: [one] for name, one in middle.items()},
+            note=f"{1e3 * middle['discovery']:.2f} ms over {1e3 * middle['adaptor']:.2f} ms; "
+            f"means, with the checks of discovery, {mean['discovery'] / mean['adaptor']:.2f}",
+        )
+    ]
+
+
 CASES = {f"{case.__name__}-{levels}": partial(case, levels) for case in (images, tokens) for levels in (2, 3)}
+CASES |= {f"reading-{levels}": partial(reading, levels) for levels in (2, 3, 4, 16, 255)}
 
 if __name__ == "__main__":
     sys.exit(main("monitor", CASES, __doc__))

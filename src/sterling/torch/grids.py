@@ -52,7 +52,7 @@ class Grid:
         rows, now, asked = (rows_of(one, self.sharing) for one in (values.double(), self.codes, codes))
         low = int(torch.minimum(now.amin(), asked.amin()))
         count = int(torch.maximum(now.amax(), asked.amax())) - low + 1
-        size = rows.abs().amax(1, keepdim=True).clamp_min(1e-300)
+        size = _largest(rows).clamp_min(1e-300)
         table = rows.new_full((len(rows), count), torch.nan).scatter_(1, now.long() - low, rows)
         # Levels that a row does not use follow from those of other rows.
         table = torch.where(table.isnan(), size * (table / size).nanmean(0), table)
@@ -82,7 +82,7 @@ def follow(before: Grid, most: int, values: torch.Tensor, latent: torch.Tensor |
     sharing = before.sharing
     if before.even:
         # The largest value is a whole number of steps, and steps change little from one step to the next.
-        top = rows_of(values, sharing).abs().amax(1, keepdim=True)
+        top = _largest(rows_of(values, sharing))
         old = rows_of(before.scale.expand(values.shape), sharing)[:, :1]
         scale = top / (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1)
         rows = (rows_of(values, sharing) / torch.where(scale > 0, scale, 1)).round()
@@ -99,11 +99,16 @@ def follow(before: Grid, most: int, values: torch.Tensor, latent: torch.Tensor |
 
 def _noise(rows: torch.Tensor, latent: torch.Tensor | None, sharing: str) -> torch.Tensor:
     """Return by how much values of one level may differ, for each row."""
-    largest = rows.abs().amax(dim=1, keepdim=True)
+    largest = _largest(rows)
     if latent is not None:
-        largest = torch.maximum(largest, rows_of(latent.detach(), sharing).abs().amax(dim=1, keepdim=True))
+        largest = torch.maximum(largest, _largest(rows_of(latent.detach(), sharing)))
     half = rows.dtype in (torch.float16, torch.bfloat16)
     return (_ROUNDING_HALF if half else _ROUNDING) * torch.finfo(rows.dtype).eps * largest.double()
+
+
+def _largest(rows: torch.Tensor) -> torch.Tensor:
+    """Return the largest size in each row, without a copy of the rows."""
+    return torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
 
 
 def ways(values: torch.Tensor) -> Iterator[str]:
@@ -148,23 +153,22 @@ def linear(
     rows = rows_of(values, sharing)
     wide = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
     whole = rows_of(codes, sharing).to(wide.dtype)
-    noise, zero = _noise(rows, latent, sharing), torch.zeros_like(wide[:, :1])
-    middle = zero
+    noise, middle, mean = _noise(rows, latent, sharing), whole[:, :1], wide[:, :1]
     if offset:
         if wide.shape[1] < _OFFSET:
             return None
-        middle = whole.mean(1, keepdim=True)
-        zero, whole = wide.mean(1, keepdim=True), whole - middle
+        middle, mean = (one.mean(1, keepdim=True) for one in (whole, wide))
+        wide, whole = wide - mean, whole - middle
     squares = (whole * whole).sum(1, keepdim=True, dtype=torch.float64)
-    step = ((wide - zero) * whole).sum(1, keepdim=True, dtype=torch.float64) / squares.clamp_min(1e-12)
+    step = (wide * whole).sum(1, keepdim=True, dtype=torch.float64) / squares.clamp_min(1e-12)
     if bool((step.abs() <= noise / 8)[squares > 0].any()):
         return None
     step = step.to(wide.dtype)
-    if bool(((wide - zero - step * whole).abs() > noise).any()):
+    if bool((_largest((step * whole).sub_(wide)) > noise).any()):
         return None
-    if offset:
-        zero = zero - step * middle
-    scale, start = (_shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, zero))
+    scale, start = (
+        _shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, mean - step * middle)
+    )
     return Grid(codes, scale, True, sharing, start if offset else None)
 
 
@@ -187,7 +191,7 @@ def ranked(
         return None
     if values.numel() - int(used.sum()) < _EQUAL:
         return None
-    size = rows.abs().amax(1, keepdim=True).double()
+    size = _largest(rows).double()
     level = torch.where(used, low / torch.where(size > 0, size, 1), 0).sum(0) / used.sum(0)
     ordered = level.sort()
     same = max(4 * torch.finfo(values.dtype).eps, 1e-5)

@@ -7,6 +7,7 @@ integers that explain the values. If no integers do, `grids` reads the values al
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Collection, Iterable
 from itertools import pairwise
@@ -58,7 +59,7 @@ class Integers(TorchDispatchMode):
     ):
         super().__init__()
         self.stops, self.shape, self.places = stops, shape, places
-        self._rows = shape[0] if shape else 1
+        self._rows, self._size = shape[0] if shape else 1, shape.numel()
         self.heard: dict[Place, torch.Tensor] = {}
         self.limits: list[float] = []  # of the codes' range, in the order of the operations
         self.origins = {home(one): frozenset((id(one),)) for one in sources}
@@ -73,20 +74,27 @@ class Integers(TorchDispatchMode):
         return results
 
     def _hear(self, func: Any, given: Any, one: torch.Tensor) -> None:
-        size, name = self.shape.numel(), func._schema.name.rpartition(":")[2].rstrip("_")
-        fits = size <= one.numel() <= _PADDED * size and one.numel() % self._rows == 0
+        fits = self._size <= one.numel() <= _PADDED * self._size and one.numel() % self._rows == 0
+        if self.places and not fits:
+            return
+        name = _name(func)
         self._count += fits and name != "detach"  # which there is more of while gradients are on
-        place, codes = (self._count, name), one
-        if self.places and not (fits and place in self.places):
+        place, codes, limits = (self._count, name), one, []
+        if self.places and place not in self.places:
             return
         fused = ("fake_quantize" in name or "obs_fq" in name) and one.is_floating_point()
-        if fused and fits:
+        if fits and fused:
             codes = _unscaled(_named(func, given[0]), one)
+        if fits and (fused or name in _LIMIT):
+            named = _named(func, given[0])
+            limits = _numbers(map(named.get, ("quant_min", "quant_max")) if fused else named.values())
+        ends = sorted(limits) if name == "clamp" and len(limits) == 2 else None
         if self.places:
-            self.heard[place] = self._codes(codes)
+            self.heard[place] = self._codes(codes, ends)
             if self.stops and len(self.heard) == len(self.places):
                 raise Decided
             return
+        self.limits += limits
         inputs = [x for x in tree_leaves(given) if isinstance(x, torch.Tensor)]
         self.origins[home(one)] = frozenset().union(*(self.origins.get(home(x), ()) for x in inputs))
         self._kept.append(one)  # so that no other tensor takes its place in memory
@@ -96,10 +104,7 @@ class Integers(TorchDispatchMode):
         elif fits:
             self._decided.discard(home(one))
         if decides and fits:
-            self.heard[place] = self._codes(codes)
-        if fits and (fused or name in _LIMIT):
-            named = _named(func, given[0])
-            self.limits += _numbers(map(named.get, ("quant_min", "quant_max")) if fused else named.values())
+            self.heard[place] = self._codes(codes, ends)
 
     def _decides(self, name: str, one: torch.Tensor, inputs: list[torch.Tensor], fused: bool) -> bool:
         if not one.is_floating_point():
@@ -116,21 +121,34 @@ class Integers(TorchDispatchMode):
                 return False
         return True
 
-    def _codes(self, one: torch.Tensor) -> torch.Tensor:
+    def _codes(self, one: torch.Tensor, ends: Any = None) -> torch.Tensor:
         """Return a copy in the weight's shape; a quantiser in blocks may have padded the rows."""
-        rows = one.detach().reshape(self._rows, -1)[:, : self.shape.numel() // self._rows]
-        return narrowed(rows.reshape(self.shape))
+        rows = one.detach().reshape(self._rows, -1)[:, : self._size // self._rows]
+        return narrowed(rows.reshape(self.shape), ends)
 
 
-def narrowed(codes: torch.Tensor) -> torch.Tensor:
-    """Return a copy of codes as int8, or as int16 if they need it."""
-    low, high = codes.aminmax()
+@functools.cache
+def _name(func: Any) -> str:
+    """Return the name of an operation, also of one that works in place."""
+    return func._schema.name.rpartition(":")[2].rstrip("_")
+
+
+def narrowed(codes: torch.Tensor, ends: Any = None) -> torch.Tensor:
+    """Return a copy of codes as int8, or as int16 if they need it; ``ends`` are limits that are known."""
+    if ends is None:
+        ends = (0, 1) if codes.dtype == torch.bool else codes.aminmax()
+    low, high = ends
     return codes.to(torch.int8 if -128 <= float(low) <= float(high) <= 127 else torch.int16, copy=True)
 
 
 def first(decided: Decisions) -> torch.Tensor:
     """Return the codes if they are what was decided."""
     return decided[0]
+
+
+def signs(decided: Decisions) -> torch.Tensor:
+    """Return −1 and +1 if what was decided is 0 and 1."""
+    return 2 * decided[0] - 1
 
 
 def home(one: torch.Tensor) -> int:
@@ -268,6 +286,9 @@ class CodeReader:
                     grid = grids.linear(seen, codes, sharing, self.latent, offset)
                     if grid is not None:
                         self._places, self._code = [place], first
+                        for cause, bit in mode.heard.items():  # known earlier than the ±1 made of it
+                            if cause[1] in ("ge", "gt") and torch.equal(2 * bit - 1, codes):
+                                self._places, self._code = [cause], signs
                         return grid
         last = list(heard)
         joined = [last[:count] for count in range(2, min(len(last), _JOINED) + 1)]
