@@ -119,12 +119,7 @@ class Schedule(Described):
     @property
     def formula(self) -> str:
         """The size of step t in signs, such as "0.5/√(t+1)"."""
-        facts = self.to_dict()
-        if "rate" not in facts:
-            return f"from a table of {len(facts['rates'])}"
-        exponent = facts.get("exponent", 0.0)
-        power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(exponent, f"(t+1)^{exponent:g}")
-        return f"{facts['rate']:g}" + (f"/{power}" if exponent else "")
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
@@ -142,6 +137,11 @@ class Schedule(Described):
 class _PowerLaw(Schedule):
     rate: float
     exponent: float
+
+    @property
+    def formula(self) -> str:
+        power = {0.5: "√(t+1)", 1.0: "(t+1)"}.get(self.exponent, f"(t+1)^{self.exponent:g}")
+        return f"{self.rate:g}/{power}" if self.exponent else f"{self.rate:g}"
 
     def _rate(self, t: int) -> float:
         return self.rate * pow_neg(float(t + 1), self.exponent)
@@ -253,6 +253,10 @@ class Table(Schedule):
         if math.isinf(sum(rates)):
             raise InputError("the sum of the rates overflows; give smaller ones.")
         object.__setattr__(self, "rates", rates)
+
+    @property
+    def formula(self) -> str:
+        return f"from a table of {len(self.rates)}"
 
     def _rate(self, t: int) -> float:
         return self.rates[min(t, len(self.rates) - 1)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import Described, Result, counted, number, share
+from sterling.base.text import NO_BREAK, Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.motion import Movement
@@ -476,7 +476,7 @@ class Orbit(Result, Shown):
         rows += [
             (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
             (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),
-            (f"occupancy of the {distance}", f"{share(self.occupancy)} of the steps"),
+            (f"occupancy of the {distance}", f"{100 * self.occupancy:.4g}{NO_BREAK}% of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
         ]
@@ -485,7 +485,7 @@ class Orbit(Result, Shown):
         rows.append(("steps with a flip", f"{self.stats.events:,}"))
         if self.stats.states:  # which the step engine does not count
             shared = "; one pass can serve several" if self.stats.passes < self.stats.states else ""
-            passes = f"from {number(self.stats.passes)} passes over the data{shared}"
+            passes = f"from {self.stats.passes:,.1f} passes over the data{shared}"
             rows.append(("gradients computed", f"{self.stats.states:,}, {passes}"))
         seconds = self.stats.seconds
         return [*rows, ("time", f"{seconds:,.3f} s" if seconds >= 1e-3 else "under 1 ms")]
