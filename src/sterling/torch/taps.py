@@ -184,15 +184,24 @@ def _handle(
     lean = _lean(tap)
     given = [] if fit else [one for one in tree_leaves(lean.call) if isinstance(one, torch.Tensor)]
     sources = [] if fit else [*tensors, *given]
-    reader = CodeReader(lambda: _like(hear_again(lean), shape, turned), shape, latent, sources)
+
+    def read() -> torch.Tensor:
+        return _like(hear_again(lean), shape, turned)
+
+    reader = CodeReader(read, shape, latent, sources)
     if reader.grid is None or reader.origin & {id(one) for one in given}:  # given: an activation
         return None
     stored = tap.value is latent
     if latent is None:
         held = [one for one in tensors if id(one) in reader.origin]
-        own = [one for one in tap.owner.parameters() if one.shape == shape and one.is_floating_point()]
-        fit = [one for one in held if any(one is mine for mine in own)]  # latents without a gradient
-        if not fit:
+        own = {id(one) for one in tap.owner.parameters() if one.is_floating_point()}
+        fit = [one for one in held if id(one) in own and one.numel() == size]  # latents without a gradient
+        if fit:
+            turned, shape = _is_turned(tap.value, fit[0]), fit[0].shape
+            reader = CodeReader(read, shape, None, sources)
+            if reader.grid is None:
+                return None
+        else:
             buffers = [one for one in held if not (one.is_floating_point() and isinstance(one, nn.Parameter))]
             fit, stored = holders(buffers, size), True
             fit = [one for one in fit if not one.is_floating_point()] or fit
@@ -218,7 +227,13 @@ def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
     """Return whether the weight is the transpose of its latents, as in a product written by hand."""
     if value.ndim != 2 or value.t().shape != latent.shape:
         return False
-    return value.shape != latent.shape or type(value.grad_fn).__name__.startswith(_TURNS)
+    if value.shape != latent.shape:
+        return True
+    # Values follow their latents, unless the matrix is symmetric; then the graph may show a transpose.
+    plain, turned = (float((one * latent).detach().sum().abs()) for one in (value, value.t()))
+    if max(plain, turned) > 2 * min(plain, turned):
+        return turned > plain
+    return type(value.grad_fn).__name__.startswith(_TURNS)
 
 
 def _like(value: torch.Tensor, shape: torch.Size, turned: bool) -> torch.Tensor:

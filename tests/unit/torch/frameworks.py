@@ -102,12 +102,12 @@ class Lsq(nn.Linear):
 class Product(nn.Module):
     """A layer that multiplies, with the weight turned."""
 
-    def __init__(self):
+    def __init__(self, turned=lambda w: detached(w).t(), outputs=WIDTH):
         super().__init__()
-        self.kernel = nn.Parameter(latents(nn.Linear(WIDTH, WIDTH)).weight.detach())
+        self.kernel, self.turned = nn.Parameter(latents(nn.Linear(WIDTH, outputs)).weight.detach()), turned
 
     def forward(self, x):
-        return x @ detached(self.kernel).t()
+        return x @ self.turned(self.kernel)
 
 
 class Lora(nn.Module):

@@ -77,11 +77,15 @@ def test_a_weight_without_any_gradient_is_found_and_a_mask_of_its_shape_is_not_t
     assert "no gradient reaches its latents" in str(stt.audit(nn.Sequential(Cut(64, 48)), example=X))
 
 
-def test_a_product_with_a_turned_weight():
-    model = fw.Product()
+@pytest.mark.parametrize("outputs", [fw.WIDTH, 48])
+@pytest.mark.parametrize(
+    "turned", [lambda w: fw.detached(w).t(), lambda w: fw.detached(w.t()), lambda w: w.detach().t().sign()]
+)
+def test_a_product_with_a_turned_weight(turned, outputs):
+    model = fw.Product(turned, outputs)
     (weight,) = stt.find(model, example=X)
     assert weight.name == "kernel"
-    assert torch.equal(weight.values(), fw.detached(model.kernel).detach())
+    assert torch.equal(weight.values(), turned(model.kernel).detach().t())
 
 
 def test_layers_of_all_sorts():

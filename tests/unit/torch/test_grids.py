@@ -31,6 +31,7 @@ CHANNELS = 0.05 + gaussian(16, 1).abs()
     [
         (torch.tensor(0.037), "tensor"),
         (CHANNELS, "channel"),
+        (0.05 + gaussian(1, 64).abs(), "channel of axis 1"),
         ((0.05 + gaussian(16, 4, 1).abs()).expand(16, 4, 16).reshape(16, 64), "group of 16"),
     ],
 )
@@ -43,14 +44,6 @@ def test_even_levels(levels, scales, sharing):
     assert grid.sharing == sharing
     assert torch.equal(grid.codes, codes)
     assert torch.allclose(grid.scale * grid.codes, values, rtol=1e-5)
-
-
-def test_channels_of_axis_one():
-    codes, values = made(TERNARY, CHANNELS.reshape(1, 16, 1), shape=(8, 16, 5))
-    grid = find_grid(values)
-    assert grid.sharing == "channel of axis 1"
-    assert torch.equal(grid.codes, codes)
-    assert torch.allclose(grid.scale * grid.codes, values)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (16, 64), (8, 3, 3, 3), (1, 9)])
