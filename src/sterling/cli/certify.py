@@ -68,13 +68,17 @@ def certify(
 
 def _print(found: "Certificate", instance: "Instance", holds: bool | None) -> None:
     (_, verdict), *rows = found._rows()
-    known = instance.teacher is not None
-    rows += [
-        ("reference", "the teacher" if known else "the first state of lowest empirical risk"),
-        ("mass", "sum of the step sizes; a share of the mass is a share of time weighted by step size"),
-    ]
+    rows.append(
+        ("mass", "sum of the step sizes: shares of the mass are shares of time, weighted by step size")
+    )
     if holds is not None:
         rows.append(("check by the definition", "holds" if holds else "does not hold"))
     colour = "green" if found.recurrent or found.absorbs else "yellow"
     title = "reference absorbs" if found.absorbs else f"recurrence {verdict}"
-    print_verdict(about(instance, found.surrogate), title, colour, found.sentence(), rows)
+    words = found.sentence()
+    if instance.teacher is None:
+        rows.append(("reference", "the first state of lowest empirical risk"))
+    else:
+        rows = [(name.replace("reference", "teacher"), text) for name, text in rows]
+        title, words = (text.replace("reference", "teacher") for text in (title, words))
+    print_verdict(about(instance, found.surrogate), title, colour, words, rows)

@@ -99,8 +99,8 @@ def _print(found: "Plan") -> None:
         table.add_row(*map(Text, cells), style=None if need.checked else "dim")
     about = found.problem
     words = [
-        "w*: the weights that made the labels; a time average decodes to w* if its signs are w*",
-        "of order: n² and n⁴, times constants that the proofs leave open",
+        "w*: the teacher, the weights that made the labels; a time average decodes to w* if its signs are w*",
+        "of order: n² and n⁴; the proofs leave open by which constants to multiply them",
         *(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(need.kind for need in found.needs)),
     ]
     if not all(need.checked for need in found.needs):

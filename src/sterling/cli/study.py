@@ -8,7 +8,7 @@ import typer
 
 from sterling.cli import options
 from sterling.cli.options import PICTURES, Group, add_verb, check_targets, output, run_option
-from sterling.cli.render import FAILED, console, facts_table, print_json, speaker
+from sterling.cli.render import FAILED, console, facts_table, note, print_json, speaker
 from sterling.errors import InputError
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
@@ -92,13 +92,14 @@ def run_study(
         print_json({**outcome.to_dict(), "folder": str(store.folder)})
     else:
         typer.echo(
-            f"{outcome.reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s, {outcome.done:,} of "
-            f"this plan in {store.folder}"
+            f"{outcome.reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s; the folder "
+            f"{store.folder} has {outcome.done:,} trials of this study"
         )
         for message in outcome.messages:
             typer.echo(message)
         if not quiet:
             typer.echo(status(store).summary())
+            note(f"see what they show: sterling study fit {store.folder}")
     if outcome.reason == "interrupted":
         raise KeyboardInterrupt(f"interrupted; continue with: sterling study run {store.folder}")
 

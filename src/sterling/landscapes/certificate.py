@@ -240,11 +240,11 @@ class Certificate(Result, Drawn):
             first = "The reference absorbs: a run that reaches it stays there"
         elif self.recurrent:
             first = "From every start, runs return to the reference again and again, and spend "
-            first += f"at least {_below(self.occupancy)} of the mass there"
+            first += f"at least {_below(self.occupancy)} of the time there, weighted by step size"
         else:
             first = "Recurrence is not proved: the bound of the mass at the reference is 0"
-        average = "decodes" if self.decodes else "is not proved to decode"
-        return f"{first}. The time average {average} to the reference."
+        average = "are" if self.decodes else "are not proved to be"
+        return f"{first}. The signs of the time average {average} those of the reference."
 
     def to_dict(self) -> dict[str, Any]:
         values = super().to_dict()
@@ -259,11 +259,14 @@ class Certificate(Result, Drawn):
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
             ("share of mass at the reference", f"at least {_below(self.occupancy)}"),
-            ("absence at a constant rate", longest),
+            ("longest absence, constant step size", longest),
             ("share of mass in which a weight is wrong", f"at most {_above(self.wrong_share.max())}"),
-            ("time average decodes", "proved" if self.decodes else "not proved"),
+            ("signs of the time average are right", "proved" if self.decodes else "not proved"),
             ("reference absorbs", "yes" if self.absorbs else "no"),
-            ("holds for", "every start, every bounded and non-summable schedule, no damping (exact)"),
+            (
+                "holds for",
+                "every start and all bounded step sizes with an infinite sum, without damping (exact)",
+            ),
         ]
 
     def __repr__(self) -> str:

@@ -217,7 +217,8 @@ class Landscape(Result, Drawn):
         if self.deviation is None or self.pull is None:
             return f"unknown: {self.deviation_reason}"
         less = f" less θS = {self.hold:.3g}" if self.hold else ""
-        so = "so no trap can exist" if self.deviation < self.pull - self.hold else "so traps are possible"
+        near = self.deviation < self.pull - self.hold
+        so = "so no trap can exist" if near else "so this bound alone does not exclude traps"
         pull = f"the smallest mean pull on a wrong weight is {self.pull:.3g}{less} (exact)"
         return f"{self.deviation:.3g} = sup ‖G − E G‖_∞; {pull}, {so}"
 
