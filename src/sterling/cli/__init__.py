@@ -18,6 +18,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
+        exec("")  # forget a press inside code from text, or `python -m` would die of SIGINT instead of 130
         try:
             sys.stdout.flush()
         except OSError:  # a reader such as `head` has gone

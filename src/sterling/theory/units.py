@@ -20,6 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from sterling.errors import InputError
 from sterling.surrogates import Surrogate
 from sterling.theory.box import START, Fit, clipped, scaled_window, within
 
@@ -27,6 +28,7 @@ _POINTS = 2048  # before each is doubled
 _ROUNDS = 400
 _CLOSE = 1e-7  # relative change of the share at which the iteration ends
 _SOFT = 1e-3  # least stiffness of a solution
+_MOST = 10_000  # hidden units; Sobol points have at most 21,201 coordinates
 _LEAST = 1e-6  # lower bound of Q
 _STIFF = 0.1  # least slope of a proximal map; a smaller one would allow two solutions
 _ROOT = math.sqrt(2 * math.pi)
@@ -38,6 +40,8 @@ def fit_units(ratio: float, noise: float, surrogate: Surrogate, units: int, leve
 
     ``ratio`` is α = N/n, ``noise`` is σ/‖v‖.
     """
+    if units > _MOST:
+        raise InputError(f"m is {units:,}; this law is solved for at most {_MOST:,} hidden units")
     beside, teacher, label = _points(units)
     size = 1 / math.sqrt(units)
     y = size * (teacher > 0).sum(axis=1) + noise * label

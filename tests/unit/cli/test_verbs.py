@@ -97,15 +97,14 @@ def test_without_unicode_no_letter_is_fatal():
     """Nor does a closed stderr spoil the result."""
     words = ["certify", "--n", "3", "--samples", "30", "--noise", "0.5"]
     settings = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(
-        f"{shlex.join([*STERLING, *words])} 2>&-",
-        shell=True,
-        stdout=subprocess.PIPE,
-        env=settings,
-        timeout=120,
-        check=True,
-    )
-    assert b"proved" in done.stdout
+    command = f"{shlex.join([*STERLING, *words])} 2>&-"
+    assert b"proved" in subprocess.check_output(command, shell=True, env=settings, timeout=120)
+
+
+def test_a_press_in_code_from_text_ends_with_130_not_with_the_signal(tmp_path):
+    press = "verbs.app = lambda **_: exec('raise KeyboardInterrupt')"
+    (tmp_path / "probe.py").write_text(f"from sterling.cli import main, verbs\n{press}\nmain()\n")
+    assert subprocess.run([sys.executable, "-m", "probe"], cwd=tmp_path, check=False).returncode == 130
 
 
 def test_help_and_version_load_nothing_heavy():
