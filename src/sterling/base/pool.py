@@ -98,7 +98,9 @@ class Pool:
         between two looks in seconds. With ``errors="give"`` an error of the work is given like a value.
         Otherwise it is raised, as KeyboardInterrupt is after Ctrl-C, once all other results have been given.
         """
-        feed, more, looked = iter(items), True, time.monotonic()
+        feed = iter(items)
+        more = True
+        looked = time.monotonic()
         running: dict[Future, Item] = {}
         failure: BaseException | None = None
         try:

@@ -81,7 +81,8 @@ def reproduce(
     try:
         with reporting(progress) as show, deferred_interrupt() as pressed:
             for index, key in enumerate(keys):
-                claim, started = CLAIMS[key], time.monotonic()
+                claim = CLAIMS[key]
+                started = time.monotonic()
                 where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"
                 look = _claim_progress(show, pressed, where, index, len(keys))
                 look(Progress(0, None))

@@ -87,7 +87,8 @@ class DenseEngine:
 
     def _glide(self, movement: Movement) -> None:
         """Take a step of latents that move on a line from the anchor."""
-        state, begun = self.state, int(self.state.clock[cell.EPOCH])
+        state = self.state
+        begun = int(state.clock[cell.EPOCH])
         self.position += 1
         travel = movement.travel(int(state.clock[cell.ANCHOR]) - begun, self.position - begun)
         latent, flips = movement.move(state.latent, self.gradient, state.signs, travel)

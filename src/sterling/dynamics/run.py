@@ -132,7 +132,8 @@ class Run:
         interrupted: Callable[[], bool],
     ) -> None:
         """Run the engine slice by slice, until it is done or Ctrl-C is pressed."""
-        options, saved = self.options, time.monotonic()
+        options = self.options
+        saved = time.monotonic()
         restart = options.restart
         while True:
             until = options.steps
@@ -219,7 +220,8 @@ class Run:
         """Return the progress of the run; at the end, ``orbit`` is its result."""
         clock = self.state.clock
         if orbit is None:
-            visits, occupancy = int(clock[cell.VISITS]), clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR])
+            visits = int(clock[cell.VISITS])
+            occupancy = clock[cell.OCCUPIED] / max(1, clock[cell.ANCHOR])
             note = f"{'RECURRENT' if visits >= 2 else 'WANDERING'} so far"
         else:
             visits, occupancy, note = orbit.visits, orbit.occupancy, orbit.verdict.name

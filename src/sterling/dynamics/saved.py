@@ -54,7 +54,9 @@ class Course:
 
 def store(course: Course, path: str | os.PathLike) -> None:
     """Write a run to a file, whole or not at all."""
-    options, schedule, seed = course.options, course.options.schedule.to_dict(), course.options.seed
+    options = course.options
+    schedule = options.schedule.to_dict()
+    seed = options.seed
     if isinstance(seed, np.random.SeedSequence):
         seed = {"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)}
     arrays = {f"walk-{name}": part for name, part in course.state._asdict().items()}

@@ -58,7 +58,9 @@ def rest_of(
     hold for each sample alone. Momentum goes on without a push: the latent still travels at most
     η|v|β/(1 − β). Optimisers whose step is not linear in the gradient are never sure to rest.
     """
-    optimizer, signs, quantiser = options.optimizer, state.signs, Quantiser(instance.levels, instance.n)
+    optimizer = options.optimizer
+    signs = state.signs
+    quantiser = Quantiser(instance.levels, instance.n)
     back = optimizer.damping * options.signal / quantiser.half
     decay = 1.0 if optimizer.name == "bop" else getattr(optimizer, "decay", 0.0)  # Bop steps by γ(u + G)
     band = optimizer.band * options.signal

@@ -411,7 +411,8 @@ def _from_dict(facts: dict[str, Any]) -> Certificate:
     surrogate = Surrogate(facts["surrogate"], facts["window"], facts["closed"])
     shapes = {"wrong_share": n, "duals": (n + 1, n), "cases": (-1, n), "absence": 2, "absence_dual": (2, n)}
     arrays = {name: np.array(facts[name], np.float64).reshape(shape) for name, shape in shapes.items()}
-    cases, away = arrays["cases"], np.nan_to_num(arrays["absence"], nan=math.inf, posinf=math.inf)
+    cases = arrays["cases"]
+    away = np.nan_to_num(arrays["absence"], nan=math.inf, posinf=math.inf)
     occupancy, alone = float(facts["occupancy"]), float(facts["balance_occupancy"])
     shares = np.append(arrays["wrong_share"], (occupancy, alone))
     if not (((shares >= 0) & (shares <= 1)).all() and (away >= 0).all()):

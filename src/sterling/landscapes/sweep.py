@@ -108,7 +108,8 @@ def _visit(
     from sterling.dynamics.event import machinery
     from sterling.landscapes import kernels
 
-    signs, states = reference.astype(np.int64), 1 << instance.n
+    signs = reference.astype(np.int64)
+    states = 1 << instance.n
     rows = instance.samples * instance.m
     parts, done = [], 0
     with Pool(threads) as pool, reporting(progress, "states") as show:

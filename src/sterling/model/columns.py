@@ -116,7 +116,8 @@ def _numbers(series: pl.Series, what: str, advice: str) -> np.ndarray:
         values = numbers.to_numpy()
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
-            value, row = values[bad[0]], bad[0] + 1
+            value = values[bad[0]]
+            row = bad[0] + 1
             raise InputError(f"it has {value:g} in {what}, row {row}: correct the value, or drop the row")
         return values
     row = numbers.is_null().arg_max() or 0

@@ -26,7 +26,9 @@ def signal_of(instance: Instance, surrogate: Surrogate) -> float:
     the teacher's, towards zero if possible. With more than two levels the gradient at the teacher is
     subtracted: of many levels, label noise would outweigh a single step.
     """
-    about, teacher, two = instance.origin, instance.teacher, instance.levels == 2
+    about = instance.origin
+    teacher = instance.teacher
+    two = instance.levels == 2
     quantiser = Quantiser(instance.levels, instance.n)
     if teacher is None or (two and about.get("inputs") == "gaussian" and about.get("normalize") is None):
         size = math.sqrt(np.mean(np.square(quantiser.values, dtype=np.float64)))
@@ -34,7 +36,8 @@ def signal_of(instance: Instance, surrogate: Surrogate) -> float:
     noise = np.zeros(instance.n) if two else instance.gradient(teacher, surrogate)
     pulls = []
     for k in range(instance.n):
-        levels, away = teacher.copy(), -1 if teacher[k] > 0 else 1
+        away = -1 if teacher[k] > 0 else 1
+        levels = teacher.copy()
         levels[k] += away * quantiser.step
         pulls.append(float(away * (instance.gradient(levels, surrogate) - noise)[k]))
     return math.fsum(pulls) / len(pulls)

@@ -149,7 +149,8 @@ class _Rows:
         if not self.problem.noise:
             proved = {"ergodic": "proved: the time average converges to w*", **proved}
         for claim, goal in proved.items():
-            samples, noise = law(self.problem, claim=claim), self.problem.noise
+            samples = law(self.problem, claim=claim)
+            noise = self.problem.noise
             rows.append(Need(goal, samples, law.kind, "", None, noise, None, True, law.source))
         return rows
 

@@ -125,7 +125,8 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return the colours (2 rows to a weight, time cells, RGBA) of the raster."""
     row = np.full(orbit.n, -1)
     row[busy] = np.arange(len(busy))
-    coordinate, half = orbit.flips["coordinate"], np.arange(2 * len(busy) + 1)
+    coordinate = orbit.flips["coordinate"]
+    half = np.arange(2 * len(busy) + 1)
     place = np.where(row[coordinate] >= 0, 2 * row[coordinate] + (orbit._moves < 0), -1)
     image, *_ = np.histogram2d(place, orbit.flips["step"] + 1, [half, cells])
     # A weight can flip to +1 at most at every other step.
@@ -143,7 +144,8 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     At 1 a weight is always right, at 0 undecided; below 0 the time average has the wrong sign. With more
     levels it is 1 − |√n·average − level|/(half a step): below 0 the time average is nearer to another level.
     """
-    two, average = orbit._levels == 2, orbit.ergodic_mean * math.sqrt(orbit.n)
+    two = orbit._levels == 2
+    average = orbit.ergodic_mean * math.sqrt(orbit.n)
     if two:
         margin = np.clip(average * orbit.reference, -1, 1)
     else:
@@ -172,7 +174,8 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         ylabel=f"√n·average × sign of the {against}" if two else "1 − |√n·average − level|/(½ step)",
     )
     whole_ticks(ax.xaxis)
-    wrong, what = orbit.ergodic_errors, "sign" if two else "level"
+    wrong = orbit.ergodic_errors
+    what = "sign" if two else "level"
     if wrong:
         has = "has" if wrong == 1 else "have"
         return f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s."

@@ -51,7 +51,8 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
 
     Bars are 95 % Jeffreys intervals; lines are the fitted curves if there is a fit.
     """
-    fit, dimensions = series.fit, sorted(series.cells["n"].unique())
+    fit = series.fit
+    dimensions = sorted(series.cells["n"].unique())
     for index, n in enumerate(dimensions):
         cells = series.cells.filter(series.cells["n"] == n)
         shade = SHADES[round(index * (len(SHADES) - 1) / max(1, len(dimensions) - 1))]

@@ -162,7 +162,8 @@ def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:
     elif name == "gamp":
         noise, readout = cell.problem.noise, float(instance.readout[0])
         found = gamp(instance.inputs, instance.labels, noise=noise, readout=readout)
-        signs, settled = found.signs[None], bool(found.settled)
+        signs = found.signs[None]
+        settled = bool(found.settled)
     else:
         signs = _VOTES[name](instance.inputs, instance.labels)[None]
     errors = np.count_nonzero(signs != instance.teacher, axis=1)

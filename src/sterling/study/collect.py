@@ -189,7 +189,8 @@ class Collector:
         """Yield batches, round by round; None while all remaining trials of a round are running."""
         self._scan()
         for wanted, note in self.planning:
-            self.note, self.round = note, self.round + 1
+            self.note = note
+            self.round += 1
             self._check_memory(self.trials.open(wanted))
             while self.trials.waiting or self.flying:
                 if self.halted:
@@ -267,7 +268,7 @@ class Collector:
         facts = (f"{new / spent:.3g} a second",) if new else ()
         note = f"round {self.round}: {self.note}" if self.note else ""
         left = (total - done) * spent / new if new and done < total else None
-        return Progress(done, total, note, facts, left, self.round, new, spent, rows)
+        return Progress(done, total, note, facts, left, round=self.round, new=new, seconds=spent, rows=rows)
 
     # -- the store -------------------------------------------------------------------------------------------
 

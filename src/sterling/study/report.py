@@ -372,7 +372,8 @@ def status(store: Store | str | os.PathLike) -> Status:
     planned = study.trials * len(study.cells)
     done = sum(min(study.trials, size.get(cell.key, 0)) for cell in study.cells)
     if study.adaptive:
-        planned, done = 0, sum(size.values())
+        planned = 0
+        done = sum(size.values())
         for criterion, table in zip(study.criteria, tables, strict=True):
             fits += _fits(store, criterion, table, laws=False)
         if len(fits) >= len(study.series) * len(study.criteria):

@@ -195,7 +195,8 @@ class Store(Drawn):
         return {cell.key: cell for cell in self._cells.values()}
 
     def _read_all(self, columns: list[str]) -> pl.DataFrame:
-        frames = [frame for name in self._names() if (frame := self._read(name, columns)) is not None]
+        read = [self._read(name, columns) for name in self._names()]
+        frames = [frame for frame in read if frame is not None]
         return merge(frames) if frames else frame_of(self.study.kind, []).select(columns)
 
     @property
@@ -348,7 +349,9 @@ def replay(
         store.trials(["cell"])  # the shards know the cells of an adaptive study
     if name not in store.cells:
         raise InputError(f"the study in {store.folder} has no cell {name}")
-    cell, number, study = store.cells[name], int(digits), store.study
+    cell = store.cells[name]
+    number = int(digits)
+    study = store.study
     if study.kind.replay is not None:
         return study.kind.replay(cell, trial_seeds(study.seed, cell, number), record)
     return run_trial(cell, number, study.seed)

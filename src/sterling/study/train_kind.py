@@ -69,7 +69,8 @@ def check_run(cell: Cell) -> None:
     """Refuse settings that no run can have together."""
     from sterling.dynamics.options import Options
 
-    optimizer, schedule = cell.settings.get("optimizer", "sgd"), cell.settings["schedule"]
+    optimizer = cell.settings.get("optimizer", "sgd")
+    schedule = cell.settings["schedule"]
     if optimizer.partition(":")[0] == "bop" and schedule != "auto":
         raise InputError(f'the optimizer {optimizer} has no step sizes: give schedule = "auto"')
     batch = Options(**_options(cell)).batch

@@ -92,7 +92,8 @@ def run_batch(root: int, stop: Stop | None, batch: TrialBatch) -> Finished:
     """Run the trials of a batch one after the other. Once ``stop()`` is true, return those done so far."""
     for thing in batch.own:
         register(thing)
-    cell, finished = batch.cell, Finished([], {})
+    cell = batch.cell
+    finished = Finished([], {})
     for number in map(int, batch.numbers):
         if stop is not None and stop():
             break
