@@ -1,4 +1,4 @@
-"""`train` and `resume`, the doors to a run; `run.py` checks options and latents, and does the work."""
+"""`train` and `resume`, the doors to a run; `options.py` checks what is given, and `run.py` does the work."""
 
 from __future__ import annotations
 

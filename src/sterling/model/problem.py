@@ -31,7 +31,7 @@ from sterling.model.instance import Instance
 from sterling.model.levels import MAX_LEVELS, level_values
 from sterling.model.normalise import check_normalize, normalise
 
-# Which part of a draw a seed is for. Latents of a run use LATENT and its batches BATCH, see dynamics/run.py.
+# Which part of a draw a seed is for. The first latents of a run use LATENT, and its batches BATCH.
 TEACHER, READOUT, NOISE, INPUTS, LATENT, BATCH = range(6)
 
 _BLOCK = 4096  # samples that share one stream of random bits

@@ -35,7 +35,6 @@ class Messages(NamedTuple):
     signs: np.ndarray  # int8 (n,), the rounded guess
     mean: np.ndarray  # float64 (n,), the guess, from −1 to 1
     settled: bool
-    rounds: int
 
 
 def _arrays(inputs, labels) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +110,7 @@ def gamp(
     side = np.where((values > half) == (readout > 0), 1.0, -1.0)
     mean, spread = np.zeros(n), np.ones(n)
     force = np.zeros(count)
-    for number in range(1, rounds + 1):
+    for _ in range(rounds):
         width = np.maximum(squares @ spread, _SMALL)
         root = np.sqrt(width)
         u = (rows @ mean - width * force) / root
@@ -130,13 +129,13 @@ def gamp(
         change = np.abs(guess - mean).max()
         mean = damping * mean + (1 - damping) * guess
         if not np.isfinite(mean).all():
-            return Messages(_signs(np.nan_to_num(mean)), np.nan_to_num(mean), False, number)
+            return Messages(_signs(np.nan_to_num(mean)), np.nan_to_num(mean), False)
         spread = 1 - mean**2
         if change < _SETTLED:
             sure = spread.mean() < _SURE
             settled = not sure or _explains(rows, values, mean, noise, readout)
-            return Messages(_signs(mean), mean, settled, number)
-    return Messages(_signs(mean), mean, False, rounds)
+            return Messages(_signs(mean), mean, settled)
+    return Messages(_signs(mean), mean, False)
 
 
 def _explains(rows: np.ndarray, values: np.ndarray, mean: np.ndarray, noise: float, readout: float) -> bool:
