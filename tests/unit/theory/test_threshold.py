@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 import sterling as st
 from sterling import theory
+from sterling.theory import threshold
 from sterling.theory.numbers import numbers_of
-from sterling.theory.threshold import _log_last
 from sterling.theory.typical import variance
 
 LAWS = (theory.expected_absorbed, theory.expected_last, theory.samples_for_last)
@@ -21,22 +21,18 @@ def problem(n=48, samples=600, noise=0.5, **rest):
     return st.Problem(n, samples, noise=noise, **rest)
 
 
-def damped_run(instance, surrogate, damping, seed, steps=1000):
-    """Return the last signs of a damped run from the definition: science.md, 17."""
+def damped_run(instance, surrogate, damping, seed, steps=500):
+    """Return the last signs of a damped run from the definition, and whether they absorb."""
     size = theory.signal(instance, surrogate=surrogate)
     latent = np.random.default_rng(seed).normal(size=instance.n) / math.sqrt(instance.n)
     rate = 1 / (30 * damping * size)
-    known = {}
     for _ in range(steps):
         signs = np.where(latent >= 0, 1, -1).astype(np.int8)
-        key = signs.tobytes()
-        if key not in known:
-            known[key] = instance.gradient(signs, surrogate)
-        gradient = known[key]
-        if np.all(signs * gradient <= damping * size):
+        gradient = instance.gradient(signs, surrogate)
+        if absorbs := bool(np.all(signs * gradient <= damping * size)):
             break
         latent = latent - rate * (gradient + damping * size * (latent - signs))
-    return signs
+    return signs, absorbs
 
 
 @pytest.mark.parametrize("surrogate, share", [("relu", 0.5), ("identity", 1.0), ("hard_tanh", None)])
@@ -50,31 +46,34 @@ def test_absorbed_is_the_power_of_a_normal_probability(surrogate, share):
     assert theory.expected_absorbed(of, damping=0.3, surrogate=surrogate) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("surrogate", ["relu", "identity"])
-def test_absorbed_against_data_sets(surrogate):
-    """60 data sets. The bands are four standard errors wide: false alarms below 10⁻³ in all."""
-    of = problem(samples=1200 if surrogate == "relu" else 600)
-    size = theory.signal(of, surrogate=surrogate)
-    absorbed = []
-    for seed in range(60):
+def test_the_laws_against_a_plain_simulation():
+    """80 runs, of which some are at w* but do not stay. Four standard errors: false alarms below 2·10⁻⁴."""
+    of = problem(samples=900)
+    size, found = theory.signal(of), []
+    for seed in range(80):
         data = of.draw(seed)
-        push = data.teacher * theory.drift(data, surrogate=surrogate)
-        absorbed.append(push.max() <= size / 2)
-    share = theory.expected_absorbed(of, surrogate=surrogate)
-    assert 0.2 < share < 0.9
-    assert np.mean(absorbed) == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 60))
+        holds = (data.teacher * theory.drift(data)).max() <= size / 2
+        signs, absorbs = damped_run(data, "relu", 0.5, seed)
+        found.append(
+            np.array_equal(signs, data.teacher) * np.array([1, absorbs, 0]) + np.array([0, 0, holds])
+        )
+    laws = [theory.expected_last(of, stays=stays) for stays in (False, True)]
+    laws = np.array([*laws, theory.expected_absorbed(of)])
+    assert 0.06 < laws[0] - laws[1] < 0.15
+    assert (np.abs(np.mean(found, axis=0) - laws) < 4 * np.sqrt(laws * (1 - laws) / 80)).all()
 
 
-def test_runs_against_a_plain_simulation():
-    """40 runs; the band is .12, the error that the issue allows, and three standard errors."""
-    of = problem(samples=450)
-    law = theory.expected_last(of, surrogate="identity")
-    ended = [
-        np.array_equal(damped_run(data, "identity", 0.5, seed), data.teacher)
-        for seed, data in ((seed, of.draw(seed)) for seed in range(40))
-    ]
-    assert 0.2 < law < 0.8
-    assert np.mean(ended) == pytest.approx(law, abs=0.12 + 3 * math.sqrt(law * (1 - law) / 40))
+def test_the_seed_of_the_paths_hardly_matters(monkeypatch):
+    """It moved the law by 0.1: when no weight turned any more, the covariance could not be factored."""
+    found = []
+    for seed in (1, 2, 20261201):
+        monkeypatch.setattr(threshold, "_PATH_SEED", seed)
+        threshold._numbers.cache_clear()
+        found.append(
+            math.exp(threshold._log_last.__wrapped__(numbers_of(problem(96), "relu"), 2829, 0.5, True))
+        )
+    threshold._numbers.cache_clear()
+    assert max(found) - min(found) < 0.02
 
 
 def test_samples_for_last_inverts_the_share():
@@ -82,7 +81,7 @@ def test_samples_for_last_inverts_the_share():
     sizes = [theory.samples_for_last(of, confidence=c) for c in (0.4, 0.8)]
     assert sizes[0] < sizes[1]
     for size, share in zip(sizes, (0.4, 0.8), strict=True):
-        assert theory.expected_last(of, samples=size) == pytest.approx(share, abs=0.03)
+        assert theory.expected_last(of, samples=size, stays=True) == pytest.approx(share, abs=0.03)
         assert theory.expected_absorbed(of, samples=size) >= share - 0.01
 
 
@@ -96,7 +95,7 @@ def test_the_number_of_threads_does_not_matter():
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            found.append(_log_last.__wrapped__(numbers_of(problem(16), "relu"), 300.0, 0.5))
+            found.append(threshold._log_last.__wrapped__(numbers_of(problem(16), "relu"), 300, 0.5, True))
     assert found[0] == found[1]
 
 
