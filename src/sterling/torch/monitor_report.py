@@ -49,12 +49,21 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
         errors = [half_width(one, size, int(read)) for one in parts]
         rows.append(
             {
-                **{"tensor": weight.name, "framework": weight.framework, "weights": size},
-                **{"levels": weight.levels, "steps": monitor.steps, "flips": flips, "undone": undone},
+                "tensor": weight.name,
+                "framework": weight.framework,
+                "weights": size,
+                "levels": weight.levels,
+                "steps": monitor.steps,
+                "flips": flips,
+                "undone": undone,
                 "undecided": float((margin < DECIDED).float().mean()) if len(margin) else None,
                 "margin": float(margin.mean()) if len(margin) else None,
-                **{"never_moved": size - moved, "horizon": monitor.horizons[at], "read": int(read)},
-                **dict(zip(("flips_error", "undone_error", "never_moved_error"), errors, strict=True)),
+                "never_moved": size - moved,
+                "horizon": monitor.horizons[at],
+                "read": int(read),
+                "flips_error": errors[0],
+                "undone_error": errors[1],
+                "never_moved_error": errors[2],
             }
         )
     whole = dict.fromkeys(("weights", "steps", "flips", "undone", "never_moved", "read"), pl.Int64)
