@@ -39,7 +39,7 @@ class Verdict(Enum):
     )
     WANDERING = (
         "wandering",
-        "none of the others within the run: more steps or samples may decide",
+        "neither a certain rest nor a return was seen: more steps or samples may decide",
     )
     STALLED = (
         "stalled",

@@ -36,6 +36,7 @@ from sterling.returns.recurrence import home
 
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # largest number of weights in the raster
+_LINE = 1580.0  # points of letters that the line about the run may have
 #: Position of a legend above the axes, with room for a title to its left.
 _BESIDE = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.1}
 
@@ -193,7 +194,7 @@ def figure(orbit: Orbit) -> Figure:
     for name, title, draw, width in (
         ("errors", "Errors over time", errors_over_time, 84),
         ("raster", "Which weights flip, and when", flip_raster, 84),
-        ("mean", "Time average of the weights", ergodic_mean, 56),
+        ("mean", "Time average of each weight", ergodic_mean, 56),
     ):
         caption(axes[name], draw(axes[name], orbit), width)
         axes[name].set_title(title, loc="left", fontsize=11.5, weight="bold", color=INK)
@@ -203,7 +204,9 @@ def figure(orbit: Orbit) -> Figure:
     interrupted = ", interrupted" if orbit.interrupted else ""
     fig.text(0.012, 0.983, f"{verdict}{interrupted}", fontsize=15, weight="bold", color=colour, va="top")
     fig.text(0.012, 0.947, meaning(orbit), fontsize=10, color=INK, va="top")
-    fig.text(0.012, 0.921, escaped(problem_line(orbit)), fontsize=9, color=GREY, va="top")
+    about = problem_line(orbit)
+    small = min(9.0, _LINE / len(about))
+    fig.text(0.012, 0.921, escaped(about), fontsize=small, color=GREY, va="top")
     return fig
 
 
