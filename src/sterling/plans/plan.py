@@ -149,51 +149,76 @@ class _Rows:
         if not self.problem.noise:
             proved = {"ergodic": "proved: the time average converges to w*", **proved}
         for claim, goal in proved.items():
-            samples = law(self.problem, claim=claim)
-            noise = self.problem.noise
-            rows.append(Need(goal, samples, law.kind, "", None, noise, None, True, law.source))
+            rows.append(
+                Need(
+                    goal,
+                    law(self.problem, claim=claim),
+                    kind=law.kind,
+                    criterion="",
+                    promise=None,
+                    noise=self.problem.noise,
+                    steps=None,
+                    checked=True,
+                    source=law.source,
+                )
+            )
         return rows
 
     def row(
         self,
         goal: str,
         law: Callable[[int], float],
-        labels: Any,
-        criterion: str,
-        promise: float,
+        *,
+        kind: str,
+        source: str,
         default_steps: int,
         checked: bool,
-        restart: Restart | None = None,
+        criterion: str = "optimal",
+        promise: float = _HALF,
         least_steps: int | None = None,
+        restart: Restart | None = None,
+        optimizer: str | None = None,
     ) -> Need:
         """Return a row whose law depends on the steps; with fewer than were compared it is not checked."""
         steps = default_steps if self.steps is None else self.steps
         checked = checked and self.usual and steps >= (least_steps or default_steps)
-        kind, source = labels
         try:
             samples = law(steps)
         except BeyondError:
             samples, criterion, checked = MOST_SAMPLES, "", False
-        goal = f"{'in half' if promise == _HALF else f'in {percent(promise)}'} of the data sets {goal}"
-        noise = self.problem.noise
-        return Need(goal, samples, kind, criterion, promise, noise, steps, checked, source, restart)
+        share = "half" if promise == _HALF else percent(promise)
+        return Need(
+            f"in {share} of the data sets {goal}",
+            samples,
+            kind=kind,
+            criterion=criterion,
+            promise=promise,
+            noise=self.problem.noise,
+            steps=steps,
+            checked=checked,
+            source=source,
+            restart=restart,
+            optimizer=optimizer,
+        )
 
     def average(self, confidence: float) -> Need:
-        problem, law = self.problem, theory.samples_for_average
+        law: Any = theory.samples_for_average
+        problem = self.problem
         n, m, noise = problem.n, problem.m, problem.noise
         if noise > 0.5:  # the largest n of runs that it was compared with (`benchmarks/papers/plan.py`)
             largest = 256
         else:
             largest = 512 if m == 1 or noise == 0.5 else 128
-        settings: Any = {"schedule": self.schedule, "surrogate": self.surrogate}
+        settings = {"schedule": self.schedule, "surrogate": self.surrogate}
         return self.row(
             "the time average decodes to w*",
             lambda steps: law(problem, confidence=confidence, steps=steps, **settings),
-            _labels(law),
-            "ergodic",
-            confidence,
-            LAW_STEPS,
-            confidence == _HALF
+            kind=law.kind,
+            source=law.source,
+            criterion="ergodic",
+            promise=confidence,
+            default_steps=LAW_STEPS,
+            checked=confidence == _HALF
             and m <= 4
             and (noise == 0 or 0.1 <= noise <= 1)
             and 16 <= n <= largest
@@ -201,15 +226,17 @@ class _Rows:
         )
 
     def occupied(self, occupancy: float) -> Need:
-        law, n, m, noise = theory.samples_for_occupancy, self.problem.n, self.problem.m, self.problem.noise
+        law: Any = theory.samples_for_occupancy
+        problem = self.problem
+        n, m, noise = problem.n, problem.m, problem.noise
         need = self.row(
             f"the iterates are w* for {percent(occupancy)} of the steps",
-            lambda steps: law(self.problem, occupancy=occupancy, surrogate=self.surrogate),
-            _labels(law),
-            f"occupancy>={occupancy!r}",
-            _HALF,
-            OCCUPANCY_STEPS,
-            (16 if noise >= 0.5 else 32) <= n <= (64 if m == 1 and noise <= 0.5 else 32)
+            lambda steps: law(problem, occupancy=occupancy, surrogate=self.surrogate),
+            kind=law.kind,
+            source=law.source,
+            criterion=f"occupancy>={occupancy!r}",
+            default_steps=OCCUPANCY_STEPS,
+            checked=(16 if noise >= 0.5 else 32) <= n <= (64 if m == 1 and noise <= 0.5 else 32)
             and m <= 4
             and 0.1 <= noise <= 1
             and 0.05 <= occupancy <= 0.95,
@@ -217,16 +244,18 @@ class _Rows:
         return replace(need, checked=need.checked and need.samples >= _FEWEST_OCCUPIED * n)
 
     def iterate(self) -> Need:
-        problem, law = self.problem, theory.samples_for_iterate
-        settings: Any = {"schedule": self.schedule, "surrogate": self.surrogate}
+        law: Any = theory.samples_for_iterate
+        problem = self.problem
+        settings = {"schedule": self.schedule, "surrogate": self.surrogate}
         return self.row(
             "the run ends at w*",
             lambda steps: law(problem, steps=steps, **settings),
-            _labels(law),
-            "optimal",
-            _HALF,
-            LAW_STEPS,
-            16 <= problem.n <= 128 and problem.m <= 4 and (self.steps or LAW_STEPS) <= _MOST_ITERATE_STEPS,
+            kind=law.kind,
+            source=law.source,
+            default_steps=LAW_STEPS,
+            checked=16 <= problem.n <= 128
+            and problem.m <= 4
+            and (self.steps or LAW_STEPS) <= _MOST_ITERATE_STEPS,
             least_steps=LAW_STEPS if problem.n < 64 else 400,
         )
 
@@ -236,30 +265,25 @@ class _Rows:
         return self.row(
             "the run with ergodic restart ends at w*",
             lambda steps: n * part * float(np.interp(n, _RESTART_N, _RESTART)),
-            ("measured", "docs/science, 12"),
-            "optimal",
-            _HALF,
-            RESTART_STEPS,
-            least <= n <= most,
-            restart,
+            kind="measured",
+            source="docs/science, 12",
+            default_steps=RESTART_STEPS,
+            checked=least <= n <= most,
+            restart=restart,
         )
 
     def damped(self) -> Need:
-        problem, law = self.problem, theory.samples_for_last
+        law: Any = theory.samples_for_last
+        problem = self.problem
         n, m, noise = problem.n, problem.m, problem.noise / math.sqrt(problem.readout_norm2)
-        need = self.row(
+        return self.row(
             f"the last iterate is at w* and stays, damping {_DAMPING}",
             lambda steps: law(problem, damping=_DAMPING, surrogate=self.surrogate),
-            _labels(law),
-            "optimal",
-            _HALF,
-            DAMPED_STEPS,
-            16 <= n <= (384 if m == 1 and noise >= 0.25 else 64)
+            kind=law.kind,
+            source=law.source,
+            default_steps=DAMPED_STEPS,
+            checked=16 <= n <= (384 if m == 1 and noise >= 0.25 else 64)
             and m <= 4
             and (noise == 0 or 0.25 <= noise <= 1),
+            optimizer=f"sgd:damping={_DAMPING}",
         )
-        return replace(need, optimizer=f"sgd:damping={_DAMPING}")
-
-
-def _labels(law: Any) -> tuple[str, str]:
-    return law.kind, law.source
