@@ -8,6 +8,7 @@ dual vector of the bound. Both are exact, so one run below both would contradict
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,14 +50,14 @@ class ProofsBudget:
 
 def prove(context: Context, budget: ProofsBudget, noise: float) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return one row for each certificate, and one for each run with its bound."""
-
-    def rows(kind: str, **settings) -> pl.DataFrame:
-        asked = {"noise": noise, "trials": budget.instances, **settings}
-        return context.at(budget.places, f"proofs-{kind}", kind=kind, **asked)
-
-    certificates = rows("certificate")
-    starts = list(range(OPPOSITE, budget.starts))
-    runs = rows("starts", start=starts, schedule=budget.schedules, steps=budget.steps)
+    asked: dict[str, Any] = {"noise": noise, "trials": budget.instances}
+    certificates = context.at(budget.places, "proofs-certificate", kind="certificate", **asked)
+    asked |= {
+        "start": list(range(OPPOSITE, budget.starts)),
+        "schedule": budget.schedules,
+        "steps": budget.steps,
+    }
+    runs = context.at(budget.places, "proofs-starts", kind="starts", **asked)
     return certificates.sort(_SET), with_bounds(runs, certificates).sort(*_SET, "schedule", "start")
 
 

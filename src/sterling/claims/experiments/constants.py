@@ -158,16 +158,14 @@ def check(context: Context, budget: ConstantsBudget) -> pl.DataFrame:
     ``excess`` is the largest amount by which a weight exceeds the bound of a finite run,
     (ε + (|u(0)| + max η·(S + ε))/H(T))/S.
     """
-
-    def rows(kind: str, **settings) -> pl.DataFrame:
-        asked = {"noise": max(budget.noises), "trials": budget.checked, **settings}
-        return context.at(budget.places, f"constants-{kind}", kind=kind, **asked)
-
-    states = rows("landscape").select(*_SET, "deviation", "pull")
-    proofs = rows("certificate").select(*_SET, "occupancy", certified="wrong_share")
-    names = ("mass_wrong", "start_latent", "mass", "largest_step")
-    runs = rows("starts", start=[OPPOSITE, 0], steps=budget.steps).select(*_SET, *names)
-    runs = runs.join(states, on=_SET).join(proofs, on=_SET)
+    asked: dict[str, Any] = {"noise": max(budget.noises), "trials": budget.checked}
+    states = context.at(budget.places, "constants-landscape", kind="landscape", **asked)
+    proofs = context.at(budget.places, "constants-certificate", kind="certificate", **asked)
+    asked |= {"start": [OPPOSITE, 0], "steps": budget.steps}
+    runs = context.at(budget.places, "constants-starts", kind="starts", **asked)
+    runs = runs.select(*_SET, "mass_wrong", "start_latent", "mass", "largest_step")
+    runs = runs.join(states.select(*_SET, "deviation", "pull"), on=_SET)
+    runs = runs.join(proofs.select(*_SET, "occupancy", certified="wrong_share"), on=_SET)
     excess = []
     for row in runs.iter_rows(named=True):
         pull, deviation = row["pull"], row["deviation"]
