@@ -17,7 +17,7 @@ from sterling.base.progress import ProgressCallback
 from sterling.base.text import Result, counted, sentence
 from sterling.errors import InputError
 from sterling.landscapes.numbering import distances, number_of, signs_of
-from sterling.landscapes.sweep import Found, sweep
+from sterling.landscapes.sweep import Swept, sweep
 from sterling.model.instance import Instance
 from sterling.model.levels import require_two
 from sterling.model.signal import signal_of
@@ -40,7 +40,7 @@ class Landscape(Result, Drawn):
     surrogate : Surrogate
         The surrogate: it determines the gradient, and so absorption and deviation, but not the loss. The
         attribute holds its name.
-    found : Found
+    found : Swept
         The results of the visit.
     reason : str
         Reason why the deviation is unknown, kept as ``deviation_reason``.
@@ -76,7 +76,7 @@ class Landscape(Result, Drawn):
         self,
         instance: Instance,
         surrogate: Surrogate,
-        found: Found,
+        found: Swept,
         reason: str,
         pull: float | None,
         damping: float = 0.0,

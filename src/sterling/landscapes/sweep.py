@@ -21,7 +21,7 @@ _EACH = 4  # intervals for each thread at least, so that all threads end at abou
 _STRIP = 1 << 20  # losses converted at a time
 
 
-class Found(NamedTuple):
+class Swept(NamedTuple):
     """The results of a visit to all states."""
 
     loss: np.ndarray  # float64 (2**n,)
@@ -37,7 +37,7 @@ def sweep(
     hold: float,
     threads: int | None,
     progress: bool | ProgressCallback,
-) -> Found:
+) -> Swept:
     """Visit every state; ``levels`` is the mean of w*_k·G_k by `theory.population.profile`, if known.
 
     ``hold`` is the largest b_k·G_k of an absorbing state.
@@ -52,11 +52,16 @@ def sweep(
     teacher = np.ones(instance.n) if instance.teacher is None else instance.teacher
 
     def work(position, signs, first: int, last: int) -> tuple[np.ndarray, float, int]:
-        room = np.zeros(last - first, np.int64)
-        count, farthest, deviation = np.zeros(1, np.int64), np.zeros(1, np.int64), np.full(1, -1.0)
-        found = kernels.Found(squares, room, count, deviation, farthest)
+        found = kernels.Found(
+            squares=squares,
+            absorbing=np.zeros(last - first, np.int64),
+            filled=np.zeros(1, np.int64),
+            deviation=np.full(1, -1.0),
+            farthest=np.zeros(1, np.int64),
+        )
         kernels.sweep(position, signs, means, instance.unit, hold, found, first, last)
-        return room[: count[0]].copy(), float(deviation[0]), -int(farthest[0])
+        absorbing = found.absorbing[: found.filled[0]].copy()
+        return absorbing, float(found.deviation[0]), -int(found.farthest[0])
 
     parts = _visit(instance, surrogate, teacher, work, threads, progress)
     absorbing = np.sort(np.concatenate([part[0] for part in parts]))
@@ -68,7 +73,7 @@ def sweep(
     divisor = 2.0 * instance.samples * 4.0**instance.label_bits
     for first in range(0, states, _STRIP):
         losses[first : first + _STRIP] = squares[first : first + _STRIP].astype(np.float64) / divisor
-    return Found(losses, minimisers, absorbing, deviation)
+    return Swept(losses, minimisers, absorbing, deviation)
 
 
 def balances(
