@@ -142,13 +142,13 @@ def _tilt(shares: np.ndarray, alone: float) -> np.ndarray:
     goal = float(shares.sum()) / (1 - alone) - 1
 
     def excess(x: float) -> float:
-        w = rest * np.exp(x * d)
+        w = rest * np.exp(x * d - max(x, 0) * d[-1])  # the factor cancels, and does not overflow
         return float((w * d).sum() / w.sum()) - goal
 
     if not excess(-_STEEP) < 0 < excess(_STEEP):
         return out
     slope = float(brentq(excess, -_STEEP, _STEEP))  # type: ignore[arg-type]
-    w = np.exp(slope * d)
+    w = np.exp(slope * d - max(slope, 0) * d[-1])
     out[0] = alone / chances[0]
     out[1 : len(chances)] = w * (1 - alone) / float((rest * w).sum())
     out[len(chances) :] = out[len(chances) - 1]

@@ -10,6 +10,7 @@ import pytest
 import sterling as st
 from sterling import theory
 from sterling.model.levels import Quantiser
+from sterling.theory.shares import _tilt
 from tests.support import SMOOTH
 
 METHODS = ("balance", "signal")
@@ -85,6 +86,11 @@ def test_a_data_set_of_one_sample_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isfinite(theory.balance(problem.draw(24), surrogate="identity").wrong_share).all()
+
+
+def test_the_tilt_of_many_weights():
+    """From n = 143 on an exponential overflowed: a warning, and no tilt."""
+    assert _tilt(np.full(160, 0.01), 0.5)[0] * 0.99**160 == pytest.approx(0.5)
 
 
 def test_shares_and_occupancy_of_three_levels_against_a_run():
