@@ -21,8 +21,6 @@ def test_the_teacher_absorbs_with_the_proved_probability(surrogate, doubled):
     threshold = damping * st.theory.signal(problem, surrogate=surrogate)
     absorbing = 0
     for seed in range(draws):
-        instance = problem.draw(seed=seed)
-        absorbing += bool(
-            (instance.teacher * st.theory.drift(instance, surrogate=surrogate)).max() <= threshold
-        )
+        data = problem.draw(seed=seed)
+        absorbing += bool((data.teacher * data.gradient(data.teacher, surrogate)).max() <= threshold)
     assert absorbing >= stats.binom.ppf(1e-6, draws, 1 - missed)
