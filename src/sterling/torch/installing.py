@@ -51,9 +51,10 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
 
 def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
-    parts = (weight.latent, *weight._factors)
+    factors = weight._factors if weight.merged else ()  # of LoRA; else these may be learned scales
+    parts = (weight.latent, *factors)
     start, search = [one.detach().clone() for one in parts], _Search(weight, values)
-    for one in weight._factors:  # of LoRA
+    for one in factors:
         one.data.zero_()
     # The convert step of torchao has other zero points than its layers in training.
     configs: list[Any] = [_config(layer) for layer in weight.modules]
