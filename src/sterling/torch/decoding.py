@@ -20,7 +20,7 @@ from sterling.errors import InputError, InputTypeError
 from sterling.torch.counting import MOMENTUM, CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.horizons import checked, nearest, settled
-from sterling.torch.installing import install, make_plain
+from sterling.torch.installing import PLAIN, install, make_plain
 from sterling.torch.monitor import OrbitMonitor
 from sterling.torch.scoring import recompute_norms, scorer
 from sterling.torch.taps import in_one_sentence, unwrapped
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 HOW = ("mean", "mode", "frozen", "latents", "last")
 #: A weight is frozen if its oscillation metric exceeds this times the momentum (Nagel et al.: 2 to 3).
 FREEZE = 2.0
-#: Frameworks whose layers hold the decoded weights as constants; in others the quantiser stays if it can.
-PLAIN = ("binarize", "parq")
 
 
 @dataclass

@@ -21,6 +21,8 @@ from sterling.torch.parametrized import own_class
 from sterling.torch.probes import by_scale
 from sterling.torch.taps import Taps, _is_turned, leaves_of, listen
 
+#: Frameworks whose layers hold the decoded weights as constants; in others the quantiser stays if it can.
+PLAIN = ("binarize", "parq")
 #: Largest error of installed values, relative to the level and to a unit of the codes. Half types need more.
 _ERROR, _ERROR_HALF = 1e-3, 0.02
 _SURE = 0.2  # units from the level: no nearer to another one
@@ -29,11 +31,7 @@ _PLACES = 64  # sizes that are tried for a largest latent half-way between two l
 
 
 def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> str:
-    """Make a model use these values as a weight; return what holds them.
-
-    "latents": its quantiser gives the values. "fixed range": it does with the present scales, which no longer
-    follow the latents. "codes": the layer stores codes. "constants": the layer uses the values themselves.
-    """
+    """Make a model use these values as a weight; return what holds them, in the words of `decode`."""
     for layer in weight.modules:  # the observers of PyTorch follow the latents in each forward pass
         observed: Any = getattr(layer, "weight_fake_quant", None)
         if hasattr(observed, "disable_observer"):
@@ -66,9 +64,6 @@ def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     if any([_fix_range(layer) for layer in weight.modules]):
         search.put(torch.where(search.done, search.trial, search.wanted))
         if bool(search.right().all()):
-            return "fixed range"
-        weight.latent.data.copy_(start[0])
-        if search.succeeds():
             return "fixed range"
     return ""
 
@@ -192,13 +187,11 @@ def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, 
             alone = layer.parametrizations[name].is_tensor
             parametrize.remove_parametrizations(layer, name, leave_parametrized=not alone)
             getattr(layer, name).data.copy_(values)
-        elif weight.framework in ("binarize", "parq"):
+        elif weight.framework in PLAIN:
             getattr(layer, name).data.copy_(values)
         else:
             foreign = True
-            if weight.framework == "torchao":
-                layer.weight_fake_quantizer.enabled = False
-            elif weight.framework == "brevitas":
+            if weight.framework == "brevitas":  # its export would round again
                 layer.weight_quant.disable_quant = not getattr(layer, "return_quant_tensor", False)
     if foreign:
         _hold(model, weight, values, example)
