@@ -13,8 +13,10 @@ from sterling.base.checks import shown
 from sterling.base.files import printable
 from sterling.base.text import counted, percent
 from sterling.errors import InputError
+from sterling.surrogates import get_surrogate
 from sterling.torch.artefacts import Tensors, file_of, reading, tensors_in
 from sterling.torch.handle import PARAMETRIZED, named
+from sterling.torch.parametrized import Quantiser
 from sterling.torch.tables import Report, Table
 
 if TYPE_CHECKING:
@@ -124,19 +126,13 @@ def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -
     w = w.to(torch.promote_types(w.dtype, torch.float32))
     if not bool(w.isfinite().all()):
         raise ValueError(f"{printable(name)} has values that are not finite")
-    bits, group = int(how["bits"] or 1), int(how["group"] or 0)
-    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    if how["name"] == "sign":
-        codes = torch.where(w >= 0, 1, -1)
-    elif how["bits"]:
-        rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
-        scale = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
-        codes = (rows * (1 / scale)).round().clamp(least, most).reshape(shape)
-    else:
-        channels = tuple(range(1, w.ndim))
-        size = w.abs().mean(channels, keepdim=True) if how["channel"] else w.abs().mean()
-        codes = (w / size.clamp_min(_TINY)).round().clamp(-1, 1)
-    return codes.to(torch.int16)
+    if not how["bits"]:
+        levels, scale = (2, "none") if how["name"] == "sign" else (3, "absmean")
+        return Quantiser(levels, scale, 0 if how["channel"] else None, get_surrogate("identity")).codes(w)
+    most, group = 2 ** (int(how["bits"]) - 1) - 1, int(how["group"] or 0)
+    rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
+    step = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
+    return (rows * (1 / step)).round().clamp(-most - 1, most).reshape(shape).to(torch.int16)
 
 
 def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Match[str]) -> dict[str, Any]:
@@ -162,12 +158,16 @@ def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Ma
     return {
         "tensor": PARAMETRIZED.sub(r"\1", printable(name)),
         "weights": shape.numel(),
-        **{"levels": levels, "checkpoints": len(files), "flips": flips, "undone": undone},
+        "levels": levels,
+        "checkpoints": len(files),
+        "flips": flips,
+        "undone": undone,
         "to_zero": to_zero if 0 in seen else None,
         "from_zero": from_zero if 0 in seen else None,
         "never_moved": int((~moved).sum()),
         "undecided": int(back.sum()) / shape.numel() if len(files) > 2 else None,
-        **{"churn": history[-1], "history": history},
+        "churn": history[-1],
+        "history": history,
     }
 
 
