@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+
+from sterling.errors import InputError
 
 
 def installed(package: str) -> str | None:
@@ -13,6 +17,13 @@ def installed(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def needed(package: str) -> Any:
+    """Import an optional package."""
+    if installed(package) is None:
+        raise InputError(f"this needs {package}, which is not installed: pip install {package}")
+    return import_module(package)
 
 
 def requirements() -> dict[str, dict[str, str]]:

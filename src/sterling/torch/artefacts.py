@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sterling.base.extras import installed
+from sterling.base.extras import needed
 from sterling.base.files import as_path, printable, unreadable
 from sterling.errors import InputError
 from sterling.torch.handle import QuantisedWeight
@@ -36,7 +36,6 @@ _WRAPPER = re.compile(
 #: Operators of ONNX that are computed on the way from constants to a layer.
 _FOLDED = ("DequantizeLinear", "QuantizeLinear", "Clip", "Transpose", "Identity", "Cast")
 _MOST = 64  # times the size of the constants that these operators may compute
-
 
 Tensors = dict[str, Callable[[], torch.Tensor]]
 
@@ -56,13 +55,6 @@ def reading(path: Any) -> Iterator[None]:
     """Turn any error of a damaged file into one sentence."""
     with in_one_sentence(f"{printable(path)} cannot be read", "write it again, or leave it out"):
         yield
-
-
-def needed(package: str) -> Any:
-    """Return a package that reads a format."""
-    if installed(package) is None:
-        raise InputError(f"this file needs {package}, which is not installed: pip install {package}")
-    return import_module(package)
 
 
 def tensors_in(path: Path) -> Tensors:
@@ -164,9 +156,7 @@ def _spread(scale: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """Return the scale of each weight, from one for each block or for each run of weights."""
     sizes = list(zip(shape, scale.shape, strict=False))
     if scale.ndim == len(shape) and all(few and many % few == 0 for many, few in sizes):
-        for axis, (many, few) in enumerate(sizes):
-            scale = scale.repeat_interleave(many // few, dim=axis)
-        return scale
+        return torch.kron(scale, scale.new_ones([many // few for many, few in sizes]))
     if not scale.numel() or shape.numel() % scale.numel():
         raise ValueError(f"scales of the shape {tuple(scale.shape)} do not fit codes of {tuple(shape)}")
     return scale.flatten().repeat_interleave(shape.numel() // scale.numel()).reshape(shape)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sterling.base.extras import installed
+from sterling.base.extras import installed, needed
 from sterling.base.files import write_atomically
 from sterling.errors import InputError, SterlingWarning
 from sterling.torch.hooks import guarded
@@ -54,11 +53,8 @@ def lightning_callback(**options: Any) -> Any:
     >>> lightning.Trainer(callbacks=[watch]).fit(module, loader)  # doctest: +SKIP
     >>> watch.monitor.report()  # doctest: +SKIP
     """
-    homes = {"lightning": "lightning.pytorch", "pytorch-lightning": "pytorch_lightning"}
-    home = next((module for package, module in homes.items() if installed(package) is not None), None)
-    if home is None:
-        raise InputError("this needs Lightning, which is not installed: pip install lightning")
-    base: Any = import_module(home).Callback
+    older = installed("lightning") is None and installed("pytorch_lightning") is not None
+    base: Any = needed("pytorch_lightning" if older else "lightning").Callback
 
     class MonitorCallback(base):
         """Keeps a monitor; see `lightning_callback`."""
@@ -119,11 +115,9 @@ def transformers_callback(**options: Any) -> Any:
     >>> transformers.Trainer(model, args, train_dataset=data, callbacks=[watch]).train()  # doctest: +SKIP
     >>> watch.monitor.report()  # doctest: +SKIP
     """
-    if installed("transformers") is None:
-        raise InputError("this needs transformers, which is not installed: pip install transformers")
-    from transformers import TrainerCallback  # pyright: ignore[reportMissingImports]
+    base: Any = needed("transformers").TrainerCallback
 
-    class MonitorCallback(TrainerCallback):
+    class MonitorCallback(base):
         """Keeps a monitor; see `transformers_callback`."""
 
         monitor: Any = None
