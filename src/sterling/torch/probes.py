@@ -219,9 +219,14 @@ def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
 
 def code_at_zero(weight: QuantisedWeight) -> int | None:
     """Return the code of a latent that is exactly zero, or None if different weights have different codes."""
+    found = codes_at(weight, 0.0)
+    return found.pop() if len(found) == 1 else None
+
+
+def codes_at(weight: QuantisedWeight, size: float) -> set[int]:
+    """Return the codes of a few latents of this size, in units of the largest one."""
     with kept(weight) as data:
         # Not all of them, or the scale would be 0.
-        indices = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8), device=data.device)
-        data.put_(indices, data.new_zeros(len(indices)))
-        found = set(weight.codes().flatten()[indices].tolist())
-    return int(found.pop()) if len(found) == 1 else None
+        few = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8), device=data.device)
+        data.put_(few, (size * data.abs().max().nan_to_num()).expand(few.shape))
+        return set(weight.codes().flatten()[few].tolist())
