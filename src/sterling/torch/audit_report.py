@@ -128,7 +128,6 @@ class Audit(Report):
                 **vars(row),
                 "grade": row.grade,
                 "why": ", ".join(row.why),
-                "window": None if row.window is None else list(row.window),
                 "findings": [f"{one.grade}: {one.sentence}" for one in row.findings],
             }
             for row in self.rows

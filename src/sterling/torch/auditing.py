@@ -197,7 +197,8 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
     found = quantised_activations(model, example)
     with ClampGradient(1 - at_bound):
         others = quantised_activations(model, example)
-    rows, names = [], Counter()
+    rows: list[TensorAudit] = []
+    names = Counter[str]()
     for one, other in zip(found, others, strict=True):
         names[one.name] += 1
         number_of_it = f" ({names[one.name]})" if names[one.name] > 1 else ""
@@ -270,9 +271,11 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
 
 def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
     """Judge the shares without gradient, now and with PyTorch 2.14; ``idle`` says why none is needed."""
-    activations, what = row.kind == "activation", "activations" if row.kind == "activation" else "weights"
+    activations = row.kind == "activation"
+    what = "activations" if activations else "weights"
     if now > 0:
-        why, by_design = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one])), ""
+        why = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one]))
+        by_design = ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
             end = "input" if activations else "latents"

@@ -138,8 +138,12 @@ def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -
 def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Match[str]) -> dict[str, Any]:
     """Return the row of a tensor."""
     seen: set[int] = set()
-    moved, back = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-    counts, history, now, before = np.zeros(4, np.int64), [], None, moved
+    moved = torch.zeros(shape, dtype=torch.bool)
+    back = moved.clone()
+    counts = np.zeros(4, np.int64)
+    history: list[float] = []
+    now = None
+    before = moved
     for where, tensors in files.items():
         with reading(where):
             new = _codes(tensors, name, shape, how)
@@ -151,8 +155,10 @@ def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Ma
         undone = changed & moved & (new == before)
         counts += [int(one.sum()) for one in (changed, undone, changed & (new == 0), changed & (now == 0))]
         history.append(int(changed.sum()) / shape.numel())
-        moved, back = moved | changed, back | undone
-        before, now = torch.where(changed, now, before), new
+        moved |= changed
+        back |= undone
+        before = torch.where(changed, now, before)
+        now = new
     levels = 2 ** int(how["bits"]) if how["bits"] else {"stored": len(seen), "sign": 2}.get(how["name"], 3)
     flips, undone, to_zero, from_zero = counts.tolist()
     return {

@@ -73,7 +73,9 @@ class Damping:
     """
 
     def __init__(self, model: nn.Module, optimizer: Any, strength: float, start=0, steps=None, example=None):
-        self.optimizer, self.strength, self.taken = innermost(optimizer), real(strength, "strength", 0), 0
+        self.optimizer = innermost(optimizer)
+        self.strength = real(strength, "strength", 0)
+        self.taken = 0
         self.detached = ""
         if isinstance(start, float):
             start = round(real(start, "start", 0, 1) * integer(steps, "steps", 1))

@@ -171,8 +171,10 @@ def decode(
     models = averages if how == "latents" else {}
     if not isinstance(models, Mapping):
         raise InputTypeError('how="latents" needs `averages`: a dict of horizons and AveragedModels')
-    horizons, score = checked(models) if how == "latents" else monitor.horizons, scorer(validate)
-    wanted, chosen_by = _wanted(how, horizon, monitor, horizons), "given"
+    horizons = checked(models) if how == "latents" else monitor.horizons
+    score = scorer(validate)
+    wanted = _wanted(how, horizon, monitor, horizons)
+    chosen_by = "given"
     before, tried, left_out = {}, {}, {}
 
     def built(how: str, horizon: float) -> tuple[nn.Module, list[dict[str, Any]]]:
@@ -233,7 +235,8 @@ def _built(
     bn: Iterable[Any] | None,
     average: nn.Module | None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    result, tensors = copy.deepcopy(monitor.model), []
+    result = copy.deepcopy(monitor.model)
+    tensors: list[dict[str, Any]] = []
     if average is not None:
         with in_one_sentence("`averages` do not fit the model", "give averages of this model"):
             for mine, theirs in zip(result.parameters(), average.parameters(), strict=True):
@@ -242,7 +245,8 @@ def _built(
     if average is not None or any(one.framework not in PLAIN for one in monitor.weights):
         copies = {one.name: one for one in find(result, monitor.example, monitor.codes)}
     for index, weight in enumerate(monitor.weights):
-        mine, kept = copies.get(weight.name, weight), "constants"
+        mine = copies.get(weight.name, weight)
+        kept = "constants"
         codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
         present = average is not None or how == "last"
         values = mine.values() if present else weight.dequantise(codes)

@@ -51,7 +51,8 @@ def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
     factors = weight._factors if weight.merged else ()  # of LoRA; else these may be learned scales
     parts = (weight.latent, *factors)
-    start, search = [one.detach().clone() for one in parts], _Search(weight, values)
+    start = [one.detach().clone() for one in parts]
+    search = _Search(weight, values)
     for one in factors:
         one.data.zero_()
     # The convert step of torchao has other zero points than its layers in training.
@@ -100,7 +101,8 @@ class _Search:
     """The search for latents that give values of a weight; each group that shares a scale has its own."""
 
     def __init__(self, weight: QuantisedWeight, values: torch.Tensor):
-        self.weight, (self.axis, self.groups) = weight, by_scale(weight.scale(), weight.shape)
+        self.weight = weight
+        self.axis, self.groups = by_scale(weight.scale(), weight.shape)
         self.wanted = self.rows(values)
         self.unit = unit = self.rows(weight.scale().abs().expand(values.shape))
         error = _ERROR if values.dtype == torch.float32 else _ERROR_HALF
@@ -199,7 +201,8 @@ def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, 
 
 def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> None:
     """Make the layers of a weight use these values; its quantiser has no effect any more."""
-    latent, uses = weight.latent, dict[nn.Module, tuple[list[int], bool]]()
+    latent = weight.latent
+    uses: dict[nn.Module, tuple[list[int], bool]] = {}
     for tap in () if example is None else listen(model, example):
         loose = tap.value.grad_fn is None and any(one is latent for one in tap.owner.parameters())
         used = loose or any(one is latent for one in leaves_of(tap.value))

@@ -126,8 +126,10 @@ def binarize(
     ['0.weight']
     """
     instance_of(model, nn.Module, "model", "a torch.nn.Module")
-    levels, scale = checked_levels(levels), choice(scale, "scale", SCALES)
-    per, surrogate = choice(per, "per", ("tensor", "channel")), get_surrogate(surrogate)
+    levels = checked_levels(levels)
+    scale = choice(scale, "scale", SCALES)
+    per = choice(per, "per", ("tensor", "channel"))
+    surrogate = get_surrogate(surrogate)
     layers = _chosen(model, skip)
     for name, layer in layers:
         _check_layer(name, layer, levels)

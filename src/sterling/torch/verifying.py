@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -102,8 +102,7 @@ class Verification(Report):
         import polars as pl
 
         types: dict[str, Any] = {"first": pl.List(pl.Int64), "expected": pl.Float64, "found": pl.Float64}
-        rows = [{**asdict(row), "first": row.first and list(row.first)} for row in self.rows]
-        return pl.DataFrame(rows, schema_overrides=types)
+        return pl.DataFrame(list(map(vars, self.rows)), schema_overrides=types)
 
     def _headline(self) -> str:
         total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
@@ -229,8 +228,10 @@ class _Levels:
     """The values of a weight of the model in float64, and how far rounding may move those that are stored."""
 
     def __init__(self, weight: QuantisedWeight, stored: Stored):
-        raw, self.weight = weight.values().cpu(), weight
-        self.raw, self.codes = raw.double(), weight.codes().cpu().double()
+        raw = weight.values().cpu()
+        self.weight = weight
+        self.raw = raw.double()
+        self.codes = weight.codes().cpu().double()
         self.scale = weight.scale().cpu().double().broadcast_to(raw.shape)
         types = [torch.finfo(one) for one in (raw.dtype, stored.precision) if one.is_floating_point]
         self.rounding = _NEAR + max(one.eps for one in types) / 2
