@@ -12,7 +12,7 @@ export const STORY = [
     setup: "A net with {n} one-bit weights <i>w</i> learns from {samples} random inputs <i>x</i>, labelled by a teacher with known bits.",
     text: `<p>It answers 1 where <i>w·x</i> > 0, and 0 elsewhere. Each bit is the sign of a real number, its <strong>latent weight</strong> <i>u</i>. The dark dot,
 in the same plane as the inputs, is both of them. Its quadrant gives the bits, and these give the blue half-plane.</p><p>A sign has no gradient. The <strong>straight-through
-estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> Nor has the step from 0 to 1: a surrogate replaces its derivative. So wrong answers move the dot.
+estimator</strong> ignores it in the backward pass: <code>w = u + (u.sign() - u).detach()</code> The step from 0 to 1 has none either: a surrogate replaces its derivative. So wrong answers move the dot.
 Where it crosses an axis, a bit flips.</p>`,
   },
   {
