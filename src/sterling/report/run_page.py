@@ -30,6 +30,8 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
     meaning, rows = outcome(orbit, instance)
     known = instance.teacher is not None
     weights = weights_table(orbit).head(_ROWS)
+    two = orbit._levels == 2
+    nearest = "sign of" if two else "level nearest to"
     return page(
         "run.html",
         verdict=verdict,
@@ -41,7 +43,8 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         since=0 if found is None else found.since,
         notice=_notice(orbit, instance),
         weights=weights.rows(),
-        weight_columns=["weight", "last iterate", "sign of the time average", home(orbit), "time average"],
+        weight_columns=["weight", "last iterate", f"{nearest} the time average", home(orbit), "time average"],
+        undecided="from −1 to 1. Near 0" if two else "from lowest to highest level. Halfway between two",
         more_weights=orbit.n - len(weights),
         drawings=_details(orbit),
         script="page.js",

@@ -34,17 +34,17 @@ def sketched(monkeypatch):
     monkeypatch.setattr("sterling.report.run_page.render", sketch)
 
 
-def test_a_recurrent_run(noisy):
-    orbit = st.train(noisy, 20_000)
-    text = run_page(orbit, noisy, "sterling train --n 8 & <x>")
+def test_a_recurrent_run_of_four_levels():
+    orbit = st.train(instance := st.Problem(n=8, samples=300, noise=0.5, levels=4).draw(0), 20_000)
+    text = run_page(orbit, instance, "sterling train --n 8 & <x>")
     assert len(drawings(text)) == 4
     assert f"{orbit.visits:,}" in text
     assert f"in the long run {orbit.recurrence().long_run.percent.text}" in text
     assert "sterling train --n 8 &amp; &lt;x&gt;" in text
     table = text[text.index('id="weights"') :].partition("</table>")[0]
     signs = [orbit.signs, orbit.ergodic_signs, orbit.reference]
-    shown = ["+1" if sign > 0 else "−1" for row in zip(*signs, strict=True) for sign in row]
-    assert re.findall("<td[^>]*>([+−]1)</td>", table) == shown
+    shown = [f"{sign:+d}".replace("-", "−") for row in zip(*signs, strict=True) for sign in row]
+    assert re.findall("<td[^>]*>([+−][13])</td>", table) == shown
 
 
 def test_what_cannot_be_drawn_is_left_out(noisy):
