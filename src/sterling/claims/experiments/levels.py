@@ -10,7 +10,7 @@ import polars as pl
 from sterling.claims.claim import SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.experiments.optimisers import KIND as SHARES
-from sterling.claims.finding import Finding, Reference, agreement, evidence, picture
+from sterling.claims.finding import Finding, Measured, Reference, agreement, evidence, picture
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import said
 from sterling.model.levels import level_values
@@ -53,7 +53,9 @@ class LevelsBudget:
 
 def measure(context: Context, budget: LevelsBudget) -> Finding:
     """Compare time averages of weights of several levels with the chatter law, on the same data sets."""
-    tables, shown, found = [], {}, {}
+    tables = []
+    shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    found: dict[str, tuple[Measured, Measured]] = {}
     for count in budget.levels:
         problem = Problem(budget.n, budget.samples, levels=count)
         name = NAMES.get(count, f"{count} levels")
@@ -72,9 +74,15 @@ def measure(context: Context, budget: LevelsBudget) -> Finding:
         tables.append(rows.with_columns(predicted=pl.Series([one.tolist() for one in laws])))
         pairs = list(zip(laws, map(np.array, rows["average"]), strict=True))
         values = level_values(count)
-        shown[name] = tuple((np.concatenate(pairs, axis=1) / values[-1] + 1) / 2)
-        words = f"mean difference from the law, {name}", f"correlation with the law over weights, {name}"
-        found[name] = agreement(pairs, *words, values[1] - values[0], "levels")
+        predicted, measured = (np.concatenate(pairs, axis=1) / values[-1] + 1) / 2
+        shown[name] = predicted, measured
+        found[name] = agreement(
+            pairs,
+            apart=f"mean difference from the law, {name}",
+            alike=f"correlation with the law over weights, {name}",
+            scale=values[1] - values[0],
+            unit="levels",
+        )
     table = pl.concat(tables)
     return CLAIM.found(
         RULE,

@@ -183,10 +183,11 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
 
 def stopped_runs(runs: pl.DataFrame) -> int:
     """Count the runs without a visit in the last half of their steps, from the visits before each mark."""
-    return sum(
-        visits[bisect_right(steps, steps[-1] / 2) - 1] == visits[-1]
-        for steps, visits in runs.select(_MARKS).iter_rows()
-    )
+    stopped = 0
+    for steps, visits in runs.select(_MARKS).iter_rows():
+        half = bisect_right(steps, steps[-1] / 2) - 1  # the last mark in the first half
+        stopped += visits[half] == visits[-1]
+    return stopped
 
 
 CLAIM = Claim(

@@ -123,8 +123,10 @@ def effects(samples, rates, exponents, won) -> np.ndarray:
         score = np.einsum("ksd,ksp->kdp", missed, lean.reshape(sizes, kinds, -1))  # of each data set
         inverse = np.linalg.inv(best.information)
         sandwich = inverse @ np.einsum("kdp,kdq->pq", score, score) @ inverse
-        value, reach = best.parameters, _NORMAL_95 * np.sqrt(np.diag(sandwich))
-        found[: len(columns) - 1] = np.column_stack([value, value - reach, value + reach])[1 : len(columns)]
+        value = best.parameters
+        reach = _NORMAL_95 * np.sqrt(np.diag(sandwich))
+        rows = np.column_stack([value, value - reach, value + reach])
+        found[: len(columns) - 1] = rows[1 : len(columns)]  # the first parameter is log N₅₀
     return found
 
 
