@@ -112,7 +112,7 @@ def meaning(orbit: Orbit) -> str:
     """Return the meaning of the verdict for this run, as a sentence that fits the kind of reference."""
     reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
     if reference != "teacher":
-        if orbit.verdict is Verdict.TRAPPED:
+        if orbit.verdict is Verdict.TRAPPED and orbit._rest == 2:
             return (
                 f"Absorbed{where_it_holds(orbit)} where not every label is right: no step size and no "
                 "patience will help; more samples or normalised features may."
@@ -128,10 +128,8 @@ def meaning(orbit: Orbit) -> str:
     if not orbit._plain:
         words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
     if orbit._rest == 1:
-        words = words.replace(
-            "the weights never change again",
-            "the gradient turns no weight, but what the optimizer remembers still may",
-        )
+        doubt = "the gradient turns no weight, but what the optimizer remembers may"
+        words = f"{words.partition(':')[0]}: {doubt}"
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {share(orbit.occupancy)} of the steps"
         words = words.replace(": ", f", so the last iterate is {often}: ")

@@ -141,13 +141,11 @@ def test_weights_and_predictions_on_ones_own_data(tmp_path, monkeypatch):
     assert "--weights is w.txt" in refused("train", "own.csv", "--weights", "w.txt")
 
 
-@pytest.mark.parametrize(
-    "features, advice", [(6, "decode with the time average"), (30, "the best state seen")]
-)
-def test_the_advice_follows_what_fits(features, advice):
+@pytest.mark.parametrize("n, advice", [(6, "decode with the time average"), (30, "the best state seen")])
+def test_the_advice_follows_what_fits(n, advice):
     """Which reading to take of one's own data is said by how many labels each has right."""
     table = pl.read_csv(Path(__file__).parents[3] / "examples/data/breast_cancer_wisconsin.csv")
-    instance = st.Instance(table[:, :features], table["label"], normalize="standard")
+    instance = st.Instance(table[:, :n], table["label"], normalize="standard")
     orbit = st.train(instance, 20_000)
     assert orbit.verdict is st.Verdict.RECURRENT
     meaning, rows = outcome(orbit, instance)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import sterling as st
+from sterling.dynamics.learned import meaning
 from sterling.dynamics.options import MAX_STEPS, Options, initial_latent
 from sterling.dynamics.restart import as_restart
 from tests.support import assert_same_orbit, go_slowly
@@ -191,4 +192,6 @@ def test_damped_momentum_is_not_certified_before_it_overshoots():
     }
     early = st.train(instance, 2, **options)
     assert (early.verdict, early.certified) == (st.Verdict.OPTIMAL, False)
+    trapped = st.train(st.Problem(n=8, samples=4096, levels=3).draw(0), 999, optimizer="adam", batch=16)
+    assert meaning(trapped).startswith("Absorbed elsewhere: the gradient turns no weight, but")
     assert len(st.resume(early, instance, 60).flips) > len(early.flips)
