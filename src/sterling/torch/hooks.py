@@ -16,6 +16,9 @@ from sterling.base.checks import instance_of
 from sterling.errors import SterlingError, SterlingWarning
 from sterling.torch.handle import QuantisedWeight
 
+#: Packages whose optimisers around another one leave all moves of the weights to it.
+_WRAPPERS = frozenset(("accelerate", "lightning", "lightning_fabric", "pytorch_lightning"))
+
 
 def guarded(
     action: Callable[..., None], detach: Callable[[str], str], again: bool = False
@@ -66,6 +69,12 @@ def after_each_step(
         ends.callback(optimizer.register_step_post_hook(lambda *_: action()).remove)
         if before is not None:
             ends.callback(optimizer.register_step_pre_hook(lambda *_: before()).remove)
+        base = getattr(optimizer, "base_optimizer", None)
+        if isinstance(base, torch.optim.Optimizer):  # as in SAM, whose loops may never call `step`
+            running: list[bool] = []
+            ends.callback(optimizer.register_step_pre_hook(lambda *_: running.append(True)).remove)
+            ends.callback(optimizer.register_step_post_hook(lambda *_: running.clear()).remove)
+            ends.callback(after_each_step(base, lambda: None if running else action()))
         return ends.close
     # The hooks of an optimiser around another one, such as PARQ's, run too early: its `step` is wrapped.
     inner, watched = optimizer.step, [True]
@@ -85,8 +94,11 @@ def after_each_step(
 
 def innermost(optimizer: Any) -> torch.optim.Optimizer:
     """Return the optimiser that takes the steps, inside a wrapper of Accelerate or Lightning."""
-    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
-        optimizer = optimizer.optimizer
+    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        package = type(optimizer).__module__.partition(".")[0]
+        if isinstance(optimizer, torch.optim.Optimizer) and package not in _WRAPPERS:
+            break  # it may move the weights too, as Lookahead does
+        optimizer = inner
     wanted = "the torch.optim.Optimizer of the model"
     return instance_of(optimizer, torch.optim.Optimizer, "optimizer", wanted)
 

@@ -176,13 +176,6 @@ def test_the_cause_in_a_converted_module(fault):
     assert (second.codes, second.scales) == (count.get(codes, codes), count.get(scales, scales))
 
 
-def test_a_module_that_was_not_converted_holds_latents():
-    model, shipped = grouped_net()
-    shipped[2] = copy.deepcopy(model[2])
-    found = stt.verify(model, shipped)
-    assert [row.cause for row in found.rows] == ["", "it holds the float latents, not their quantised values"]
-
-
 @pytest.mark.parametrize("source", ["latent", "values"])
 def test_weights_that_were_rounded_again(source):
     model, shipped = grouped_net()

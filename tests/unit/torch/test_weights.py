@@ -10,19 +10,6 @@ from tests.unit.torch import frameworks
 nn = torch.nn
 
 
-def test_a_handle_follows_the_model():
-    layer = stt.binarize(nn.Sequential(nn.Linear(3, 2)), scale="none")
-    (weight,) = stt.find(layer)
-    with torch.no_grad():
-        weight.latent.copy_(torch.tensor([[0.1, -0.1, 0.0], [-2.0, 2.0, 1.0]]))
-    assert weight.codes().tolist() == [[1, -1, 1], [-1, 1, 1]]
-    with torch.no_grad():
-        weight.latent.neg_()
-    assert weight.codes().tolist() == [[-1, 1, 1], [1, -1, -1]]
-    assert not weight.values().requires_grad
-    assert weight.modules == (layer[0],)
-
-
 def test_codes_of_the_users_own():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
