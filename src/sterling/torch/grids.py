@@ -164,7 +164,7 @@ def linear(
     if bool((step.abs() <= noise / 8)[squares > 0].any()):
         return None
     step = step.to(wide.dtype)
-    if bool((_largest((step * whole).sub_(wide)) > noise).any()):
+    if not bool((_largest((step * whole).sub_(wide)) <= noise).all()):  # NaN is on no level
         return None
     scale, start = (
         _shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, mean - step * middle)
@@ -210,7 +210,7 @@ def uneven(
     rows, rank = rows_of(values, sharing), rows_of(codes, sharing).long()
     least = int(rank.amin())
     low, high = _extremes(rows, rank - least, int(rank.amax()) - least + 1)
-    if bool(((high - low) > _noise(rows, latent, sharing))[low <= high].any()):
+    if bool(((high - low) > _noise(rows, latent, sharing))[low <= high].any()) or bool(low.isnan().any()):
         return None
     squares = (rank * rank).sum(1, keepdim=True).clamp_min(1)
     scale = ((rows.double() * rank).sum(1, keepdim=True) / squares).to(rows.dtype)

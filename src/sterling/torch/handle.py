@@ -85,6 +85,7 @@ class QuantisedWeight:
         self.shape, self.stored = latent.shape if shape is None else shape, stored
         self._factors, self._dequantise = tuple(factors), dequantise
         self._values, self._codes, self._scale = values, codes, scale
+        self.reader: CodeReader | None = None  # of weights that are read off their levels
 
     @torch.no_grad()
     def values(self) -> torch.Tensor:
@@ -168,7 +169,7 @@ def on_grid(reader: CodeReader, latent: torch.Tensor, framework: str, **rest: An
             f"the codes of {rest.get('name', 'a weight')!r} cannot be known from its values alone, and no "
             "operation of PyTorch rounds them: give `codes`"
         )
-    return QuantisedWeight(
+    weight = QuantisedWeight(
         latent,
         reader.levels,
         framework,
@@ -179,6 +180,8 @@ def on_grid(reader: CodeReader, latent: torch.Tensor, framework: str, **rest: An
         shape=reader.shape,
         **rest,
     )
+    weight.reader = reader
+    return weight
 
 
 def names_of(model: nn.Module) -> dict[int, list[str]]:

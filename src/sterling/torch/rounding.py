@@ -33,6 +33,8 @@ _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
 _KEYS = 1 << 12  # their combinations
 _FEW = 3  # levels that values show surely
+#: Operations that say where another level is taken. If all weights get one answer, the codes do not show it.
+_ASK = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _EVERY = 32  # readings of which one is checked
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
@@ -59,7 +61,7 @@ class Integers(TorchDispatchMode):
     ):
         super().__init__()
         self.stops, self.shape, self.places = stops, shape, places
-        self._rows, self._size = shape[0] if shape else 1, shape.numel()
+        self._rows, self._size = max(shape[0], 1) if shape else 1, shape.numel()
         self.heard: dict[Place, torch.Tensor] = {}
         self.limits: list[float] = []  # of the codes' range, in the order of the operations
         self.origins = {home(one): frozenset((id(one),)) for one in sources}
@@ -138,6 +140,8 @@ def narrowed(codes: torch.Tensor, ends: Any = None) -> torch.Tensor:
     if ends is None:
         ends = (0, 1) if codes.dtype == torch.bool else codes.aminmax()
     low, high = ends
+    if low != low:
+        raise InputError("the codes of a weight are not finite: the run has diverged")
     return codes.to(torch.int8 if -128 <= float(low) <= float(high) <= 127 else torch.int16, copy=True)
 
 
@@ -192,6 +196,8 @@ class CodeReader:
         self.values, self.shape, self.latent, self.sources = values, shape, latent, sources
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
         self._places: list[Place] = []  # of the decisions; empty if values alone show the codes
+        self.strict = False  # whether codes must not be numbered anew, because somebody counts their changes
+        self._guards: dict[Place, int] = {}  # answers that all weights share; another one shows new levels
         self._code: Callable[[Decisions], torch.Tensor | None] = first
         self._limits: list[float] = []
         self._readings = 0
@@ -247,24 +253,44 @@ class CodeReader:
 
     def _run(self, stops: bool = False) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Return the values, unless it stops, and the codes; no codes if the quantiser takes another way."""
-        mode, seen = Integers(self.shape, self._places, (), stops), None
+        places = [*self._places, *self._guards] if self._places else []
+        mode, seen = Integers(self.shape, places, (), stops), None
         hears = mode if self._places else contextlib.nullcontext()
         with contextlib.suppress(Decided), torch.no_grad(), eager(), hears:
             seen = self.values()
-        known = len(mode.heard) == len(self._places) > 0
+        known = len(mode.heard) == len(places) > 0
+        known = known and all(bool((mode.heard[at] == one).all()) for at, one in self._guards.items())
         codes = self._code([mode.heard[place] for place in self._places]) if known else None
         return seen, codes if codes is None or self._code is first else narrowed(codes)
 
     def _again(self) -> Grid:
         kept, before = dict(vars(self)), self.grid
-        self.grid = self._search()
-        if self.grid is None or before is None or self.grid.even != before.even or not self._places:
+        found = self._search()
+        if found is not None and before is not None and before.even and not found.even:
+            with torch.no_grad():  # ranks of three levels may be even codes
+                found = grids.linear(self.values(), found.codes, found.sharing, self.latent) or found
+        self.grid = found
+        if found is None or before is None or found.even != before.even or not self._places:
             vars(self).update(kept)  # so that the next reading fails too, or reads the codes as before
+            with torch.no_grad():
+                finite = bool(self.values().isfinite().all())
             raise InputError(
                 "the quantiser of a weight now computes its codes in another way, so that they cannot be "
                 "known: give `codes`"
+                if finite
+                else "the values of a weight are not finite: the run has diverged"
             )
-        return self.grid
+        if (
+            self.strict
+            and not found.even
+            and (self._code is not kept["_code"] or self._places != kept["_places"])
+        ):
+            vars(self).update(kept)
+            raise InputError(
+                "a weight takes a level that none had before, and codes of uneven levels are their ranks: "
+                "give `codes`"
+            )
+        return found
 
     def _search(self) -> Grid | None:
         mode = Integers(self.shape, (), self.sources)
@@ -273,6 +299,18 @@ class CodeReader:
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
         self._limits, self.origin = mode.limits, mode.origins.get(home(seen), frozenset())
+        asked = {at: one for at, one in mode.heard.items() if at[1] in _ASK}
+        self._guards = {at: int(one.min()) for at, one in asked.items() if int(one.min()) == int(one.max())}
+        if (
+            self._places
+            and set(self._places) <= mode.heard.keys()
+            and not (self.grid is None or self.grid.even)
+        ):
+            codes = self._code([mode.heard[at] for at in self._places])
+            if codes is not None:
+                grid = grids.uneven(seen, narrowed(codes), self.grid.sharing, self.latent)
+                if grid is not None:  # the ranks of the levels stay
+                    return grid
         heard: dict[Place, torch.Tensor] = {}  # the last decisions, the last one first
         for place, codes in reversed(mode.heard.items()):
             known = len(heard) == _LAST or any(torch.equal(codes, one) for one in heard.values())

@@ -343,7 +343,7 @@ def undisturbed(module: nn.Module, parameters: bool = False) -> Iterator[None]:
                 one._buffers[name] = kept
                 if kept is not None and kept.shape != copy.shape:  # as by observers of torch.ao
                     kept.data = copy
-                elif kept is not None:
+                elif kept is not None and not torch.equal(kept, copy):  # a graph may hold the buffer
                     kept.detach().copy_(copy)
             if parameters or all(one._version == version for one, version in written):
                 for one, kept in numbers:

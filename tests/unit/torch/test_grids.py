@@ -90,6 +90,39 @@ def test_a_refused_reading_is_refused_again_and_changes_nothing():
     assert torch.equal(reader.codes(), codes)
 
 
+def masked(w):
+    outer = torch.where(w >= 0, 1.0, -1.0) * w.abs().mean()
+    return torch.where(w.abs() < 0.1, torch.zeros_like(w), outer)
+
+
+def powers(w):
+    top = w.abs().max()
+    outer = w.sign() * top * 2 ** torch.log2(w.abs() / top).round().clamp(-2, 0)
+    return torch.where(w.abs() < top / 32, torch.zeros_like(w), outer)
+
+
+def test_a_level_that_no_weight_had_before_is_seen_at_once():
+    w = gaussian(16, 64)
+    w += 0.5 * w.sign()
+    even, uneven = (CodeReader(lambda quantiser=one: quantiser(w), w.shape, w) for one in (masked, powers))
+    before = even.codes()
+    w[::2, 0] = 0.01
+    assert torch.equal(even.codes(), before * (w.abs() > 0.1))
+    uneven.strict = True
+    with pytest.raises(st.InputError, match="none had before"):
+        uneven.codes()
+
+
+def test_weights_that_are_not_finite_and_no_weights():
+    w = gaussian(16, 64)
+    readers = [CodeReader(one, w.shape, w) for one in (lambda: ternary(w), lambda: 0.1 * (w / 0.1).round())]
+    w[0] = torch.nan
+    for one in (readers[0].read, readers[1].codes):
+        with pytest.raises(st.InputError, match="diverged"):
+            one()
+    assert CodeReader(lambda: ternary(w[:0]), w[:0].shape, w[:0]).grid is None
+
+
 class Counting(nn.Linear):
     """Counts the calls of its forward pass in a plain attribute."""
 
