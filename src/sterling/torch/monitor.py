@@ -368,6 +368,9 @@ class OrbitMonitor(Drawn):
     def __deepcopy__(self, memo: Any) -> OrbitMonitor:
         return self  # the copy of a model that holds its monitor shares the monitor
 
+    def __reduce__(self) -> Any:
+        return dict, (self.state_dict(),)  # in a saved model, its monitor is a state
+
     def state_dict(self) -> dict[str, Any]:
         """Return all statistics as tensors, numbers and strings, which `torch.load` reads with its defaults.
 
