@@ -8,9 +8,10 @@ import sys
 def main() -> None:
     """Run the command line; what the `sterling` command calls."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a verb ends as by Ctrl-C, with its results
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # without Unicode: question marks, no traceback
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="replace")  # without Unicode: question marks, no traceback
     try:
         from sterling.cli.verbs import app
 
