@@ -30,8 +30,8 @@ again       n = 384, σ = 0.5, ReLU, N = 9,016, 10,892 and 14,408, of which 10,8
             another seed the share at 10,892 is within 0.08 of the law; a true law misses with probability
             0.001. The law is refuted there if its value lies outside the interval of level 0.95.
 
-`threshold.txt` has the tables of the last runs. Intervals have level 0.95: Jeffreys for shares, profile
-likelihood for N₅₀ and exponents.
+`threshold.txt` and `strengths.txt` have the tables of the last runs. Intervals have level 0.95: Jeffreys for
+shares, profile likelihood for N₅₀ and exponents.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _single(numbers: Numbers, samples: float) -> tuple[float, float]:
     _SOURCE,
     "3,500 steps at a constant rate: n = 128 to 1024, m = 1, σ = 0, ReLU, identity and hard tanh, n = 128, "
     "m = 4, σ = 0 and 0.5, n = 64, σ = 0.5, n = 180, m = 2, σ = 0, n = 90, m = 2 (hard tanh) and 3 (ReLU), "
-    "σ = 0.7: within 5 %; eight cells of n = 90 and 128, m = 1 to 3, σ = 0 and 0.7, 600 runs each "
+    "σ = 0.7: within 5 %; n = 90, 128, 180 and 256, m = 1 to 4, σ = 0 and 0.7, 600 runs a cell "
     "(`benchmarks/papers/average.txt`): within 5 %. At n = 64 and σ = 0 it is 24 % too high, because the "
     "chatter ends within the run. "
     "3 levels, n = 64 and 96, m = 1 and 2, σ = 0 and 0.5, and 4 levels, n = 96: 35 to 65 % of 40 to 60 data "
