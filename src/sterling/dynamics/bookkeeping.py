@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from sterling.dynamics.state import (
@@ -57,6 +58,48 @@ from sterling.returns.counts import (
 Bookkeeping = namedtuple("Bookkeeping", "look close spend flip turn rest full")
 
 
+def _note(cells, n, anchor, stop, occupied, visits, distance):
+    """Note the counts at the marks and ends of batches within the interval (anchor, stop].
+
+    ``occupied`` counts the steps at the reference before the anchor; ``visits`` includes an arrival at
+    the anchor. ``distance`` is the distance from the reference throughout the interval.
+    """
+    while cells[NEXT] <= stop:
+        step = cells[NEXT]
+        here = occupied + (step - anchor if distance == 0 else 0)
+        if step == cells[NEXT_MARK]:
+            index = MARK_COUNTS + 2 * cells[MARKED]
+            cells[index] = here
+            cells[index + 1] = visits
+            cells[MARKED] += 1
+            following = cells[MARKED]
+            eighth = max(following - 7, 0)
+            cells[NEXT_MARK] = following + 1 if following < 8 else (8 + eighth % 8) << (eighth // 8)
+        if step == cells[NEXT_BATCH]:
+            index = BATCH_COUNTS + 2 * cells[BATCHED]
+            cells[index] = here
+            cells[index + 1] = visits
+            cells[WRONG_SUMS + cells[BATCHED]] = cells[WRONG] + distance * (step - anchor)
+            cells[BATCHED] += 1
+            if cells[BATCHED] == BATCHES:
+                for i in range(BATCHES // 2):
+                    cells[BATCH_COUNTS + 2 * i] = cells[BATCH_COUNTS + 4 * i + 2]
+                    cells[BATCH_COUNTS + 2 * i + 1] = cells[BATCH_COUNTS + 4 * i + 3]
+                    cells[WRONG_SUMS + i] = cells[WRONG_SUMS + 2 * i + 1]
+                for i in range(BATCHES):
+                    cells[BATCH_COUNTS + BATCHES + i] = 0
+                for i in range(BATCHES // 2, BATCHES):
+                    cells[WRONG_SUMS + i] = 0
+                last = FLIPPED + 3 * n + 1
+                for k in range(n):
+                    cells[last + n + k] = cells[last + k]
+                    cells[last + k] = cells[FLIPPED + k]
+                cells[BATCHED] = BATCHES // 2
+                cells[SPACING] *= 2
+            cells[NEXT_BATCH] = (cells[BATCHED] + 1) * cells[SPACING]
+        cells[NEXT] = min(cells[NEXT_MARK], cells[NEXT_BATCH])
+
+
 def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]) -> Bookkeeping:
     """Return the functions, each compiled by ``helper`` or by ``embedded``, which inlines it."""
 
@@ -94,47 +137,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
         if leaving:
             cells[FLIPPED + n + k] += 1
 
-    @helper
-    def note(cells, n, anchor, stop, occupied, visits, distance):
-        """Note the counts at the marks and ends of batches within the interval (anchor, stop].
-
-        ``occupied`` counts the steps at the reference before the anchor; ``visits`` includes an arrival at
-        the anchor. ``distance`` is the distance from the reference throughout the interval.
-        """
-        while cells[NEXT] <= stop:
-            step = cells[NEXT]
-            here = occupied + (step - anchor if distance == 0 else 0)
-            if step == cells[NEXT_MARK]:
-                index = MARK_COUNTS + 2 * cells[MARKED]
-                cells[index] = here
-                cells[index + 1] = visits
-                cells[MARKED] += 1
-                following = cells[MARKED]
-                eighth = max(following - 7, 0)
-                cells[NEXT_MARK] = following + 1 if following < 8 else (8 + eighth % 8) << (eighth // 8)
-            if step == cells[NEXT_BATCH]:
-                index = BATCH_COUNTS + 2 * cells[BATCHED]
-                cells[index] = here
-                cells[index + 1] = visits
-                cells[WRONG_SUMS + cells[BATCHED]] = cells[WRONG] + distance * (step - anchor)
-                cells[BATCHED] += 1
-                if cells[BATCHED] == BATCHES:
-                    for i in range(BATCHES // 2):
-                        cells[BATCH_COUNTS + 2 * i] = cells[BATCH_COUNTS + 4 * i + 2]
-                        cells[BATCH_COUNTS + 2 * i + 1] = cells[BATCH_COUNTS + 4 * i + 3]
-                        cells[WRONG_SUMS + i] = cells[WRONG_SUMS + 2 * i + 1]
-                    for i in range(BATCHES):
-                        cells[BATCH_COUNTS + BATCHES + i] = 0
-                    for i in range(BATCHES // 2, BATCHES):
-                        cells[WRONG_SUMS + i] = 0
-                    last = FLIPPED + 3 * n + 1
-                    for k in range(n):
-                        cells[last + n + k] = cells[last + k]
-                        cells[last + k] = cells[FLIPPED + k]
-                    cells[BATCHED] = BATCHES // 2
-                    cells[SPACING] *= 2
-                cells[NEXT_BATCH] = (cells[BATCHED] + 1) * cells[SPACING]
-            cells[NEXT] = min(cells[NEXT_MARK], cells[NEXT_BATCH])
+    note = helper(_note)
 
     @helper
     def restart(cells, n, step):
@@ -275,3 +278,14 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
 
 #: The functions as plain Python.
 plain = build(lambda function: function, lambda function: function)
+
+
+@cache
+def last_close() -> Callable:
+    """Return `close` for the end of a run: plain Python, but for the marks of a long interval."""
+    from sterling.exact.jit import njit
+
+    def chosen(function: Callable) -> Any:
+        return njit(function) if function is _note else function
+
+    return build(chosen, lambda function: function).close

@@ -12,7 +12,7 @@ import numpy as np
 
 from sterling.base.text import NO_BREAK, Described, Result, counted
 from sterling.dynamics import state as cell
-from sterling.dynamics.bookkeeping import plain
+from sterling.dynamics.bookkeeping import last_close
 from sterling.dynamics.motion import Movement
 from sterling.dynamics.saved import Course, restore, store
 from sterling.dynamics.shown import Shown
@@ -132,7 +132,7 @@ class Orbit(Result, Shown):
         log = Log(np.empty(0, FLIP), np.empty(1, np.int64), np.empty(1, np.int64), np.zeros(3, np.int64))
         anchor, begun = int(clock[cell.ANCHOR]), int(clock[cell.EPOCH])
         if self.steps > anchor:
-            plain.close(end, log, self.steps)
+            last_close()(end, log, self.steps)
         # Rounded once, as in `Instance.readout_norm2`: weights have few digits, so their squares are exact.
         self._norm2 = math.fsum(np.square(about["readout"]))
         self._arguments = options.schedule._kernel_arguments(options.scale(self._norm2))
