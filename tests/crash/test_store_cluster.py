@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from polars.testing import assert_frame_equal
 
 from sterling.errors import SterlingError
 from sterling.study import Store, Study, open_cluster, run
+from sterling.study.cluster import open_workers
 from tests.crash.processes import DEADLINE, start, wait_until
 from tests.unit.study.test_collect import rows
 
@@ -82,3 +85,27 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_and_nobody_complains(tmp_path)
     assert process.returncode == 130, err
     assert out.startswith(f"interrupted: {len(Store(tmp_path / 's').trials()):,} new trials")
     assert err == f"interrupted; continue with: sterling study run {tmp_path / 's'}\n"
+
+
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    toml = tmp_path / "s.toml"
+    toml.write_text(ENDLESS.to_toml())  # of so many trials that the command starts processes
+    with start("study", "run", toml, "--threads", 2, "-q") as process:
+        wait_until(lambda: list(tmp_path.glob("s/trials/train-*")), process)
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+        process.communicate()
+    end = time.monotonic() + DEADLINE
+    assert len(workers) >= 2
+    while any(Path("/proc", worker).exists() for worker in workers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_where_no_process_can_start_there_are_threads(monkeypatch):
+    def refused(*_arguments):
+        raise OSError("Function not implemented")
+
+    monkeypatch.setattr("sterling.study.cluster.ProcessPoolExecutor", refused)
+    with open_workers(2) as opened:
+        assert opened == (None, 2)

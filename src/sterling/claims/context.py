@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -24,12 +25,13 @@ _TERM = "this schedule violates a condition"  # a warning of `train` that some e
 class Context:
     """What an experiment may use: a folder for its stores, and the root of all seeds.
 
-    Results are the same for any value of ``threads``; the default is all cores. ``show`` is called with the
-    `Progress` of studies several times a second; ``notes`` are for the reader of the page.
+    Results are the same for any ``threads`` and ``executor``, which are those of `run`. ``show`` is called
+    with the `Progress` of studies several times a second; ``notes`` are for the reader of the page.
     """
 
     folder: Path
     threads: int | None = None
+    executor: Executor | None = None
     seed: int = 2026
     show: Callable[[Progress], None] | None = None
     notes: list[str] = field(default_factory=list)
@@ -61,7 +63,9 @@ class Context:
 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", SterlingWarning)
-            outcome = run(study, folder, threads=self.threads, progress=self.show or False)
+            outcome = run(
+                study, folder, threads=self.threads, executor=self.executor, progress=self.show or False
+            )
             store = Store(folder)
             store.trials(["trial"])  # reading warns of damaged shards
         for one in caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,7 @@ def reproduce(
     effort: str = "default",
     budgets: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    executor: Executor | None = None,
     only: Iterable[str] | str | None = None,
     seed: int = 2026,
     progress: bool | Callable[[Progress], Any] = False,
@@ -57,8 +59,8 @@ def reproduce(
     Rows are stored in the subfolder ``data`` and used again, so a second call is short, and a call after an
     interrupt continues. An effort is "quick" (a minute or two) or "default" (a quarter of an hour).
     ``budgets`` replace the budgets of claims, by key, for example for longer runs. Results are the same for
-    any value of ``threads``. If ``progress`` is a function, it gets a `Progress` in units of claims;
-    ``on_finding`` gets the reproduction after each claim.
+    any ``threads`` and ``executor``, which are those of `run`. If ``progress`` is a function, it gets a
+    `Progress` in units of claims; ``on_finding`` gets the reproduction after each claim.
 
     After Ctrl-C the finished rows are written; then KeyboardInterrupt is raised, with the findings as its
     ``reproduction``. InputError is raised for a wrong argument, StoreError if rows cannot be written.
@@ -86,7 +88,7 @@ def reproduce(
                 where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"
                 look = _claim_progress(show, pressed, where, index, len(keys))
                 look(Progress(0, None))
-                context = Context(as_path(folder) / DATA_FOLDER, threads, report.seed, look)
+                context = Context(as_path(folder) / DATA_FOLDER, threads, executor, report.seed, look)
                 finding = claim.measure(context, budgets.get(key, claim.budgets[effort]))
                 now = time.monotonic()
                 finding = replace(finding, notes=(*finding.notes, *context.notes), seconds=now - started)

@@ -40,6 +40,7 @@ def reproduce(
     from sterling.claims.reproduce import reproduce as measure
     from sterling.report.page import PAGE, Page
     from sterling.report.terminal import judged
+    from sterling.study.cluster import open_workers
 
     effort = "quick" if quick else "default"
     asked = only and [key for text in only for key in text.split(",") if key.strip()]
@@ -57,10 +58,11 @@ def reproduce(
             if shown is not None:
                 shown.say(judged(report.findings[-1]))
 
-        given = {"effort": effort, "threads": threads, "only": keys, "seed": seed}
         stopped = None
         try:
-            report = measure(out, progress=shown or False, on_finding=keep, **given)
+            with open_workers(threads) as (executor, count):
+                given = {"effort": effort, "threads": count, "executor": executor, "only": keys, "seed": seed}
+                report = measure(out, progress=shown or False, on_finding=keep, **given)
         except KeyboardInterrupt as stop:
             report, stopped = stop.reproduction, stop  # type: ignore[attr-defined]
     missing = keys[len(report.findings) :]

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,8 @@ from sterling.cli import options
 from sterling.cli.options import PICTURES, Group, add_verb, check_targets, output, run_option
 from sterling.cli.render import FAILED, console, facts_table, note, print_json, speaker
 from sterling.errors import InputError
+
+_MANY = 2000  # trials, for which it pays to start processes
 
 #: Brackets of tables are escaped, for Rich takes them for markup.
 _HELP = """Run many trials over a grid of problems; resume, fit, draw and export them.
@@ -59,7 +61,8 @@ def run_study(
     cluster: Annotated[
         str | None,
         run_option(
-            "Workers that run the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT.",
+            "Workers that run the trials: local (processes on this machine) or a Dask scheduler, tcp://HOST:PORT."
+            " \\[local for 2,000 trials or more]",
             "ADDRESS",
         ),
     ] = None,
@@ -72,18 +75,20 @@ def run_study(
     Ctrl-C stops with exit code 130. The store keeps finished trials, and the same command continues.
     Without --out, the folder of the study is beside its file and has the same name.
     """
-    from sterling.study.cluster import open_cluster
+    from sterling.study.cluster import open_cluster, open_workers
     from sterling.study.collect import open_store, run
     from sterling.study.report import status
 
     store = open_store(study, out)
     speaker(quiet)
-    executor = None
+    opened: Any = contextlib.nullcontext((None, threads))
+    if cluster is not None:
+        opened = open_cluster(cluster, threads)
+    elif store.study.adaptive or store.study.trials * len(store.study.cells) >= _MANY:
+        opened = open_workers(threads)
     try:
-        with contextlib.ExitStack() as stack:
-            if cluster is not None:
-                executor, threads = stack.enter_context(open_cluster(cluster, threads))
-            outcome = run(store, threads=threads, executor=executor, progress=not quiet)
+        with opened as (executor, count):
+            outcome = run(store, threads=count, executor=executor, progress=not quiet)
     except KeyboardInterrupt as error:
         outcome = getattr(error, "outcome", None)
         if outcome is None:  # pressed before the first trial

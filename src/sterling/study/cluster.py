@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import get_context, parent_process
 
 from sterling.base import checks
 from sterling.base.extras import how_to_install
@@ -49,8 +51,11 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
     """
     if address == "local":
         count = thread_count(workers)
-        # Spawned, not forked: a fork would copy locks that threads of this process hold.
-        pool = ProcessPoolExecutor(count, get_context("spawn"), _be_worker)
+        try:
+            # Spawned, not forked: a fork would copy locks that threads of this process hold.
+            pool = ProcessPoolExecutor(count, get_context("spawn"), _be_worker)
+        except (OSError, ImportError, NotImplementedError) as problem:  # no semaphores, as in some sandboxes
+            raise SterlingError(f"this machine starts no worker processes ({problem}): use threads") from None
         try:
             yield pool, count
         except BaseException:
@@ -68,6 +73,21 @@ def open_cluster(address: str, workers: int | None = None) -> Iterator[tuple[Exe
         )
 
 
+@contextmanager
+def open_workers(threads: int | None) -> Iterator[tuple[Executor | None, int]]:
+    """Open processes for short trials; yield None, for threads, where one suffices or none can start.
+
+    Python runs one thread at a time, so in trials of a few milliseconds threads wait for one another.
+    Processes do not, but take a second to start, which they do with the first trial.
+    """
+    with ExitStack() as stack:
+        opened: tuple[Executor | None, int] = None, thread_count(threads)
+        if opened[1] > 1:
+            with suppress(SterlingError):
+                opened = stack.enter_context(open_cluster("local", threads))
+        yield opened
+
+
 _pressed = False  # whether this worker got Ctrl-C
 
 
@@ -77,13 +97,18 @@ def pressed() -> bool:
 
 
 def _be_worker() -> None:
-    """Handle Ctrl-C in a worker: give up the current trial in silence, and wait for the end of the pool."""
+    """Prepare a worker: at Ctrl-C it gives up its trial in silence, and it ends if its parent is killed."""
 
     def note(number, frame):
         global _pressed
         _pressed = True
 
+    def end_with_parent():
+        parent_process().join()  # type: ignore[union-attr]
+        os._exit(1)
+
     signal.signal(signal.SIGINT, note)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from concurrent.futures import Executor, Future
 
 import pytest
 
-from sterling.base import pool as pools
 from sterling.base import resources
 from sterling.base.pool import Pool
 
@@ -16,25 +15,19 @@ class ByHand(Executor):
 
     def __init__(self):
         self.waiting = []
-        self.most = 0
 
     def submit(self, fn, /, *args, **kwargs):
         future = Future()
         self.waiting.append((future, fn, args))
-        self.most = max(self.most, len(self.waiting))
         return future
 
-    def run(self, place=0):
-        future, fn, args = self.waiting.pop(place)
+    def run(self):
+        future, fn, args = self.waiting.pop(0)
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result(fn(*args))
             except BaseException as problem:
                 future.set_exception(problem)
-
-
-def press():
-    signal.raise_signal(signal.SIGINT)
 
 
 def keep(given, seen):
@@ -50,18 +43,6 @@ def nothing_left_behind():
     yield
     assert threading.active_count() == threads
     assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_results_come_in_the_order_of_completion():
-    hand = ByHand()
-    with Pool(threads=2, executor=hand) as pool:
-        given = pool.results(lambda item: -item, [1, 2, 3], every=0.0)
-        assert next(given) is None
-        hand.run(1)
-        assert next(given) == pools.Done(2, -2)
-        hand.run(1)
-        hand.run(0)
-        assert {done.value for done in given if done} == {-1, -3}
 
 
 def test_an_error_is_raised_after_what_was_finished():
@@ -100,7 +81,7 @@ def test_ctrl_c_stops_threads_and_gives_what_they_return(monkeypatch):
         given = pool.results(work, [0, 1], every=0.0)
         next(given)
         begun.wait()
-        press()
+        signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             keep(given, seen)
     assert seen == ["what there was"]

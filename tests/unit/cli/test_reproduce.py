@@ -12,6 +12,7 @@ import pytest
 
 import tests.support
 from sterling.base.progress import Progress
+from sterling.base.resources import usable_cores
 from sterling.claims import reproduce as measuring
 from sterling.claims.catalogue import CLAIMS
 from sterling.claims.reproduce import Reproduction
@@ -30,7 +31,7 @@ def fake(monkeypatch):
     """Replace the experiments. The dictionary tells what was asked for, and can break the run off."""
     asked = {"finish": len(KEYS)}
 
-    def reproduce(folder, *, effort, threads, only, seed, progress, on_finding):
+    def reproduce(folder, *, effort, threads, executor, only, seed, progress, on_finding):
         asked.update(effort=effort, threads=threads, only=only, seed=seed)
         report = Reproduction((), effort, seed)
         for position, key in enumerate(only):
@@ -52,7 +53,8 @@ def fake(monkeypatch):
 def test_everything_is_in_the_folder_and_said_so(fake, tmp_path):
     result = call("-o", tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
-    assert fake == {"finish": len(KEYS), "effort": "default", "threads": None, "only": KEYS, "seed": 2026}
+    assert fake.pop("threads") == usable_cores()
+    assert fake == {"finish": len(KEYS), "effort": "default", "only": KEYS, "seed": 2026}
     assert sorted(path.name for path in folder.iterdir()) == [
         "data",
         "explore.html",

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from sterling.claims.finding import Measured, Reference
 from sterling.claims.words import MARKS, amount, interval
-from sterling.errors import StoreError
 from sterling.plot.curves import SERIES_COLOURS
 from sterling.plot.study import SHADES
 from sterling.plot.style import GREY, INK, VERDICT_COLOURS
@@ -170,17 +169,6 @@ def test_numbers_as_json(folder):
     assert first["tables"] == ["data/P1-cells.parquet", "data/P1-trials.parquet"]
     assert occupancy["measured"][0]["high"] is None
     assert hostile["measured"][0]["value"] is None
-
-
-def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, findings):
-    page = Page(tmp_path, *FACTS)
-    (tmp_path / "index.html").mkdir()
-    with pytest.raises(StoreError, match="cannot write"):
-        page.write()
-    assert (tmp_path / "index.html").is_dir()
-    (tmp_path / "data").write_text("in the way")
-    with pytest.raises(StoreError, match="data"):
-        page.add(findings[0])
 
 
 def test_a_figure_keeps_its_text_its_caption_is_its_name_and_two_share_no_names(findings):
