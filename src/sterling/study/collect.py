@@ -17,6 +17,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -145,10 +146,10 @@ class Collector:
 
     def go(self) -> Generator[Progress, None, None]:
         """Run rounds until there are no more, and yield progress several times a second."""
-        stop = (lambda: self.pool.stopping) if self.pool.in_threads else pressed
-        results = self.pool.results(
-            partial(run_batch, self.study.seed, stop), self._feed(), _LOOK_SECONDS, errors="give"
-        )
+        work = partial(run_batch, self.study.seed, pressed)
+        if self.pool.in_threads:
+            work = partial(run_batch, self.study.seed, lambda: self.pool.stopping, turn=Lock())
+        results = self.pool.results(work, self._feed(), _LOOK_SECONDS, errors="give")
         try:
             for done in results:
                 if done is not None:

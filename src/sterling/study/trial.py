@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ from sterling.base import checks
 from sterling.base.registry import register
 from sterling.errors import SterlingError
 from sterling.study.kind import Cancelled, Cell, Kind, Seeds, get_kind
+
+_SHORT = 0.004  # seconds of processor time
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]
@@ -88,23 +92,31 @@ class Finished(NamedTuple):
     failed: dict[int, str]
 
 
-def run_batch(root: int, stop: Stop | None, batch: TrialBatch) -> Finished:
-    """Run the trials of a batch one after the other. Once ``stop()`` is true, return those done so far."""
+def run_batch(root: int, stop: Stop | None, batch: TrialBatch, turn: Lock | None = None) -> Finished:
+    """Run the trials of a batch one after the other. Once ``stop()`` is true, return those done so far.
+
+    Threads share the lock ``turn``, and run short trials in turn: these are mostly Python, for which threads
+    would wait thousands of times a second.
+    """
     for thing in batch.own:
         register(thing)
     cell = batch.cell
     finished = Finished([], {})
-    for number in map(int, batch.numbers):
-        if stop is not None and stop():
-            break
-        begun = time.perf_counter()
-        try:
-            found = run_trial(cell, number, root, stop)
-        except Cancelled:
-            break
-        except TrialError as problem:
-            finished.failed[number] = str(problem)
-            continue
-        seconds = time.perf_counter() - begun
-        finished.rows.append((cell.text, number, *found.values(), seconds, __version__))
+    with ExitStack() as stack:
+        for number in map(int, batch.numbers):
+            if stop is not None and stop():
+                break
+            begun, busy = time.perf_counter(), time.thread_time()
+            try:
+                found = run_trial(cell, number, root, stop)
+            except Cancelled:
+                break
+            except TrialError as problem:
+                finished.failed[number] = str(problem)
+                continue
+            seconds = time.perf_counter() - begun
+            finished.rows.append((cell.text, number, *found.values(), seconds, __version__))
+            if turn is not None and time.thread_time() - busy < _SHORT:
+                stack.enter_context(turn)
+                turn = None
     return finished
