@@ -248,6 +248,12 @@ class Study(Described, Drawn):
         """The listed cells; none where the study chooses the sample sizes."""
         return tuple(one._at(n, size) for one in self.series for n in self.n for size in self.samples_at(n))
 
+    @property
+    def _asked(self) -> set[str]:
+        """What the study asks for: its cells, or its series at each n where it chooses the sample sizes."""
+        cells = self.cells or [one._at(n, 1) for one in self.series for n in self.n]
+        return {cell.text for cell in cells}
+
     @cached_property
     def identity(self) -> str:
         """Hash of the root seed and the semantics version: one store holds only rows of equal identity."""

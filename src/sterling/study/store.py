@@ -49,7 +49,8 @@ class Store(Drawn):
     folder : path
         The folder.
     study : Study, optional
-        The study to write to the folder if it is new or has changed; by default the study in the folder.
+        The study to write to the folder if it is new or has changed; by default the study in the folder. If
+        cells of the study in the folder are not in the new one, its file is kept beside the new one.
 
     Raises
     ------
@@ -94,6 +95,8 @@ class Store(Drawn):
         self.study: Study = study or held  # type: ignore[assignment]
         if held != self.study:
             self._make_folder()
+            if held is not None and not held._asked <= self.study._asked:
+                self._keep(file)
             write_atomically(file, self.study.to_toml().encode())
 
     def __repr__(self) -> str:
@@ -114,6 +117,16 @@ class Store(Drawn):
         except OSError as problem:
             folder = printable(self._shards)
             raise StoreError(f"cannot make the folder {folder}: {problem.strerror}") from problem
+
+    def _keep(self, file: Path) -> None:
+        """Keep the file of a study that another one replaces, and warn."""
+        data = file.read_bytes()
+        kept = write_atomically(file.with_stem(f"{file.stem}-{_digest(data)[:8]}"), data)
+        warnings.warn(
+            f"{printable(self.folder)} held another study: its file is now {kept.name}, and its trials stay",
+            SterlingWarning,
+            stacklevel=3,
+        )
 
     # -- reading ---------------------------------------------------------------------------------------------
 

@@ -48,9 +48,6 @@ def scored(*arguments):
     return json.loads(result.stdout), result.stderr
 
 
-# What comes out
-
-
 @pytest.mark.parametrize(
     "labels, levels", [((-1, 1), 2), ((3, 7), 3), (("false", "true"), 2), (("a,b", 'c"d', "<i>"), 3)]
 )
@@ -116,9 +113,6 @@ def test_the_page_is_one_file_without_a_script_and_escapes_names():
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "http" not in page.replace("http-equiv", "")
-
-
-# Columns
 
 
 def test_texts_become_inputs_and_new_or_missing_ones_count_as_the_mean():
@@ -190,9 +184,6 @@ def test_what_the_samples_cannot_carry_is_said():
     text = Path("own.csv").read_text().replace(",no\n", ",\n", 3)
     Path("gaps.csv").write_text(text)
     assert "without a label: 3" in scored("gaps.csv")[1]
-
-
-# What is refused
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,13 @@ def test_a_folder_of_another_study_is_refused(store):
         Store(store.folder, Study(n=6, samples=12, seed=5))
 
 
+def test_the_file_of_a_study_that_another_replaces_is_kept(store):
+    with pytest.warns(st.SterlingWarning, match="held another study"):
+        Store(store.folder, Study(n=7, samples=12, seed=4))
+    (kept,) = store.folder.glob("study-*.toml")
+    assert Study.from_toml(kept) == STUDY
+
+
 def test_a_damaged_study_file_is_named(store):
     (store.folder / "study.toml").write_text("n =")
     with pytest.raises(st.StoreError, match=r"cannot be read: .*valid TOML"):
