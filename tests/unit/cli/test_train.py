@@ -31,9 +31,6 @@ def alike(first, second):
     return first == second
 
 
-# What comes out
-
-
 def test_json_is_what_python_gives():
     result = call(*SMALL, "--steps", "5e3", "--json")
     assert alike(json.loads(result.stdout), small().to_dict())
@@ -158,9 +155,6 @@ def test_the_advice_follows_what_fits(n, advice):
     assert meaning.startswith(f"The best state seen was left and visited again: {advice}")
 
 
-# What is refused
-
-
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -197,9 +191,6 @@ def test_a_target_that_can_be_no_file_is_refused_before_the_run(tmp_path, monkey
         ("/proc/none.png", "no file can be made in /proc"),
     ):
         assert words in refused(*SMALL, "--plot", path)
-
-
-# Checkpoints
 
 
 def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):

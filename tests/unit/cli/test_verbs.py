@@ -57,17 +57,11 @@ def test_warnings_are_lines_too():
     assert (result.exit_code, result.stderr) == (0, "warning: the disk is slow\n")
 
 
-# Parsers
-
-
 def test_counts():
     assert [*map(options.count, ("7", "1e6", "10_000", "1.5k", "-3"))] == [7, 10**6, 10_000, 1500, -3]
     for text in ("", "1.5", "12,8", "2MB", "1e400", "nan"):
         with pytest.raises(typer.BadParameter, match="whole number"):
             options.count(text)
-
-
-# Real processes
 
 
 def test_a_reader_that_has_gone_is_no_disaster():

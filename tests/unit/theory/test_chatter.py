@@ -100,7 +100,6 @@ def test_refusals():
         ("smooth", theory.chatter_mean, st.Problem(n=16, samples=64).draw(0), {"surrogate": "sigmoid"}),
         ("identity and relu", theory.samples_for_iterate, problem(), {"steps": 9, "surrogate": "hard_tanh"}),
         ("schedule", theory.samples_for_iterate, problem(), {"steps": 10, "schedule": 0.5}),
-        ("m is 20,000", theory.chatter, st.Problem(8, 999, m=20_000, noise=1.0), {}),
         ("take more samples", theory.chatter, problem(ratio=1.0, noise=1.0), {"surrogate": "hard_tanh"}),
     ):
         with pytest.raises(st.InputError, match=cause):

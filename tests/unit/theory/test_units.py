@@ -44,6 +44,13 @@ def test_too_few_samples():
     assert units.fit_units(0.3, 0.5, get_surrogate("relu"), 3) is None
 
 
+def test_many_units():
+    """2.478 with 16 times as many points and m = 64; the points of few units gave 1.92."""
+    found = units.fit_units(4.0, 0.0, get_surrogate("relu"), 128)
+    assert found is not None
+    assert found.centre / found.spread == pytest.approx(2.478, rel=0.02)
+
+
 def test_the_reaction_asks_for_more_samples_with_several_units():
     """5.2 n without χ; runs needed 1.17 (1.11 to 1.23) times as many."""
     found = theory.samples_for_average(st.Problem(180, 1, m=2)) / 180
