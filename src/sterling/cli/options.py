@@ -15,21 +15,16 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sterling.base.files import printable, refusal
+from sterling.base.text import whole_number
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
-_MULTIPLES = str.maketrans({"k": "e3", "M": "e6", "G": "e9"})
-
-
 def count(text: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1e6 or 1M."""
     with suppress(ValueError):
-        return int(text)
-    with suppress(ValueError):
-        if (value := float(text.translate(_MULTIPLES))).is_integer():
-            return int(value)
+        return whole_number(text)
     raise typer.BadParameter(f"{text!r} is not a whole number such as 1000000, 1_000_000 or 1e6")
 
 

@@ -93,7 +93,9 @@ def _print(found: "Plan") -> None:
     from sterling.theory import KINDS
 
     measured = ["measured"] if any(need.check for need in found.needs) else []
-    table = Table("goal", "samples needed", "basis", *measured, box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("goal", "samples needed", "basis", *measured):
+        table.add_column(title, overflow="fold")
     for need in found.needs:
         cells = [need.goal, need.amount, need.label, *(_measured(need) for _ in measured)]
         table.add_row(*map(Text, cells), style=None if need.checked else "dim")
@@ -107,7 +109,7 @@ def _print(found: "Plan") -> None:
         words.append(
             f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it"
         )
-    console().print(
+    console(unbroken=False).print(
         f"weights n = {about.n} · hidden units m = {about.m} · label noise σ = {about.noise:g} · "
         f"squared norm of the readout ‖v‖² = {about.readout_norm2:g} · surrogate {found.surrogate}",
         table,

@@ -37,6 +37,7 @@ _FARTHEST = 1e100
 
 FULL_MEMORY, BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
 _SCALE_FREE_RATE = 0.01
+_LEAST_PULL = 1e-300  # of the readout's squared norm: the step size of a damped run stays finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +230,13 @@ def default_schedule(optimizer: Optimizer, batch: Batch | None, signal: float, n
         return Constant(_SCALE_FREE_RATE)
     if optimizer.damping > 0:
         memory = FULL_MEMORY if batch is None else BATCH_MEMORY
-        return Constant(norm2 / (memory * optimizer.damping * signal))
+        pull = memory * optimizer.damping * signal
+        if pull < _LEAST_PULL * norm2:
+            raise InputError(
+                f"damping is {optimizer.damping}, too little for the step size that a damped run takes: give "
+                "more, or a schedule"
+            )
+        return Constant(norm2 / pull)
     return Power(0.5, 0.5)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import NO_BREAK, Described, Result, counted
+from sterling.base.text import Described, Result, counted, share
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import last_close
 from sterling.dynamics.motion import Movement
@@ -476,7 +476,7 @@ class Orbit(Result, Shown):
         rows += [
             (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
             (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),
-            (f"occupancy of the {distance}", f"{100 * self.occupancy:.4g}{NO_BREAK}% of the steps"),
+            (f"occupancy of the {distance}", f"{share(self.occupancy)} of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
         ]

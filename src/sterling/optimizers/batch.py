@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Described
+from sterling.base.text import Described, whole_number
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.sampling import draw_indices, draw_orders
 
@@ -90,10 +90,14 @@ def as_batch(value: Any, samples: int | None = None) -> Batch | None:
         batch = Batch(value)
     elif isinstance(value, str):
         size, _, rest = value.partition(",")
-        if not size.isdecimal() or rest not in ("", "replace"):
+        try:
+            count = whole_number(size)
+        except ValueError:
+            count = None
+        if count is None or rest not in ("", "replace"):
             text = f"batch is {checks.shown(value)}; write SIZE or SIZE,replace such as 32,replace"
             raise InputError(text, argument="batch")
-        batch = Batch(int(size), rest == "replace")
+        batch = Batch(count, rest == "replace")
     else:
         text = f"batch is {checks.shown(value)}; give a size, a Batch, or None for all samples"
         raise InputTypeError(text, argument="batch")

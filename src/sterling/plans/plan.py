@@ -16,7 +16,7 @@ from sterling import theory
 from sterling.base.checks import instance_of, integer, real
 from sterling.base.progress import ProgressCallback
 from sterling.base.resources import thread_count
-from sterling.base.text import percent
+from sterling.base.text import share
 from sterling.dynamics.restart import Restart
 from sterling.model.problem import Problem
 from sterling.plans.check import check_needs
@@ -186,9 +186,9 @@ class _Rows:
             samples = law(steps)
         except BeyondError:
             samples, criterion, checked = MOST_SAMPLES, "", False
-        share = "half" if promise == _HALF else percent(promise)
+        often = "half" if promise == _HALF else share(promise)
         return Need(
-            f"in {share} of the data sets {goal}",
+            f"in {often} of the data sets {goal}",
             samples,
             kind=kind,
             criterion=criterion,
@@ -230,7 +230,7 @@ class _Rows:
         problem = self.problem
         n, m, noise = problem.n, problem.m, problem.noise
         need = self.row(
-            f"the iterates are w* for {percent(occupancy)} of the steps",
+            f"the iterates are w* for {share(occupancy)} of the steps",
             lambda steps: law(problem, occupancy=occupancy, surrogate=self.surrogate),
             kind=law.kind,
             source=law.source,

@@ -41,6 +41,7 @@ _STUCK = 0.95  # cap on p_k: data sets above it do not end at w*
 _FEWEST_PATHS, _MOST_PATHS = 4000, 16_000  # latents simulated in `_path`
 _PATHS = 16  # latents per weight between these bounds, so that exp(−n x) is accurate
 _PATH_SEED = 20250518  # seed of their noise: the same arguments give the same result
+_MOST_RATE = 1e30  # a larger step forgets its start as well, and float32 cannot hold its size
 _APPROACH = 120  # the usual step sizes come closest to w* within this number of steps
 _COARSE = 1e-3  # error of ln N at a threshold
 _MANY_ENDS = 20.0  # logarithm of a number of ends from which on a run surely ends
@@ -329,7 +330,7 @@ def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> n
             root[t, :t] = solve_triangular(root[:t, :t], row[:t], lower=True)
         root[t, t] = math.sqrt(max(row[t] - root[t, :t] @ root[t, :t], 1e-10))
         push = size * np.einsum("i,ip->p", root[t, : t + 1].astype(np.float32), noise[: t + 1])
-        latent = latent - schedule.at(t) * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
+        latent = latent - min(schedule.at(t), _MOST_RATE) * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
     return (1 - means) / 2
 
 

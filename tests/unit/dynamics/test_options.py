@@ -19,6 +19,7 @@ NOISY = st.Problem(n=8, samples=100, noise=0.5).draw(seed=0)
         ({"batch": 8, "restart": 300}, "restart"),
         ({"optimizer": "bop", "schedule": st.Constant(0.1)}, "schedule"),
         ({"optimizer": st.SGD(damping=0.5), "schedule": st.Constant(100.0)}, "below 0.5"),
+        ({"optimizer": st.SGD(damping=1e-320)}, "give more, or a schedule"),
         ({"optimizer": st.SGD(decay=0.5), "schedule": st.Power(0.1, -0.5)}, "exponent"),
         ({"optimizer": st.SGD(momentum=0.5), "engine": "event"}, "event engine"),
         ({"batch": 8, "engine": "event"}, "event engine"),

@@ -22,7 +22,7 @@ def test_a_restart_may_be_a_number(noisy):
     every = st.train(noisy, 50, restart=20)
     assert every.restart == st.Restart(20)
     assert_same_orbit(every, st.train(noisy, 50, restart=st.Restart(20)))
-    assert as_restart(300) == as_restart("300,0.05") == st.Restart()
+    assert as_restart(300) == as_restart("3e2,0.05") == st.Restart()
     for nothing in (None, False, 0):
         assert Options(restart=nothing).restart is as_restart(nothing) is None
     for wrong in (True, "often", [300], -1, 2.5):

@@ -35,15 +35,15 @@ def by_criterion(made):
 def test_numbers_are_those_of_the_theory_with_its_labels():
     of, law = st.Problem(8, 900, noise=0.5, readout=(-1.5,)), {"surrogate": "identity"}
     assert of.readout_norm2 == 2.25
-    made = st.plan(of, **law, occupancy=0.8, confidence=0.9)
+    made = st.plan(of, **law, occupancy=0.8, confidence=0.999)
     rows = by_criterion(made)
-    assert rows["ergodic"].samples == theory.samples_for_average(of, **law, confidence=0.9)
+    assert rows["ergodic"].samples == theory.samples_for_average(of, **law, confidence=0.999)
     assert rows["occupancy>=0.8"].samples == theory.samples_for_occupancy(of, **law, occupancy=0.8)
     assert [need.samples for need in made.needs if need.kind == "theorem"] == [8**4]
     assert {need.kind for need in rows.values()} == {"mean-field"}
     assert rows["ergodic"].source == theory.samples_for_average.source  # type: ignore[attr-defined]
-    assert "90\N{NO-BREAK SPACE}%" in rows["ergodic"].goal
-    assert rows["ergodic"].promise == 0.9
+    assert "99.9\N{NO-BREAK SPACE}%" in rows["ergodic"].goal
+    assert rows["ergodic"].promise == 0.999
     assert "80\N{NO-BREAK SPACE}%" in rows["occupancy>=0.8"].goal
     assert made.needs[-1].amount == "of order 4,096"
     assert replace(made.needs[-1], samples=1.6e25).amount == "of order 1.6·10²⁵"
