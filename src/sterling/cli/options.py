@@ -21,6 +21,7 @@ from sterling.errors import InputError
 if TYPE_CHECKING:
     from sterling.model.instance import Instance
 
+
 def count(text: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1e6 or 1M."""
     with suppress(ValueError):

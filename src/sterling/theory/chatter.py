@@ -330,7 +330,8 @@ def _path(numbers: Numbers, samples: float, steps: int, schedule: Schedule) -> n
             root[t, :t] = solve_triangular(root[:t, :t], row[:t], lower=True)
         root[t, t] = math.sqrt(max(row[t] - root[t, :t] @ root[t, :t], 1e-10))
         push = size * np.einsum("i,ip->p", root[t, : t + 1].astype(np.float32), noise[: t + 1])
-        latent = latent - min(schedule.at(t), _MOST_RATE) * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
+        rate = min(schedule.at(t), _MOST_RATE)
+        latent = latent - rate * (part * (signs[t] - 1) / math.sqrt(2 * math.pi) + push)
     return (1 - means) / 2
 
 
