@@ -210,6 +210,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         ("folder", None, "folder"),
         ("numbers.csv", b"1,2\n3,4\n", "column names"),
         ("twins.csv", b"a,a,y\n1,2,0\n1,3,1\n", "two columns"),
+        ("ragged.csv", b"a,y\n1,0\n1,2,3\n", "more fields"),
         ("clash.csv", b"a,a=x,y\n" + b"x,2,0\ny,3,1\nz,4,0\n" * 4, "two columns named 'a=x'"),
         ("commas.csv", b"a;y\n" + b"".join(b"1,%d;%d\n" % (k, k % 2) for k in range(40)), "identifiers: 'a'"),
         ("one.csv", b"y\n1\n0\n1\n0\n", "no column is left"),

@@ -99,6 +99,9 @@ def test_figures_are_written_by_suffix(tmp_path, suffix, magic):
     figure.text(0, 0, "標籤")
     written = style.save_figure(figure, tmp_path / f"a.{suffix}")
     assert written.read_bytes().startswith(magic)
+    for refused in ("a.gif", f"no/a.{suffix}"):
+        with pytest.raises(st.SterlingError):
+            style.save_figure(figure, tmp_path / refused)
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{suffix}"]
 
 

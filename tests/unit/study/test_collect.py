@@ -153,13 +153,16 @@ def test_the_identity_of_a_trial_does_not_drift():
     assert trial_seeds(0, cell, 0).rest == 5297147968073756636
 
 
-def test_a_long_trial_is_given_up_at_the_end_of_the_time(tmp_path, monkeypatch):
+def test_a_long_trial_is_given_up_at_the_end_of_the_time_and_finished_ones_stay(tmp_path, monkeypatch):
     looks = count()
     monkeypatch.setattr(collect, "time", SimpleNamespace(monotonic=lambda: next(looks)))
     monkeypatch.setattr(collect, "_LOOK_SECONDS", 0.001)
     study = Study(n=64, samples=100, noise=1.0, trials=2, steps=10**11, time=10)
     outcome = run(study, tmp_path / "s")
     assert (outcome.reason, outcome.new) == ("time", 0)
+    outcome = run(Study(n=8, samples=40, trials=10**6, steps=500, time=2000), tmp_path / "short")
+    assert outcome.reason == "time"
+    assert len(rows(tmp_path / "short")) == outcome.new > 0
 
 
 def test_cells_get_trials_until_their_intervals_are_narrow(tmp_path):

@@ -28,6 +28,7 @@ noise = [0.0, 0.5]
 readout = ["ones", [1.0, 2.0]]
 inputs = "student_t:4.5"
 normalize = ["none", "whiten"]
+levels = [2, 3]
 
 [run]
 steps = [1000, 2000]
@@ -47,8 +48,8 @@ def test_a_file_says_everything_and_comes_back():
     study = parse_study(text)
     assert (study.seed, study.trials, study.width, study.time) == (7, 12, 0.2, 900.0)
     assert [str(one) for one in study.criteria] == ["optimal", "occupancy>=0.5"]
-    assert len(study.series) == 2**6
-    assert len(study.cells) == 2**6 * 2 * 2
+    assert len(study.series) == 2**7
+    assert len(study.cells) == 2**7 * 2 * 2
     assert parse_study(study.to_toml()) == study
     assert tomllib.loads(study.to_toml()) == study.to_dict()
 
