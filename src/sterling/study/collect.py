@@ -38,7 +38,7 @@ from sterling.study.spec import Study
 from sterling.study.store import SHARD_FOLDER, Store, frame_of, open_store
 from sterling.study.trial import Finished, Row, TrialBatch, run_batch
 
-_BATCH_SECONDS, _BATCH_TRIALS = 0.05, 500  # of a batch: the time it should last, and its largest size
+_BATCH_SECONDS, _BATCH_TRIALS = (0.01, 0.05), 500  # of a batch: bounds of its time, and its largest size
 _BATCHES = 32  # for each worker, into which the rest of a round is cut: other processes may run some
 _SLOW = 1.0  # seconds; slower trials are not queued at a worker, so that other processes may run them
 _LOOK_SECONDS = 0.2  # between looks at clocks and Ctrl-C
@@ -135,6 +135,7 @@ class Collector:
         self.planning = Rounds(self.study, self.trials)
         self.seen: set[str] = set()  # shards
         self.buffer: list[Row] = []  # rows to write
+        self.unread: list[Row] = []  # rows whose outcomes are not read yet, with the keys of their cells
         self.fresh: list[pl.DataFrame] = []  # rows for the next progress
         self.flying = 0  # trials that workers have now
         self.paces: dict[str, float] = {}  # seconds a trial, by cell
@@ -225,8 +226,9 @@ class Collector:
 
     def _size(self, cell: Cell) -> int:
         pace = self.paces.get(cell.key, max(self.paces.values(), default=math.inf))
+        least, most = (seconds / max(pace, 1e-6) for seconds in _BATCH_SECONDS)
         share = self.trials.waiting / (_BATCHES * self.pool.count)
-        return int(np.clip(min(_BATCH_SECONDS / max(pace, 1e-6), share), 1, _BATCH_TRIALS))
+        return int(np.clip(np.clip(share, least, most), 1, _BATCH_TRIALS))
 
     # -- what comes back -------------------------------------------------------------------------------------
 
@@ -239,12 +241,12 @@ class Collector:
         states[list(finished.failed)] = FAILED
         self.failed += finished.failed.values()
         if finished.rows:
-            frame = frame_of(self.study.kind, finished.rows).with_columns(cell=pl.lit(cell.key))
-            new = states[frame["trial"].to_numpy()] != KNOWN  # no other process has stored it
+            ended = [row[1] for row in finished.rows]
+            new = states[ended] != KNOWN  # no other process has stored it
+            states[ended] = KNOWN
             self.buffer += compress(finished.rows, new)
-            self.trials.record(frame)
-            self.fresh.append(frame)
-            self.paces[cell.key] = float(frame["seconds"].mean())  # type: ignore[arg-type]
+            self.unread += ((cell.key, *row[1:]) for row in finished.rows)
+            self.paces[cell.key] = sum(row[-2] for row in finished.rows) / len(finished.rows)
         left = self.trials.give_back(cell, numbers)
         if not left.size or self.halted or self.pool.stopping or finished.rows:
             return
@@ -261,7 +263,15 @@ class Collector:
             "killing them, and is the executor still running?"
         )
 
+    def _read(self) -> None:
+        """Read the outcomes of the rows that came back since the last call."""
+        if self.unread:
+            self.fresh.append(frame_of(self.study.kind, self.unread))
+            self.trials.record(self.fresh[-1])
+            self.unread = []
+
     def _progress(self) -> Progress:
+        self._read()
         rows = pl.concat(self.fresh) if self.fresh else None
         self.fresh = []
         total, done = sum(self.trials.wanted.values()), self._done
@@ -284,6 +294,7 @@ class Collector:
     def _flush(self) -> None:
         """Write rows, and read those that other processes have written."""
         self.flushed = time.monotonic()
+        self._read()
         if self.buffer:
             self.seen.add(self.store._add(self.buffer))
             self.written += len(self.buffer)
