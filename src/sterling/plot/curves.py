@@ -46,6 +46,22 @@ def intervals(table: pl.DataFrame, column: str) -> np.ndarray:
     return table.select(column, f"{column}_low", f"{column}_high").to_numpy()
 
 
+def with_intervals(ax: Axes, where: Any, table: np.ndarray, sideways: bool = False, **look: Any) -> None:
+    """Draw float (rows, 3) of value, low, high; an arrow to the edge is an interval without an upper end."""
+    value, low, high = table.T
+    spread = np.array([value - low, high - value])
+    spread = np.where(np.isfinite(spread), np.maximum(spread, 0), 0)
+    if sideways:
+        drawn = ax.errorbar(value, where, xerr=spread, ls="", **look)
+    else:
+        drawn = ax.errorbar(where, value, spread, ls="", **look)
+    arrow = {"arrowstyle": "->", "color": drawn[0].get_color(), "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
+    for place, start in zip(np.asarray(where)[high == np.inf], value[high == np.inf], strict=True):
+        here, edge = ((start, place), (1, place)) if sideways else ((place, start), (place, 1))
+        reach = ("axes fraction", "data") if sideways else ("data", "axes fraction")
+        ax.annotate("", edge, here, xycoords=reach, textcoords="data", arrowprops=arrow)
+
+
 def dots(
     ax: Axes,
     rows: Sequence[str],
@@ -60,9 +76,7 @@ def dots(
     height = 0.62 / max(1, len(groups))
     for index, (label, table) in enumerate(groups.items()):
         y = np.arange(len(rows)) + (index - (len(groups) - 1) / 2) * height
-        value, low, high = table.T
-        spread = np.nan_to_num(np.maximum([value - low, high - value], 0))
-        ax.errorbar(value, y, xerr=spread, ls="", ms=5.5, lw=1.4, label=label, **style(index))
+        with_intervals(ax, y, table, sideways=True, ms=5.5, lw=1.4, label=label, **style(index))
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis, **given)
     ax.locator_params(axis="x", nbins=6)
@@ -81,10 +95,10 @@ def over_dimensions(
     """Draw series of (n, value, low, high) against n, laws n → value as dashed lines, and slopes."""
     ticks = {n for law in laws.values() for n in law}
     for index, (label, rows) in enumerate(points.items()):
-        n, value, low, high = np.array(list(rows), float).reshape(-1, 4).T
-        bars = np.nan_to_num(np.maximum([value - low, high - value], 0), posinf=0)
-        ax.errorbar(n, value, bars, ls="", ms=5.5, lw=1.4, label=f"{label}, 95 %", **style(index))
-        ticks |= set(n)
+        table = np.array(list(rows), float).reshape(-1, 4)
+        look = {"ms": 5.5, "lw": 1.4, "label": f"{label}, 95 %", **style(index)}
+        with_intervals(ax, table[:, 0], table[:, 1:], **look)
+        ticks |= set(table[:, 0])
     for index, (label, law) in enumerate(laws.items()):
         ax.plot(list(law), list(law.values()), ls="--", lw=1.2, color=style(index)["color"], label=label)
     dimensions_axis(ax, sorted(ticks))

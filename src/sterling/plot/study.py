@@ -82,15 +82,14 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     if fit is None:
         note(ax, textwrap.fill(f"No fit: {series.refusal}.", 40))
         return f"There is no fit: {series.refusal}."
-    points = [(one.n, one.samples, one.samples - one.low, one.high - one.samples) for one in fit.thresholds]
-    n, middle, *reach = np.array(points, float).reshape(-1, 4).T
+    points = np.array([(one.n, one.samples, one.low, one.high) for one in fit.thresholds]).reshape(-1, 4)
     dimensions = np.array(sorted(series.cells["n"].unique()), float)
     line = np.geomspace(dimensions.min(), dimensions.max(), 50)
     ends = f"{number(fit.exponent_low, 3)} to {number(fit.exponent_high, 3)}"
     band = f"C·nᵅ, α = {number(fit.exponent, 3)} ({ends})"
     ax.plot(line, fit.samples_at(1) * line**fit.exponent, color=BLUE, lw=1.6, label=band)
-    bounded = np.where(np.isfinite(reach), reach, 0)
-    ax.errorbar(n, middle, bounded, fmt="o", ms=5, color=INK, label="N₅₀ of each n alone, 95 %")
+    look = {"marker": "o", "ms": 5, "color": INK, "label": "N₅₀ of each n alone, 95 %"}
+    curves.with_intervals(ax, points[:, 0], points[:, 1:], **look)
     predicted = ""
     law = next((one for one in series.expected if one.samples), None)
     if law is not None:

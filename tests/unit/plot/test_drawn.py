@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import sterling as st
+from sterling.plot.curves import over_dimensions
 from sterling.plot.study import PROVED, phase_map, success_curves, threshold_law
 from sterling.study import SeriesFit, Store, Study, fit_store, run
 
@@ -69,6 +70,14 @@ def test_the_proved_orders_are_triangles_beside_the_data(store, ax):
     for slope, triangle in zip(PROVED.values(), ax.lines[-2:], strict=True):
         x, y = np.log(triangle.get_data())
         assert (y[2] - y[1]) / (x[1] - x[0]) == pytest.approx(slope)
+
+
+def test_an_interval_without_an_upper_end_reaches_the_edge(ax):
+    over_dimensions(ax, {"STE": [(8, 3.0, 0.0, np.inf), (16, 3.2, 3.0, 3.4)]}, {}, "N₅₀/n")
+    (arrow,) = ax.texts
+    assert (arrow.xy, arrow.xyann) == ((8.0, 1), (8.0, 3.0))
+    assert arrow.xycoords == ("data", "axes fraction")
+    assert ax.get_ylim()[1] < 4  # and the axis stays at the numbers
 
 
 def test_a_refused_fit_is_said_in_the_picture(store, ax):
