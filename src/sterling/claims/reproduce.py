@@ -85,7 +85,7 @@ def reproduce(
             for index, key in enumerate(keys):
                 claim = CLAIMS[key]
                 started = time.monotonic()
-                where = f"{key} {claim.title}, claim {index + 1} of {len(keys)}"
+                where = f"{key}: {claim.title}, claim {index + 1} of {len(keys)}"
                 look = _claim_progress(show, pressed, where, index, len(keys))
                 look(Progress(0, None))
                 context = Context(as_path(folder) / DATA_FOLDER, threads, executor, report.seed, look)

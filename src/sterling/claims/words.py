@@ -78,6 +78,6 @@ def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {f"n = {n}, N = {samples:,}": one for (n, samples), one in groups}
 
 
-def listed(values: Iterable[float]) -> str:
-    """Return numbers with commas between them."""
-    return ", ".join(map(number, values))
+def listed(values: Iterable[float], between: str = ", ") -> str:
+    """Return numbers with commas or another word between them."""
+    return between.join(map(number, values))

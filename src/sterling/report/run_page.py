@@ -58,8 +58,8 @@ def _notice(orbit: Orbit, instance: Instance) -> list[str]:
         (
             not known,
             "The labels come from elsewhere, so no weights are known to be right. Distances refer to the "
-            f"best state seen, that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. The "
-            "labels that are right were used in training: new data decide.",
+            f"best state seen, that of lowest empirical risk, found at step {orbit.first_hit or 0:,}. These "
+            "labels were used in training, so only new data can tell which weights are best.",
         ),
         (
             known,

@@ -39,7 +39,7 @@ def table(findings: Iterable[Finding]) -> RenderableType:
         grid.add_column(name, overflow="fold")
     for one in findings:
         mark, style = JUDGEMENT_STYLES[one.judgement]
-        claim = Text.assemble((one.key, "bold"), f" {one.title} ", (f"({one.kind})", "dim"))
+        claim = Text.assemble((one.key, "bold"), f": {one.title} ", (f"({one.kind})", "dim"))
         laws = [
             Text.assemble((amount(law), "bold"), (f" ({law.kind}) {law.name}", "dim")) for law in one.theory
         ]

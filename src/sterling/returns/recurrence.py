@@ -152,8 +152,8 @@ class Recurrence(Result):
             )
         if self.halves is not None:
             parts.append(
-                f"without the first quarter of the run, its later half has {self.halves.text} times the "
-                f"visits of its earlier half ({self.halves.bounds}, {percent(self.halves.level)})"
+                f"after the first quarter of the run, the later half has {self.halves.text} times the visits "
+                f"of the earlier half ({percent(self.halves.level)} interval {self.halves.bounds})"
             )
         return "; ".join(parts) or "the visits are too few to say how their number grows"
 

@@ -170,7 +170,7 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             f"variance, each with a mean of {' and of '.join(f'{one:g}' for one in budget.means)}, with "
             f"{' and '.join(budget.surrogates)}."
         ),
-        reason=f"{_reason(shares, healed, normal, sizes[-1])} {causes_in_words(crossed)}",
+        reason=f"{_reason(shares, healed, normal, sizes[-1], crossed)} {causes_in_words(crossed)}",
         measured=(
             *(found[family, kind] for family in order for kind in _WORDS),
             *(one for row in crossed.values() for one, _ in row.values()),
@@ -269,14 +269,18 @@ def causes_in_words(crossed: Crossed) -> str:
     )
 
 
-def _reason(shares: Shares, healed: dict[str, list[str]], normal: list[str], size: int) -> str:
+def _reason(
+    shares: Shares, healed: dict[str, list[str]], normal: list[str], size: int, crossed: Crossed
+) -> str:
     lost = []
     for family, kinds in healed.items():
         cures = " or ".join(_WORDS[kind] for kind in kinds) or "with nothing tried"
-        lost.append(f"{family} ({cures} it succeeds)")
+        lost.append(f"{family} ({cures} they succeed)")
     won = [family for family, row in shares.items() if row["none"][0] > HALF]
-    text = f"At N = {size:,} runs fail on these inputs: {'; '.join(lost) or 'none'}. "
-    text += f"They succeed on: {', '.join(won) or 'none'}."
+    dead = [label for label, row in crossed.items() if all(one.high < HALF for one, _ in row.values())]
+    text = f"At N = {size:,} runs fail on these inputs: {', '.join(lost) or 'none'}"
+    text += "".join(f"; with {label} they fail on each shape" for label in dead)
+    text += f". They succeed on: {', '.join(won) or 'none'}."
     if set(healed) <= set(normal):
         text += " No distribution with non-Gaussian entries failed here."
     return text

@@ -42,9 +42,9 @@ LAST = Criterion("last", "the last iterate is the teacher", ("errors",), pl.col(
 RULE = Rule(
     (
         consistent(
-            f"with decay and band at least {BOTH:g} of the runs of each setting end at w*",
+            f"with decay and band at least {100 * BOTH:g} % of the runs of each setting end at w*",
             lambda shares, damped, law, plain: all(both >= BOTH for both, *_ in shares),
-            f"with decay alone, or with the band alone, at most {ALONE:g} of the runs end at w*",
+            f"with decay alone, or with the band alone, at most {100 * ALONE:g} % of the runs end at w*",
             lambda shares, damped, law, plain: all(max(alone) <= ALONE for _, *alone in shares),
             f"the exponent of N₅₀ of damped runs is within {TOLERANCE:g} of the law's",
             lambda shares, damped, law, plain: abs(damped[0] - law) <= TOLERANCE,
