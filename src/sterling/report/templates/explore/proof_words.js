@@ -11,7 +11,7 @@ export function noProofWords({ n, damping }) {
   return damping > 0 ? "A certificate is about runs without damping. Set θ to none to see one." : "";
 }
 
-const shares = (x) => `${(100 * x).toFixed(0)} %`;
+const shares = (x) => `${(100 * x).toFixed(0)}\u00a0%`;
 const strong = (text) => `<strong>${text}</strong>`;
 const IMPOSSIBLE = "<span class=\"cannot\">Impossible.</span>";
 
@@ -27,9 +27,9 @@ export function weightWords(k, { push, pull, share }, wrong, proved) {
   if (pull <= 0) says = `At some states even a wrong ${name} is pushed out. So one bit alone proves nothing here. All bits together may.`;
   else if (wrong > share) says = `${IMPOSSIBLE} The latent would move home, ever further. Once it is home, its bit is right, and the pull ends. So no long run is like this.`;
   else says = "Possible, as far as these scales show: the push can make up for the pull.";
-  const sharper = proved < share ? ` All bits together give a sharper bound, ${atMost(100 * proved, 1)} %: their inequalities also
+  const sharper = proved < share ? ` All bits together give a sharper bound, ${atMost(100 * proved, 1)}\u00a0%: their inequalities also
 limit the time at the states with the strongest push and the weakest pull.` : "";
-  if (pull > 0) says += ` In every long run ${name} is wrong for ${strong(`${atMost(100 * share, 1)} %`)} of the time, the share <i>p</i>/(<i>p</i> + <i>q</i>).${
+  if (pull > 0) says += ` In every long run ${name} is wrong for ${strong(`${atMost(100 * share, 1)}\u00a0%`)} of the time, the share <i>p</i>/(<i>p</i> + <i>q</i>).${
     share < 0.5 ? " That is less than half: its average has the right sign." : ""}${sharper}`;
   return {
     facts, says, loads: [out, held],

@@ -25,7 +25,7 @@ export function drawStates(canvas, { n, teacher }, { distances }, { height, mark
   for (let d = 0; d <= n; d += n > 8 && drawn.width < 500 ? 2 : 1) context.fillText(d, LEFT + (d + 0.5) * room, drawn.height - 21);
   context.fillText("wrong bits", (LEFT + right) / 2, drawn.height - 4);
   context.globalAlpha = n > 9 ? 0.5 : 0.7;
-  const dot = n > 9 ? 1.6 : 2.6;
+  const dot = n > 9 ? 1.6 : n > 5 ? 2.6 : 5;
   for (let s = 0; s < count; s++) {
     const off = k >= 0 ? ((s >> k) & 1 ? 1 : -1) !== teacher[k] : marked(s), size = marked(s) ? 2 * dot : dot;
     context.fillStyle = off ? colour.vermillion : colour.grey;

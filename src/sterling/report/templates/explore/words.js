@@ -7,9 +7,9 @@ import { MOST_WEIGHTS } from "./landscape.js";
 import { UNDECIDED } from "./rails.js";
 import { besideOf, pythonLine, readRestart, readSchedule, shellLine, USUAL } from "./settings.js";
 
-const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1 %" : `${(100 * share).toFixed(1)} %`);
+const percent = (share) => (share > 0 && share < 0.001 ? "below 0.1\u00a0%" : `${(100 * share).toFixed(1)}\u00a0%`);
 /** Proved bounds are rounded away from the bound, so the rounded number is proved too. */
-export const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10} %`;
+export const atLeast = (share) => `at least ${Math.floor(1000 * share) / 10}\u00a0%`;
 export const atMost = (number, digits) => `at most ${(Math.ceil(number * 10 ** digits) / 10 ** digits).toFixed(digits)}`;
 const total = (numbers) => numbers.reduce((sum, x) => sum + x, 0);
 const average = (number) => (number >= 100 ? number.toFixed(0) : number.toFixed(2));
@@ -117,7 +117,7 @@ function provedWords(law, proof, land, { n, restart, damping }) {
     const worst = Math.max(...proof.wrong);
     if (proof.occupancy > 0) Object.assign(words, { occupancy: atLeast(proof.occupancy), returns: "without end" });
     words.wrong = atMost(total(proof.wrong), 2);
-    if (worst < 1) words.worst = `${atMost(100 * worst, 1)} % of the time`;
+    if (worst < 1) words.worst = `${atMost(100 * worst, 1)}\u00a0% of the time`;
   }
   if (known && proof.wrong.every((share) => share < 0.5)) words.average = "none, from some step on";
   return { ...words, note: provedNote(law, n, restart, damping) };
