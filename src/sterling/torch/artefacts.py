@@ -90,7 +90,16 @@ def _pickled(path: Path) -> Tensors:
             raise ValueError("a tensor is larger than its data")
         return tensor
 
-    return {str(name): partial(read, one) for name, one in state.items() if isinstance(one, torch.Tensor)}
+    return {name: partial(read, one) for name, one in _tensors(state)}
+
+
+def _tensors(state: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a state dict; a converted layer of torch.ao keeps its weight and bias as a pair."""
+    for name, one in state.items():
+        if isinstance(one, tuple) and len(one) == 2:
+            name, one = str(name).replace("_packed_params._packed_params", "weight"), one[0]
+        if isinstance(one, torch.Tensor):
+            yield str(name), one
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ Artefact = tuple[dict[str, Read], Callable[[str], str]]  # by name; what the for
 def opened(artefact: Any) -> Artefact:
     """Return the tensors of a module or a file."""
     if isinstance(artefact, nn.Module):
-        return _state({name: lambda one=one: one for name, one in artefact.state_dict().items()}), plain
+        return _state({name: lambda one=one: one for name, one in _tensors(artefact.state_dict())}), plain
     path = file_of(artefact, (*SUFFIXES, ".onnx", ".gguf"))
     special = {".onnx": _onnx, ".gguf": _gguf}.get(path.suffix.lower())
     found = (_state(tensors_in(path)), plain) if special is None else special(path)
