@@ -129,7 +129,7 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
 
 
 def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
-    home = "parameter" if weight.trained else "frozen parameter"
+    home = "parameter" if weight.latent.requires_grad else "frozen parameter"
     if weight.merged:
         home = "frozen base and trained factors, merged"
     row = TensorAudit(
@@ -257,7 +257,8 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
         words = f"all {row.weights:,} weights are {value} for any latents: there is one level only; {advice}"
         yield AuditFinding(words, what)
         return
-    idle = "" if weight.trained else "its latents are frozen, so no gradient is needed"
+    moves = weight.latent.requires_grad or weight.merged
+    idle = "" if moves else "its latents are frozen, so no gradient is needed"
     yield from _of_gradient(row, row.no_gradient or 0.0, later, idle)
     # A sign sends latents next to 0 to the outer levels, so that 0 is a level by accident.
     if row.at_zero == 0 and weight.levels <= 3 and 0 not in probes.codes_at(weight, _TINY):
@@ -266,7 +267,8 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
     if weight.merged:
         yield AuditFinding("LoRA on a frozen base: the merged weight is quantised, and audited here")
     elif idle:
-        yield AuditFinding("its latents are frozen, so the weights stay as they are")
+        what = "only its scale is trained" if weight.trained else "the weights stay as they are"
+        yield AuditFinding(f"its latents are frozen, so {what}")
 
 
 def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:

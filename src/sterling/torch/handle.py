@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from itertools import permutations
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ class QuantisedWeight:
     places : iterable of str
         The names under which the layers hold the weight; the first is `name`.
     factors : iterable of Parameter
-        The factors of LoRA, which are trained if the latents are frozen.
+        The factors of LoRA or learned scales, which are trained if the latents are frozen.
     dequantise : function of codes, optional
         Function that the method of this name calls; by default it multiplies codes by the scale.
     shape : Size, optional
@@ -146,13 +147,23 @@ class QuantisedWeight:
 
     @property
     def trained(self) -> tuple[torch.Tensor, ...]:
-        """The parameters that an optimiser moves: the latents, or the factors of LoRA, or none."""
+        """The parameters that an optimiser moves: the latents, or the factors of LoRA or scales, or none."""
         return (self.latent,) if self.latent.requires_grad else self._factors
+
+    @property
+    def lora(self) -> list[torch.Tensor]:
+        """The trained factors whose product has the shape of frozen latents."""
+        shapes = [(one, one.flatten(1).shape) for one in self._factors if one.ndim > 1]
+        for (one, left), (two, right) in permutations(shapes, 2):
+            sizes = sorted((left[0], right[1]))  # an embedding takes the transpose
+            if left[1] == right[0] and sizes == sorted(self.latent.flatten(1).shape):
+                return [] if self.latent.requires_grad else [one, two]
+        return []
 
     @property
     def merged(self) -> bool:
         """Whether the weight is frozen and has trained factors (LoRA) merged into it."""
-        return bool(self._factors) and not self.latent.requires_grad
+        return bool(self.lora)
 
     def __repr__(self) -> str:
         size = f"{self.shape.numel():,} weights on {self.levels} levels"
@@ -176,7 +187,7 @@ def on_grid(reader: CodeReader, latent: torch.Tensor, framework: str, **rest: An
         reader.values,
         reader.codes,
         scale=lambda: reader.read().scale,
-        dequantise=lambda codes: reader.read().dequantise(codes, reader.values()),
+        dequantise=reader.dequantise,
         shape=reader.shape,
         **rest,
     )

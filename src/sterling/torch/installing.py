@@ -49,7 +49,7 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
 
 def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
-    factors = weight._factors if weight.merged else ()  # of LoRA; else these may be learned scales
+    factors = weight.lora
     parts = (weight.latent, *factors)
     start = [one.detach().clone() for one in parts]
     search = _Search(weight, values)
