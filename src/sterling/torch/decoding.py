@@ -235,7 +235,7 @@ def _built(
     bn: Iterable[Any] | None,
     average: nn.Module | None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    result = copy.deepcopy(monitor.model)
+    result = copy.deepcopy(monitor.model).eval()  # spectral norm is another one while training
     tensors: list[dict[str, Any]] = []
     if average is not None:
         with in_one_sentence("`averages` do not fit the model", "give averages of this model"):
@@ -248,8 +248,8 @@ def _built(
         mine = copies.get(weight.name, weight)
         kept = "constants"
         codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
-        present = average is not None or how == "last"
-        values = mine.values() if present else weight.dequantise(codes)
+        values = weight.values() if how == "last" else weight.dequantise(codes)
+        values = values if average is None else mine.values()
         if weight.framework in PLAIN:
             make_plain(result, weight, values)
         else:
