@@ -94,7 +94,7 @@ def _pickled(path: Path) -> Tensors:
 
 
 def _tensors(state: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the tensors of a state dict; a converted layer of torch.ao keeps its weight and bias as a pair."""
+    """Yield the tensors of a state dict; converted layers of torch.ao keep weight and bias as a pair."""
     for name, one in state.items():
         if isinstance(one, tuple) and len(one) == 2:
             name, one = str(name).replace("_packed_params._packed_params", "weight"), one[0]

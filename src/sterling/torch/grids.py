@@ -6,7 +6,7 @@ zero has code 0, and levels without a zero, such as ±s/2 and ±3s/2, have odd c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -44,18 +44,29 @@ class Grid:
         """Number of different codes in use."""
         return int(self.codes.unique().numel())
 
-    def dequantise(self, codes: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return the values of other codes, given the present values."""
+    def relative(self, values: torch.Tensor) -> dict[int, float]:
+        """Return the level of each code in use, in units of the largest level."""
+        rows, now = rows_of(values.double(), self.sharing), rows_of(self.codes, self.sharing)
+        shares = rows / _largest(rows).clamp_min(1e-300)
+        return {code: float(shares[now == code].mean()) for code in now.unique().tolist()}
+
+    def dequantise(
+        self, codes: torch.Tensor, values: torch.Tensor, known: Mapping[int, float] | None = None
+    ) -> torch.Tensor:
+        """Return the values of other codes, given the present values, and perhaps levels in another unit."""
         if self.even:
             zero = 0 if self.offset is None else self.offset
             return (self.scale * codes.to(self.scale.dtype) + zero).to(values.dtype)
         rows, now, asked = (rows_of(one, self.sharing) for one in (values.double(), self.codes, codes))
         low = int(torch.minimum(now.amin(), asked.amin()))
         count = int(torch.maximum(now.amax(), asked.amax())) - low + 1
-        size = _largest(rows).clamp_min(1e-300)
         table = rows.new_full((len(rows), count), torch.nan).scatter_(1, now.long() - low, rows)
         # Levels that a row does not use follow from those of other rows.
-        table = torch.where(table.isnan(), size * (table / size).nanmean(0), table)
+        levels = (table / _largest(rows).clamp_min(1e-300)).nanmean(0)
+        if known is not None:
+            levels = rows.new_tensor([known.get(low + index, torch.nan) for index in range(count)])
+        unit = (table / levels).where(levels != 0, torch.nan).nanmean(1, keepdim=True)
+        table = torch.where(table.isnan(), unit * levels, table)
         found = table.gather(1, asked.long() - low).to(values.dtype)
         if bool(found.isnan().any()):
             raise InputError(

@@ -5,9 +5,8 @@ Each probe takes a handle. It may write into the latents, and restores them. `au
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from sterling.surrogates import SURROGATES
 from sterling.torch.handle import QuantisedWeight
+from sterling.torch.rounding import kept
 
 SEED = 0  # of the probes' random vectors
 _VECTORS = 32  # random vectors for a derivative that is not diagonal
@@ -37,22 +37,9 @@ NONE = "no gradient at all"
 OTHER = "elsewhere"
 
 
-@contextlib.contextmanager
-def kept(weight: QuantisedWeight) -> Iterator[torch.Tensor]:
-    """Yield the latents to write into, with gradients on; restore them afterwards."""
-    latent, trained = weight.latent, weight.latent.requires_grad
-    before = latent.detach().clone()
-    latent.requires_grad_(True)
-    try:
-        yield latent.data
-    finally:
-        latent.data.copy_(before)
-        latent.requires_grad_(trained)
-
-
 def slopes(weight: QuantisedWeight) -> torch.Tensor:
     """Return the derivative of each weight by its own latent, in the shape of the latents."""
-    with kept(weight), torch.enable_grad():
+    with kept(weight.latent), torch.enable_grad():
         values = weight._values()
         if not values.requires_grad:
             return torch.zeros_like(weight.latent)
@@ -133,7 +120,7 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
     The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
     """
     count = weight.latent.numel()
-    with kept(weight) as data:
+    with kept(weight.latent) as data:
         far = max(1.5, 4 * float(data.abs().max()))
         ramp = torch.linspace(-1, 1, count, dtype=torch.float64) ** 3 * far
         order = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
@@ -225,7 +212,7 @@ def code_at_zero(weight: QuantisedWeight) -> int | None:
 
 def codes_at(weight: QuantisedWeight, size: float) -> set[int]:
     """Return the codes of a few latents of this size, in units of the largest one."""
-    with kept(weight) as data:
+    with kept(weight.latent) as data:
         # Not all of them, or the scale would be 0.
         few = torch.arange(0, data.numel() - 1, max(2, data.numel() // 8), device=data.device)
         data.put_(few, (size * data.abs().max().nan_to_num()).expand(few.shape))

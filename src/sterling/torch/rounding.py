@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -179,6 +179,18 @@ def _numbers(given: Iterable[Any]) -> list[float]:
     return [float(one) for one in single if one.dtype != torch.bool and not one.requires_grad]
 
 
+@contextlib.contextmanager
+def kept(latent: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the data of latents to write into, with gradients on; restore both afterwards."""
+    before, trained = latent.detach().clone(), latent.requires_grad
+    latent.requires_grad_(True)
+    try:
+        yield latent.data
+    finally:
+        latent.data.copy_(before)
+        latent.requires_grad_(trained)
+
+
 class CodeReader:
     """Reads the codes of a weight repeatedly; `grid` is the last full reading, None if there are no levels.
 
@@ -224,14 +236,50 @@ class CodeReader:
             if found.even:
                 self.grid, self._most = found, max(self._most, int(found.codes.abs().amax()))
             return found
-        found = None
-        if codes is not None and self.grid.even:
-            offset = self.grid.offset is not None
-            found = grids.linear(seen, codes, self.grid.sharing, self.latent, offset)
-        elif codes is not None:
-            found = grids.uneven(seen, codes, self.grid.sharing, self.latent)
-        self.grid = found or self._again()
+        self.grid = (None if codes is None else self._on(seen, codes)) or self._again()
         return self.grid
+
+    def _on(self, seen: Any, codes: torch.Tensor) -> Grid | None:
+        """Return the grid of values with these codes, if they are on one of the present kind."""
+        assert self.grid is not None
+        if self.grid.even:
+            offset = self.grid.offset is not None
+            return grids.linear(seen, codes, self.grid.sharing, self.latent, offset)
+        return grids.uneven(seen, codes, self.grid.sharing, self.latent)
+
+    def dequantise(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the values that the weight would have with these codes and its present levels."""
+        grid, values, known = self.read(), self.values(), None
+        if not grid.even and self._places and self.latent is not None:
+            with self._spread(), contextlib.suppress(InputError):
+                known = self.read().relative(self.values())
+        return grid.dequantise(codes, values, known)
+
+    @contextlib.contextmanager
+    def _spread(self) -> Iterator[None]:
+        """Give the latents all sizes in this context, so that all levels are in use."""
+        assert self.latent is not None
+        drawn = torch.randn(self.shape, generator=torch.Generator().manual_seed(0)) ** 3
+        with kept(self.latent) as data:
+            data.copy_(drawn * (float(data.abs().mean()) or 1.0))
+            yield
+
+    def widened(self) -> CodeReader:
+        """Return a reader that knows more levels than those in use now, or this one if there is none."""
+        assert self.grid is not None
+        if not self._places and self.grid.levels > 1:
+            return self
+        with contextlib.suppress(Exception):  # of a quantiser that does not bear other latents
+            with self._spread():
+                seen, codes = self._run()
+                if self.grid.even and codes is not None and self._on(seen, codes) is not None:
+                    return self
+                wide = CodeReader(self.values, self.shape, self.latent)
+            if wide.grid is not None and wide.grid.levels > self.grid.levels:
+                if self.grid.levels > 1:
+                    wide.read()
+                return wide
+        return self
 
     def _possible(self, grid: Grid) -> int:
         """Return the number of values that a weight can take, of one row if rows have zero points."""
@@ -332,9 +380,15 @@ class CodeReader:
         joined = [last[:count] for count in range(2, min(len(last), _JOINED) + 1)]
         for places in [[one] for one in last] + joined:
             found = _joined(seen, [heard[one] for one in places], self.latent)
-            if found is not None:
-                self._places, (self._code, grid) = places, found
-                return grid
+            if found is None:
+                continue
+            # Decisions that are not needed would make combinations that were not seen before.
+            for one in sorted(places, key=lambda place: -heard[place].unique().numel()):
+                fewer = [other for other in places if other != one]
+                less = _joined(seen, [heard[other] for other in fewer], self.latent) if fewer else None
+                places, found = (places, found) if less is None else (fewer, less)
+            self._places, (self._code, grid) = places, found
+            return grid
         self._places = []
         return grids.find_grid(seen, self.latent)
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -118,7 +119,9 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
 
     def hear(weight: torch.Tensor) -> None:
         owner, call, before = running[-1]
-        taps.append(Tap(owner, before, call, weight))
+        # A product inside a parametrisation computes a weight: it is no layer.
+        if not any(isinstance(one[0], ParametrizationList) for one in running):
+            taps.append(Tap(owner, before, call, weight))
         for one in running:
             one[2] += 1
 
@@ -213,12 +216,17 @@ def _handle(
                 f"the codes of a {type(tap.owner).__name__} come from {len(fit)} tensors, among them "
                 f"{names[id(latent)][0]!r}: give `codes`, with a function for the one that holds them"
             )
-    elif torch.equal(_like(tap.value, shape, turned), latent) and (
-        reader.grid.levels < 2 or size < _ENOUGH * reader.grid.levels
-    ):
-        return None  # a constant, as after an initialisation with zeros, or a small tensor
+    elif torch.equal(_like(tap.value, shape, turned), latent):
+        if reader.grid.levels > 1 and size < _ENOUGH * reader.grid.levels:
+            return None  # a small tensor
+        if reader.grid.levels < 2:  # as after an initialisation with zeros: other latents show a quantiser
+            reader = reader.widened()
+            if reader.grid is None or reader.grid.levels < 2:
+                return None
+    elif framework == "discovery":
+        reader = reader.widened()
     places = names[id(latent)]
-    factors = [one for one in leaves if one.requires_grad and one.ndim > 1 and one is not latent]
+    factors = [one for one in leaves if one.requires_grad and one is not latent]
     rest = {"stored": stored, "name": places[0], "modules": (tap.owner,), "places": places}
     return on_grid(reader, latent, framework, factors=factors, **rest)
 

@@ -85,20 +85,6 @@ def detached(w):
     return w + (scale * (w / scale).round().clamp(-1, 1) - w).detach()
 
 
-class Lsq(nn.Linear):
-    """A learned step for each channel (Esser et al. 2020)."""
-
-    def __init__(self, bits=4, outputs=WIDTH):
-        super().__init__(WIDTH, outputs)
-        latents(self)
-        self.low, self.high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-        self.step = nn.Parameter(2 * self.weight.detach().abs().mean(1, keepdim=True) / self.high**0.5)
-
-    def forward(self, x):
-        v = (self.weight / self.step).clamp(self.low, self.high)
-        return F.linear(x, (v + (v.round() - v).detach()) * self.step, self.bias)
-
-
 class Product(nn.Module):
     """A layer that multiplies, with the weight turned."""
 

@@ -135,7 +135,7 @@ def formula(function, **more):
 def absmean(per_channel):
     def codes(w):
         scale = w.abs().mean(1, keepdim=True) if per_channel else w.abs().mean()
-        return (w / scale).round().clamp(-1, 1), scale
+        return (w / scale.clamp_min(1e-9)).round().clamp(-1, 1), scale
 
     return formula(codes)
 
@@ -218,21 +218,14 @@ def in_place(w):
     return w.div(scale).round_().clamp_(-8, 7), scale
 
 
-class InPlace(Layer):
-    def __init__(self):
-        torch.manual_seed(0)
-        super().__init__(64, 48)
-
+class InPlace(ByFormula):
     def values(self, w):
         codes, scale = in_place(w)
         return codes.mul_(scale)
 
-    def quantise(self, w):
-        return Ste.apply(w, self.values)
-
 
 def inputs():
-    layer = InPlace()
+    layer = InPlace(in_place)
     return net(layer), lambda: in_place(layer.weight.detach())[0]
 
 
@@ -264,11 +257,11 @@ def table(levels):
     return formula(codes, level=lambda index: levels[index])
 
 
-def powers():
+def powers(top=None):
     """Return a quantiser on 0, ±1/8, ±1/4, ±1/2 and ±1; the code has the sign and the rank of the size."""
 
     def codes(w):
-        scale = w.abs().max()
+        scale = w.abs().max() if top is None else top
         rank = (torch.log2((w / scale).abs().clamp_min(2**-3.5)).round() + 4).clamp(0, 4)
         return w.sign() * torch.where((w / scale).abs() < 2**-4, 0, rank), scale
 
@@ -482,7 +475,34 @@ HALF = (
     "Brevitas int4",
     "LSQ depthwise",
 )
+
+
+class Rounded(nn.Module):
+    def forward(self, w):
+        return w + (0.05 * (w / 0.05).round().clamp(-2, 1) - w).detach()
+
+
+def normed(norm):
+    """Return an LSQ-like quantiser of a weight that a parametrisation of PyTorch makes from its latents."""
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 48, bias=False)
+    getattr(nn.utils.parametrizations, norm)(layer)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Rounded())
+    # Spectral norm takes a step in each pass, so a copy is read.
+    return net(layer), lambda: (copy.deepcopy(layer).weight.detach() / 0.05).round()
+
+
+def changed(net, change):
+    change(net[0][0].weight)
+    return net
+
+
 OTHERS = {
+    "zeros at the start": lambda: changed(absmean(False), nn.init.zeros_),
+    "levels not in use": lambda: changed(powers(0.25), lambda w: w.data.clamp_(-0.04, 0.04)),
+    "orthogonal": lambda: normed("orthogonal"),
+    "spectral norm": lambda: normed("spectral_norm"),
+    "LSQ, frozen latents": lambda: changed(lsq(4, True), lambda w: w.requires_grad_(False)),
     "affine from the minimum": lambda: formula(from_minimum),
     "learned levels from 1 and 1": chosen,
     "per input, in place": inputs,

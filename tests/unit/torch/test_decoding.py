@@ -154,14 +154,10 @@ def test_wrong_input(ran, options, about):
         stt.decode(ran.model, ran.monitor, **options)
 
 
-def test_another_model_and_a_run_without_steps(ran):
+def test_a_run_without_steps():
     other = Task(2)
-    for model, monitor, about in (
-        (other.model, ran.monitor, "another"),
-        (other.model, other.monitor, "no step"),
-    ):
-        with pytest.raises(InputError, match=about):
-            stt.decode(model, monitor)
+    with pytest.raises(InputError, match="no step"):
+        stt.decode(other.model, other.monitor)
 
 
 def test_statistics_of_no_batch_would_be_those_of_fresh_layers():

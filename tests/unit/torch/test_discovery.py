@@ -27,7 +27,6 @@ CASES = {
     "torchao asymmetric": (lambda: fw.torchao("int4", symmetric=False), 16, "torchao"),
     "brevitas clamped": (lambda: fw.brevitas("clamped"), 2, "brevitas"),
     "brevitas ternary": (lambda: fw.brevitas("ternary"), 3, "brevitas"),
-    "brevitas int4": (lambda: fw.brevitas("int4"), 15, "brevitas"),
     "bitnet": (fw.bitnet, 3, "transformers"),
 }
 

@@ -50,9 +50,6 @@ def test_even_levels(levels, scales, sharing):
 def test_continuous_weights_are_on_no_grid(shape):
     """False alarms: none in 80 draws."""
     assert all(find_grid(gaussian(*shape, seed=seed)) is None for seed in range(20))
-
-
-def test_a_cast_to_bfloat16_is_no_grid():
     assert find_grid(gaussian(64, 64).bfloat16().float()) is None
 
 

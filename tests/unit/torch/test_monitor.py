@@ -14,14 +14,6 @@ from sterling.errors import InputError
 from tests.unit.torch.loops import HORIZONS, Task
 
 
-@pytest.mark.parametrize("levels", [2, 3])
-def test_a_plain_loop(levels):
-    task = Task(levels)
-    for _ in range(40):
-        task.step()
-    task.agrees()
-
-
 def test_groups_weigh_with_their_own_rates_and_schedulers_are_followed():
     task = Task(3)
     task.monitor.close()

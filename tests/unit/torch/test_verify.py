@@ -10,7 +10,7 @@ from torch import nn
 import sterling.torch as stt
 from sterling.errors import InputError
 from tests.unit.torch import frameworks as fw
-from tests.unit.torch import writers
+from tests.unit.torch import quantisers, writers
 from tests.unit.torch.writers import saved
 
 SIZE = 256
@@ -54,14 +54,14 @@ FAITHFUL = {
     "bfloat16 model": (partial(net, 15, dtype=torch.bfloat16), partial(VALUES, dtype=torch.bfloat16)),
     "16 levels, odd codes": (partial(net, 16), CODES),
     "per channel, bfloat16 scales": (partial(net, 7, "channel"), partial(CODES, dtype=torch.bfloat16)),
-    "LSQ, codes with a zero point": (lambda: (fw.Lsq(), fw.X), partial(CODES, zero=8)),
+    "LSQ, codes with a zero point": (lambda: (quantisers.Lsq(4, True), fw.X), partial(CODES, zero=8)),
     "LoRA": (lambda: (fw.Lora(), fw.X), VALUES),
     "ternary, transformers": (fw.bitnet, CODES),
     "int4 in groups, ONNX": (fw.torchao, partial(ONNX, how=32, kind="INT4")),
     "int8 in groups, GGUF": (partial(fw.torchao, "int8"), partial(GGUF, kind="Q8_0")),
-    "LSQ, ONNX by channel": (lambda: (fw.Lsq(), fw.X), ONNX),
-    "LSQ, unsigned codes": (lambda: (fw.Lsq(), fw.X), partial(ONNX, kind="UINT4", zero=8)),
-    "LSQ, QuantizeLinear in the file": (lambda: (fw.Lsq(), fw.X), partial(ONNX, fake=True)),
+    "LSQ, ONNX by channel": (lambda: (quantisers.Lsq(4, True), fw.X), ONNX),
+    "LSQ, unsigned codes": (lambda: (quantisers.Lsq(4, True), fw.X), partial(ONNX, kind="UINT4", zero=8)),
+    "LSQ, QuantizeLinear in the file": (lambda: (quantisers.Lsq(4, True), fw.X), partial(ONNX, fake=True)),
     "a Transpose": (partial(net, 7, "channel", size=32), partial(ONNX, layer="MatMul", turn_node=True)),
     "bfloat16 with the noise of detaching, GGUF": (noisy, GGUF),
     "Brevitas, ONNX by tensor": (partial(fw.brevitas, "int4"), partial(ONNX, how="tensor")),
@@ -174,6 +174,22 @@ def test_the_cause_in_a_converted_module(fault):
         None: second.codes,
     }
     assert (second.codes, second.scales) == (count.get(codes, codes), count.get(scales, scales))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_model_that_torch_ao_has_converted(fused, tmp_path):
+    """The fused quantiser trains with other scales than those that `convert` computes."""
+    ao = torch.ao.quantization
+    model = nn.Sequential(nn.Linear(64, 48), nn.ReLU()).train()
+    model.qconfig = ao.get_default_qat_qconfig("fbgemm") if fused else ao.default_qat_qconfig
+    ao.prepare_qat(model, inplace=True)(fw.X)
+    model.eval().apply(ao.disable_observer)
+    shipped = ao.convert(model)
+    torch.save(shipped.state_dict(), tmp_path / "w.pt")
+    for one in (shipped, tmp_path / "w.pt"):
+        found = stt.verify(model, one, fw.X)
+        assert found.ok != fused
+        assert not fused or "computed anew" in found.rows[0].cause
 
 
 @pytest.mark.parametrize("source", ["latent", "values"])

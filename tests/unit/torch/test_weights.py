@@ -66,14 +66,6 @@ def test_codes_by_the_name_of_a_layer_or_tensor():
         stt.find(model, codes={"0": lambda: torch.ones(1000)})
 
 
-def test_codes_of_the_user_may_grow():
-    model, size = nn.Linear(3, 2), [1]
-    (weight,) = stt.find(model, codes=lambda name, p: torch.full(p.shape, size[0]) if p.ndim > 1 else None)
-    for size[0], kind in ((1, torch.int8), (200, torch.int16), (-128, torch.int8)):
-        assert weight.codes().dtype == kind
-        assert weight.codes().unique().tolist() == size
-
-
 def test_a_tied_tensor_or_layer_has_each_of_its_names():
     model, layer = nn.ModuleDict({"a": nn.Linear(4, 3), "b": nn.Linear(4, 3)}), nn.Linear(2, 3)
     model["b"].weight = model["a"].weight
