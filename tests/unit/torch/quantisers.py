@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.unit.torch.frameworks import needs
-from tests.unit.torch.stored import Stored
+from tests.unit.torch.stored import LookedUp, Stored
 
 BATCH = 64
 
@@ -227,18 +227,6 @@ class InPlace(ByFormula):
 def inputs():
     layer = InPlace(in_place)
     return net(layer), lambda: in_place(layer.weight.detach())[0]
-
-
-class LookedUp(Stored):
-    """The same trits, from a table of all bytes."""
-
-    def __init__(self):
-        super().__init__("trits")
-        trits = torch.arange(256)[:, None] // 3 ** torch.arange(5) % 3 - 1
-        self.register_buffer("table", trits.to(torch.int8))
-
-    def unpacked(self):
-        return self.table[self.held.long()].flatten()[: 48 * 64].reshape(48, 64).float()
 
 
 def looked_up():

@@ -53,3 +53,15 @@ class Stored(nn.Module):
         self.known = torch.where(strong & (self.mean != 0), moves, self.known)
         new = self.known.to(torch.int8) if self.kind == "int8" else packed(self.known, self.kind)
         self.held.copy_(new)
+
+
+class LookedUp(Stored):
+    """The same trits, from a table of all bytes."""
+
+    def __init__(self):
+        super().__init__("trits")
+        trits = torch.arange(256)[:, None] // 3 ** torch.arange(5) % 3 - 1
+        self.register_buffer("table", trits.to(torch.int8))
+
+    def unpacked(self):
+        return self.table[self.held.long()].flatten()[: 48 * 64].reshape(48, 64).float()
