@@ -35,6 +35,7 @@ extensions = [
     "members",
     "names",
     "notebooks",
+    "spaces",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_generated", "_ext"]
