@@ -1,4 +1,4 @@
-"""A number stays on one line with its per cent sign, and a letter with the value that it has (85 %, n = 64)."""
+"""Keeps a number on one line with its per cent sign, and a letter with its value (85 %, n = 64)."""
 
 import re
 
