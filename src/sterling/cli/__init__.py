@@ -18,6 +18,8 @@ def main() -> None:
         app(prog_name="sterling")
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as problem:  # of --help, which runs no verb
+        sys.exit(f"error: what it prints cannot be written: {problem.strerror}")
     finally:
         exec("")  # forget a press inside code from text, or `python -m` would die of SIGINT instead of 130
         try:

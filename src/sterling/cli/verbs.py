@@ -49,7 +49,8 @@ class _Verbs(Group):
             except OSError as problem:  # of the system: out of space, of handles
                 if problem.errno == errno.EPIPE:  # a reader such as `head` has gone; Typer ends quietly
                     raise
-                where = "" if problem.filename is None else f"{printable(problem.filename)}: "
+                where = "what it prints cannot be written: " if problem.errno == errno.ENOSPC else ""
+                where = where if problem.filename is None else f"{printable(problem.filename)}: "
                 _end(f"error: {where}{problem.strerror or problem}", FAILED)
 
 
