@@ -128,7 +128,7 @@ def meaning(orbit: Orbit) -> str:
     if not orbit._plain:
         words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
     if orbit._rest == 1:
-        doubt = "the gradient turns no weight, but what the optimizer remembers may"
+        doubt = "the gradient turns no weight, but what the optimiser remembers may"
         words = f"{words.partition(':')[0]}: {doubt}"
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {share(orbit.occupancy)} of the steps"
