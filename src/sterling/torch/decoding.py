@@ -235,7 +235,8 @@ def _built(
     bn: Iterable[Any] | None,
     average: nn.Module | None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    result = copy.deepcopy(monitor.model).eval()  # spectral norm is another one while training
+    with in_one_sentence("the model cannot be copied", "decode needs a model that copy.deepcopy takes"):
+        result = copy.deepcopy(monitor.model).eval()  # spectral norm is another one while training
     tensors: list[dict[str, Any]] = []
     if average is not None:
         with in_one_sentence("`averages` do not fit the model", "give averages of this model"):

@@ -208,7 +208,7 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
         used = loose or any(one is latent for one in leaves_of(tap.value))
         if weight.stored:
             used = tap.owner in weight.modules
-        if used and tap.value.numel() == weight.shape.numel():
+        if used and not tap.cut and tap.value.numel() == weight.shape.numel():
             uses.setdefault(tap.owner, ([], _is_turned(tap.value, values)))[0].append(tap.order)
     for layer in weight.modules if example is None and weight.framework != "codes" else ():
         uses[layer] = ([0], False)

@@ -180,6 +180,12 @@ def chosen(
             f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
             f"({', '.join(left_out[:3])}): give the optimizer of this model"
         )
+    for one in groups:
+        if one.weight.reader is not None and one.weight.reader.drawn():
+            raise InputError(
+                f"the codes of {one.weight.name!r} are drawn at random in each forward pass, so that changes "
+                "are no flips: exclude it, or give `codes`"
+            )
     devices = {one.weight.latent.device for one in groups}
     if len(devices) > 1:
         raise InputError(f"the quantised weights are on {len(devices)} devices; they must be on one")

@@ -67,9 +67,11 @@ class Integers(TorchDispatchMode):
         self.origins = {home(one): frozenset((id(one),)) for one in sources}
         self._count, self._kept = 0, list(sources)
         self._decided: set[int] = set()
+        self.random = False  # whether an operation drew numbers
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = func(*args, **(kwargs or {}))
+        self.random |= torch.Tag.nondeterministic_seeded in func.tags
         for one in results if isinstance(results, tuple | list) else (results,):
             if isinstance(one, torch.Tensor):
                 self._hear(func, (args, kwargs), one)
@@ -292,6 +294,17 @@ class CodeReader:
         widths = [abs(high - low) for low, high in pairwise(self._limits)]
         return int(([spread] + [one for one in widths if spread <= one < _MOST and one % 1 == 0])[-1]) + 1
 
+    def drawn(self) -> bool:
+        """Return whether codes are drawn at random in each forward pass, as by stochastic rounding."""
+        if not self._random:
+            return False
+        codes = []
+        for seed in range(2):
+            with torch.random.fork_rng(range(torch.cuda.device_count())):
+                torch.manual_seed(seed)
+                codes.append(self.codes())
+        return not torch.equal(*codes)
+
     def unsure(self) -> bool:
         """Return whether values alone do not show the codes: rows are short, or have different levels."""
         if self._places or self.grid is None or self.grid.levels <= _FEW:
@@ -346,6 +359,7 @@ class CodeReader:
             seen = self.values().detach()
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
+        self._random = mode.random
         self._limits, self.origin = mode.limits, mode.origins.get(home(seen), frozenset())
         asked = {at: one for at, one in mode.heard.items() if at[1] in _ASK}
         self._guards = {at: int(one.min()) for at, one in asked.items() if int(one.min()) == int(one.max())}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,9 +32,17 @@ WEIGHT_ARGUMENT = {
 #: Products of layers written by hand, in which either factor may be a weight.
 PRODUCTS = frozenset(
     (
-        *(torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.einsum),
-        *(torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.bmm),
+        *(torch.matmul, torch.mm, torch.mv, torch.bmm, torch.addmm, torch.baddbmm, torch.inner),
+        *(torch.einsum, torch.tensordot, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.mv),
+        *(torch.Tensor.bmm, torch.Tensor.addmm, torch.Tensor.baddbmm, torch.Tensor.inner),
         *(torch.Tensor.__matmul__, torch.Tensor.__rmatmul__),
+    )
+)
+#: Their weights come third and fourth, or in a list.
+_RECURRENT = frozenset(
+    (
+        *(torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu),
+        *(torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell),
     )
 )
 _ATTENTION = {"in_proj_weight": 5, "out_proj_weight": 11}  # of F.multi_head_attention_forward
@@ -64,6 +72,8 @@ class Taps(TorchFunctionMode):
 def _replaced(given: Any, weight: torch.Tensor, other: torch.Tensor) -> Any:
     if given is weight:
         return other
+    if isinstance(given, list):
+        return [_replaced(one, weight, other) for one in given]
     return given._replace(value=other) if getattr(given, "value", None) is weight else given
 
 
@@ -75,6 +85,8 @@ def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
         found = [args[n] if len(args) > n else kwargs.get(name) for name, n in _ATTENTION.items()]
     elif func in PRODUCTS:
         found = [one for one in args if isinstance(one, torch.Tensor)]
+    elif func in _RECURRENT:
+        found = tree_leaves([one for one in args[2:] if isinstance(one, list | torch.Tensor)])
     else:
         return
     for one in found:
@@ -91,6 +103,7 @@ class Tap:
     order: int  # number of weights heard before it since the owner was called
     call: Call  # arguments of the owner
     value: torch.Tensor  # the weight, with its graph
+    cut: bool = False  # whether the layer was called with a part of it
 
 
 @contextlib.contextmanager
@@ -121,7 +134,8 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         owner, call, before = running[-1]
         # A product inside a parametrisation computes a weight: it is no layer.
         if not any(isinstance(one[0], ParametrizationList) for one in running):
-            taps.append(Tap(owner, before, call, weight))
+            cut = _is_cut(weight)
+            taps.append(Tap(owner, before, call, _base(weight) if cut else weight, cut))
         for one in running:
             one[2] += 1
 
@@ -130,6 +144,19 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         with running_the_example(), Taps(hear):
             model(*args, **kwargs)
     return taps
+
+
+def _base(weight: torch.Tensor) -> torch.Tensor:
+    return weight if weight._base is None else weight._base
+
+
+def _is_cut(weight: torch.Tensor) -> bool:
+    """Return whether a weight is a part of one of its latents' size, as that of one expert of several."""
+    base = _base(weight)
+    if base.numel() <= weight.numel():
+        return False
+    sizes = {one.numel() for one in leaves_of(weight) if isinstance(one, nn.Parameter)}
+    return base.numel() in sizes and weight.numel() not in sizes
 
 
 class _Heard(BaseException):
@@ -152,7 +179,7 @@ def hear_again(tap: Tap) -> torch.Tensor:
         with undisturbed(tap.owner), Taps(hear):
             tap.owner(*args, **kwargs)
     except _Heard as heard:
-        return heard.weight
+        return _base(heard.weight) if tap.cut else heard.weight
     raise InputError(
         f"a layer of the type {type(tap.owner).__name__} no longer uses the weight that was found in it"
     )
@@ -253,11 +280,11 @@ def _lean(tap: Tap) -> Tap:
     value = tap.value.detach().clone()
     call = tree_map_only(torch.Tensor, lambda one: one.detach(), tap.call)
     first = tree_map_only(torch.Tensor, lambda one: one[:1].clone() if one.ndim > 1 else one, call)
-    lean = Tap(tap.owner, tap.order, first, value)
+    lean = replace(tap, call=first, value=value)
     with contextlib.suppress(Exception), torch.no_grad():
         if torch.equal(hear_again(lean), value):
             return lean
-    return Tap(tap.owner, tap.order, call, value)
+    return replace(tap, call=call, value=value)
 
 
 def leaves_of(value: torch.Tensor) -> list[torch.Tensor]:

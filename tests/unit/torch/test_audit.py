@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -142,28 +143,22 @@ def test_sign_with_a_third_level():
     assert quick(stt.sign).findings == []
 
 
-class Lsq(nn.Module):
+def lsq(w, step=0.06, low=-4, high=3):
     """Learned step size quantisation (Esser et al. 2020), with the gradient of clamp of their code."""
-
-    def __init__(self, step=0.06, low=-4, high=3):
-        super().__init__()
-        self.step, self.low, self.high = nn.Parameter(torch.tensor(step)), low, high
-
-    def forward(self, w):
-        x = (w / self.step).clamp(self.low, self.high)
-        return (x + (x.round() - x).detach()) * self.step
+    x = (w / step).clamp(low, high)
+    return (x + (x.round() - x).detach()) * step
 
 
 def test_lsq():
     torch.manual_seed(0)
     latent = 0.1 * torch.randn(64, 64)
-    row = quick(Lsq(), latent)
+    row = quick(lsq, latent)
     beyond = ((latent / 0.06 < -4) | (latent / 0.06 > 3)).float().mean()
     assert row.levels == 8
     assert row.no_gradient == pytest.approx(float(beyond), abs=1e-3)
     assert list(row.why) == ["cut tail"]
     assert row.window == pytest.approx((-4, 3), abs=0.1)
-    assert row_of(fw.Quantised(Lsq())).levels == 8
+    assert row_of(fw.Quantised(lsq)).levels == 8
 
 
 @pytest.mark.parametrize("name", ["identity", "hard_tanh", "approx_sign", "swish_sign", "sigmoid"])
@@ -309,7 +304,7 @@ def affine(w):
             lambda w: (w / (w.abs().amax(1, keepdim=True) / 7)).round() * (w.abs().amax(1, keepdim=True) / 7),
             15,
         ),
-        (Lsq(0.03, -8, 7), 16),
+        (partial(lsq, step=0.03, low=-8, high=7), 16),
         (lambda w: w.sign() * 2.0 ** (w.abs() + 1e-9).log2().round().clamp(-6, -3) * (w.abs() > 0.01), 9),
     ],
     ids=["affine per channel", "symmetric per channel", "LSQ", "powers of two"],

@@ -108,6 +108,23 @@ def test_layers_of_all_sorts():
     assert [one.name for one in found] == ["embed.weight", "conv.weight", "attend.out_proj.weight"]
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, w: torch.tensordot(x, w, dims=([1], [1])),
+        lambda x, w: torch.rnn_tanh_cell(x, torch.zeros(4, 48), w, torch.zeros(48, 48)),
+        lambda x, w: torch.gru(x[None], torch.zeros(1, 4, 16), [w, w[:, :16]], False, 1, 0.0, *3 * [False]),
+        lambda x, w: torch.stack([F.linear(x, expert) for expert in w.chunk(3)]),
+    ],
+    ids=["product", "cell", "recurrent", "experts"],
+)
+def test_other_uses_of_a_weight(use):
+    layer = fw.Quantised(fw.detached)
+    layer.forward = lambda x: use(x, fw.detached(layer.weight))
+    (weight,) = stt.find(layer, example=X)
+    assert torch.equal(weight.values(), fw.detached(layer.weight).detach())
+
+
 def test_a_tied_weight_is_one():
     class Tied(nn.Module):
         def __init__(self):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import sterling.torch as stt
 from sterling.errors import InputError
+from tests.unit.torch import frameworks as fw
 from tests.unit.torch.loops import HORIZONS, Task
 
 
@@ -251,6 +252,7 @@ def test_wrong_arguments():
     other = torch.optim.SGD(plain.parameters(), lr=0.1)
     for given, about in (
         ((task.model, 3), "optimizer"),
+        ((fw.Quantised(lambda w: fw.detached(w + torch.rand_like(w))), None, fw.X), "at random"),
         ((plain, other), "no quantised weight"),
         ((task.model, other), r"moves none.*0\.weight"),
         ((task.model, task.optimizer, None, None, (4, 4)), "horizon"),

@@ -341,7 +341,6 @@ def test_the_report_says_what_differs(tmp_path):
 
 
 def small():
-    torch.manual_seed(3)
     return stt.binarize(nn.Sequential(nn.Linear(4, 4)))
 
 

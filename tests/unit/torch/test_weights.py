@@ -10,20 +10,6 @@ from tests.unit.torch import frameworks
 nn = torch.nn
 
 
-def test_codes_of_the_users_own():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
-
-    def codes(name, parameter):
-        return torch.where(parameter > 0, 1, -1) if name == "0.weight" else None
-
-    (weight,) = stt.find(model, codes=codes)
-    assert (weight.name, weight.levels, weight.framework) == ("0.weight", 2, "codes")
-    assert weight.latent is model[0].weight
-    assert torch.equal(weight.codes(), codes("0.weight", model[0].weight).to(torch.int8))
-    assert torch.equal(weight.values(), weight.scale() * weight.codes())
-
-
 @pytest.mark.parametrize(
     "codes, about",
     [
@@ -76,6 +62,8 @@ def test_a_tied_tensor_or_layer_has_each_of_its_names():
         assert weight.latent is tensor
     (weight,) = stt.find(model, codes=lambda name, p: signs(p) if name == "b.weight" else None)
     assert (weight.name, weight.places) == ("a.weight", ("a.weight", "b.weight"))
+    assert (weight.framework, weight.levels) == ("codes", 2)
+    assert torch.equal(weight.values(), signs(weight.latent).float())
 
 
 def test_a_computed_weight_in_a_layer_of_torchao_is_found():
