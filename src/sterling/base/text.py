@@ -59,7 +59,7 @@ def as_json(values: Any, **look: Any) -> str:
 def shortened(value: Any, most: int = 8) -> str:
     """Return a value as text; of a long list the first few entries."""
     if not isinstance(value, list | tuple):
-        return str(value)
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
     words = [f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in value[:most]]
     return ", ".join(words) + (f", … ({len(value)} in all)" if len(value) > most else "")
 

@@ -28,7 +28,7 @@ def loss_by_distance(ax: Axes, landscape: Landscape) -> str:
         share = np.histogram(values, edges)[0] / len(values)
         column = np.where(share > 0, share, np.nan)[:, None]
         ax.pcolormesh([d - _WIDTH, d + _WIDTH], edges, column, rasterized=True, **shades)
-    ax.plot([], [], "s", ms=7, color=BLUE, alpha=0.6, label="states (darker: larger share)")
+    ax.plot([], [], "s", ms=7, color=BLUE, alpha=0.6, label="states (colour: share)")
     ax.plot(range(n + 1), medians, color=INK, lw=1.2, label="median")
     traps = landscape.trap_states
     if traps.size:

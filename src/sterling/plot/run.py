@@ -192,7 +192,7 @@ def figure(orbit: Orbit) -> Figure:
         [["errors", "mean"], ["raster", "mean"]], width_ratios=[1.55, 1], height_ratios=[1, 1.1]
     )
     for name, title, draw, width in (
-        ("errors", "Errors over time", errors_over_time, 84),
+        ("errors", "Wrong weights over time", errors_over_time, 84),
         ("raster", "Which weights flip, and when", flip_raster, 84),
         ("mean", "Time average of each weight", ergodic_mean, 56),
     ):

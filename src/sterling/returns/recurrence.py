@@ -55,10 +55,10 @@ class Times(Described):
     @property
     def text(self) -> str:
         """The distribution in words."""
-        mean, median, most = (number(x) for x in (self.mean, self.quantile(0.5), self.quantile(0.99)))
+        median, most = (f"{np.ceil(self.quantile(share)):,.0f}" for share in (0.5, 0.99))
         return (
-            f"lasts {mean} steps on average; half of all last at most {median}, 99 % at most {most}, and "
-            f"the longest {self.longest:,}"
+            f"lasts {number(self.mean)} steps on average; half of all last at most {median}, 99 % at most "
+            f"{most}, and the longest {self.longest:,}"
         )
 
     def __repr__(self) -> str:
