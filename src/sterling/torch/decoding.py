@@ -34,6 +34,13 @@ HOW = ("mean", "mode", "frozen", "latents", "last")
 FREEZE = 2.0
 
 
+_CHOSEN = {
+    "given": "as given",
+    "validation": "chosen by validation",
+    "the steps so far": "the horizon nearest to a sixteenth of the run so far",
+}
+
+
 @dataclass
 class Changes:
     """The changes that `decode` made."""
@@ -61,7 +68,7 @@ class Changes:
         return sum(row["changed"] for row in self.tensors) / sum(row["weights"] for row in self.tensors)
 
     def __str__(self) -> str:
-        over = f" over {number(self.horizon)} steps ({self.chosen_by})" if self.horizon else ""
+        over = f" over {number(self.horizon)} steps ({_CHOSEN[self.chosen_by]})" if self.horizon else ""
         parts = [f"{self.how}{over}: {percent(self.share, 2)} of the codes differ from the last"]
         for name, value in self.after.items():
             parts.append(f"{name} {number(self.before[name])} before, {number(value)} after")
