@@ -260,7 +260,7 @@ class Collector:
         where = f"n={cell.problem.n}, samples={cell.problem.samples}"
         raise SterlingError(
             f"workers return no rows for trials of {where} ({problem or 'they end early'!s}): is something "
-            "killing them, and is the executor still running?"
+            "killing them, or is memory short, and is the executor still running? Finished trials are kept"
         )
 
     def _read(self) -> None:
