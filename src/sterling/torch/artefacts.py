@@ -98,7 +98,7 @@ def _tensors(state: Mapping[Any, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     for name, one in state.items():
         if isinstance(one, tuple) and len(one) == 2:
             name, one = str(name).replace("_packed_params._packed_params", "weight"), one[0]
-        if isinstance(one, torch.Tensor):
+        if isinstance(one, torch.Tensor) and one.layout == torch.strided:
             yield str(name), one
 
 

@@ -26,6 +26,8 @@ _QUANTISER = re.compile(
     r"(?P<name>stored|sign|absmean(?P<channel>:per=channel)?|int(?P<bits>[2-8])(:group=(?P<group>[1-9]\d{0,8}))?)"
 )
 _CODES = {torch.bool, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
+#: PyTorch does not compare these, but it compares their bits.
+_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 _TINY = torch.finfo(torch.float32).tiny  # for a tensor of zeros
 
 
@@ -90,11 +92,11 @@ def flips_between(
     paths = [file_of(path) for path in checkpoints]
     if len(paths) < 2:
         raise InputError(f"there is {counted(len(paths), 'checkpoint')}: give two or more")
-    files: dict[str, Tensors] = {}
+    files: list[tuple[str, Tensors]] = []
     for path in paths:
         with reading(path):
-            files[printable(path)] = tensors_in(path)
-    (where, first), *_ = files.items()
+            files.append((printable(path), tensors_in(path)))
+    where, first = files[0]
     names = {name: (name, PARAMETRIZED.sub(r"\1", name)) for name in first}
     wanted = named(names, include, "include", where) - named(names, exclude, "exclude", where)
     rows = []
@@ -103,7 +105,7 @@ def flips_between(
             with reading(where):
                 tensor = first[name]()
             latent = tensor.is_floating_point() and tensor.ndim > 1
-            stored = tensor.ndim > 0 and tensor.dtype in _CODES
+            stored = tensor.ndim > 0 and tensor.dtype in (*_CODES, *_SIGNED)
             if tensor.numel() and (stored if quantizer == "stored" else latent):
                 rows.append(_counted(name, tensor.shape, files, how))
     if not rows:
@@ -111,7 +113,7 @@ def flips_between(
         raise InputError(
             f"{where} has no tensor of {kind} that is included: give another quantizer, or include others"
         )
-    return CheckpointFlips(rows, list(files))
+    return CheckpointFlips(rows, [name for name, _ in files])
 
 
 def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
@@ -122,8 +124,8 @@ def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -
     if w.shape != shape:
         raise ValueError(f"the shape of {printable(name)} is {tuple(w.shape)}, in the first {tuple(shape)}")
     if how["name"] == "stored":
-        return w
-    w = w.to(torch.promote_types(w.dtype, torch.float32))
+        return w.view(_SIGNED.get(w.dtype, w.dtype))
+    w = w if w.dtype == torch.float64 else w.float()
     if not bool(w.isfinite().all()):
         raise ValueError(f"{printable(name)} has values that are not finite")
     if not how["bits"]:
@@ -135,7 +137,9 @@ def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -
     return (rows * (1 / step)).round().clamp(-most - 1, most).reshape(shape).to(torch.int16)
 
 
-def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Match[str]) -> dict[str, Any]:
+def _counted(
+    name: str, shape: torch.Size, files: Sequence[tuple[str, Tensors]], how: re.Match[str]
+) -> dict[str, Any]:
     """Return the row of a tensor."""
     seen: set[int] = set()
     moved = torch.zeros(shape, dtype=torch.bool)
@@ -144,7 +148,7 @@ def _counted(name: str, shape: torch.Size, files: dict[str, Tensors], how: re.Ma
     history: list[float] = []
     now = None
     before = moved
-    for where, tensors in files.items():
+    for where, tensors in files:
         with reading(where):
             new = _codes(tensors, name, shape, how)
         seen.update(new.unique().tolist())

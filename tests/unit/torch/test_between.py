@@ -100,9 +100,13 @@ def test_a_monitor_of_the_same_run_counts_the_same(saved, make, quantizer):
 
 
 def test_a_checkpoint_of_a_whole_run(saved):
-    states = [{"model": {"a": one}, "optimizer": {"b": one}, "step": 3} for one in random_codes(2)]
-    report = stt.flips_between(saved(states))
+    more = {"f": torch.eye(2).to(torch.float8_e5m2), "s": torch.eye(2).to_sparse()}
+    codes = [(one + 1).to(torch.uint16) for one in random_codes(1)]
+    files = saved([{"model": {"a": one} | more, "optimizer": {"b": one}, "step": 3} for one in codes])
+    report = stt.flips_between([*files, files[0]])
     assert [row["tensor"] for row in report.rows] == ["a"]
+    assert report.rows[0]["flips"] == 2 * report.rows[0]["undone"] > 0
+    assert stt.flips_between(files, "sign").rows[0]["flips"] == 0
     assert "changed between the last two of 3 checkpoints" in str(report)
     assert json.loads(json.dumps(report.rows))[0]["weights"] == 35
 

@@ -340,20 +340,16 @@ def test_the_report_says_what_differs(tmp_path):
 # Artefacts that nobody should trust: small files that would take all time or memory, and open files.
 
 
-def small():
-    return stt.binarize(nn.Sequential(nn.Linear(4, 4)))
-
-
 def test_a_tensor_of_many_axes_ends(tmp_path):
     torch.save({"0.weight": torch.zeros((1,) * 14)}, tmp_path / "a.pt")  # they have 14! orders
-    assert stt.verify(small(), tmp_path / "a.pt").rows[0].cause.startswith("the shape is (1, 1")
+    assert stt.verify(net(size=4), tmp_path / "a.pt").rows[0].cause.startswith("the shape is (1, 1")
 
 
 def test_nodes_of_onnx_compute_a_bounded_amount(tmp_path):
     fw.needs("onnx")
     from onnx import helper, numpy_helper, save
 
-    model = small()
+    model = stt.binarize(nn.Sequential(nn.Linear(4, 4)))
     constants = [numpy_helper.from_array(model[0].weight.detach().numpy(), "t0")]
     for layers in (30, 90):
         nodes = [helper.make_node("Identity", [f"t{k}"], [f"t{k + 1}"]) for k in range(layers)]
