@@ -113,7 +113,7 @@ def foretold(rows: pl.DataFrame) -> str:
     right = np.sign(told) == np.sign(gains)
     near = right & (abs(told - gains) <= CLOSE * abs(gains))
     return (
-        f"Fitted on the other quantisers, the function has the sign of the gain by annealing in {right.sum()} of "
-        f"{len(runs)} runs ({(gains > 0).sum()} gains are positive). It is within {100 * CLOSE:g} % of the gain "
-        f"in {near.sum()} of them.\n"
+        f"Fitted on the other quantisers, the function has the sign of the gain by annealing in "
+        f"{right.sum()} of {len(runs)} runs ({(gains > 0).sum()} gains are positive). It is within "
+        f"{100 * CLOSE:g} % of the gain in {near.sum()} of them.\n"
     )
