@@ -137,7 +137,8 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"{budget.plain['steps']:,} steps of 0.5/√(t+1)."
         ),
         reason=(
-            f"Runs that end at w*: {'; '.join(f'{name} {text}' for name, text in ended.items())}. "
+            f"Runs that end at w* ({' and '.join(one['surrogate'] for one in budget.settings.values())}): "
+            f"{'; '.join(f'{name} {text}' for name, text in ended.items())}. "
             f"{growth_words('of the last iterate with damping', series['damped'])}. "
             f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
             f"{said(growth['damped'])}, the law's {number(slopes['damped'], 2)}."
