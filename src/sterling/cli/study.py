@@ -141,11 +141,11 @@ def fit(folder: _Folder, criterion: _Criterion = None, json: options.Json = Fals
 
 def plot(
     folder: _Folder,
+    criterion: _Criterion = None,
     out: Annotated[
         Path | None,
         output("File of the figure: .png, .svg or .pdf. \\[study.png in FOLDER]", "FILE", "-o", "--out"),
     ] = None,
-    criterion: _Criterion = None,
 ) -> None:
     """Draw success against samples, the threshold against n, and the map of regimes.
 
