@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,18 @@ T = TypeVar("T")
 
 _SHOWN = 60  # letters of a wrong value that a message repeats
 _BITS = 200  # of an integer shown in full
+
+_MULTIPLES = str.maketrans({"k": "e3", "M": "e6", "G": "e9"})
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number: 1000000, 1_000_000, 1e6 or 1M; ValueError if it is none."""
+    with suppress(ValueError):
+        return int(text)
+    value = float(text.translate(_MULTIPLES))
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
 
 
 def integer(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:

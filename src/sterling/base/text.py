@@ -7,7 +7,6 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +14,6 @@ from typing import Any
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
-_MULTIPLES = str.maketrans({"k": "e3", "M": "e6", "G": "e9"})
 _DIGITS = 4  # significant ones, of a number that comes without decimals
 
 
@@ -143,16 +141,6 @@ def number(value: float, decimals: int | None = None) -> str:
 def percent(value: float, decimals: int = 0) -> str:
     """Return a share as "48 %", with a space that does not break."""
     return f"{value:.{decimals}%}".replace("%", f"{NO_BREAK}%").replace("-", "−")
-
-
-def whole_number(text: str) -> int:
-    """Read a whole number: 1000000, 1_000_000, 1e6 or 1M; ValueError if it is none."""
-    with suppress(ValueError):
-        return int(text)
-    value = float(text.translate(_MULTIPLES))
-    if not value.is_integer():
-        raise ValueError(text)
-    return int(value)
 
 
 def share(value: float) -> str:

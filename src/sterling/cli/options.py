@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sterling.base import checks
 from sterling.base.files import printable, refusal
-from sterling.base.text import whole_number
 from sterling.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def count(text: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1e6 or 1M."""
     with suppress(ValueError):
-        return whole_number(text)
+        return checks.whole_number(text)
     raise typer.BadParameter(f"{text!r} is not a whole number such as 1000000, 1_000_000 or 1e6")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sterling.base.text import Described, Result, counted, share
+from sterling.base.text import NO_BREAK, Described, Result, counted
 from sterling.dynamics import state as cell
 from sterling.dynamics.bookkeeping import last_close
 from sterling.dynamics.motion import Movement
@@ -473,10 +473,11 @@ class Orbit(Result, Shown):
         ]
         if not self._plain:
             rows += self._method()
+        occupancy = np.format_float_positional(100 * self.occupancy, 4, fractional=False, trim="-")
         rows += [
             (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
             (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),
-            (f"occupancy of the {distance}", f"{share(self.occupancy)} of the steps"),
+            (f"occupancy of the {distance}", f"{occupancy}{NO_BREAK}% of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
         ]

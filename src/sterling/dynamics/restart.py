@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Described, whole_number
+from sterling.base.text import Described
 from sterling.dynamics.bookkeeping import plain
 from sterling.dynamics.state import ANCHOR, DISTANCE, EPOCH, EPOCH_MASS, EVENTS, Log, RunState
 from sterling.errors import InputError, InputTypeError
@@ -119,7 +119,7 @@ def as_restart(value: Any) -> Restart | None:
         raise InputTypeError(text, argument="restart")
     every, _, scale = value.partition(",")
     try:
-        steps = whole_number(every)
+        steps = checks.whole_number(every)
         return Restart(steps, float(scale)) if scale else Restart(steps)
     except InputError as problem:
         reason = f", where {problem}"

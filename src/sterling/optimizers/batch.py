@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sterling.base import checks
-from sterling.base.text import Described, whole_number
+from sterling.base.text import Described
 from sterling.errors import InputError, InputTypeError
 from sterling.exact.sampling import draw_indices, draw_orders
 
@@ -91,7 +91,7 @@ def as_batch(value: Any, samples: int | None = None) -> Batch | None:
     elif isinstance(value, str):
         size, _, rest = value.partition(",")
         try:
-            count = whole_number(size)
+            count = checks.whole_number(size)
         except ValueError:
             count = None
         if count is None or rest not in ("", "replace"):
