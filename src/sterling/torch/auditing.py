@@ -122,6 +122,7 @@ def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape or not seen.is_floating_point():
         raise InputError("the quantiser must return a floating-point tensor of the latents' shape")
     reader = CodeReader(values, latent.shape, latent)
+    reader = reader if reader.grid is None else reader.widened()
     if reader.grid is None:
         raise InputError("the quantiser returns values that are on no levels that it rounds to")
     name = type(quantiser).__name__ if isinstance(quantiser, nn.Module) else "quantiser"

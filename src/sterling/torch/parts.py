@@ -25,8 +25,6 @@ class Reader:
 
     def __init__(self, weight: QuantisedWeight, homes: Sequence[Any] = ()):
         self.weight, self.chosen, self.homes = weight, None, homes
-        if weight.reader is not None:
-            weight.reader.strict = True
         latent: Any = weight.latent
         self.mesh = latent.device_mesh if is_sharded(latent) else None
         self.shape = self.here(latent).shape if is_sharded(latent) else weight.shape

@@ -36,6 +36,7 @@ _FEW = 3  # levels that values show surely
 #: Operations that say where another level is taken. If all weights get one answer, the codes do not show it.
 _ASK = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _EVERY = 32  # readings of which one is checked
+_SMALL = 1e-3  # of the latents that are tried: a smaller one is 0
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
@@ -210,7 +211,6 @@ class CodeReader:
         self.values, self.shape, self.latent, self.sources = values, shape, latent, sources
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
         self._places: list[Place] = []  # of the decisions; empty if values alone show the codes
-        self.strict = False  # whether codes must not be numbered anew, because somebody counts their changes
         self._guards: dict[Place, int] = {}  # answers that all weights share; another one shows new levels
         self._code: Callable[[Decisions], torch.Tensor | None] = first
         self._limits: list[float] = []
@@ -259,15 +259,16 @@ class CodeReader:
 
     @contextlib.contextmanager
     def _spread(self) -> Iterator[None]:
-        """Give the latents all sizes in this context, so that all levels are in use."""
+        """Give the latents all sizes in this context, also 0, so that all levels are in use."""
         assert self.latent is not None
         drawn = torch.randn(self.shape, generator=torch.Generator().manual_seed(0)) ** 3
+        drawn[drawn.abs() < _SMALL] = 0
         with kept(self.latent) as data:
             data.copy_(drawn * (float(data.abs().mean()) or 1.0))
             yield
 
     def widened(self) -> CodeReader:
-        """Return a reader that knows more levels than those in use now, or this one if there is none."""
+        """Return a reader that knows the levels of latents of all sizes, or this one if there is none."""
         assert self.grid is not None
         if not self._places and self.grid.levels > 1:
             return self
@@ -277,7 +278,7 @@ class CodeReader:
                 if self.grid.even and codes is not None and self._on(seen, codes) is not None:
                     return self
                 wide = CodeReader(self.values, self.shape, self.latent)
-            if wide.grid is not None and wide.grid.levels > self.grid.levels:
+            if wide.grid is not None and wide.grid.levels >= self.grid.levels:
                 if self.grid.levels > 1:
                     wide.read()
                 return wide
@@ -341,11 +342,7 @@ class CodeReader:
                 if finite
                 else "the values of a weight are not finite: the run has diverged"
             )
-        if (
-            self.strict
-            and not found.even
-            and (self._code is not kept["_code"] or self._places != kept["_places"])
-        ):
+        if not found.even and (self._code is not kept["_code"] or self._places != kept["_places"]):
             vars(self).update(kept)
             raise InputError(
                 "a weight takes a level that none had before, and codes of uneven levels are their ranks: "
