@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sterling.base import checks
 from sterling.base.files import printable, refusal
 from sterling.errors import InputError
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 def count(text: str) -> int:
     """Read a whole number: 1000000, 1_000_000, 1e6 or 1M."""
+    from sterling.base import checks  # it loads NumPy, which --help and --version do without
+
     with suppress(ValueError):
         return checks.whole_number(text)
     raise typer.BadParameter(f"{text!r} is not a whole number such as 1000000, 1_000_000 or 1e6")
