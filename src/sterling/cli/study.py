@@ -104,7 +104,8 @@ def run_study(
             typer.echo(message)
         if not quiet:
             typer.echo(status(store).summary())
-            note(f"see what they show: sterling study fit {store.folder}")
+            if outcome.finished:
+                note(f"see what they show: sterling study fit {store.folder}")
     if outcome.reason == "interrupted":
         raise KeyboardInterrupt(f"interrupted; continue with: sterling study run {store.folder}")
 

@@ -161,10 +161,10 @@ class Recurrence(Result):
         k, step = self.arrivals[0]
         name = self.names[k] if self.names else str(k)
         when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
+        known = "" if self.long_run is None else "; only the lower end of its interval allows for that"
         return (
-            f"{counted(len(self.arrivals), 'weight')} without a flip so far, closer to one with each step; "
-            f"at the mean speed of this run weight {name} is the first, {when}. Each first flip lowers the "
-            "occupancy; only the lower end of its interval allows for that"
+            f"{counted(len(self.arrivals), 'weight')} on the way to a first flip; at the mean speed of the "
+            f"run weight {name} flips first, {when}. Each first flip lowers the occupancy{known}"
         )
 
     def to_dict(self) -> dict:

@@ -17,7 +17,7 @@ from sterling.base.registry import register
 from sterling.errors import SterlingError
 from sterling.study.kind import Cancelled, Cell, Kind, Seeds, get_kind
 
-_SHORT = 0.004  # seconds of processor time
+_SHORT = 0.004  # seconds of processor time; threads run shorter trials in turn
 
 #: A row of a shard: the cell's text, the number, what the kind measured, seconds and version.
 Row = tuple[Any, ...]

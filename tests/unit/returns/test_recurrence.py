@@ -116,7 +116,7 @@ def test_a_weight_on_its_way():
     first = int(whole.flips["step"][whole.flips["coordinate"] == k][0])
     assert first > 3000
     assert step == pytest.approx(first, rel=0.1)
-    assert f"weight {k} is the first" in dict(found._rows())["still to come"]
+    assert f"weight {k} flips first" in dict(found._rows())["still to come"]
 
 
 def test_the_interval_allows_for_weights_on_their_way():

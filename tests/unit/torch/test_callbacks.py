@@ -10,6 +10,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import SterlingWarning
 from sterling.torch.callbacks import lightning_callback, transformers_callback
+from tests.unit.torch.frameworks import needs
 
 
 def data():
@@ -66,8 +67,7 @@ class Net(torch.nn.Module):
 
 
 def trainer(folder, callback, steps, **more):
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    pytest.importorskip("accelerate", reason="transformers' Trainer needs it")
+    transformers, _ = needs("transformers"), needs("accelerate")
     generator = torch.Generator().manual_seed(0)
     rows = [{"x": x, "labels": x[:1]} for x in torch.randn(40, 6, generator=generator)]
     settings = transformers.TrainingArguments(
@@ -86,6 +86,7 @@ def trainer(folder, callback, steps, **more):
 
 
 def test_transformers_counts_its_steps_and_resumes(tmp_path):
+    needs("transformers")
     whole, first, second = (transformers_callback(within=5, horizons=(8,)) for _ in range(3))
     trainer(tmp_path / "one", whole, 15, save_strategy="no").train()
     assert whole.monitor.steps == 15
@@ -102,6 +103,8 @@ def test_transformers_counts_its_steps_and_resumes(tmp_path):
 
 
 def test_a_state_that_cannot_be_saved_ends_neither_the_run_nor_the_monitor(tmp_path, monkeypatch):
+    needs("transformers")
+
     def full(*given):
         raise torch.OutOfMemoryError("no memory left")
 
