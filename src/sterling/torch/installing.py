@@ -49,24 +49,25 @@ def install(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, exa
 
 def _through_quantiser(weight: QuantisedWeight, values: torch.Tensor) -> str:
     """Set latents for which the quantiser gives the values; return what holds them, or nothing."""
-    factors = weight.lora
-    parts = (weight.latent, *factors)
+    parts = (weight.latent, *weight.lora)
     start = [one.detach().clone() for one in parts]
     search = _Search(weight, values)
-    for one in factors:
+    for one in parts[1:]:
         one.data.zero_()
+    held: list[Any] = [getattr(layer, "weight_fake_quantizer", None) for layer in weight.modules]
+    torchao = [one for one in held if hasattr(getattr(one, "config", None), "range_learning")]
     # The convert step of torchao has other zero points than its layers in training.
-    configs: list[Any] = [_config(layer) for layer in weight.modules]
-    if search.succeeds() and all(one is None or one.is_symmetric for one in configs):
+    if search.succeeds() and all(one.config.is_symmetric for one in torchao):
         return "latents"
     for one, kept in zip(parts, start, strict=True):
         one.data.copy_(kept)
-    search.put(torch.where(search.done, search.trial, search.rows(start[0])))
-    if any([_fix_range(layer) for layer in weight.modules]):
-        search.put(torch.where(search.done, search.trial, search.wanted))
-        if bool(search.right().all()):
-            return "fixed range"
-    return ""
+    for one in torchao:  # its convert step takes the range of the present latents, once that is fixed
+        one(weight.latent)
+        one.config = copy.copy(one.config)
+        one.config.is_dynamic, one.config.range_learning = False, True
+    if torchao:
+        search.put(search.wanted)
+    return "fixed range" if torchao and bool(search.right().all()) else ""
 
 
 def _stored(weight: QuantisedWeight, values: torch.Tensor) -> str:
@@ -75,26 +76,22 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> str:
     Each number in store gives the same few weights, so all numbers are tried in all places at once.
     """
     store, wanted = weight.latent.data, values.flatten()
-    start, each = store.clone(), -(-wanted.numel() // store.numel())
+    each = -(-wanted.numel() // store.numel())
     if weight.framework == "codes" and each == 1:  # these may be the codes of the model itself
         away = store.flatten() - weight.values().flatten()
         store.copy_((wanted + away).view(store.shape))
         return "codes" if bool((away == away[0]).all()) else ""
     if store.element_size() > 1 and each > 1:
         return ""
-    numbers = torch.arange(256).to(store) if each > 1 else store.unique()
-    table = []
+    numbers, table = torch.arange(256).to(store) if each > 1 else store.unique(), []
     for number in numbers:
         store.fill_(number)
         table.append(weight.values().flatten()[:each])
     rows = nn.functional.pad(wanted, (0, -len(wanted) % each)).view(-1, each)
-    levels = torch.stack(table)
-    nearest = [torch.cdist(part, levels).argmin(1) for part in rows.split(_PIECE)]
+    nearest = [torch.cdist(part, torch.stack(table)).argmin(1) for part in rows.split(_PIECE)]
     store.copy_(numbers[torch.cat(nearest)].view(store.shape))
-    if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
-        return "codes"
-    store.copy_(start)
-    return ""
+    near = (weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()
+    return "codes" if bool(near) else ""
 
 
 class _Search:
@@ -161,23 +158,6 @@ def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
     return torch.where(below != 0, above / below, 1)
 
 
-def _fix_range(layer: Any) -> bool:
-    """Fix the range of torchao's quantiser at that of the present latents; its convert step takes it."""
-    config = _config(layer)
-    if config is None:
-        return False
-    layer.weight_fake_quantizer(layer.weight)
-    config = layer.weight_fake_quantizer.config = copy.copy(config)
-    config.is_dynamic, config.range_learning = False, True
-    return True
-
-
-def _config(layer: Any) -> Any:
-    """Return the settings of torchao's quantiser of a layer, or None for another one."""
-    config = getattr(getattr(layer, "weight_fake_quantizer", None), "config", None)
-    return config if hasattr(config, "range_learning") else None
-
-
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any = None) -> None:
     """Give the layers of a copy these constants as weights."""
     foreign = False
@@ -210,7 +190,7 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
             used = tap.owner in weight.modules
         if used and not tap.cut and tap.value.numel() == weight.shape.numel():
             uses.setdefault(tap.owner, ([], _is_turned(tap.value, values)))[0].append(tap.order)
-    for layer in weight.modules if example is None and weight.framework != "codes" else ():
+    for layer in weight.modules if example is None else ():
         uses[layer] = ([0], False)
     if not uses:
         raise InputError(f"no layer is known that uses {weight.name!r}: give the monitor an example input")
