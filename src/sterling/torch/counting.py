@@ -14,9 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from sterling.base.checks import real, shown
 from sterling.errors import InputError
 from sterling.torch.functions import top_code
 
+#: Horizons of time averages, in steps; infinity is the average over all steps since the start.
+HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
+#: The default horizon is the one nearest to the steps so far divided by this.
+SETTLED = 16
+_VOTE = 64.0  # the majority vote has the horizon nearest to this
+_LEAN = 2  # most horizons of a lean tracker
 #: Steps after which all weights are updated, so that the table of masses has a fixed length; in a lean
 #: tracker fewer, because one byte holds the step of the last flip.
 EPOCH, LEAN_EPOCH = 1024, 120
@@ -79,8 +86,9 @@ class CodeTracker(nn.Module):
     """Statistics of the codes of several tensors, joined into flat buffers.
 
     Bytes per weight: 2 for two codes, 4 for the step of the last flip, 2 for the oscillation, 4 for each
-    average, and 3 for the vote if a tensor has more than two levels. If it must be lean: 2 for two codes, 1
-    for the step of the last flip, 3 for two averages. If codes lie beyond ±127, each takes two bytes.
+    average, and 3 for the vote if a tensor has more than two levels. A tracker of two short horizons is lean:
+    2 for two codes, 1 for the step of the last flip, 3 for two averages, and neither oscillation nor vote. If
+    codes lie beyond ±127, each takes two bytes.
 
     Lean averages have 12 bits. They are rounded up or down, by a fixed sequence for each weight that makes
     the mean error zero. Codes themselves have no error.
@@ -95,14 +103,13 @@ class CodeTracker(nn.Module):
         groups: Sequence[int],  # the parameter group of each tensor
         horizons: Sequence[float],  # of the averages, ascending
         within: int,  # k: a flip is undone if the weight is back after at most k steps
-        vote: int,  # index of the horizon of the vote
-        lean: bool = False,  # keep no oscillation and no vote, and at most two averages
     ):
         super().__init__()
         self.sizes = [one.numel() for one in codes]
         room = [-(-size // WORD) * WORD for size in self.sizes]  # each tensor begins on a word
         self.starts = [0, *np.cumsum(room).tolist()]
-        self.within, self.vote, self.lean = within, vote, lean
+        self.within, self.vote = within, horizons.index(nearest(horizons, _VOTE))
+        self.lean = lean = len(horizons) <= _LEAN and horizons[-1] <= SHORT and within < _BACK
         self.clock = Clock(max(groups) + 1, horizons, LEAN_EPOCH if lean else EPOCH)
         self._origin = 0
         device = codes[0].device
@@ -344,3 +351,23 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
     if seen <= set(range(-top, top + 1, spacing)):
         return -top, top, spacing
     return min(seen), max(seen), 1
+
+
+def checked(horizons: Any) -> tuple[float, ...]:
+    """Return horizons in ascending order."""
+    given = list(horizons) if isinstance(horizons, Iterable) else []
+    values = {h if h == math.inf else real(h, "a horizon", least=1) for h in given}
+    if not values or len(values) != len(given):
+        raise InputError(f"horizons is {shown(horizons)}; give at least one number of steps, each once")
+    return tuple(sorted(values))
+
+
+def settled(horizons: Sequence[float], steps: int) -> float:
+    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity if there is no other."""
+    finite = [one for one in horizons if one < math.inf]
+    return nearest(finite or horizons, max(1.0, steps / SETTLED))
+
+
+def nearest(horizons: Sequence[float], wanted: float) -> float:
+    """Return the horizon nearest to a number of steps, by ratio."""
+    return min(horizons, key=lambda one: abs(math.log(one / wanted)))

@@ -15,10 +15,9 @@ from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.text import counted
 from sterling.errors import InputError, SterlingError
-from sterling.torch.counting import GROUPS, SHORT, CodeTracker
+from sterling.torch.counting import GROUPS, HORIZONS, CodeTracker, checked, settled
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
-from sterling.torch.horizons import HORIZONS, checked, nearest, settled
 from sterling.torch.parts import MOST_SAMPLED, Reader, Shards, chosen, found_in
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import NothingFound
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from sterling.torch.monitor_report import MonitorReport
 
 _FORMAT = 5  # of saved states
-_VOTE = 64.0  # the majority vote has the horizon nearest to this
-_LEAN = 2  # most horizons of a lean tracker
-_LONGEST = 127  # steps that one byte tells apart
 
 
 class OrbitMonitor(Drawn):
@@ -171,23 +167,17 @@ class OrbitMonitor(Drawn):
                 return
             raise
         groups, left_out = chosen(self.model, found, self.optimizer, self.include, self.exclude)
-        readers, weights = list(groups), [one.weight for one in groups]
+        readers = list(groups)
         if self.sample is not None:
             most = min(self.sample, max(1, MOST_SAMPLED // len(readers)))
             for index, reader in enumerate(readers):
                 reader.sample(most, self.seed + index)
-        tracker = CodeTracker(
-            [one.codes() for one in readers],
-            [one.levels for one in weights],
-            list(groups.values()),
-            self.horizons,
-            self.within,
-            self.horizons.index(nearest(self.horizons, _VOTE)),
-            len(self.horizons) <= _LEAN and self.horizons[-1] <= SHORT and self.within <= _LONGEST,
-        )
+        first, levels = [one.codes() for one in readers], [one.weight.levels for one in readers]
+        tracker = CodeTracker(first, levels, list(groups.values()), self.horizons, self.within)
         self._shards = Shards(readers)
         self._ratios = torch.tensor([one.shape.numel() / max(one.size, 1) for one in readers]).double()
-        self._readers, self.weights, self.left_out, self._tracker = readers, weights, left_out, tracker
+        self._readers, self.left_out, self._tracker = readers, left_out, tracker
+        self.weights = [one.weight for one in readers]
         self._totals = self._sum()
         self._flips_before = self._flips()
         if self._state is not None:

@@ -40,7 +40,7 @@ def feed(tally, records, start=0, stop=None):
 def tally_of(records, groups=None):
     codes = [torch.tensor(record.rows[0], dtype=torch.int8) for record in records]
     levels = [len(record.levels) for record in records]
-    return CodeTracker(codes, levels, groups or [0] * len(records), HORIZONS, WITHIN, VOTE)
+    return CodeTracker(codes, levels, groups or [0] * len(records), HORIZONS, WITHIN)
 
 
 def total(tally, name):
@@ -120,7 +120,7 @@ def test_reading_changes_nothing_and_a_restored_tally_goes_on_alike():
 def test_codes_may_be_any_view():
     store = torch.randint(-1, 2, (80,), dtype=torch.int8, generator=torch.Generator().manual_seed(0))
     for view in (lambda: store[3:35].view(4, 8), lambda: store[::2], lambda: store[:32].view(4, 8).t()):
-        tally = CodeTracker([view()], [3], [0], HORIZONS, WITHIN, VOTE)
+        tally = CodeTracker([view()], [3], [0], HORIZONS, WITHIN)
         before = view().reshape(-1).clone()
         store.neg_()
         where, new = tally.changed(0, view())
