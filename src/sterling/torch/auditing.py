@@ -147,8 +147,7 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
         possible = seen | set(codes.unique().tolist())
-        nominal = 0 if weight.framework in ("discovery", "callable") else weight.levels
-        row.levels = 1 if len(possible) == 1 else max(nominal, levels)
+        row.levels = max(weight.levels, levels)
         if row.levels < len(possible):  # groups have zero points
             codes = probes.lined_up(codes, weight.scale())[0]
         row.why = probes.reasons(slope, codes, probes.steps_of(weight))
@@ -244,11 +243,11 @@ def _untried(weight: QuantisedWeight) -> Iterator[AuditFinding]:
 def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator[AuditFinding]:
     if row.levels == 1:
         value = number(float(weight.values().flatten()[0]))
-        advice = "make the scale smaller than the latents, or use other levels"
-        if weight.framework == "torchao":
-            advice = "signed integers of one bit are −1 and 0: use int2, or two levels ±s (`binarize`)"
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
-        words = f"all {row.weights:,} weights are {value} for any latents: there is one level only; {advice}"
+        words = (
+            f"all {row.weights:,} weights are {value} for any latents: there is one level only; use other "
+            "levels (signed integers of one bit are −1 and 0: take int2), or a scale smaller than the latents"
+        )
         yield AuditFinding(words, what)
         return
     moves = weight.latent.requires_grad or weight.merged
