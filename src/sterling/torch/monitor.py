@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,7 @@ class OrbitMonitor(Drawn):
     The training loop calls nothing. A fault of the monitor never ends the training: it warns once and
     detaches, and its statistics stay. For each weight the monitor keeps 28 bytes, and 31 in models with more
     than two levels. With at most two horizons, none longer than 1,024 steps, and k below 128 it keeps 6
-    bytes, or 8 if codes lie beyond ±127: averages of 12 bits, and neither the oscillation metric nor the most
-    frequent code of each weight.
+    bytes, or 8 if codes lie beyond ±127: averages of 12 bits, and no metric of oscillation or commonest code.
 
     Parameters
     ----------
@@ -51,21 +51,20 @@ class OrbitMonitor(Drawn):
     codes : function or dict, optional
         Codes of quantisers that `find` does not know; see `find`.
     horizons : sequence of float
-        Horizons h of the time averages, in steps: at step t, step s weighs η_s·exp(−(t − s)/h), where η_s is
-        the rate of the weight's parameter group. Infinity: the average since the start.
+        Horizons h of the averages, in steps: at step t the code before step s weighs η_s·exp(−(t − s)/h),
+        where η_s is the rate of its parameter group. Infinity: the average since the start.
     within : int
         k, in steps: a flip is undone if the weight returns within k steps.
     every : int
-        Read the codes at each step with a number divisible by this. Flips that are undone in between are
-        missed.
+        Read the codes at each step divisible by this; flips that are undone in between are missed.
     sample : int, optional
         Read at most this number of weights of each tensor, such as ``2**16``, and 1.5 million together, which
         takes at most 64 MB. Counts are scaled up; `frame` has their 95 % intervals.
     include, exclude : sequence of str
         Layers or tensors to monitor, and not to monitor: names, or patterns such as "blocks.*.head".
     late : bool
-        Whether quantisation may start later. Until then the monitor looks again before each step, and runs
-        the `example` each time. It counts from the first step with quantised weights.
+        Whether quantisation may start later. Until then the monitor looks again before each step, with the
+        `example`; it counts from the first step with quantised weights.
     seed : int
         Seed of the sample.
 
@@ -92,23 +91,20 @@ class OrbitMonitor(Drawn):
 
     Notes
     -----
-    In an average, the code before step s has the weight of step s. The oscillation metric is that of Nagel et
-    al. 2022, arXiv 2203.11086, with the momentum 0.01. With `fully_shard`, counts are summed over the
-    processes at each step; averages, `undecided`, `margin` and the state are those of the part in this
-    process. With DDP the counts are those of one process.
+    The oscillation metric is that of Nagel et al. 2022, arXiv 2203.11086, with the momentum 0.01. With
+    `fully_shard`, counts are summed over the processes at each step; averages, `undecided`, `margin` and the
+    state are those of the part in this process. With DDP the counts are those of one process.
 
     Examples
     --------
     >>> import torch
     >>> import sterling.torch as stt
-    >>> _ = torch.manual_seed(0)
-    >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 1)))
+    >>> model = stt.binarize(torch.nn.Linear(8, 1))
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     >>> monitor = stt.OrbitMonitor(model, optimizer)
-    >>> x = torch.randn(16, 8)
-    >>> for _ in range(20):
+    >>> for x in torch.randn(20, 16, 8):
     ...     optimizer.zero_grad()
-    ...     ((model(x) - x[:, :1]) ** 2).mean().backward()
+    ...     (model(x) - x[:, :1]).square().mean().backward()
     ...     optimizer.step()
     >>> monitor
     <OrbitMonitor: 8 weights in 1 tensor, 20 steps>
@@ -146,7 +142,7 @@ class OrbitMonitor(Drawn):
         self._at = 1  # the step that is being counted
         self._tracker: Any = None  # a CodeTracker, once quantised weights are found
         self._readers: list[Reader] = []
-        self._writers: list[Callable[[], None]] = []  # called every k steps
+        self._writers: list[Any] = []  # of TensorBoard
         self._state: Any = None  # to continue from, once they are found
         self._begin()
         self._undo: Callable[[], None] = lambda: None
@@ -212,8 +208,8 @@ class OrbitMonitor(Drawn):
             change = [now - before for now, before in zip(flips, self._flips_before, strict=True)]
             self.history.append({"step": self.steps, "flips": change})
             self._flips_before = flips
-            for write in self._writers:
-                write()
+            for writer in self._writers:
+                self._write(writer)
 
     def _sum(self, failed: bool = False) -> torch.Tensor:
         """Return the counts of each tensor by kind and part, and the number of codes that were read."""
@@ -295,8 +291,8 @@ class OrbitMonitor(Drawn):
         InputError
             If the monitor has no such tensor or horizon.
         """
-        for index, (weight, reader) in enumerate(zip(self.weights, self._readers, strict=True)):
-            if name in weight.places:
+        for index, reader in enumerate(self._readers):
+            if name in reader.weight.places:
                 average = self._tracker.average(index, self._horizon(horizon))
                 return average.view(reader.shape) if reader.chosen is None else average
         raise InputError(f"no monitored tensor is called {shown(name)}: see `frame()` for their names")
@@ -307,8 +303,7 @@ class OrbitMonitor(Drawn):
         Parameters
         ----------
         horizon : float, optional
-            Horizon of the averages in `undecided` and `margin`; by default the one nearest to a sixteenth of
-            the steps so far.
+            That of `undecided` and `margin`; by default the one nearest to a sixteenth of the steps so far.
 
         Returns
         -------
@@ -342,7 +337,7 @@ class OrbitMonitor(Drawn):
         writer : torch.utils.tensorboard.SummaryWriter
             Or any object with `add_scalar(tag, value, step)`.
         """
-        self._writers.append(lambda: self._write(writer))
+        self._writers.append(writer)
         self._write(writer)
 
     def _write(self, writer: Any) -> None:
@@ -371,11 +366,9 @@ class OrbitMonitor(Drawn):
         """
         state: dict[str, Any] = {"format": _FORMAT, "options": self._options()}
         if self._tracker is not None:
-            kept = self._tracker.state_dict()
-            state["kept"] = {n: one.clone() if torch.is_tensor(one) else one for n, one in kept.items()}
-            state["skipped"], state["totals"] = self.skipped, self._totals.clone()
-            state["history"] = [dict(row) for row in self.history]
-        return state
+            state |= {"kept": dict(self._tracker.state_dict()), "skipped": self.skipped}
+            state |= {"totals": self._totals, "history": self.history}
+        return copy.deepcopy(state)
 
     def _options(self) -> dict[str, Any]:
         """Return what a monitor must share with the one whose state it takes."""
@@ -423,7 +416,7 @@ class OrbitMonitor(Drawn):
             self._tracker.widen()
         self._tracker.load_state_dict(state["kept"])
         self.skipped, self._totals = int(state["skipped"]), state["totals"].to(self._totals)
-        self.history = [{"step": row["step"], "flips": list(row["flips"])} for row in state["history"]]
+        self.history = copy.deepcopy(state["history"])
         self._flips_before = [sum(row["flips"][i] for row in self.history) for i in range(len(self.weights))]
 
     def __repr__(self) -> str:
