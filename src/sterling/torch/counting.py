@@ -14,14 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sterling.base.checks import real, shown
 from sterling.errors import InputError
 from sterling.torch.functions import top_code
+from sterling.torch.horizons import nearest
 
-#: Horizons of time averages, in steps; infinity is the average over all steps since the start.
-HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
-#: The default horizon is the one nearest to the steps so far divided by this.
-SETTLED = 16
 _VOTE = 64.0  # the majority vote has the horizon nearest to this
 _LEAN = 2  # most horizons of a lean tracker
 #: Steps after which all weights are updated, so that the table of masses has a fixed length; in a lean
@@ -351,23 +347,3 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
     if seen <= set(range(-top, top + 1, spacing)):
         return -top, top, spacing
     return min(seen), max(seen), 1
-
-
-def checked(horizons: Any) -> tuple[float, ...]:
-    """Return horizons in ascending order."""
-    given = list(horizons) if isinstance(horizons, Iterable) else []
-    values = {h if h == math.inf else real(h, "a horizon", least=1) for h in given}
-    if not values or len(values) != len(given):
-        raise InputError(f"horizons is {shown(horizons)}; give at least one number of steps, each once")
-    return tuple(sorted(values))
-
-
-def settled(horizons: Sequence[float], steps: int) -> float:
-    """Return the finite horizon nearest to steps/`SETTLED`, by ratio; infinity if there is no other."""
-    finite = [one for one in horizons if one < math.inf]
-    return nearest(finite or horizons, max(1.0, steps / SETTLED))
-
-
-def nearest(horizons: Sequence[float], wanted: float) -> float:
-    """Return the horizon nearest to a number of steps, by ratio."""
-    return min(horizons, key=lambda one: abs(math.log(one / wanted)))

@@ -17,8 +17,9 @@ from torch import nn
 from sterling.base.checks import choice, instance_of, shown
 from sterling.base.text import number, percent, sentence
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.counting import MOMENTUM, CodeTracker, checked, nearest, settled
+from sterling.torch.counting import MOMENTUM, CodeTracker
 from sterling.torch.handle import QuantisedWeight
+from sterling.torch.horizons import checked, nearest, settled
 from sterling.torch.installing import PLAIN, install, make_plain
 from sterling.torch.monitor import OrbitMonitor
 from sterling.torch.scoring import recompute_norms, scorer

@@ -16,9 +16,10 @@ from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.text import counted
 from sterling.errors import InputError, SterlingError
-from sterling.torch.counting import GROUPS, HORIZONS, CodeTracker, checked, settled
+from sterling.torch.counting import GROUPS, CodeTracker
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
+from sterling.torch.horizons import HORIZONS, checked, settled
 from sterling.torch.parts import MOST_SAMPLED, Reader, Shards, chosen, found_in
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import NothingFound

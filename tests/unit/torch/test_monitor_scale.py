@@ -106,12 +106,12 @@ def test_a_model_of_two_horizons_decodes():
     watch.load_state_dict(copy.deepcopy(watch.state_dict()))
     average = [record.average(k, 60, 8.0) for k in range(record.weights)]
     better = stt.decode(task.model, watch, horizon=8)
-    decoded = better[0].weight.detach().sign().flatten()
+    decoded = better.get_parameter("0.weight").detach().sign().flatten()
     for code, mean in zip(decoded.tolist(), average, strict=True):
         if abs(abs(mean) - 0.5) > 0.01:
             assert code == round(mean)
     for how in ("mode", "frozen"):
-        assert stt.decode(task.model, watch, how=how)[0].weight.isfinite().all()
+        assert stt.decode(task.model, watch, how=how).get_parameter("0.weight").isfinite().all()
 
 
 def test_codes_read_at_each_kth_step():
