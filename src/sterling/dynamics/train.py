@@ -47,7 +47,7 @@ def train(
     ----------
     instance : Instance
         The data. Of its k ``levels`` a weight takes the one nearest to its latent, ties upwards. For k > 2
-        thresholds are (j − k/2)Δ with Δ = 3/(k√n), and every step is taken, on the dense engine.
+        thresholds are (j − k/2)Δ with Δ = 3/(k√n), and every step is taken: "event" is for two levels.
     steps : int
         Number of steps T, at most 10¹². Once no weight can change any more, the rest takes no time.
     schedule : Schedule

@@ -20,7 +20,8 @@ class SGD(Optimizer):
         v ← βv + g,   u ← (1 − η_t λ)u − η_t v,   −clip ≤ u_k ≤ clip,
 
     and a weight turns once its latent lies beyond band·S on the other side. S is `theory.signal`, the mean
-    pull on one wrong weight.
+    pull on one wrong weight: a formula for Gaussian inputs, else the mean pull of the data. An orbit keeps S.
+    While no weight turns, the latents relax to u* = (θSb − G)/(θS + λ).
 
     Parameters
     ----------

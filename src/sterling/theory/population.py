@@ -30,7 +30,7 @@ from sterling.base.checks import real
 from sterling.errors import InputError
 from sterling.model.instance import Instance
 from sterling.model.problem import Problem
-from sterling.model.signal import coefficients, pull_of
+from sterling.model.signal import coefficients, pull_of, signal_of
 from sterling.surrogates import Surrogate, get_surrogate
 from sterling.theory.labels import labelled
 from sterling.theory.numbers import Numbers, numbers_of
@@ -118,19 +118,26 @@ def profile(numbers: Numbers) -> np.ndarray:
 def signal(of: Problem | Instance, *, surrogate: str | Surrogate = "relu") -> float:
     """Return S, the mean pull on one wrong coordinate while all others are right.
 
-    S = ‖v‖² (α + β)/√n at w·w* = 1 − 2/n, for Gaussian inputs: ‖v‖²/√(2πn) for ReLU, twice that for the
-    identity.
+    S is the unit of damping, bands and thresholds. For Gaussian inputs and two levels S = ‖v‖² (α + β)/√n at
+    w·w* = 1 − 2/n: ‖v‖²/√(2πn) for ReLU, twice that for the identity. For an instance with other inputs or
+    more levels, and for users' data, S is the mean over k of b_k G_k at the teacher with weight k turned, or
+    one level off; without a teacher, which nobody can turn, the Gaussian formula stays. More levels subtract
+    the gradient at the teacher.
 
     Returns
     -------
     float
-        S, in units of a gradient entry.
+        S, in units of a gradient entry; for an instance the number that its runs use.
 
     Examples
     --------
     >>> round(signal(Problem(n=64, samples=4096)), 5)
     0.04987
+    >>> round(signal(Problem(n=64, samples=4096, inputs="rademacher").draw(seed=0)), 4)
+    0.0482
     """
+    if isinstance(of, Instance):
+        return signal_of(of, get_surrogate(surrogate))
     return pull(numbers_of(of, surrogate))
 
 

@@ -52,6 +52,7 @@ def test_signal_of_data():
     given = st.Problem(n=8, samples=100_000, normalize="standard").draw(seed=0)
     relu = get_surrogate("relu")
     assert signal_of(given, relu) == pytest.approx(st.theory.signal(CLEAN), rel=0.05)
+    assert st.theory.signal(given) == signal_of(given, relu)  # the unit of a run, not that of the formula
     own = st.Instance(CLEAN.inputs, CLEAN.labels)  # without a teacher the formula holds
     assert signal_of(own, relu) == st.theory.signal(CLEAN)
 

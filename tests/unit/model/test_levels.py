@@ -87,7 +87,7 @@ def test_teachers_are_uniform_and_label_the_data(count):
 
 def test_no_teacher_is_all_zero():
     for seed in range(40):  # each is all zero in the first draw with probability 1/3
-        assert st.Problem(n=1, samples=3, levels=3).draw(seed).teacher.any()
+        assert st.Problem(n=1, samples=3, levels=3).draw(seed).teacher.any()  # type: ignore
     with pytest.raises(st.InputError, match="all zero"):
         st.Instance([[1.0, 2.0], [0.0, 1.0]], [0, 1], teacher=[0, 0], levels=3)
 
@@ -114,7 +114,6 @@ def test_two_levels_keep_their_fingerprint_and_description():
         st.certify,
         st.theory.drift,
         st.theory.balance,
-        lambda instance: st.theory.signal(instance),
         lambda instance: st.theory.expected_absorbed(instance),
     ],
 )
