@@ -141,9 +141,6 @@ class Audit(Report):
         rows = list(map(_cells, self.rows))
         return [self.headline()], (titles, rows), [f"• {one}" for one in self.findings]
 
-    def __repr__(self) -> str:
-        return f"<Audit of {counted(len(self.rows), 'quantised tensor')}: {self.headline()}>"
-
 
 def _cells(row: TensorAudit) -> tuple[str, ...]:
     window = "" if row.window is None else f" ({number(row.window[0])} … {number(row.window[1])} steps)"

@@ -26,10 +26,9 @@ def _saving(save: Callable[[Any], Any]) -> Callable[..., None]:
 
 
 def lightning_callback(**options: Any) -> Any:
-    """Return a Lightning callback that runs a monitor during training.
+    """Return a Lightning callback that runs a monitor, its attribute `monitor`, during training.
 
-    Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. Checkpoints of the
-    trainer hold its state, so resumed training continues the counts.
+    Checkpoints of the trainer hold the monitor's state, so resumed training continues the counts.
 
     Parameters
     ----------
@@ -87,16 +86,15 @@ def lightning_callback(**options: Any) -> Any:
 
 
 def transformers_callback(**options: Any) -> Any:
-    """Return a callback for transformers' Trainer that runs a monitor during training.
+    """Return a callback for transformers' Trainer that runs a monitor, its attribute `monitor`.
 
-    Its attribute `monitor` is the `OrbitMonitor`, which is made when training starts. It saves its state as
-    `orbit_monitor.pt` in each checkpoint of the trainer, so training that resumes with the same `output_dir`
-    continues the counts.
+    It saves the monitor's state as `orbit_monitor.pt` in each checkpoint of the trainer, so training that
+    resumes with the same `output_dir` continues the counts.
 
     Parameters
     ----------
     **options
-        Options of `OrbitMonitor`: example, codes, horizons, within, and so on.
+        Options of `OrbitMonitor`.
 
     Returns
     -------

@@ -17,12 +17,9 @@ from sterling.torch.weights import find
 
 
 class Damping:
-    r"""Moves latents towards their quantised values, from a hook on the optimiser's step.
+    """Moves latents towards their quantised values, from a hook on the optimiser's step.
 
-    After a step with the rate η each latent u moves towards its quantised value q by
-
-    .. math:: \min\Bigl(1, \frac{\eta\,\theta}{\Delta/2}\Bigr)\,(q - u),
-
+    After a step with the rate η each latent u moves towards its quantised value q by min(1, 2ηθ/Δ)·(q − u),
     where θ is the strength and Δ the distance between two levels. Half-way between two levels this is ηθ, so
     a weight turns only if the optimiser pushes by more than θ. Under SGD θ is a threshold on the mean
     gradient, under Adam on the normalised update, whose size is at most about 1. The scale stays: if the
@@ -109,7 +106,7 @@ class Damping:
         return f"Damping ended at step {self.taken}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the steps taken, the strength and the start.
+        """Return what `load_state_dict` takes.
 
         Returns
         -------

@@ -39,6 +39,9 @@ class Report:
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.parts()[0][0]}>"
+
 
 def _grids(titles: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> Iterator[Any]:
     """Yield a table for Rich, or, if it is too wide, a block of names and values for each row."""

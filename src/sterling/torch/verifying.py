@@ -104,21 +104,15 @@ class Verification(Report):
         types: dict[str, Any] = {"first": pl.List(pl.Int64), "expected": pl.Float64, "found": pl.Float64}
         return pl.DataFrame(list(map(vars, self.rows)), schema_overrides=types)
 
-    def _headline(self) -> str:
+    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
         holds = f"differs in {wrong} of" if wrong else "holds the codes and scales of"
-        return f"The artefact {holds} {total}."
-
-    def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
         rows = []
         for row in self.rows:
             numbers = map(number, (row.weights, row.codes, row.scales))
             rows.append((row.tensor, row.stored_as, row.kind, *numbers, row.cause))
-        return [self._headline()], (titles, rows), [f"• {one}" for one in self.findings]
-
-    def __repr__(self) -> str:
-        return f"<Verification: {self._headline()}>"
+        return [f"The artefact {holds} {total}."], (titles, rows), [f"• {one}" for one in self.findings]
 
 
 def verify(
