@@ -149,7 +149,7 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         possible = seen | set(codes.unique().tolist())
         row.levels = max(weight.levels, levels)
         if row.levels < len(possible):  # groups have zero points
-            codes = probes.lined_up(codes, weight.scale())[0]
+            codes = probes.lined_up(codes, probes.sharing_of(weight))[0]
         row.why = probes.reasons(slope, codes, probes.steps_of(weight))
         row.findings = list(_judged(row, weight, row.other_clamp if at_bound else row.no_gradient))
     if optimizer is None:
@@ -201,7 +201,7 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
             tensor=(one.name or type(model).__name__) + number_of_it,
             framework="discovery",
             weights=one.values.numel(),
-            levels=probes.levels_of(codes, scale, used),
+            levels=probes.levels_of(codes, one.grid.sharing, used),
             scale=float(scale.float().mean()),
             latent="activation",
             no_gradient=_none(one.slope),
@@ -211,7 +211,7 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
         # Zero, the lowest level of an unsigned grid, is the work of a rectifier.
         passes = (one.values == 0) & (min(used) == 0 and max(used) > 1)
         now, changed = (torch.where(passes, 1, each.slope) for each in (one, other))
-        lined = probes.lined_up(codes, scale)[0] if row.levels < len(used) else codes
+        lined = probes.lined_up(codes, one.grid.sharing)[0] if row.levels < len(used) else codes
         steps = some(one.values if one.before is None else one.before) / torch.where(scale > 0, scale, 1)
         row.why = probes.reasons(some(now), lined, steps)
         if one.before is not None:

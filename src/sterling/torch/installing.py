@@ -16,9 +16,10 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sterling.errors import InputError
+from sterling.torch.grids import _shaped, rows_of
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.parametrized import own_class
-from sterling.torch.probes import by_scale
+from sterling.torch.probes import sharing_of
 from sterling.torch.taps import Taps, _is_turned, leaves_of, listen
 
 #: Frameworks whose layers hold the decoded weights as constants; in others the quantiser stays if it can.
@@ -99,7 +100,7 @@ class _Search:
 
     def __init__(self, weight: QuantisedWeight, values: torch.Tensor):
         self.weight = weight
-        self.axis, self.groups = by_scale(weight.scale(), weight.shape)
+        self.sharing = sharing_of(weight)
         self.wanted = self.rows(values)
         self.unit = unit = self.rows(weight.scale().abs().expand(values.shape))
         error = _ERROR if values.dtype == torch.float32 else _ERROR_HALF
@@ -107,7 +108,7 @@ class _Search:
 
     def rows(self, one: torch.Tensor) -> torch.Tensor:
         """Return a tensor with a row for each group."""
-        return one.to(self.weight.latent.dtype).transpose(0, self.axis).reshape(self.groups, -1)
+        return rows_of(one.to(self.weight.latent.dtype), self.sharing)
 
     def right(self) -> torch.Tensor:
         """Return which of the present values are the wanted ones."""
@@ -130,8 +131,8 @@ class _Search:
 
     def put(self, rows: torch.Tensor) -> None:
         """Set the latents."""
-        latent = self.weight.latent.data.transpose(0, self.axis)
-        latent.copy_(rows.reshape(latent.shape))
+        latent = self.weight.latent.data
+        latent.copy_(_shaped(rows, self.sharing, latent.shape))
 
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from sterling.surrogates import SURROGATES
+from sterling.torch.grids import _shaped, rows_of
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.rounding import kept
 
@@ -130,7 +131,7 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
         data.neg_()  # a single weight shows one end of the ramp only
         codes = weight.codes()
         seen |= set(codes.unique().tolist())
-        return name, window, seen, levels_of(codes, weight.scale(), seen)
+        return name, window, seen, levels_of(codes, sharing_of(weight), seen)
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:
@@ -139,34 +140,28 @@ def steps_of(weight: QuantisedWeight) -> torch.Tensor:
     return weight.latent.detach() / torch.where(scale > 0, scale, 1)
 
 
-def levels_of(codes: torch.Tensor, scale: torch.Tensor, seen: Collection[int]) -> int:
+def sharing_of(weight: QuantisedWeight) -> str:
+    """Return what shares a scale, as in `Grid`; weights that no reader reads have the same codes everywhere."""
+    grid = weight.reader and weight.reader.grid
+    return grid.sharing if grid else "tensor"
+
+
+def levels_of(codes: torch.Tensor, sharing: str, seen: Collection[int]) -> int:
     """Return the number of levels of a group that shares a scale, from the codes ``seen`` in any group.
 
     With a zero point for each group, groups have different codes, but as many levels.
     """
-    widest, narrowest = (int(one) for one in lined_up(codes, scale)[1].aminmax()[::-1])
+    widest, narrowest = (int(one) for one in lined_up(codes, sharing)[1].aminmax()[::-1])
     if not 0 < widest <= narrowest + 1:
         return len(seen)
     return min(len(seen), widest // math.gcd(*(code - min(seen) for code in seen)) + 1)
 
 
-def lined_up(codes: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def lined_up(codes: torch.Tensor, sharing: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return codes from the least one of each group that shares a scale, and the largest of each group."""
-    axis, groups = by_scale(scale, codes.shape)
-    turned = codes.int().transpose(0, axis)
-    rows = turned.reshape(groups, -1)
+    rows = rows_of(codes.int(), sharing)
     rows = rows - rows.amin(dim=1, keepdim=True)
-    return rows.reshape(turned.shape).transpose(0, axis), rows.amax(dim=1)
-
-
-def by_scale(scale: torch.Tensor, shape: torch.Size) -> tuple[int, int]:
-    """Return the axis along which scales differ, and the number of groups that share one in its order."""
-    size, scale = shape.numel(), scale.reshape([1] * (len(shape) - scale.ndim) + list(scale.shape))
-    if scale.numel() == size > 1:
-        ends = (scale.flatten().diff() != 0).nonzero().flatten() + 1
-        return 0, size // math.gcd(size, *ends.tolist())
-    axes = [axis for axis in range(scale.ndim) if scale.shape[axis] > 1]
-    return (axes[0], scale.shape[axes[0]]) if len(axes) == 1 else (0, 1)
+    return _shaped(rows, sharing, codes.shape), rows.amax(dim=1)
 
 
 def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple[float, float] | None]:
