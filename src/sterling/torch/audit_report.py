@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sterling.base.text import counted, number
-from sterling.torch.tables import Report, Table
+from sterling.torch.tables import Report, Table, readable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,8 +154,3 @@ def _cells(row: TensorAudit) -> tuple[str, ...]:
         row.surrogate + window,
         row.latent,
     )
-
-
-def readable(share: float) -> str:
-    """Return a share of weights in words."""
-    return "100 %" if share >= 0.9995 else f"{100 * share:.2g} %"

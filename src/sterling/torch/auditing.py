@@ -19,12 +19,13 @@ from sterling.base.text import number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
 from sterling.torch.activations import quantised_activations, some
-from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit, readable
+from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit
 from sterling.torch.clamps import ClampGradient, present_gradient
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.hooks import groups_of
 from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
 from sterling.torch.rounding import CodeReader
+from sterling.torch.tables import readable
 from sterling.torch.taps import in_one_sentence, undisturbed, unwrapped
 from sterling.torch.weights import Codes, NothingFound, find
 

@@ -163,11 +163,7 @@ class CodeTracker(nn.Module):
         for name in ("now", "before", "elected"):
             setattr(self, name, getattr(self, name).to(torch.int16))
 
-    def take(
-        self,
-        rates: Sequence[float],
-        changes: Iterable[tuple[torch.Tensor, torch.Tensor]] = (),
-    ) -> None:
+    def take(self, rates: Sequence[float], changes: Iterable[tuple[torch.Tensor, torch.Tensor]] = ()) -> None:
         """Take one step: for each tensor the changed indices, and their codes."""
         moved = [(where + start, new) for start, (where, new) in zip(self.starts, changes, strict=False)]
         self.clock.tick(rates)  # after the changes are read, which may fail

@@ -231,11 +231,7 @@ def _wanted(how: str, horizon: Any, monitor: OrbitMonitor, horizons: Sequence[fl
 
 @torch.no_grad()
 def _built(
-    monitor: OrbitMonitor,
-    how: str,
-    horizon: float,
-    bn: Iterable[Any] | None,
-    average: nn.Module | None,
+    monitor: OrbitMonitor, how: str, horizon: float, bn: Iterable[Any] | None, average: nn.Module | None
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     with in_one_sentence("the model cannot be copied", "decode needs a model that copy.deepcopy takes"):
         result = copy.deepcopy(monitor.model).eval()  # spectral norm is another one while training

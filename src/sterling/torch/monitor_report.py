@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sterling.base.text import NO_BREAK, counted, number, percent, sentence
+from sterling.base.text import counted, number, sentence, shortened
 from sterling.torch.counting import GROUPS
 from sterling.torch.parts import half_width
-from sterling.torch.tables import Report, Table
+from sterling.torch.tables import Report, Table, readable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,20 +20,15 @@ if TYPE_CHECKING:
 DECIDED = 0.5
 
 
-def _share(value: float) -> str:
-    """Return a share in per cent with one decimal, and a small one with two significant digits."""
-    return percent(value, 1) if value == 0 or value >= 0.01 else f"{100 * value:.2g}{NO_BREAK}%"
-
-
 #: Headings of the table, and how each cell is made of a row of the frame.
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "tensor": lambda row: row["tensor"],
     "weights": lambda row: f"{row['weights']:,}",
     "levels": lambda row: str(row["levels"]),
     "flips a step": lambda row: number(row["flips"] / max(row["steps"], 1)),
-    "undone": lambda row: _share(row["undone"] / row["flips"]) if row["flips"] else "–",
-    "undecided": lambda row: "–" if row["undecided"] is None else _share(row["undecided"]),
-    "never moved": lambda row: _share(row["never_moved"] / row["weights"]),
+    "undone": lambda row: readable(row["undone"] / row["flips"]) if row["flips"] else "–",
+    "undecided": lambda row: "–" if row["undecided"] is None else readable(row["undecided"]),
+    "never moved": lambda row: readable(row["never_moved"] / row["weights"]),
 }
 
 
@@ -114,9 +109,9 @@ class MonitorReport(Report):
             undecided = sum((share or 0) * size for share, size in open_) / weights
             by = "a step changes" if every == 1 else f"{every} steps change"
             lines.append(
-                f"{by} {_share(flips / max(monitor.steps // every, 1) / weights)} of them; "
-                f"{_share(sum(columns['never_moved']) / weights)} never moved, and {_share(undecided)} are "
-                f"undecided over the last {number(columns['horizon'][0])} steps"
+                f"{by} {readable(flips / max(monitor.steps // every, 1) / weights)} of them; "
+                f"{readable(sum(columns['never_moved']) / weights)} never moved, and {readable(undecided)} "
+                f"are undecided over the last {number(columns['horizon'][0])} steps"
             )
             if every > 1:
                 lines.append(f"codes are read each {every} steps, so changes that end between are not seen")
@@ -127,7 +122,7 @@ class MonitorReport(Report):
                     "flips (95 % interval)"
                 )
             if flips:
-                share = _share(sum(columns["undone"]) / flips)
+                share = readable(sum(columns["undone"]) / flips)
                 lines.append(f"{share} of the flips were undone within {counted(monitor.within, 'step')}")
         readers = [(one.weight.name, one.here(one.weight.latent)) for one in monitor._readers]
         diverged = [name for name, latent in readers if not bool(latent.isfinite().all())]
@@ -137,7 +132,7 @@ class MonitorReport(Report):
         }
         for what, names in notes.items():
             if names:
-                lines.append(f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}")
+                lines.append(f"{what}: {shortened(names)}")
         return [sentence(one) for one in lines]
 
     def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:

@@ -86,8 +86,8 @@ def binarize(
     levels : int
         2 for binary, 3 for ternary; at most 255 if odd and 128 if even.
     scale : str
-        "absmean": for two and three levels the mean size of u (XNOR-Net, arXiv 1603.05279; BitNet b1.58, arXiv
-        2402.17764), for more the multiple of it with the least mean squared error for Gaussian latents.
+        "absmean": for two and three levels the mean size of u (XNOR-Net, arXiv 1603.05279; BitNet b1.58,
+        arXiv 2402.17764), for more the multiple of it with the least mean squared error for Gaussian latents.
         "absmax": the largest u lies on the outermost level. "none": s = 1.
     surrogate : str or Surrogate
         Surrogate gradient: a name or a `Surrogate`. With more than two levels it spans all of them.

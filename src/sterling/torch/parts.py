@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sterling.base.text import counted
+from sterling.base.text import counted, shortened
 from sterling.errors import InputError
 from sterling.torch.handle import QuantisedWeight, named
 from sterling.torch.hooks import groups_of
@@ -176,7 +176,7 @@ def chosen(
     if not groups:
         raise InputError(
             f"the optimizer moves none of the model's {counted(len(found), 'quantised weight tensor')} "
-            f"({', '.join(left_out[:3])}): give the optimizer of this model"
+            f"({shortened(left_out, 3)}): give the optimizer of this model"
         )
     for one in groups:
         if one.weight.reader is not None and one.weight.reader.drawn():

@@ -1,6 +1,6 @@
 """Probes of a quantiser: slopes and where they vanish, levels, zero, surrogate.
 
-Each probe takes a handle. It may write into the latents, and restores them. `auditing` draws the conclusions.
+Probes of a handle may write into its latents, and restore them. `auditing` draws the conclusions.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def steps_of(weight: QuantisedWeight) -> torch.Tensor:
 
 
 def sharing_of(weight: QuantisedWeight) -> str:
-    """Return what shares a scale, as in `Grid`; weights that no reader reads have the same codes everywhere."""
+    """Return what shares a scale, as in `Grid`; without a reader, codes are the same everywhere."""
     grid = weight.reader and weight.reader.grid
     return grid.sharing if grid else "tensor"
 

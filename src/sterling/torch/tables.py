@@ -7,10 +7,17 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sterling.base.text import NO_BREAK, percent
+
 _WIDTH = 118  # letters, unless the output is a terminal
 _BETWEEN = 3  # letters between two columns
 
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]  # titles and rows
+
+
+def readable(share: float) -> str:
+    """Return a share in per cent with one decimal, and a small one with two significant digits."""
+    return percent(share, 1) if share == 0 or share >= 0.01 else f"{100 * share:.2g}{NO_BREAK}%"
 
 
 class Report:

@@ -118,8 +118,9 @@ def test_activations_without_a_quantiser_are_left_out():
 
 def test_an_input_needs_no_gradient():
     report = stt.audit(nn.Sequential(Activation(ACTIVATIONS["no gradient"][0])), X)
-    assert report.grade == "note"
-    assert "no trained parameter" in report.findings[0]
+    assert (report.grade, "no trained parameter" in report.findings[0]) == ("note", True)
+    report.rows[0].no_gradient = 0.997
+    assert "99.7\N{NO-BREAK SPACE}%" in str(report)
 
 
 @pytest.mark.parametrize("which", ["brevitas", "torchao"])

@@ -23,8 +23,7 @@ def lean_of(records, horizons=LEAN):
     wide = max(abs(level) for record in records for level in record.levels) > 127
     kind = torch.int16 if wide else torch.int8
     codes = [torch.tensor(record.rows[0], dtype=kind) for record in records]
-    levels = [len(record.levels) for record in records]
-    return CodeTracker(codes, levels, range(len(records)), horizons, 100)
+    return CodeTracker(codes, [len(one.levels) for one in records], range(len(records)), horizons, 100)
 
 
 def test_the_monitor_of_two_horizons_takes_six_bytes():
