@@ -105,6 +105,15 @@ def _print(found: "Plan") -> None:
         "of order: n² and n⁴; the proofs leave open by which constants to multiply them",
         *(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(need.kind for need in found.needs)),
     ]
+    plain = {
+        need.criterion: need.samples
+        for need in found.needs
+        if need.restart is None and need.optimizer is None
+    }
+    if "optimal" in plain and plain["optimal"] == plain.get("ergodic"):
+        words.append(
+            "the first two rows are equal: with few weights the average is right where the run ends at w*"
+        )
     if not all(need.checked for need in found.needs):
         words.append(
             f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it"

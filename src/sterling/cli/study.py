@@ -96,8 +96,9 @@ def run_study(
     if json:
         print_json({**outcome.to_dict(), "folder": str(store.folder)})
     else:
+        reason = "time limit reached" if outcome.reason == "time" else outcome.reason
         typer.echo(
-            f"{outcome.reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s; the folder "
+            f"{reason}: {outcome.new:,} new trials in {outcome.seconds:.1f} s; the folder "
             f"{store.folder} has {outcome.done:,} trials of this study"
         )
         for message in outcome.messages:
@@ -106,6 +107,8 @@ def run_study(
             typer.echo(status(store).summary())
             if outcome.finished:
                 note(f"see what they show: sterling study fit {store.folder}")
+            elif outcome.reason == "time":
+                note(f"continue with: sterling study run {store.folder}")
     if outcome.reason == "interrupted":
         raise KeyboardInterrupt(f"interrupted; continue with: sterling study run {store.folder}")
 

@@ -39,8 +39,7 @@ PROVED = {"n⁴": 4.0, "n²": 2.0}
 #: Verdicts in the order of the bars.
 _REGIMES = ("OPTIMAL", "RECURRENT", "CHATTERING", "WANDERING", "TRAPPED", "STALLED")
 _OPTIMAL = (
-    " Optimal runs are absorbed at w* or at other weights of zero empirical risk, which exist with few "
-    "samples; only w* is a success."
+    " Optimal runs stay at the teacher or, where samples are few, at other weights of zero empirical risk."
 )
 #: Colours of rising n; each has a contrast of at least 3 to 1 with light and dark pages.
 SHADES = ("#440154", "#4f41a8", "#1f6fb0", "#12808a", "#1c8a5a", "#5c8a1a", "#a06f00", "#c8402a")
@@ -72,7 +71,8 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     else:
         curve = "Curves: the power law" + (", which does not fit" if fit.curved else "")
     return (
-        f"Success: {series.meaning}. Each point is one sample size, with its 95 % Jeffreys interval. {curve}."
+        f"Success: {series.meaning}. Each point is one sample size, with its 95 % interval (by Jeffreys' "
+        f"method for shares). {curve}."
     )
 
 
@@ -93,7 +93,14 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     predicted = ""
     law = next((one for one in series.expected if one.samples), None)
     if law is not None:
-        look = {"color": PURPLE, "lw": 1.4, "ls": (0, (4, 1.5, 1, 1.5)), "marker": "D", "ms": 4}
+        look = {
+            "color": PURPLE,
+            "lw": 1.4,
+            "ls": (0, (4, 1.5, 1, 1.5)),
+            "marker": "D",
+            "ms": 10,
+            "mfc": "none",
+        }
         ax.plot(list(law.samples), list(law.samples.values()), label=f"predicted ({law.kind})", **look)
         predicted = " The purple line is the mean-field prediction, which uses no run."
     dimensions_axis(ax, dimensions)
@@ -187,6 +194,6 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     captions = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
     for ax, text in zip(axes, captions, strict=True):
         caption(ax, text, 58)
-    heading = ": ".join(part for part in (title, f"{series.meaning}, {series.title}") if part)
+    heading = ": ".join(part for part in (title, f"{series.meaning} ({series.title})") if part)
     fig.suptitle(textwrap.fill(escaped(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig

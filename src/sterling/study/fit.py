@@ -261,9 +261,9 @@ def _columns(**given: Any) -> dict[str, np.ndarray]:
 
 def _notes(p_value: float, ends: tuple[float, float], undecided: float):
     if settled(p_value) < POOR:
-        yield f"no power law fits (curvature: p = {p_value:.1g}), so the exponent depends on the range of n"
+        yield f"no power law fits (curvature: p = {p_value:.2g}), so the exponent depends on the range of n"
     elif settled(p_value) < DOUBTFUL:
-        yield f"a power law is doubtful (curvature: p = {p_value:.1g}): a bend this large is rare by chance"
+        yield f"a power law is doubtful (curvature: p = {p_value:.2g}): a bend this large is rare by chance"
     if not all(map(math.isfinite, ends)):
         yield "the interval of the exponent has no end on one side: more trials are needed"
     if undecided:

@@ -15,7 +15,7 @@ import polars as pl
 from sterling import theory
 from sterling.base.drawn import Drawn
 from sterling.base.files import printable
-from sterling.base.text import Result, number
+from sterling.base.text import Result, counted, number
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.model.problem import Problem
@@ -117,6 +117,8 @@ class SeriesFit(Result, Drawn):
         The exponents that theory gives for such a series.
     placed : bool
         Whether the study used its results to choose sample sizes and when to stop.
+    unfinished : str
+        What the study lacks, and the command that continues it; empty if it is finished.
 
     Examples
     --------
@@ -138,6 +140,7 @@ class SeriesFit(Result, Drawn):
     cells: pl.DataFrame
     expected: tuple[Expected, ...]
     placed: bool = False
+    unfinished: str = ""
 
     @property
     def budget(self) -> str:
@@ -148,7 +151,9 @@ class SeriesFit(Result, Drawn):
     @property
     def notes(self) -> tuple[str, ...]:
         """Caveats about the fit."""
-        notes = [] if self.fit is None else [*self.fit.notes]
+        if self.fit is None:
+            return ()
+        notes = [*self.fit.notes]
         if self.budget:
             notes.append(f"the fit holds {self.budget}: longer runs may need fewer samples")
         if self.placed:
@@ -159,7 +164,7 @@ class SeriesFit(Result, Drawn):
     def title(self) -> str:
         """The series in a few words: the values that differ from the defaults."""
         return ", ".join(
-            f"{name}={value}" for name, value in self.series.items() if _USUAL.get(name) != value
+            _words(name, value) for name, value in self.series.items() if _USUAL.get(name) != value
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,6 +173,7 @@ class SeriesFit(Result, Drawn):
             "criterion": self.criterion,
             "meaning": self.meaning,
             "refusal": self.refusal,
+            "unfinished": self.unfinished,
             "fit": None if self.fit is None else self.fit.to_dict(),
             "expected": [asdict(one) for one in self.expected],
             "notes": list(self.notes),
@@ -178,7 +184,8 @@ class SeriesFit(Result, Drawn):
         return f"SeriesFit({self.criterion}, {self.title}: {self.fit or self.refusal})"
 
     def _rows(self) -> list[tuple[str, str]]:
-        about = [("success", f"{self.criterion}: {self.meaning}"), ("series", self.title)]
+        about = [("unfinished", self.unfinished)] if self.unfinished else []
+        about += [("success", f"{self.criterion}: {self.meaning}"), ("series", self.title)]
         if self.fit is None:
             return [("no fit", self.refusal), *about]
         constant = f"{self.fit.constant:.4g} [{self.fit.constant_low:.4g}, {self.fit.constant_high:.4g}]"
@@ -196,6 +203,15 @@ class SeriesFit(Result, Drawn):
             seen = "no power law fits" if self.fit.curved else seen
             rows.append(("test of curvature", f"{seen} (p = {self.fit.p_value:.2g})"))
         return [*rows, *(("note", note) for note in self.notes)]
+
+
+def _words(name: str, value: Any) -> str:
+    """Return one value of a series in words."""
+    if name == "steps":
+        return counted(value, "step")
+    if name == "schedule" and value != "auto":
+        return f"step size {parse_schedule(value).formula}"
+    return f"{name} {value}"
 
 
 def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | None = None) -> list[SeriesFit]:
@@ -228,7 +244,11 @@ def fit_store(store: Store | str | os.PathLike, criterion: str | Criterion | Non
     store = store if isinstance(store, Store) else Store(store)
     study = store.study
     criteria = study.criteria if criterion is None else (parse_criterion(criterion, study.kind),)
-    return [fit for one in criteria for fit in _fits(store, one, store.counts(one))]
+    missing = status(store).missing
+    if missing:
+        missing = f"{missing}: continue the study with sterling study run {printable(store.folder)}"
+    found = [fit for one in criteria for fit in _fits(store, one, store.counts(one))]
+    return [replace(fit, unfinished=missing) for fit in found]
 
 
 def _fits(store: Store, criterion: Criterion, counts: pl.DataFrame, laws: bool = True) -> list[SeriesFit]:
@@ -285,7 +305,8 @@ class Status(Result):
     fits : list of SeriesFit
         Fits of all series if the target is an exponent, without the exponents of theory; otherwise empty.
     widest : float or None
-        The width of the widest interval so far, if the study has a target.
+        The width of the widest interval so far: of an exponent if that is the target, otherwise of the share
+        of successes in a cell; None if it is not known.
 
     Examples
     --------
@@ -307,9 +328,16 @@ class Status(Result):
     @property
     def reached(self) -> bool:
         """Whether there is nothing left to do."""
-        if self.study.target is None:
-            return self.done >= self.planned
-        return self.widest is not None and self.widest <= (self.study.width or 0)
+        return not self.missing
+
+    @property
+    def missing(self) -> str:
+        """What is not done yet, in words; empty if there is nothing left to do."""
+        if self.study.target and self.widest is not None and self.widest <= (self.study.width or 0):
+            return ""
+        if self.study.adaptive:
+            return f"the exponent is not known to {self.study.width:g} yet"
+        return f"only {self.done:,} of {self.planned:,} trials are done" if self.done < self.planned else ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -328,11 +356,14 @@ class Status(Result):
     def _rows(self) -> list[tuple[str, str]]:
         done = f"{self.done:,}" + (f" of {self.planned:,}" if self.planned else "")
         rows = [("study", printable(self.study.name)), ("trials done", done)]
+        what = "exponent" if self.study.adaptive else "share of successes in a cell"
         if self.study.target is not None:
-            what = "exponent" if self.study.adaptive else "share of successes in a cell"
             rows.append(("target", f"{what} known to {self.study.width:g}"))
+        if self.study.criteria:
             known = self.widest is not None and math.isfinite(self.widest)
-            rows.append(("widest interval now", f"{self.widest:.3g}" if known else "not known yet"))
+            rows.append(
+                ("widest interval", f"{self.widest:.3g}, of the {what}" if known else "not known yet")
+            )
         for one in self.fits:
             found = f"α = {one.fit._interval}" if one.fit else f"no fit: {one.refusal}"
             rows.append((f"{one.criterion} ({one.title})", found))
@@ -378,7 +409,7 @@ def status(store: Store | str | os.PathLike) -> Status:
             fits += _fits(store, criterion, table, laws=False)
         if len(fits) >= len(study.series) * len(study.criteria):
             widest = max(math.inf if one.fit is None else one.fit.width for one in fits)
-    elif study.target == "proportion":
+    elif study.criteria:
         missing = any(cell.key not in size for cell in study.cells)
         grid = pl.col("cell").is_in([cell.key for cell in study.cells])
         shares = pl.concat(with_shares(table.filter(grid)) for table in tables)

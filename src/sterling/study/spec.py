@@ -263,6 +263,8 @@ class Study(Described, Drawn):
     def from_toml(cls, path: str | PathLike) -> Study:
         """Read a study from a TOML file. If the file is wrong, the InputError says where.
 
+        A study without a name gets that of its file, or of its folder if the file is called study.toml.
+
         Parameters
         ----------
         path : path
@@ -278,7 +280,8 @@ class Study(Described, Drawn):
         if reason is not None:
             raise InputError(reason)
         try:
-            return cls(**arguments(path.read_text(encoding="utf-8")))
+            name = path.absolute().parent.name if path.name == "study.toml" else path.stem
+            return cls(**{"name": printable(name), **arguments(path.read_text(encoding="utf-8"))})
         except (OSError, UnicodeDecodeError) as problem:
             raise InputError(f"cannot read {printable(path)} as text in UTF-8: {problem}") from None
         except InputError as problem:

@@ -105,7 +105,7 @@ def row_of(orbit: Orbit) -> dict[str, Any]:
 CRITERIA = (
     Criterion(
         "optimal",
-        "absorbed at the teacher, for all time",
+        "the run reaches the teacher and never leaves it again",
         ("verdict", "certified", "errors"),
         # A run absorbed at zero empirical risk is OPTIMAL too; with few samples that is often elsewhere.
         (pl.col("verdict") == "OPTIMAL") & pl.col("certified") & (pl.col("errors") == 0),

@@ -20,6 +20,7 @@ def asked(monkeypatch):
         given.update(settings, problem=problem)
         needs = (
             Need("the average", 64.0, "mean-field", "ergodic", 0.5, 0.5, 500, False, "here", check=check),
+            Need("the end", 64.0, "mean-field", "optimal", 0.5, 0.5, 500, True, "here"),
             Need("visits", 64.0, "theorem", "", None, 0.5, None, True, "the paper"),
         )
         return Plan(problem, settings["surrogate"], needs)
@@ -36,8 +37,7 @@ def test_options_reach_the_plan_and_its_json_is_printed(asked):
     expected = {"surrogate": "identity", "occupancy": 0.7, "confidence": 0.8, "check": 3, "steps": 1000}
     expected |= {"schedule": st.Constant(0.1), "seed": 4, "threads": 1, "progress": False}
     assert asked == expected
-    assert len(json.loads(result.stdout)["needs"]) == 2
-    assert result.stderr == ""
+    assert len(json.loads(result.stdout)["needs"]) == 3
 
 
 def test_the_table_tells_theorems_from_estimates_and_measurements(asked):
@@ -45,6 +45,7 @@ def test_the_table_tells_theorems_from_estimates_and_measurements(asked):
     for kind in ("theorem", "mean-field"):
         assert f"{kind}: {KINDS[kind]}" in said
     assert "of 4 trials at N = 80, 500 steps" in said
+    assert "the first two rows are equal" in said
     assert said.count("not checked here") == 2  # a row, and what it means
     assert "--check 50 measures" in call("plan", "--n", 8, columns=160).stderr
 

@@ -98,9 +98,7 @@ def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path
     assert (normalize, surrogate) == ("standard", "identity")
     assert "--normalize standard --surrogate identity" in note
     assert run("own.npz", "--normalize", "none", "--surrogate", "relu") == (None, "relu", "")
-    normalize, surrogate, note = run("own.npz", "--surrogate", "hard_tanh")
-    assert (normalize, surrogate) == ("standard", "hard_tanh")
-    assert "identity" not in note
+    assert "identity" not in run("own.npz", "--surrogate", "hard_tanh")[2]
     assert run("drawn.npz") == (None, "relu", "")
 
 
