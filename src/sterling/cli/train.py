@@ -96,7 +96,7 @@ def train(
     if batch_seed is not None and batch is None:
         raise InputError("--batch-seed needs --batch: give --batch SIZE too, or drop --batch-seed")
     say = speaker(quiet)
-    normalize, surrogate = _usual(data, normalize, surrogate, keep_constant, say)
+    normalize, surrogate, usual = _usual(data, normalize, surrogate, keep_constant)
     settings = Options(
         steps=steps,
         schedule=None if schedule is None else parse_schedule(schedule),  # type: ignore[arg-type]
@@ -115,6 +115,8 @@ def train(
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, levels=levels)
+    if usual:
+        say(usual)
     latent = initial_latent(instance.n, 0 if init is None else init, instance.levels)
     stopped: BaseException | None = None
     try:
@@ -162,17 +164,15 @@ def _usual(
     normalize: str | None,
     surrogate: str | None,
     constant: bool,
-    say: Callable[[str], None],
-) -> tuple[str, str]:
-    """Return the normalisation and the surrogate; where they follow from the data file, say so."""
+) -> tuple[str, str, str]:
+    """Return the normalisation and the surrogate, and a note where they follow from the data file."""
     if data is None or _holds_teacher(data):
-        return normalize or "none", surrogate or "relu"
+        return normalize or "none", surrogate or "relu", ""
     method = "none" if constant else "standard"  # a constant column cannot be standardised
     chosen = [f"--normalize {method}"] if normalize is None else []
     chosen += ["--surrogate identity"] if surrogate is None else []
-    if chosen:
-        say(f"for a data file sterling takes {' '.join(chosen)}: give other values to change that")
-    return normalize or method, surrogate or "identity"
+    words = f"for a data file sterling takes {' '.join(chosen)}: give other values to change that"
+    return normalize or method, surrogate or "identity", words if chosen else ""
 
 
 def _holds_teacher(path: Path) -> bool:

@@ -87,7 +87,7 @@ def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path
     instance = st.Problem(n=3, samples=60, noise=0.5, inputs="shifted:2").draw(seed=1)
     inputs, labels = instance.inputs, instance.labels
     np.savez(tmp_path / "own.npz", inputs=inputs, labels=labels)
-    np.savez(tmp_path / "drawn.npz", inputs=inputs, labels=labels, teacher=instance.teacher)
+    np.savez(tmp_path / "drawn.npz", inputs=inputs, labels=labels, teacher=np.asarray(instance.teacher))
 
     def run(name, *options):
         result = call("train", tmp_path / name, *options, "--steps", "50", "--json")
@@ -168,7 +168,7 @@ def test_the_advice_follows_what_fits(n, advice):
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert words in refused("train", "--quiet", *arguments)
+    assert words in refused("train", *arguments)  # which allows no note before the error
     assert not list(tmp_path.iterdir())
 
 
@@ -184,10 +184,7 @@ def test_the_data_file_is_never_an_output(tmp_path, monkeypatch):
 def test_a_target_that_can_be_no_file_is_refused_before_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(st.Problem, "draw", lambda *args: pytest.fail("work began"))
     os.mkfifo(tmp_path / "pipe.png")
-    for path, words in (
-        (tmp_path / "pipe.png", "a pipe"),
-        ("/proc/none.png", "no file can be made in /proc"),
-    ):
+    for path, words in ((tmp_path / "pipe.png", "a pipe"), ("/proc/none.png", "can be made in /proc")):
         assert words in refused(*SMALL, "--plot", path)
 
 

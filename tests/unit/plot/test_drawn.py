@@ -59,6 +59,7 @@ def test_success_shows_every_cell_and_curve(store, ax):
     for n, shares in zip((6, 12), drawn, strict=True):
         cells = series.cells.filter(series.cells["n"] == n).sort("samples")
         np.testing.assert_allclose(shares, cells["share"])
+    assert ax.get_xscale() == "log"
 
 
 def test_the_proved_orders_are_triangles_beside_the_data(store, ax):
@@ -81,6 +82,7 @@ def test_an_interval_without_an_upper_end_reaches_the_edge(ax):
 
 def test_a_refused_fit_is_said_in_the_picture(store, ax):
     (series,) = fit_store(store, "occupancy>=0.99999")
+    assert series.refusal
     assert "no fit" in threshold_law(ax, series)
     assert "No curve" in success_curves(Figure().subplots(), series)
 
