@@ -133,6 +133,11 @@ def meaning(orbit: Orbit) -> str:
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {share(orbit.occupancy)} of the steps"
         words = words.replace(": ", f", so the last iterate is {often}: ")
+    advised = orbit.verdict in (Verdict.RECURRENT, Verdict.CHATTERING)
+    if advised and reference == "teacher" and orbit.ergodic_errors:
+        wrong = counted(orbit.ergodic_errors, "wrong weight")
+        words = f"{words.partition(':')[0]}: the time average has {wrong}, so take more samples"
+        words += " or ergodic restarts" if orbit.verdict is Verdict.CHATTERING else ""
     return f"{words[0].upper()}{words[1:]}."
 
 

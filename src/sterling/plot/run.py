@@ -171,17 +171,22 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         ax,
         legend="lower right",
         ylim=(-1.08, 1.08),
-        xlabel="weights, in the order of this value",
-        ylabel=f"√n·average × sign of the {against}" if two else "1 − |√n·average − level|/(½ step)",
+        xlabel="weights, in order of agreement",
+        ylabel=f"agreement with the {against}",
     )
-    whole_ticks(ax.xaxis)
+    ax.set_xticks([])  # ranks are no numbers of weights
     wrong = orbit.ergodic_errors
-    what = "sign" if two else "level"
+    if two:
+        what, scale = "sign", f"the share of time, by step size, like the {against} less that unlike it"
+    else:
+        what, scale = "level", f"1 at the {against}'s level, 0 halfway to the next"
     if wrong:
         has = "has" if wrong == 1 else "have"
-        return f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s."
-    closest = f"weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
-    return f"Every {what} of the time average agrees with the {against}; the closest call is {closest}."
+        result = f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s"
+    else:
+        closest = f"weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
+        result = f"Every {what} of the time average agrees with the {against}; the closest call is {closest}"
+    return f"{result}. Agreement is {scale}."
 
 
 def figure(orbit: Orbit) -> Figure:

@@ -56,6 +56,8 @@ class Times(Described):
     def text(self) -> str:
         """The distribution in words."""
         median, most = (f"{np.ceil(self.quantile(share)):,.0f}" for share in (0.5, 0.99))
+        if most == "1":
+            return "lasts 1 step" + (f", the longest {self.longest:,}" if self.longest > 1 else "")
         return (
             f"lasts {number(self.mean)} steps on average; half of all last at most {median}, 99 % at most "
             f"{most}, and the longest {self.longest:,}"

@@ -72,9 +72,8 @@ def test_levels_reach_the_data_and_the_run():
 
 def test_a_data_file_and_its_options_reach_the_run(tmp_path):
     instance = st.Problem(n=3, samples=50).draw(seed=0)
-    table = np.column_stack([instance.labels, instance.inputs[:, 0], np.ones(50)])
-    np.save(tmp_path / "d.npy", table)
     path = tmp_path / "d.npy"
+    np.save(path, np.column_stack([instance.labels, instance.inputs[:, 0], np.ones(50)]))
     options = ["--labels", "0", "--keep-constant", "--quiet"]
     result = call("train", path, *options, "--readout", "1", "--steps", "50", "--json")  # not standardised
     expected = st.load_data(path, labels=0, constant="keep")
@@ -151,6 +150,8 @@ def test_the_advice_follows_what_fits(n, advice):
     assert [text for name, text in rows if "right" in name] == [f"{count} of 569" for count in [*right, 357]]
     assert right.index(max(right)) == ["decode with the time average", "the best state seen"].index(advice)
     assert meaning.startswith(f"The best state seen was left and visited again: {advice}")
+    poor = st.Problem(n=24, samples=200, noise=1.0).draw(0)  # where the time average is wrong too
+    assert "1 wrong weight, so take more samples" in outcome(st.train(poor, 3000), poor)[0]
 
 
 @pytest.mark.parametrize(
