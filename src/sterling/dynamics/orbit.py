@@ -485,9 +485,9 @@ class Orbit(Result, Shown):
             rows.append(("median absence", counted(float(np.median(self.return_times)), "step")))
         rows.append(("steps with a flip", f"{self.stats.events:,}"))
         if self.stats.states:  # which the step engine does not count
-            shared = ", as one reading can serve several" if self.stats.passes < self.stats.states else ""
-            read = counted(max(1, round(self.stats.passes)), "time")
-            rows.append(("gradients computed", f"{self.stats.states:,}; the data were read {read}{shared}"))
+            shared = " (one can serve several)" if self.stats.passes < self.stats.states else ""
+            read = f"readings of the data: {max(1, round(self.stats.passes)):,}{shared}"
+            rows.append(("gradients computed", f"{self.stats.states:,}; {read}"))
         seconds = self.stats.seconds
         return [*rows, ("time", f"{seconds:,.3f} s" if seconds >= 1e-3 else "under 1 ms")]
 
