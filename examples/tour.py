@@ -58,10 +58,11 @@ def with_noise() -> None:
     busiest = int(np.argmax(orbit.wrong_share))
     console.print(
         f"{verdict(orbit)}: the run arrived at the teacher {orbit.visits:,} times and was there in "
-        f"{orbit.occupancy:.0%} of its steps. The longest absence took {orbit.return_times.max():,} steps, "
-        f"the longest stay {orbit.sojourn_times.max():,}. Weight {busiest} alone was wrong in "
-        f"{orbit.wrong_share[busiest]:.0%} of the steps. So the last iterate is a matter of luck, while "
-        f"the sign of the time average has {orbit.ergodic_errors} of {orbit.n} weights wrong."
+        f"{percent(orbit.occupancy)} of its steps. The longest absence took "
+        f"{orbit.return_times.max():,} steps, the longest stay {orbit.sojourn_times.max():,}. "
+        f"Weight {busiest} alone was wrong in {percent(orbit.wrong_share[busiest])} of the steps. So the "
+        "last iterate is a matter of luck, while the sign of the time average has "
+        f"{orbit.ergodic_errors} of {orbit.n} weights wrong."
     )
     picture(orbit, "2-noisy-labels.png")
 
@@ -83,20 +84,23 @@ def real_data() -> None:
         table.add_row(
             normalize, *(spread([accuracy(instance, getattr(o, kind)) for o in orbits]) for kind in kinds)
         )
-        if normalize == "standard":
-            first = orbits[0]
     console.print(table)
     larger = max(instance.labels.mean(), 1 - instance.labels.mean())
     console.print(
-        f"Calling every tumour benign would be right for {larger:.1%}. The last iterate scatters, the time "
-        "average hardly does. These are the training samples: the numbers show how well the weights fit, "
-        "not how well they would do on new patients."
+        f"Calling every tumour benign would be right for {percent(larger, 1)}. The last iterate scatters, "
+        "the time average hardly does. These are the training samples: the numbers show how "
+        "well the weights fit, not how well they would do on new patients."
     )
-    picture(first, "3-data-file.png")
+    picture(st.train(st.load_data(DATA, normalize="standard"), steps=100_000), "3-data-file.png")
 
 
 def spread(shares: list[float]) -> str:
-    return f"{np.mean(shares):.1%} ({100 * min(shares):.1f}–{100 * max(shares):.1f})"
+    return f"{percent(float(np.mean(shares)), 1)} ({100 * min(shares):.1f}–{100 * max(shares):.1f})"
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """Return a share in per cent, with a space that does not break."""
+    return f"{100 * share:.{decimals}f}\N{NO-BREAK SPACE}%"
 
 
 def accuracy(instance: st.Instance, signs: np.ndarray) -> float:
