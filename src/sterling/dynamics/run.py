@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from sterling.base.arrays import real_array
 from sterling.base.interrupts import deferred_interrupt
 from sterling.base.progress import Progress, reporting
 from sterling.dynamics import state as cell
@@ -282,7 +283,8 @@ def begin(instance: Instance, options: Options, latent: np.ndarray) -> Orbit:
         state.latent[:] = options.optimizer.begin(latent)
         moments = options.optimizer.start(instance.n)
         if moments is not None:
-            state = state._replace(moments=np.array(moments, np.float64).ravel())
+            kept = real_array(moments, f"what the start of {options.optimizer!r} returns")
+            state = state._replace(moments=kept.ravel())
     records = [[np.zeros(0, FLIP)], [_NO_TIMES], [_NO_TIMES]]
     run = Run(instance, options, state, latent, "flips" in options.record, records)
     for reason in options.schedule.conditions():

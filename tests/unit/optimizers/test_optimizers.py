@@ -26,7 +26,7 @@ ALL = (
 def test_texts_and_dictionaries_read_back(optimizer):
     assert as_optimizer(str(optimizer)) == optimizer
     assert optimizer_from_dict(optimizer.to_dict()) == optimizer
-    assert eval(repr(optimizer), vars(st)) == optimizer
+    assert eval(repr(optimizer), dict(vars(st))) == optimizer
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,8 @@ def test_texts_and_dictionaries_read_back(optimizer):
         (lambda: as_optimizer(3), "optimizer"),
         (lambda: as_optimizer("sgd:speed=3"), "speed"),
         (lambda: as_optimizer("sgd:momentum=much"), "much"),
-        (lambda: as_optimizer("adamw"), "adam"),
         (lambda: optimizer_from_dict({"name": "sgd"}), "fields"),
         (lambda: Batch(0), "batch"),
-        (lambda: as_batch("many"), "batch"),
         (lambda: as_batch("8,again"), "replace"),
     ],
 )
@@ -85,8 +83,7 @@ def test_batches_are_uniform():
     assert abs(counts - len(order) / 40).max() < 5.5 * math.sqrt(len(order) / 40)
     order, _, _ = Batch(40)._at(np.random.SeedSequence(0), 40, 0)
     epochs = order.reshape(-1, 40)
-    for place in (0, 1, 20, 39):
-        counts = np.bincount(epochs[:, place], minlength=40)
+    for counts in (np.bincount(epochs[:, place], minlength=40) for place in (0, 1, 20, 39)):
         assert abs(counts - len(epochs) / 40).max() < 5.5 * math.sqrt(len(epochs) / 40)
 
 
@@ -106,3 +103,6 @@ def test_a_user_registers_an_optimiser():
     assert (orbit.signs == plain.signs).all()
     assert orbit.engine == "dense"
     assert st.resume(orbit, instance, steps=1).optimizer == Halved(part=1.0)
+    Halved.start = lambda self, n: {"velocity": np.zeros(n)}  # type: ignore
+    with pytest.raises(st.InputError, match="must be an array of real numbers"):
+        st.train(instance, 10, st.Constant(0.1), optimizer="halved")
