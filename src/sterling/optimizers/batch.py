@@ -35,8 +35,9 @@ class Batch(Described):
 
     Notes
     -----
-    A batch depends on the seed and on its step alone, so resumed runs need no state. Without replacement a
-    batch of N or more samples is the full batch.
+    A batch depends on the seed and on its step alone, so resumed runs need no state. It is made of raw words
+    of PCG64 by sterling's own shuffle, the same on every machine. Without replacement a batch of N or more
+    samples is the full batch.
 
     Examples
     --------

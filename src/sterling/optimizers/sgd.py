@@ -45,7 +45,8 @@ class SGD(Optimizer):
     Notes
     -----
     A run refuses rates with η_t(θS + λ) ≥ ½. Damping needs a schedule with much mass: without a schedule a
-    damped run takes the constant rate 1/(30 θS), or 1/(100 θS) with batches.
+    damped run takes the constant rate 1/(30 θS), or 1/(100 θS) with batches. With more than two levels b is
+    the middle of the weight's level in latent units, and Δ/2, half the width of a level, divides θS.
 
     References
     ----------
