@@ -105,7 +105,24 @@ def where_it_holds(orbit: Orbit) -> str:
     optimizer = orbit.optimizer
     if optimizer.damping > 0:
         return f" (at damping {optimizer.damping:g})"
-    return " (with this optimizer)" if optimizer.band > 0 else ""
+    return " (with this optimiser)" if optimizer.band > 0 else ""
+
+
+def _weaker(orbit: Orbit) -> str:
+    """Return the weaker threshold that may free a trapped run, " or " before it; empty for plain SGD."""
+    optimizer = orbit.optimizer
+    if optimizer.damping > 0:
+        return " or less damping"
+    band = "threshold" if optimizer.name == "bop" else "band"
+    return f" or a smaller {band}" if optimizer.band > 0 else ""
+
+
+def _remedy(orbit: Orbit) -> str:
+    """Return what ends chatter without more samples, as far as this kind of run can take it; else empty."""
+    if orbit._plain:
+        return "ergodic restarts"
+    damped = orbit.optimizer.name in ("sgd", "adam") and not where_it_holds(orbit)
+    return "damping" if damped and orbit._levels == 2 else ""
 
 
 def meaning(orbit: Orbit) -> str:
@@ -113,9 +130,11 @@ def meaning(orbit: Orbit) -> str:
     reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED and orbit._rest == 2:
+            weaker = _weaker(orbit)
+            features = f", normalised features{weaker}" if weaker else " or normalised features"
             return (
                 f"Absorbed{where_it_holds(orbit)} where not every label is right: no step size and no "
-                "patience will help; more samples or normalised features may."
+                f"patience will help; more samples{features} may."
             )
         if orbit.verdict is Verdict.RECURRENT:
             return (
@@ -127,6 +146,8 @@ def meaning(orbit: Orbit) -> str:
     words = words.replace("the teacher or at zero empirical risk", where)
     if not orbit._plain:
         words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
+        words = words.replace("more samples may", f"more samples{_weaker(orbit)} may")
+        words = words.replace("ergodic restarts", _remedy(orbit) or "more samples")
     if orbit._rest == 1:
         doubt = "the gradient turns no weight, but what the optimiser remembers may"
         words = f"{words.partition(':')[0]}: {doubt}"
@@ -137,7 +158,8 @@ def meaning(orbit: Orbit) -> str:
     if advised and reference == "teacher" and orbit.ergodic_errors:
         wrong = counted(orbit.ergodic_errors, "wrong weight")
         words = f"{words.partition(':')[0]}: the time average has {wrong}, so take more samples"
-        words += " or ergodic restarts" if orbit.verdict is Verdict.CHATTERING else ""
+        remedy = _remedy(orbit) if orbit.verdict is Verdict.CHATTERING else ""
+        words += f" or {remedy}" if remedy else ""
     return f"{words[0].upper()}{words[1:]}."
 
 
