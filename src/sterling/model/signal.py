@@ -33,14 +33,32 @@ def signal_of(instance: Instance, surrogate: Surrogate) -> float:
     if teacher is None or (two and about.get("inputs") == "gaussian" and about.get("normalize") is None):
         size = math.sqrt(np.mean(np.square(quantiser.values, dtype=np.float64)))
         return pull_of(instance.n, instance.readout_norm2, surrogate) * quantiser.step / (2 * size)
+    away = np.where(teacher > 0, -1, 1)
     noise = np.zeros(instance.n) if two else instance.gradient(teacher, surrogate)
-    pulls = []
-    for k in range(instance.n):
-        away = -1 if teacher[k] > 0 else 1
-        levels = teacher.copy()
-        levels[k] += away * quantiser.step
-        pulls.append(float(away * (instance.gradient(levels, surrogate) - noise)[k]))
-    return math.fsum(pulls) / len(pulls)
+    pulls = away * (_turned(instance, away * quantiser.step, surrogate) - noise)
+    return math.fsum(pulls.tolist()) / len(pulls)
+
+
+def _turned(instance: Instance, moves: np.ndarray, surrogate: Surrogate) -> np.ndarray:
+    """Return G_k at the teacher with the level of weight k alone changed by moves[k], for each k, float64."""
+    teacher, grid = instance.teacher, instance.grid
+    assert teacher is not None
+    found = np.empty(instance.n)
+    if not surrogate.piecewise_constant:
+        for k in range(instance.n):
+            levels = teacher.copy()
+            levels[k] += moves[k]
+            found[k] = instance.gradient(levels, surrogate)[k]
+        return found
+    before = instance._preactivations(teacher)
+    for k in range(instance.n):  # the same integers, from one column of the inputs instead of all
+        codes = (grid.rows[:, k].astype(np.int64) + grid.offsets[k]).reshape(before.shape)
+        changed = before + (int(moves[k]) << int(grid.shifts[k])) * codes
+        residuals = (changed > 0) @ instance.residual_codes - instance.label_codes
+        slopes, _ = instance._slopes(changed, surrogate)
+        total = int((residuals[:, None] * instance.readout_codes * slopes * codes).sum())
+        found[k] = float(total << int(grid.shifts[k])) / instance.unit
+    return found
 
 
 def pull_of(n: int, norm2: float, surrogate: Surrogate) -> float:
