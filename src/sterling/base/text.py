@@ -144,8 +144,8 @@ def percent(value: float, decimals: int = 0) -> str:
 
 
 def share(value: float) -> str:
-    """Return a share in per cent with four significant digits: 0.06099 -> "6.099 %"."""
-    return f"{number(100 * value)}{NO_BREAK}%"
+    """Return a share in per cent with four significant digits, 100 % only for all: 0.06099 -> "6.099 %"."""
+    return f"{'over 99.99' if 0.99995 <= value < 1 else number(100 * value)}{NO_BREAK}%"
 
 
 def in_figure(text: str) -> str:

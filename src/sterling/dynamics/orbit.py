@@ -474,6 +474,7 @@ class Orbit(Result, Shown):
         if not self._plain:
             rows += self._method()
         occupancy = np.format_float_positional(100 * self.occupancy, 4, fractional=False, trim="-")
+        occupancy = "over 99.99" if 0.99995 <= self.occupancy < 1 else occupancy
         rows += [
             (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
             (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),

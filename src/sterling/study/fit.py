@@ -312,6 +312,8 @@ def _require_information(counts: Counts) -> None:
         raise FitError("there are no trials: run the study first")
     if len(dimensions) < 2:
         raise FitError(f"all trials have n = {dimensions[0]:g}: an exponent needs at least two dimensions")
+    if not counts.successes.any():
+        raise FitError("no trial succeeds: take larger samples, or another criterion")
     poor = [f"{n:g}" for n in dimensions if not overlaps(counts.where(counts.n == n))]
     if len(dimensions) - len(poor) < 2:
         raise FitError(

@@ -44,7 +44,7 @@ def test_fit(folder):
     assert re.search(r"\nmean-field +α = ", said)
     (values,) = json.loads(call("fit", folder, "--json").stdout)
     assert values["fit"]["exponent_low"] < values["fit"]["exponent"] < values["fit"]["exponent_high"]
-    assert "no fit   " in call("fit", folder, "--criterion", "occupancy>=0.99999", code=1).output
+    assert "no trial succeeds" in call("fit", folder, "--criterion", "occupancy>=0.99999", code=1).output
     more = Store(folder.with_name("more"), Study(n=[6, 12], samples=[8, 16, 32, 64], trials=30, steps=800))
     shutil.copytree(folder / "trials", more.folder / "trials", dirs_exist_ok=True)
     assert "only 200 of 240 trials are done: continue" in call("fit", more.folder).output
