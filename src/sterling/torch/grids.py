@@ -47,8 +47,9 @@ class Grid:
     def relative(self, values: torch.Tensor) -> dict[int, float]:
         """Return the level of each code in use, in units of the largest level."""
         rows, now = rows_of(values.double(), self.sharing), rows_of(self.codes, self.sharing)
-        shares = rows / _largest(rows).clamp_min(1e-300)
-        return {code: float(shares[now == code].mean()) for code in now.unique().tolist()}
+        low = int(now.amin())
+        levels = _units(_table(rows, now.long() - low, int(now.amax()) - low + 1))[1]
+        return {code: float(levels[code - low]) for code in now.unique().tolist()}
 
     def dequantise(
         self, codes: torch.Tensor, values: torch.Tensor, known: Mapping[int, float] | None = None
@@ -60,12 +61,12 @@ class Grid:
         rows, now, asked = (rows_of(one, self.sharing) for one in (values.double(), self.codes, codes))
         low = int(torch.minimum(now.amin(), asked.amin()))
         count = int(torch.maximum(now.amax(), asked.amax())) - low + 1
-        table = rows.new_full((len(rows), count), torch.nan).scatter_(1, now.long() - low, rows)
+        table = _table(rows, now.long() - low, count)
         # Levels that a row does not use follow from those of other rows.
-        levels = (table / _largest(rows).clamp_min(1e-300)).nanmean(0)
+        unit, levels = _units(table)
         if known is not None:
             levels = rows.new_tensor([known.get(low + index, torch.nan) for index in range(count)])
-        unit = (table / levels).where(levels != 0, torch.nan).nanmean(1, keepdim=True)
+            unit = (table / levels).where(levels != 0, torch.nan).nanmean(1, keepdim=True)
         table = torch.where(table.isnan(), unit * levels, table)
         found = table.gather(1, asked.long() - low).to(values.dtype)
         if bool(found.isnan().any()):
@@ -157,6 +158,32 @@ def _shaped(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor
     return rows.reshape(shape)
 
 
+def _table(rows: torch.Tensor, at: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the value of each level in each row, NaN for one that the row does not use."""
+    return rows.new_full((len(rows), count), torch.nan).scatter_(1, at, rows)
+
+
+def _units(table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a unit for each row, and the levels in this unit; the largest level is ±1.
+
+    The largest value of a row need not be on the largest level, so rows are compared where both have a value.
+    """
+    sizes, zero = table.abs(), (table == 0).any(0)
+    levels = table[sizes.nan_to_num().sign().sum(1).argmax()]
+    unit = table.new_full((len(table), 1), torch.nan)
+    while bool(levels.isnan().any()):
+        before = int(levels.isnan().sum())
+        unit = (table / levels).where(levels != 0, torch.nan).nanmean(1, keepdim=True)
+        levels = (table / unit).nanmean(0).where(~zero, 0)
+        if int(levels.isnan().sum()) == before:  # the other rows have other levels
+            break
+    top = levels.abs().nan_to_num().amax().clamp_min(1e-300)
+    levels = levels / top
+    unit = (table / levels).where(levels != 0, torch.nan).nanmean(1, keepdim=True)
+    unit = unit.where(~unit.isnan(), sizes.nan_to_num().amax(1, keepdim=True))
+    return unit, (table / unit).nanmean(0).where(~zero, 0)
+
+
 def linear(
     values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None, offset: bool = False
 ) -> Grid | None:
@@ -202,8 +229,7 @@ def ranked(
         return None
     if values.numel() - int(used.sum()) < _EQUAL:
         return None
-    size = _largest(rows).double()
-    level = torch.where(used, low / torch.where(size > 0, size, 1), 0).sum(0) / used.sum(0)
+    level = _units(torch.where(used, low, torch.nan).double())[1]
     ordered = level.sort()
     same = max(4 * torch.finfo(values.dtype).eps, 1e-5)
     rank = torch.cat([torch.zeros_like(at[0, :1]), (ordered.values.diff() > same).long().cumsum(0)])

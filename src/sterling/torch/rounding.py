@@ -88,6 +88,8 @@ class Integers(TorchDispatchMode):
         if self.places and place not in self.places:
             return
         fused = ("fake_quantize" in name or "obs_fq" in name) and one.is_floating_point()
+        if one.dtype.itemsize == 1 and one.is_floating_point():
+            codes = _in_order(one)
         if fits and fused:
             codes = _unscaled(_named(func, given[0]), one)
         if fits and (fused or name in _LIMIT):
@@ -108,13 +110,13 @@ class Integers(TorchDispatchMode):
             self._decided.add(home(one))
         elif fits:
             self._decided.discard(home(one))
-        if decides and fits:
+        if decides and fits and (not codes.is_floating_point() or float(codes.abs().max()) < _MOST):
             self.heard[place] = self._codes(codes, ends)
 
     def _decides(self, name: str, one: torch.Tensor, inputs: list[torch.Tensor], fused: bool) -> bool:
         if not one.is_floating_point():
             return not one.is_complex()
-        if not one.numel() or not torch.equal(one, one.round()) or not float(one.abs().max()) < _MOST:
+        if not one.numel() or not torch.equal(one, one.round()):
             return False
         if name in _DECIDE or fused:
             return True
@@ -161,6 +163,12 @@ def signs(decided: Decisions) -> torch.Tensor:
 def home(one: torch.Tensor) -> int:
     """Return where the values of a tensor lie in memory."""
     return one.untyped_storage().data_ptr()
+
+
+def _in_order(one: torch.Tensor) -> torch.Tensor:
+    """Return an integer for each number of eight bits, which has the order of the numbers."""
+    bits = one.view(torch.int8)
+    return torch.where(bits < 0, -(bits & 127), bits)
 
 
 def _named(func: Any, args: Any) -> dict[str, Any]:
@@ -261,10 +269,11 @@ class CodeReader:
     def _spread(self) -> Iterator[None]:
         """Give the latents all sizes in this context, also 0, so that all levels are in use."""
         assert self.latent is not None
-        drawn = torch.randn(self.shape, generator=torch.Generator().manual_seed(0)) ** 3
+        drawn = torch.randn(self.shape.numel(), generator=torch.Generator().manual_seed(0)) ** 3
+        drawn[1::2] = -drawn[: len(drawn) // 2 * 2 : 2]  # both signs of the largest
         drawn[drawn.abs() < _SMALL] = 0
         with kept(self.latent) as data:
-            data.copy_(drawn * (float(data.abs().mean()) or 1.0))
+            data.copy_(drawn.reshape(self.shape) * (float(data.abs().mean()) or 1.0))
             yield
 
     def widened(self) -> CodeReader:
@@ -278,7 +287,8 @@ class CodeReader:
                 if self.grid.even and codes is not None and self._on(seen, codes) is not None:
                     return self
                 wide = CodeReader(self.values, self.shape, self.latent)
-            if wide.grid is not None and wide.grid.levels >= self.grid.levels:
+            shows = wide._places or not self._places
+            if wide.grid is not None and wide.grid.levels >= self.grid.levels and shows:
                 if self.grid.levels > 1:
                     wide.read()
                 return wide
