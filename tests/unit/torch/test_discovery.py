@@ -143,7 +143,6 @@ def test_a_tied_weight_is_one():
 def test_lora_on_a_frozen_base_is_told():
     model = fw.Lora()
     (weight,) = stt.find(model, example=X)
-    assert weight.merged
     assert weight.latent is model.base.weight
     assert set(weight.trained) == {model.a, model.b}
     assert "LoRA" in repr(weight)

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 import sterling as st
 import sterling.torch as stt
-from sterling.torch.grids import find_grid
+from sterling.torch.grids import find_grid, uneven
 from sterling.torch.rounding import CodeReader
 from tests.unit.torch import frameworks as fw
 
@@ -22,7 +23,6 @@ def made(levels, scales, shape=(16, 64), seed=0, dtype=torch.float32):
 
 
 BINARY, TERNARY, INT2, INT4 = [-1, 1], [-1, 0, 1], [-2, -1, 0, 1], list(range(-8, 8))
-CHANNELS = 0.05 + gaussian(16, 1).abs()
 
 
 @pytest.mark.parametrize("levels", [BINARY, TERNARY, INT2, INT4, [-3, -1, 1, 3], list(range(-128, 128))])
@@ -30,7 +30,7 @@ CHANNELS = 0.05 + gaussian(16, 1).abs()
     "scales, sharing",
     [
         (torch.tensor(0.037), "tensor"),
-        (CHANNELS, "channel"),
+        (0.05 + gaussian(16, 1).abs(), "channel"),
         (0.05 + gaussian(1, 64).abs(), "channel of axis 1"),
         ((0.05 + gaussian(16, 4, 1).abs()).expand(16, 4, 16).reshape(16, 64), "group of 16"),
     ],
@@ -60,9 +60,6 @@ def test_the_scale_is_remembered_where_a_level_is_empty():
     codes, values = made([-4, 0, 4], torch.tensor(0.1))
     assert find_grid(values).levels == 3
     assert torch.equal(reader.codes(), codes)
-
-
-nn = torch.nn
 
 
 def ternary(w, dim=None):
@@ -124,8 +121,6 @@ def test_weights_that_are_not_finite_and_no_weights():
 class Counting(nn.Linear):
     """Counts the calls of its forward pass in a plain attribute."""
 
-    calls, running, warm = 0, 0.0, False
-
     def __init__(self):
         super().__init__(fw.WIDTH, 8)
         self.calls, self.running, self.warm = 0, 0.0, False
@@ -165,3 +160,16 @@ def test_a_scale_gets_its_first_value_once():
         weight.codes()
         model(fw.X)
     assert torch.equal(model[0].scale, model[0].weight.abs().mean())
+
+
+def test_levels_that_are_not_even():
+    codes = torch.tensor([[-2, -1, 0, 1, 2], [-1, 1, 0, 0, 1]])
+    level, scale = torch.tensor([-6.0, -4.0, 0.0, 4.0, 6.0]), torch.tensor([[1.0], [4.0]])
+    values, asked = level[codes + 2] * scale, codes[[0, 0]]
+    found = uneven(values, codes, "channel", None).dequantise(asked, values)
+    assert torch.allclose(found, level[asked + 2] * scale)
+    # Numbers of eight bits have codes in their order.
+    w = gaussian(64, 64)
+    reader = CodeReader(lambda: w.to(torch.float8_e4m3fn).float(), w.shape, w)
+    ranks = [one.unique(return_inverse=True)[1] for one in (reader.codes(), reader.values())]
+    assert torch.equal(*ranks)
