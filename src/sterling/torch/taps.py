@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from sterling.errors import InputError, SterlingError
 from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
-from sterling.torch.rounding import CodeReader, eager
+from sterling.torch.rounding import CodeReader, eager, home
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions and the index of their weight among the arguments; the modules call these.
@@ -35,7 +35,7 @@ PRODUCTS = frozenset(
         *(torch.matmul, torch.mm, torch.mv, torch.bmm, torch.addmm, torch.baddbmm, torch.inner),
         *(torch.einsum, torch.tensordot, torch.Tensor.matmul, torch.Tensor.mm, torch.Tensor.mv),
         *(torch.Tensor.bmm, torch.Tensor.addmm, torch.Tensor.baddbmm, torch.Tensor.inner),
-        *(torch.Tensor.__matmul__, torch.Tensor.__rmatmul__),
+        *(torch.Tensor.__matmul__, torch.Tensor.__rmatmul__, torch.linalg.multi_dot, torch.chain_matmul),
     )
 )
 #: Their weights come third and fourth, or in a list.
@@ -72,8 +72,8 @@ class Taps(TorchFunctionMode):
 def _replaced(given: Any, weight: torch.Tensor, other: torch.Tensor) -> Any:
     if given is weight:
         return other
-    if isinstance(given, list):
-        return [_replaced(one, weight, other) for one in given]
+    if type(given) in (list, tuple):
+        return type(given)(_replaced(one, weight, other) for one in given)
     return given._replace(value=other) if getattr(given, "value", None) is weight else given
 
 
@@ -84,7 +84,7 @@ def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
     elif func is F.multi_head_attention_forward:
         found = [args[n] if len(args) > n else kwargs.get(name) for name, n in _ATTENTION.items()]
     elif func in PRODUCTS:
-        found = [one for one in args if isinstance(one, torch.Tensor)]
+        found = tree_leaves([args, kwargs])
     elif func in _RECURRENT:
         found = tree_leaves([one for one in args[2:] if isinstance(one, list | torch.Tensor)])
     else:
@@ -99,7 +99,7 @@ def _weights(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
 class Tap:
     """A weight that a layer was called with."""
 
-    owner: nn.Module  # the innermost module that was running
+    owner: nn.Module  # the innermost running module that was not given it
     order: int  # number of weights heard before it since the owner was called
     call: Call  # arguments of the owner
     value: torch.Tensor  # the weight, with its graph
@@ -131,7 +131,9 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
     taps: list[Tap] = []
 
     def hear(weight: torch.Tensor) -> None:
-        owner, call, before = running[-1]
+        nodes = set(() if weight.grad_fn is None else upstream([weight.grad_fn]))
+        makes = [one for one in running if not _is_given(weight, nodes, one[1])]
+        owner, call, before = (makes or running)[-1]
         # A product inside a parametrisation computes a weight: it is no layer.
         if not any(isinstance(one[0], ParametrizationList) for one in running):
             cut = _is_cut(weight)
@@ -144,6 +146,12 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         with running_the_example(), Taps(hear):
             model(*args, **kwargs)
     return taps
+
+
+def _is_given(weight: torch.Tensor, nodes: set[Any], call: Call) -> bool:
+    """Return whether a weight is among the arguments of a module, or is computed from one of them."""
+    given = [one for one in tree_leaves(call) if isinstance(one, torch.Tensor)]
+    return any(home(one) == home(weight) or one.grad_fn in nodes for one in given)
 
 
 def _base(weight: torch.Tensor) -> torch.Tensor:
@@ -205,6 +213,8 @@ def _handle(
 ) -> QuantisedWeight | None:
     """Return a handle of the weight of a tap; None if it is on no levels, or its origin has no name."""
     size, leaves = tap.value.numel(), leaves_of(tap.value)
+    if not size:
+        return None
     # Latents are the leaf of the weight's size. Without one, the origin of the values is traced.
     fit: list[Any] = [one for one in leaves if isinstance(one, nn.Parameter) and one.numel() == size]
     if id(fit[0]) not in names if fit else any(one.requires_grad and one.numel() >= size for one in leaves):

@@ -93,8 +93,6 @@ def test_layers_of_all_sorts():
             super().__init__()
             self.embed, self.conv = nn.Embedding(9, 8), nn.Conv1d(8, 8, 3)
             self.attend, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
-            for one in (self.embed.weight, self.conv.weight):
-                nn.init.normal_(one)
 
         def forward(self, tokens):
             x = F.embedding(tokens, fw.detached(self.embed.weight))
@@ -115,13 +113,17 @@ def test_layers_of_all_sorts():
         lambda x, w: torch.rnn_tanh_cell(x, torch.zeros(4, 48), w, torch.zeros(48, 48)),
         lambda x, w: torch.gru(x[None], torch.zeros(1, 4, 16), [w, w[:, :16]], False, 1, 0.0, *3 * [False]),
         lambda x, w: torch.stack([F.linear(x, expert) for expert in w.chunk(3)]),
+        lambda x, w: torch.linalg.multi_dot((x, w.t(), torch.ones(48, 2))),
     ],
-    ids=["product", "cell", "recurrent", "experts"],
 )
-def test_other_uses_of_a_weight(use):
+@pytest.mark.parametrize("given", [False, True])
+def test_other_uses_of_a_weight(use, given):
     layer = fw.Quantised(fw.detached)
-    layer.forward = lambda x: use(x, fw.detached(layer.weight))
+    layer.inner = nn.Identity()
+    layer.inner.forward = use
+    layer.forward = lambda x: (layer.inner if given else use)(x, fw.detached(layer.weight))
     (weight,) = stt.find(layer, example=X)
+    layer.weight.data.neg_()
     assert torch.equal(weight.values(), fw.detached(layer.weight).detach())
 
 
@@ -146,10 +148,8 @@ def test_lora_on_a_frozen_base_is_told():
     assert weight.latent is model.base.weight
     assert set(weight.trained) == {model.a, model.b}
     assert "LoRA" in repr(weight)
-    assert not model.base.weight.requires_grad
     before = weight.codes()
-    with torch.no_grad():
-        model.b.mul_(20)
+    model.b.data.mul_(20)
     assert not torch.equal(weight.codes(), before)  # the merged weight is what is read
     assert torch.equal(weight.values(), seen(model))
 
