@@ -79,8 +79,10 @@ def _pickled(path: Path) -> Tensors:
         state = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
     except UnpicklingError:  # its text advises to run the code
         raise ValueError("it is damaged, or holds more than a state dict of tensors") from None
-    inner = [state[name] for name in _STATES if name in state]
+    inner = [state[name] for name in _STATES if isinstance(state, Mapping) and name in state]
     state = next((one for one in inner if isinstance(one, Mapping)), state)
+    if not isinstance(state, Mapping):
+        raise ValueError("it holds no tensors by name: save model.state_dict()")
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
         plain = type(tensor) in (torch.Tensor, nn.Parameter)
@@ -164,6 +166,8 @@ def _spread(scale: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     sizes = list(zip(shape, scale.shape, strict=False))
     if scale.ndim == len(shape) and all(few and many % few == 0 for many, few in sizes):
         return torch.kron(scale, scale.new_ones([many // few for many, few in sizes]))
+    if not scale.numel() or shape.numel() % scale.numel():
+        raise ValueError(f"scales of the shape {tuple(scale.shape)} do not fit codes of {tuple(shape)}")
     return scale.flatten().repeat_interleave(shape.numel() // scale.numel()).reshape(shape)
 
 
