@@ -77,12 +77,14 @@ def real_data() -> None:
     table = Table(box=None, header_style="dim")
     for column in ("inputs", "last iterate", "time average", "best state seen"):
         table.add_column(column, overflow="fold")
+    runs = {}
     for normalize in ("standard", "whiten"):
         instance = st.load_data(DATA, normalize=normalize)
-        orbits = [st.train(instance, steps=100_000, init=start) for start in range(STARTS)]
+        runs[normalize] = [st.train(instance, steps=100_000, init=start) for start in range(STARTS)]
         kinds = ("signs", "ergodic_signs", "reference")
         table.add_row(
-            normalize, *(spread([accuracy(instance, getattr(o, kind)) for o in orbits]) for kind in kinds)
+            normalize,
+            *(spread([accuracy(instance, getattr(o, kind)) for o in runs[normalize]]) for kind in kinds),
         )
     console.print(table)
     larger = max(instance.labels.mean(), 1 - instance.labels.mean())
@@ -91,7 +93,7 @@ def real_data() -> None:
         "the time average hardly does. These are the training samples: the numbers show how "
         "well the weights fit, not how well they would do on new patients."
     )
-    picture(st.train(st.load_data(DATA, normalize="standard"), steps=100_000), "3-data-file.png")
+    picture(runs["standard"][0], "3-data-file.png")
 
 
 def spread(shares: list[float]) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from polars.testing import assert_frame_equal
@@ -103,7 +104,6 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
 
 
 def test_where_no_process_can_start_there_are_threads(monkeypatch):
-    refused = lambda *_: os.close(-1)  # noqa: E731, an OSError
-    monkeypatch.setattr("sterling.study.cluster.ProcessPoolExecutor", refused)
+    monkeypatch.setattr("sterling.study.cluster.ProcessPoolExecutor", Mock(side_effect=OSError))
     with open_workers(2) as opened:
         assert opened == (None, 2)

@@ -105,21 +105,26 @@ def audit(
 def _handle(quantiser: Callable[..., Any], example: Any) -> QuantisedWeight:
     if example is None:
         example = 0.1 * torch.randn(64, 64, generator=torch.Generator().manual_seed(probes.SEED))
+    real = isinstance(example, torch.Tensor) and example.is_floating_point() and example.numel()
+    if not real or not bool(example.isfinite().all()):
+        raise InputError(
+            f"example is {shown(example)}; for a single quantiser give a tensor of finite latents"
+        )
+    latent = nn.Parameter(example.detach().clone())
 
     def values() -> torch.Tensor:
         found = quantiser(latent)
         found = found[0] if isinstance(found, tuple) else found
         return getattr(found, "value", found)
 
-    advice = "give a function from latents to weights, and finite latents as example"
-    with in_one_sentence("the quantiser cannot be called on its latents", advice), torch.enable_grad():
-        latent = nn.Parameter(example.detach().clone())
+    advice = "give a function from latents to weights, and latents as example"
+    with in_one_sentence("the quantiser cannot be called on a tensor", advice), torch.enable_grad():
         seen = values()
-        if seen.shape != latent.shape or not seen.is_floating_point():
-            raise InputError("the quantiser must return a floating-point tensor of the latents' shape")
+    if not isinstance(seen, torch.Tensor) or seen.shape != latent.shape or not seen.is_floating_point():
+        raise InputError("the quantiser must return a floating-point tensor of the latents' shape")
     reader = CodeReader(values, latent.shape, latent)
     if reader.grid is None:
-        raise InputError(f"the quantiser returns values that are on no levels that it rounds to: {advice}")
+        raise InputError("the quantiser returns values that are on no levels that it rounds to")
     return on_grid(reader.widened(), latent, "callable", name="quantiser")
 
 

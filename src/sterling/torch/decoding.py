@@ -95,7 +95,7 @@ def decode(
         Its monitor.
     how : str
         "mean": the level nearest to the time average of the codes. "mode": the most frequent level, by a
-        running majority vote, which finds each level with more than half of the mass. "frozen" (Nagel et al.
+        running majority vote, which finds a level that has more than half of the mass. "frozen" (Nagel et al.
         2022, arXiv 2203.11086): the level nearest to the average for weights that oscillate (metric above
         twice the momentum), the last level for the others. "latents": all parameters take their own averages,
         and the quantiser computes codes and scale anew. "last": the current codes.

@@ -74,7 +74,7 @@ class Grid:
                 "no weight of a tensor has one of these codes now, so that its level is not known: read the "
                 "values at a step at which each level is in use"
             )
-        return _shaped(found, self.sharing, values.shape)
+        return shaped(found, self.sharing, values.shape)
 
 
 def find_grid(values: torch.Tensor, latent: torch.Tensor | None = None) -> Grid | None:
@@ -98,7 +98,7 @@ def follow(before: Grid, most: int, values: torch.Tensor, latent: torch.Tensor |
         old = rows_of(before.scale.expand(values.shape), sharing)[:, :1]
         scale = top / (top / torch.where(old > 0, old, top)).nan_to_num().round().clamp_min(1)
         rows = (rows_of(values, sharing) / torch.where(scale > 0, scale, 1)).round()
-        codes = _shaped(rows, sharing, values.shape).to(before.codes.dtype)
+        codes = shaped(rows, sharing, values.shape).to(before.codes.dtype)
         found = linear(values, codes, sharing, latent) if int(rows.abs().amax()) <= most else None
         if found is not None:
             return found
@@ -146,7 +146,7 @@ def rows_of(values: torch.Tensor, sharing: str) -> torch.Tensor:
     return values.reshape(-1, int(sharing.rpartition(" ")[2]))
 
 
-def _shaped(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor:
+def shaped(rows: torch.Tensor, sharing: str, shape: torch.Size) -> torch.Tensor:
     """Return the tensor of a shape from its rows; rows of one entry stay short unless they are groups."""
     if sharing.startswith("group"):
         return rows.expand(-1, int(sharing.rpartition(" ")[2])).reshape(shape)
@@ -204,9 +204,7 @@ def linear(
     step = step.to(wide.dtype)
     if not bool((_largest((step * whole).sub_(wide)) <= noise).all()):  # NaN is on no level
         return None
-    scale, start = (
-        _shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, mean - step * middle)
-    )
+    scale, start = (shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, mean - step * middle))
     return Grid(codes, scale, True, sharing, start if offset else None)
 
 
@@ -251,7 +249,7 @@ def uneven(
         return None
     squares = (rank * rank).sum(1, keepdim=True).clamp_min(1)
     scale = ((rows.double() * rank).sum(1, keepdim=True) / squares).to(rows.dtype)
-    return Grid(codes, _shaped(scale, sharing, values.shape), False, sharing)
+    return Grid(codes, shaped(scale, sharing, values.shape), False, sharing)
 
 
 def centred(rank: torch.Tensor, count: int) -> torch.Tensor:
@@ -276,7 +274,7 @@ def _even(values: torch.Tensor, sharing: str, latent: torch.Tensor | None) -> Gr
     if 0 < used <= _FEW and 2 * used <= possible:  # any two numbers have nearly a simple ratio
         return None
     small = torch.int8 if possible <= 127 else torch.int16
-    return linear(values, _shaped(codes, sharing, values.shape).to(small), sharing, latent)
+    return linear(values, shaped(codes, sharing, values.shape).to(small), sharing, latent)
 
 
 def _divisor(sizes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor | None:

@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from sterling.errors import InputError
-from sterling.torch.grids import _shaped, rows_of
+from sterling.torch.grids import rows_of, shaped
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.parametrized import own_class
 from sterling.torch.probes import sharing_of
-from sterling.torch.taps import Taps, _is_turned, leaves_of, listen
+from sterling.torch.taps import Taps, is_turned, leaves_of, listen
 
 #: Frameworks whose layers hold the decoded weights as constants; in others the quantiser stays if it can.
 PLAIN = ("binarize", "parq")
@@ -77,6 +77,7 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> str:
     Each number in store gives the same few weights, so all numbers are tried in all places at once.
     """
     store, wanted = weight.latent.data, values.flatten()
+    start = store.clone()
     each = -(-wanted.numel() // store.numel())
     if weight.framework == "codes" and each == 1:  # these may be the codes of the model itself
         away = store.flatten() - weight.values().flatten()
@@ -91,8 +92,10 @@ def _stored(weight: QuantisedWeight, values: torch.Tensor) -> str:
     rows = nn.functional.pad(wanted, (0, -len(wanted) % each)).view(-1, each)
     nearest = [torch.cdist(part, torch.stack(table)).argmin(1) for part in rows.split(_PIECE)]
     store.copy_(numbers[torch.cat(nearest)].view(store.shape))
-    near = (weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()
-    return "codes" if bool(near) else ""
+    if bool((weight.values() - values).abs().max() <= _SURE * weight.scale().abs().min()):
+        return "codes"
+    store.copy_(start)
+    return ""
 
 
 class _Search:
@@ -132,7 +135,7 @@ class _Search:
     def put(self, rows: torch.Tensor) -> None:
         """Set the latents."""
         latent = self.weight.latent.data
-        latent.copy_(_shaped(rows, self.sharing, latent.shape))
+        latent.copy_(shaped(rows, self.sharing, latent.shape))
 
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
@@ -190,7 +193,7 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
         if weight.stored:
             used = tap.owner in weight.modules
         if used and not tap.cut and tap.value.numel() == weight.shape.numel():
-            uses.setdefault(tap.owner, ([], _is_turned(tap.value, values)))[0].append(tap.order)
+            uses.setdefault(tap.owner, ([], is_turned(tap.value, values)))[0].append(tap.order)
     for layer in weight.modules if example is None else ():
         uses[layer] = ([0], False)
     if not uses:

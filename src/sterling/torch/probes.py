@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sterling.surrogates import SURROGATES
-from sterling.torch.grids import _shaped, rows_of
+from sterling.torch.grids import rows_of, shaped
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.rounding import kept
 
@@ -161,7 +161,7 @@ def lined_up(codes: torch.Tensor, sharing: str) -> tuple[torch.Tensor, torch.Ten
     """Return codes from the least one of each group that shares a scale, and the largest of each group."""
     rows = rows_of(codes.int(), sharing)
     rows = rows - rows.amin(dim=1, keepdim=True)
-    return _shaped(rows, sharing, codes.shape), rows.amax(dim=1)
+    return shaped(rows, sharing, codes.shape), rows.amax(dim=1)
 
 
 def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple[float, float] | None]:

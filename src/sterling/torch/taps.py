@@ -220,7 +220,7 @@ def _handle(
     if id(fit[0]) not in names if fit else any(one.requires_grad and one.numel() >= size for one in leaves):
         return None
     latent: Any = fit[0] if fit else None
-    turned, shape = bool(fit) and _is_turned(tap.value, latent), fit[0].shape if fit else tap.value.shape
+    turned, shape = bool(fit) and is_turned(tap.value, latent), fit[0].shape if fit else tap.value.shape
     lean = _lean(tap)
     given = [] if fit else [one for one in tree_leaves(lean.call) if isinstance(one, torch.Tensor)]
     sources = [] if fit else [*tensors, *given]
@@ -237,7 +237,7 @@ def _handle(
         own = {id(one) for one in tap.owner.parameters() if one.is_floating_point()}
         fit = [one for one in held if id(one) in own and one.numel() == size]  # latents without a gradient
         if fit:
-            turned, shape = _is_turned(tap.value, fit[0]), fit[0].shape
+            turned, shape = is_turned(tap.value, fit[0]), fit[0].shape
             reader = CodeReader(read, shape, None, sources)
             if reader.grid is None:
                 return None
@@ -268,7 +268,7 @@ def _handle(
     return on_grid(reader, latent, framework, factors=factors, **rest)
 
 
-def _is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
+def is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
     """Return whether the weight is the transpose of its latents, as in a product written by hand."""
     if value.ndim != 2 or value.t().shape != latent.shape:
         return False

@@ -222,7 +222,7 @@ def test_table_and_frame():
         ((torch.tanh,), "levels"),
         ((lambda w: w[0],), "shape"),
         ((lambda w: exec("raise SystemExit(3)"),), "SystemExit"),
-        ((stt.sign, torch.full((3, 3), math.nan)), "finite latents"),
+        ((stt.sign, torch.full((3, 3), math.nan)), "example is tensor"),
     ],
 )
 def test_refusals(arguments, about):

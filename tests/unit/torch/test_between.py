@@ -164,6 +164,7 @@ CODES = {"w": torch.ones(3, 3, dtype=torch.int8)}
         ("a.pt", deflated, "cannot be read"),
         ("a.pt", lambda path: save({"w": Evil()}, path), "more than a state dict"),
         ("a.pt", lambda path: save({"w": CODES["w"][0, 0].expand(10**9)}, path), "larger than its data"),
+        ("a.pt", lambda path: torch.save(CODES["w"], path), "by name: save model.state_dict()"),
         ("a.pt", lambda path: save({"w": CODES["w"][:2]}, path), "shape"),
         ("a.npz", lambda path: save({"v": CODES["w"]}, path), "no tensor w"),
     ],
