@@ -1,10 +1,12 @@
 """Draw the moving picture of the README, from a run: weights flip, the time average settles.
 
-    python docs/images/moving.py docs/images/moving.svg
+    python docs/images/moving.py docs/images
 
-An SVG that moves by itself, three times over, and then stands still.
+`moving.svg` moves by itself, three times over, and then stands still. `still.svg` is its last frame, for
+readers who have asked their browser for less motion.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -124,6 +126,7 @@ def draw(orbit):
 
 if __name__ == "__main__":
     run = st.train(st.Problem(n=N, samples=SAMPLES, noise=NOISE).draw(seed=0), steps=STEPS)
-    picture = draw(run).encode()
-    write_atomically(Path(sys.argv[1]), lambda stream: stream.write(picture))
-    print(f"{sys.argv[1]}: {len(picture):,} bytes; {run}")
+    picture = draw(run)
+    for name, drawn in (("moving.svg", picture), ("still.svg", re.sub("<animate [^>]*>", "", picture))):
+        write_atomically(Path(sys.argv[1], name), lambda stream, drawn=drawn: stream.write(drawn.encode()))
+    print(run)

@@ -177,15 +177,16 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     ax.set_xticks([])  # ranks are no numbers of weights
     wrong = orbit.ergodic_errors
     if two:
-        what, scale = "sign", f"the share of time, by step size, like the {against} less that unlike it"
+        what = "sign"
+        scale = f"the share of time at the {against}'s sign minus that at the other, weighted by step size"
     else:
-        what, scale = "level", f"1 at the {against}'s level, 0 halfway to the next"
+        what, scale = "level", f"1 at the {against}'s level and 0 halfway to the next"
     if wrong:
         has = "has" if wrong == 1 else "have"
         result = f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s"
     else:
-        closest = f"weight {orbit.weight_names[order[0]]}, {margin[0]:.2f} from 0"
-        result = f"Every {what} of the time average agrees with the {against}; the closest call is {closest}"
+        closest = f"weight {orbit.weight_names[order[0]]} is closest to 0, at {margin[0]:.2f}"
+        result = f"Every {what} of the time average agrees with the {against}; {closest}"
     return f"{result}. Agreement is {scale}."
 
 

@@ -33,7 +33,7 @@ from sterling.study.report import SeriesFit, fit_store
 from sterling.study.spec import Study
 from sterling.study.store import Store
 
-#: The paper's exponents, drawn as triangles: the time average, and the last iterate.
+#: The paper's exponents, drawn as triangles: the time average, and visits to the teacher.
 PROVED = {"n⁴": 4.0, "n²": 2.0}
 
 #: Verdicts in the order of the bars.
@@ -112,7 +112,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     power = f"{number(fit.exponent, 2)} {series.budget}".rstrip()
     return (
         f"{growth} as n to the power {power}. The triangles have the slopes of the orders that are proved to "
-        f"suffice, n² for the time average and n⁴ for the last iterate.{predicted}"
+        f"suffice, n² for the time average and n⁴ for visits to the teacher.{predicted}"
     )
 
 

@@ -154,6 +154,11 @@ class SeriesFit(Result, Drawn):
         if self.fit is None:
             return ()
         notes = [*self.fit.notes]
+        ends = self.cells.group_by("n").agg(least=pl.col("share").min(), most=pl.col("share").max())
+        beyond = ends.filter((pl.col("most") < 0.5) | (pl.col("least") > 0.5))["n"].sort()
+        if len(beyond):
+            where = ", ".join(map(str, beyond))
+            notes.append(f"at n = {where} N₅₀ lies beyond the samples that were tried: it is extrapolated")
         if self.budget:
             notes.append(f"the fit holds {self.budget}: longer runs may need fewer samples")
         if self.placed:

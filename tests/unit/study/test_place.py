@@ -145,11 +145,11 @@ def test_status_and_fit_of_an_adaptive_study(done):
     assert found.widest is not None
     assert found.widest <= 1.2
     (series,) = found.fits
-    assert series.fit is not None
     assert series.fit.width == found.widest
     assert series.placed
     assert series.budget == "within 1,500 steps"
     assert any("1,500 steps" in note for note in series.notes)
+    assert "extrapolated" in str(replace(series, cells=series.cells.with_columns(share=0.4)).notes)
     (other,) = fit_store(done, "certified")
     assert other.criterion == "certified"
 
