@@ -406,7 +406,11 @@ class OrbitMonitor(Drawn):
             raise
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        ours, saved = self._options(), state["options"]
+        saved = state["options"]
+        for one in self.weights:
+            if one.reader is not None or one.framework == "codes":  # the levels in use, which change
+                one.levels = saved.get(f"tensor {one.name}", [0, one.levels])[1]
+        ours = self._options()
         for name in ours | saved:
             if ours.get(name) != saved.get(name):
                 raise InputError(

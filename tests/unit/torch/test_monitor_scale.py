@@ -70,16 +70,12 @@ def test_codes_may_leave_the_range_of_the_first_ones():
     layer = torch.nn.Linear(4, 1, bias=False)
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
     with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, 2.0, -1.0, 3.0]]))
-    monitors = [
-        stt.OrbitMonitor(
-            layer,
-            optimizer,
-            codes=lambda name, p: p.round().to(torch.int16),
-            horizons=horizons,
-        )
-        for horizons in ((4,), (4, math.inf))
-    ]
+        layer.weight.copy_(torch.tensor([[1.0, 2.0, -1.0, 1.0]]))
+
+    def monitor(horizons):
+        return stt.OrbitMonitor(layer, optimizer, codes=lambda _, p: p.round().short(), horizons=horizons)
+
+    monitors = [monitor(horizons) for horizons in ((4,), (4, math.inf))]
     rows = [layer.weight.detach().flatten().tolist()]
     for change in (100.0, -300.0, 0.0, 700.0):
         layer.weight.grad = torch.tensor([[-change, 0, 0, 0]])
@@ -91,6 +87,9 @@ def test_codes_may_leave_the_range_of_the_first_ones():
         assert one.frame()["flips"].to_list() == [3]
         expected = [record.average(k, 4, 4.0) for k in range(4)]
         np.testing.assert_allclose(one.average("weight", 4)[0], expected, atol=2)
+        again = monitor(one.horizons)  # now more levels are in use than at the start
+        again.load_state_dict(one.state_dict())
+        assert again.frame().equals(one.frame())
 
 
 def test_a_model_of_two_horizons_decodes():
