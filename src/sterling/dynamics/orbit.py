@@ -486,8 +486,7 @@ class Orbit(Result, Shown):
             rows.append(("median absence", counted(float(np.median(self.return_times)), "step")))
         rows.append(("steps with a flip", f"{self.stats.events:,}"))
         if self.stats.states:  # which the step engine does not count
-            fewer = self.stats.passes < self.stats.states
-            shared = " (one reading can serve several gradients)" if fewer else ""
+            shared = " (one reading can serve several gradients)" * (self.stats.passes < self.stats.states)
             read = f"readings of the data: {max(1, round(self.stats.passes)):,}{shared}"
             rows.append(("gradients computed", f"{self.stats.states:,}; {read}"))
         seconds = self.stats.seconds
