@@ -184,13 +184,17 @@ def _onnx(path: Path) -> Artefact:
     left = _MOST * sum(array.nbytes for _, array in known.values())
     found: dict[str, Read] = {}
 
-    def read(name: str, turned: bool, weight: QuantisedWeight) -> Stored:
+    def read(name: str, product: bool, weight: QuantisedWeight) -> Stored:
         start, array = known[name]
         values = torch.tensor(array.astype("float64"))
-        orders = (values.transpose(-1, -2), values) if turned else (values,)
-        if any(isinstance(layer, nn.Linear) for layer in weight.modules):  # not a product by hand
-            orders = orders[:1]
-        return Stored(kinds[start], getattr(torch, str(array.dtype), torch.float32), orders)
+        turned = weight.turned
+        if turned is None and any(isinstance(layer, nn.Linear) for layer in weight.modules):
+            turned = True
+        if product:
+            orders = [values.mT] * (turned is not False) + [values] * (turned is not True)
+        else:
+            orders = [values]
+        return Stored(kinds[start], getattr(torch, str(array.dtype), torch.float32), tuple(orders))
 
     for node in graph.node:  # each comes after those that it needs
         if node.op_type in _FOLDED:
@@ -203,10 +207,10 @@ def _onnx(path: Path) -> Artefact:
                 known[node.output[0]] = known[node.input[0]][0], evaluator(node).run(None, feeds)[0]
             continue
         as_in_torch = any(one.name == "transB" and one.i for one in node.attribute)
-        turned = node.op_type == "MatMul" or (node.op_type == "Gemm" and not as_in_torch)
-        for index, name in enumerate(node.input):
+        product = node.op_type == "MatMul" or (node.op_type == "Gemm" and not as_in_torch)
+        for name in node.input:
             if name in known and known[name][1].ndim:
-                found.setdefault(known[name][0], partial(read, name, turned and index == 1))
+                found.setdefault(known[name][0], partial(read, name, product and known[name][1].ndim > 1))
     return found, plain
 
 

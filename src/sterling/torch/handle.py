@@ -87,6 +87,7 @@ class QuantisedWeight:
         self._factors, self._dequantise = tuple(factors), dequantise
         self._values, self._codes, self._scale = values, codes, scale
         self.reader: CodeReader | None = None  # of weights that are read off their levels
+        self.turned: bool | None = None  # whether inputs are multiplied by its transpose, if that is known
 
     @torch.no_grad()
     def values(self) -> torch.Tensor:

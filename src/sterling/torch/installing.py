@@ -20,7 +20,7 @@ from sterling.torch.grids import rows_of, shaped
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.parametrized import own_class
 from sterling.torch.probes import sharing_of
-from sterling.torch.taps import Taps, is_turned, leaves_of, listen
+from sterling.torch.taps import Taps, is_turned, leaves_of, like, listen
 
 #: Frameworks whose layers hold the decoded weights as constants; in others the quantiser stays if it can.
 PLAIN = ("binarize", "parq")
@@ -185,7 +185,7 @@ def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, 
 
 def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any) -> None:
     """Make the layers of a weight use these values; its quantiser has no effect any more."""
-    latent = weight.latent
+    latent, now = weight.latent, weight.values()
     uses: dict[nn.Module, tuple[list[int], bool]] = {}
     for tap in () if example is None else listen(model, example):
         loose = tap.value.grad_fn is None and any(one is latent for one in tap.owner.parameters())
@@ -193,7 +193,10 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
         if weight.stored:
             used = tap.owner in weight.modules
         if used and not tap.cut and tap.value.numel() == weight.shape.numel():
-            uses.setdefault(tap.owner, ([], is_turned(tap.value, values)))[0].append(tap.order)
+            turned = is_turned(tap.value, values)
+            # A weight that is computed from it, as by a rotation, has other values.
+            if torch.allclose(like(tap.value, weight.shape, turned), now):
+                uses.setdefault(tap.owner, ([], turned))[0].append(tap.order)
     for layer in weight.modules if example is None else ():
         uses[layer] = ([0], False)
     if not uses:

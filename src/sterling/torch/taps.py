@@ -38,6 +38,8 @@ PRODUCTS = frozenset(
         *(torch.Tensor.__matmul__, torch.Tensor.__rmatmul__, torch.linalg.multi_dot, torch.chain_matmul),
     )
 )
+#: Names of functions that multiply by a matrix, or, as `linear`, by its transpose.
+_MATRICES = ("linear", "matmul", "mm", "addmm", "__matmul__", "__rmatmul__")
 #: Their weights come third and fourth, or in a list.
 _RECURRENT = frozenset(
     (
@@ -58,9 +60,10 @@ class Taps(TorchFunctionMode):
     def __init__(self, listener: Callable[[torch.Tensor], torch.Tensor | None]):
         super().__init__()
         self.listener = listener
+        self.function: Any = None  # that is called with the weight
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        kwargs, self.function = kwargs or {}, func
         for weight in _weights(func, args, kwargs):
             other = self.listener(weight)
             if other is not None:
@@ -104,6 +107,7 @@ class Tap:
     call: Call  # arguments of the owner
     value: torch.Tensor  # the weight, with its graph
     cut: bool = False  # whether the layer was called with a part of it
+    function: Any = None  # of PyTorch, that was called with it
 
 
 @contextlib.contextmanager
@@ -137,13 +141,14 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         # A product inside a parametrisation computes a weight: it is no layer.
         if not any(isinstance(one[0], ParametrizationList) for one in running):
             cut = _is_cut(weight)
-            taps.append(Tap(owner, before, call, _base(weight) if cut else weight, cut))
+            whole = _base(weight) if cut else weight
+            taps.append(Tap(owner, before, call, whole, cut, heard.function))
         for one in running:
             one[2] += 1
 
     with watched(model) as running:
         args, kwargs = arguments(example)
-        with running_the_example(), Taps(hear):
+        with running_the_example(), Taps(hear) as heard:
             model(*args, **kwargs)
     return taps
 
@@ -201,17 +206,21 @@ def discover(
     tensors = [one for one in (*model.buffers(), *model.parameters()) if id(one) in names]
     handles: dict[int, QuantisedWeight] = {}
     for tap in taps:
-        handle = _handle(tap, names, tensors, framework)
+        handle = _handle(tap, names, tensors, framework, handles)
         if handle is not None:
             first = handles.setdefault(id(handle.latent), handle)
             first.modules = tuple(dict.fromkeys((*first.modules, tap.owner)))
+            first.turned = handle.turned if handle.turned == first.turned else None
     return list(handles.values())
 
 
 def _handle(
-    tap: Tap, names: dict[int, list[str]], tensors: list[torch.Tensor], framework: str
+    tap: Tap, names: dict[int, list[str]], tensors: list[torch.Tensor], framework: str, known: Collection[int]
 ) -> QuantisedWeight | None:
-    """Return a handle of the weight of a tap; None if it is on no levels, or its origin has no name."""
+    """Return a handle of the weight of a tap; None if it is on no levels, or its origin has no name.
+
+    Also None if values that are computed from a known weight do not show their codes, as those of a rotation.
+    """
     size, leaves = tap.value.numel(), leaves_of(tap.value)
     if not size:
         return None
@@ -226,7 +235,7 @@ def _handle(
     sources = [] if fit else [*tensors, *given]
 
     def read() -> torch.Tensor:
-        return _like(hear_again(lean), shape, turned)
+        return like(hear_again(lean), shape, turned)
 
     reader = CodeReader(read, shape, latent, sources)
     if reader.grid is None or reader.origin & {id(one) for one in given}:  # given: an activation
@@ -253,7 +262,7 @@ def _handle(
                 f"the codes of a {type(tap.owner).__name__} come from {len(fit)} tensors, among them "
                 f"{names[id(latent)][0]!r}: give `codes`, with a function for the one that holds them"
             )
-    elif torch.equal(_like(tap.value, shape, turned), latent):
+    elif torch.equal(like(tap.value, shape, turned), latent):
         if reader.grid.levels > 1 and size < _ENOUGH * reader.grid.levels:
             return None  # a small tensor
         if reader.grid.levels < 2:  # as after an initialisation with zeros: other latents show a quantiser
@@ -262,10 +271,15 @@ def _handle(
                 return None
     elif framework == "discovery":
         reader = reader.widened()
+    if id(latent) in known and reader.unsure():
+        return None
     places = names[id(latent)]
     factors = [one for one in leaves if one.requires_grad and one is not latent]
     rest = {"stored": stored, "name": places[0], "modules": (tap.owner,), "places": places}
-    return on_grid(reader, latent, framework, factors=factors, **rest)
+    weight = on_grid(reader, latent, framework, factors=factors, **rest)
+    if tap.function.__name__ in _MATRICES:
+        weight.turned = turned or tap.function is F.linear
+    return weight
 
 
 def is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
@@ -281,7 +295,8 @@ def is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:
     return type(value.grad_fn).__name__.startswith(_TURNS)
 
 
-def _like(value: torch.Tensor, shape: torch.Size, turned: bool) -> torch.Tensor:
+def like(value: torch.Tensor, shape: torch.Size, turned: bool) -> torch.Tensor:
+    """Return a weight in the shape of its latents."""
     return (value.t() if turned else value).reshape(shape)
 
 

@@ -143,16 +143,6 @@ def test_a_card_holds_on_data_that_it_has_not_seen():
     assert (found.card().predict(test) == second).mean() > found.score(test, second) - 0.03
 
 
-def test_texts_of_users_are_escaped(cancer):
-    frame, labels = cancer
-    frame = frame.iloc[:, :3].set_axis(["<b>", "a*/b", "c"], axis=1)
-    labels = np.where(labels == "benign", "<i>", "</p>")
-    card = StraightThroughClassifier(**SHORT).fit(frame, labels).card()
-    assert "<b>" in card.text
-    assert "<b>" not in card.html()
-    assert "<i>" not in card.html()
-
-
 def test_a_card_without_points_says_the_most_frequent_class():
     inputs, labels = np.tile([[0.0], [1.0]], (30, 1)), np.arange(60) % 3
     card = StraightThroughClassifier(**SHORT).fit(inputs, labels > 0).card()

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy.linalg import hadamard
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import sterling.torch as stt
@@ -17,17 +18,22 @@ from tests.unit.torch.test_audit import affine
 nn = torch.nn
 
 
-class ByHand(nn.Linear):
-    """An affine quantiser by channel, in a layer or in a product; the inputs are quantised too."""
+TURN = torch.tensor(hadamard(64) / 8, dtype=torch.float32)
 
-    def __init__(self, product):
+
+class ByHand(nn.Linear):
+    """An affine quantiser by channel, in a layer, in a product, or rotated; the inputs are quantised too."""
+
+    def __init__(self, use):
         super().__init__(64, 48)
         fw.latents(self)
-        self.product = product
+        self.use = use
 
     def forward(self, x):
         weight, x = affine(self.weight), (8 * x).round() / 8
-        return x @ weight.t() + self.bias if self.product else nn.functional.linear(x, weight, self.bias)
+        if self.use == "product":
+            return x @ weight.t() + self.bias
+        return nn.functional.linear(x, weight @ TURN if self.use == "rotated" else weight, self.bias)
 
 
 def trained(layer, steps=40):
@@ -52,13 +58,14 @@ def wanted(monitor, horizon=64):
 
 
 def output(layer, values, x):
+    values = values @ TURN if layer.use == "rotated" else values
     return nn.functional.linear((8 * x).round() / 8, values, layer.bias)
 
 
-@pytest.mark.parametrize("product", [False, True])
-def test_constants_replace_the_weight_and_nothing_else(product):
+@pytest.mark.parametrize("use", ["layer", "product", "rotated"])
+def test_constants_replace_the_weight_and_nothing_else(use):
     torch.manual_seed(0)
-    net, x = nn.Sequential(ByHand(product), nn.Linear(48, 4)), torch.randn(5, 64)
+    net, x = nn.Sequential(ByHand(use), nn.Linear(48, 4)), torch.randn(5, 64)
     better = copy.deepcopy(net)
     (weight,), (mine,) = stt.find(net, example=x), stt.find(better, example=x)
     values = weight.dequantise(weight.codes().clamp(-3, 3))  # no latents give these: the largest is at an end
@@ -71,8 +78,7 @@ def test_constants_replace_the_weight_and_nothing_else(product):
     file.seek(0)
     for other in (copy.deepcopy(better), torch.load(file, weights_only=False)):
         assert torch.equal(other(x), better(x))
-        with torch.no_grad():
-            other[0].weight.zero_()  # the copy holds its own weight
+        other[0].weight.data.zero_()  # the copy holds its own weight
         assert torch.equal(other[0](x), output(net[0], 0 * values, x))
     (found,) = stt.find(better, example=x)
     assert torch.equal(found.values(), values)
