@@ -71,7 +71,7 @@ def success_curves(ax: Axes, series: SeriesFit) -> str:
     else:
         curve = "Curves: the power law" + (", which does not fit" if fit.curved else "")
     return (
-        f"Success: {series.meaning}. Each point is one sample size, with its 95 % interval (by Jeffreys' "
+        f"Success: {series.meaning}. Each point is one sample size, with its 95 % interval (by Jeffreys’ "
         f"method for shares). {curve}."
     )
 
@@ -80,7 +80,7 @@ def threshold_law(ax: Axes, series: SeriesFit) -> str:
     """Draw N₅₀ against n on logarithmic axes with the fit and the proved exponents; return a caption."""
     fit = series.fit
     if fit is None:
-        note(ax, textwrap.fill(f"No fit: {series.refusal}.", 40))
+        note(ax, "no fit")
         return f"There is no fit: {series.refusal}."
     points = np.array([(one.n, one.samples, one.low, one.high) for one in fit.thresholds]).reshape(-1, 4)
     dimensions = np.array(sorted(series.cells["n"].unique()), float)
@@ -190,10 +190,11 @@ def _first(store: Store) -> SeriesFit:
 def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     """Return a figure of the three pictures of one series, each with its caption."""
     fig = Figure(figsize=(15, 5.6), layout="constrained", facecolor="white")
-    axes = fig.subplots(1, 3)
-    captions = success_curves(axes[0], series), threshold_law(axes[1], series), phase_map(axes[2], counts)
-    for ax, text in zip(axes, captions, strict=True):
-        caption(ax, text, 58)
+    first, *middle, last = fig.subplots(1, 2 if series.fit is None else 3)
+    caption(first, success_curves(first, series), 58)
+    for ax in middle:
+        caption(ax, threshold_law(ax, series), 58)
+    caption(last, phase_map(last, counts), 58)
     heading = ": ".join(part for part in (title, f"{series.meaning} ({series.title})") if part)
     fig.suptitle(textwrap.fill(escaped(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig

@@ -305,6 +305,20 @@ def overlaps(counts: Counts, strictly: bool = False) -> bool:
     )
 
 
+def _lack(counts: Counts) -> str:
+    """Return why successes and failures do not overlap at one n, and which samples would help."""
+    failed = counts.samples[counts.successes < counts.trials]
+    passed = counts.samples[counts.successes > 0]
+    if not passed.size:
+        return "no trial succeeds, so take larger samples"
+    if not failed.size:
+        return "every trial succeeds, so take smaller samples"
+    if len(counts.n) < 2:
+        return "there is one sample size, so take others near it"
+    ends = f"up to N = {failed.max():,.0f} and succeed from {passed.min():,.0f} on"
+    return f"trials fail {ends}, so take some between"
+
+
 def _require_information(counts: Counts) -> None:
     """Raise FitError, with the reason and a remedy, if these counts determine no exponent."""
     dimensions = np.unique(counts.n)
@@ -314,12 +328,10 @@ def _require_information(counts: Counts) -> None:
         raise FitError(f"all trials have n = {dimensions[0]:g}: an exponent needs at least two dimensions")
     if not counts.successes.any():
         raise FitError("no trial succeeds: take larger samples, or another criterion")
-    poor = [f"{n:g}" for n in dimensions if not overlaps(counts.where(counts.n == n))]
+    poor = [n for n in dimensions if not overlaps(counts.where(counts.n == n))]
     if len(dimensions) - len(poor) < 2:
-        raise FitError(
-            f"an exponent needs two dimensions, but successes and failures do not overlap at n = "
-            f"{', '.join(poor)}: take larger samples, smaller ones, or some in between"
-        )
+        lacks = "; ".join(f"at n = {n:g} {_lack(counts.where(counts.n == n))}" for n in poor)
+        raise FitError(f"an exponent needs two dimensions where successes and failures overlap: {lacks}")
     ones = np.ones((len(counts.n), 1))
     line = Model(np.column_stack([ones, np.log(counts.n)]), ones)
     start = first_guess(counts, line)

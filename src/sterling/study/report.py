@@ -341,7 +341,7 @@ class Status(Result):
         if self.study.target and self.widest is not None and self.widest <= (self.study.width or 0):
             return ""
         if self.study.adaptive:
-            return f"the exponent is not known to {self.study.width:g} yet"
+            return f"the interval of the exponent is still wider than {self.study.width:g}"
         return f"only {self.done:,} of {self.planned:,} trials are done" if self.done < self.planned else ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -359,22 +359,20 @@ class Status(Result):
         }
 
     def _rows(self) -> list[tuple[str, str]]:
-        done = f"{self.done:,}" + (f" of {self.planned:,}" if self.planned else "")
-        rows = [("study", printable(self.study.name)), ("trials done", done)]
-        what = "exponent" if self.study.adaptive else "share of successes in a cell"
-        if self.study.target is not None:
-            rows.append(("target", f"{what} known to {self.study.width:g}"))
+        most, what = f"{self.planned:,}", "the share of successes in a cell"
+        if self.study.adaptive:
+            most, what = f"at most {self.study.max_trials * len(self.study.series):,}", "the exponent"
+        rows = [("study", printable(self.study.name)), ("trials done", f"{self.done:,} of {most}")]
         if self.study.criteria:
             known = self.widest is not None and math.isfinite(self.widest)
-            rows.append(
-                ("widest interval", f"{self.widest:.3g}, of the {what}" if known else "not known yet")
-            )
+            wide = f"{self.widest:.3g} from end to end" if known else "not known yet"
+            rows.append(("widest interval", f"{wide}, for {what}"))
+        if self.study.target is not None:
+            rows.append(("target", f"no interval wider than {self.study.width:g}"))
         for one in self.fits:
             found = f"α = {one.fit._interval}" if one.fit else f"no fit: {one.refusal}"
             rows.append((f"{one.criterion} ({one.title})", found))
-        if self.reached:
-            rows.append(("left", "nothing"))
-        return rows
+        return [*rows, ("unfinished", self.missing) if self.missing else ("left", "nothing")]
 
 
 def status(store: Store | str | os.PathLike) -> Status:
@@ -418,5 +416,5 @@ def status(store: Store | str | os.PathLike) -> Status:
         missing = any(cell.key not in size for cell in study.cells)
         grid = pl.col("cell").is_in([cell.key for cell in study.cells])
         shares = pl.concat(with_shares(table.filter(grid)) for table in tables)
-        widest = 1.0 if missing else float((shares["share_high"] - shares["share_low"]).max())  # type: ignore[arg-type]
+        widest = None if missing else float((shares["share_high"] - shares["share_low"]).max())  # type: ignore[arg-type]
     return Status(study, done, planned, with_shares(tables[0]), fits, widest)

@@ -32,7 +32,7 @@ def test_run_goes_on_and_has_json(folder):
 
 def test_status(folder):
     said = call("status", folder).output
-    assert re.match(r"study +small\ntrials done +200 of 200\nwidest interval +0\.\d+, of the share", said)
+    assert re.match(r"study +small\ntrials done +200 of 200\nwidest interval +0\.\d+ from end to end", said)
     values = json.loads(call("status", folder, "--json").stdout)
     assert (values["done"], values["planned"], values["reached"], len(values["cells"])) == (200, 200, True, 8)
 

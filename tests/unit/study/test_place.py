@@ -33,7 +33,6 @@ def test_the_target_width_is_reached():
     placement = Placement((8, 16, 32, 64), width=0.1)
     tallies, rounds = play(placement, seed=1)
     assert placement.reason == "width reached"
-    assert placement.fit is not None
     assert placement.fit.width <= 0.1
     assert placement.fit.exponent_low < 1.5 < placement.fit.exponent_high
     assert rounds < 40
@@ -142,10 +141,10 @@ def test_the_way_does_not_depend_on_threads_or_breaks(done, tmp_path):
 def test_status_and_fit_of_an_adaptive_study(done):
     found = status(done)
     assert found.reached
-    assert found.widest is not None
-    assert found.widest <= 1.2
     (series,) = found.fits
-    assert series.fit.width == found.widest
+    assert series.fit.width == found.widest <= 1.2
+    assert " of at most 200,000\n" in found.summary()
+    assert "unfinished" in replace(found, widest=1.3).summary()
     assert series.placed
     assert series.budget == "within 1,500 steps"
     assert any("1,500 steps" in note for note in series.notes)
