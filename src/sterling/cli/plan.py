@@ -64,7 +64,6 @@ def plan(
     say = speaker(quiet)
     values = given({"m": m, "noise": noise, "readout": readout})
     problem = Problem(N if n is None else n, samples=1, **values)
-    say("solving the laws: a few seconds …")
     found = make(
         problem,
         surrogate=surrogate,

@@ -14,7 +14,7 @@ import numpy as np
 
 from sterling import theory
 from sterling.base.checks import instance_of, integer, real
-from sterling.base.progress import ProgressCallback
+from sterling.base.progress import Progress, ProgressCallback, reporting
 from sterling.base.resources import thread_count
 from sterling.base.text import share
 from sterling.dynamics.restart import Restart
@@ -117,7 +117,10 @@ def plan(
     occupancy = real(occupancy, "occupancy", above=0, below=1)
     confidence = real(confidence, "confidence", above=0, below=1)
     root, at_once = integer(seed, "seed", 0), thread_count(threads)
-    needs = _Rows(problem, chosen, steps, schedule).all(occupancy, confidence)
+    with reporting(progress) as show:
+        if show is not None:
+            show(Progress(0, None, "solving the laws"))
+        needs = _Rows(problem, chosen, steps, schedule).all(occupancy, confidence)
     if trials:
         settings = {"schedule": schedule, "surrogate": chosen.name}
         needs = check_needs(needs, problem, settings, trials, root, at_once, progress)
