@@ -149,13 +149,13 @@ class Recurrence(Result):
         parts = []
         if self.growth is not None:
             parts.append(
-                f"the number of visits grows like T^{self.growth:.2f} with the number of steps T, over the "
-                f"last factor of {_GROWTH_SPAN} in T"
+                f"from 1/{_GROWTH_SPAN} of the run on, ten times as many steps bring "
+                f"{10**self.growth:.3g} times as many visits"
             )
         if self.halves is not None:
             parts.append(
-                f"after the first quarter of the run, the later half has {self.halves.text} times the visits "
-                f"of the earlier half ({percent(self.halves.level)} interval {self.halves.bounds})"
+                f"the last three eighths of the run have {self.halves.text} times the visits of the three "
+                f"eighths before ({percent(self.halves.level)} interval {self.halves.bounds})"
             )
         return "; ".join(parts) or "the visits are too few to say how their number grows"
 
