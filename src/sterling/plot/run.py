@@ -178,12 +178,12 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
     wrong = orbit.ergodic_errors
     if two:
         what = "sign"
-        scale = f"the share of time at the {against}'s sign minus that at the other, weighted by step size"
+        scale = f"the share of time at the {against}’s sign minus that at the other, weighted by step size"
     else:
-        what, scale = "level", f"1 at the {against}'s level and 0 halfway to the next"
+        what, scale = "level", f"1 at the {against}’s level and 0 halfway to the next"
     if wrong:
         has = "has" if wrong == 1 else "have"
-        result = f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}'s"
+        result = f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}’s"
     else:
         closest = f"weight {orbit.weight_names[order[0]]} is closest to 0, at {margin[0]:.2f}"
         result = f"Every {what} of the time average agrees with the {against}; {closest}"

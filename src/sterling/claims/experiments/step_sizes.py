@@ -217,7 +217,7 @@ def measure(context: Context, budget: StepSizeBudget) -> Finding:
         ),
         measured=(
             *factors,
-            Measured("absorbed runs that ended outside the data's absorbing states", float(outside)),
+            Measured("absorbed runs that ended outside the data’s absorbing states", float(outside)),
         ),
         references=(Reference(elsewhere, 0.0, "exact", f"{SCIENCE}, 5"),),
         pictures=(

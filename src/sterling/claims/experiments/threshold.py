@@ -46,14 +46,14 @@ RULE = Rule(
             lambda shares, damped, law, plain: all(both >= BOTH for both, *_ in shares),
             f"with decay alone, or with the band alone, at most {100 * ALONE:g} % of the runs end at w*",
             lambda shares, damped, law, plain: all(max(alone) <= ALONE for _, *alone in shares),
-            f"the exponent of N₅₀ of damped runs is within {TOLERANCE:g} of the law's",
+            f"the exponent of N₅₀ of damped runs is within {TOLERANCE:g} of the law’s",
             lambda shares, damped, law, plain: abs(damped[0] - law) <= TOLERANCE,
             "the whole 95 % interval of that exponent lies below that of plain runs",
             lambda shares, damped, law, plain: damped[2] < plain[1],
         ),
         contradicted(
             "in one setting no more runs end at w* with decay and band than with one of the two, or the 95 % "
-            f"interval of the damped exponent lies wholly farther than {TOLERANCE:g} from the law's, or "
+            f"interval of the damped exponent lies wholly farther than {TOLERANCE:g} from the law’s, or "
             "wholly above that of plain runs",
             lambda shares, damped, law, plain: (
                 any(both <= max(alone) for both, *alone in shares)
@@ -141,7 +141,7 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
             f"{'; '.join(f'{name} {text}' for name, text in ended.items())}. "
             f"{growth_words('of the last iterate with damping', series['damped'])}. "
             f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
-            f"{said(growth['damped'])}, the law's {number(slopes['damped'], 2)}."
+            f"{said(growth['damped'])}, the law’s {number(slopes['damped'], 2)}."
         ),
         measured=(*growth.values(), *found.values()),
         references=(

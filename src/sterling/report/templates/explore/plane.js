@@ -64,7 +64,7 @@ export function drawPlane(canvas, run) {
   context.lineWidth = 2;
   disc(context, ...dot, DOT - 2);
   context.stroke();
-  return `Latent weights ${x.toFixed(2)} and ${y.toFixed(2)}; the teacher's bits are ${teacher.join(" and ")}`;
+  return `Latent weights ${x.toFixed(2)} and ${y.toFixed(2)}; the teacher’s bits are ${teacher.join(" and ")}`;
 }
 
 const same = (state, signs) => state[0] === signs[0] && state[1] === signs[1];
