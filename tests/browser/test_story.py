@@ -234,7 +234,7 @@ def test_two_weights_are_shown_in_their_plane(page):
     label = page.find_element(By.ID, "plane")
     for _ in range(2):
         x, y = page.execute_script("return [...sterling.page.run.latents()]")
-        assert label.accessible_name == f"Latent weights {x:.2f} and {y:.2f}; the teacher's bits are 1 and -1"
+        assert label.accessible_name == f"Latent weights {x:.2f} and {y:.2f}; the teacher’s bits are 1 and -1"
         page.find_element(By.ID, "flip").click()
         page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
     x, y = page.execute_script("return [...sterling.page.run.latents()]")
