@@ -102,7 +102,8 @@ def agreement(
         gaps.append(float(np.abs(predicted - found).mean() / scale))
         known = np.ptp(predicted) and np.ptp(found)
         near.append(float(np.corrcoef(predicted, found)[0, 1]) if known else 0.0)
-    return mean(apart, gaps, unit), mean(alike, near)
+    correlation = mean(alike, near)
+    return mean(apart, gaps, unit), replace(correlation, high=min(correlation.high, 1.0))
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ SURROGATE = (
 THREADS = "Number of threads; results are the same for any value. \\[all cores]", "COUNT"
 SCHEDULE = (
     "Step sizes: power:RATE,EXPONENT, which is RATE/(t+1)^EXPONENT at step t, constant:RATE or "
-    "table:RATE,RATE,… \\[power:0.5,0.5]",
+    "table:RATE,RATE,… \\[power:0.5,0.5 for plain SGD]",
     "SCHEDULE",
 )
 

@@ -182,7 +182,7 @@ class Landscape(Result, Drawn):
             text = "only minimisers of the loss absorb: no run can get stuck"
         else:
             text = f"{home} is the only absorbing state: no run can get stuck"
-        return sentence(f"at damping {self.damping:g}: {text}" if self.damping else text)
+        return sentence(f"at damping {self.damping:g} {text}" if self.damping else text)
 
     def _nearest(self, states: np.ndarray) -> str:
         return counted(int(distances(states, self.reference_state).min()), "flip")

@@ -22,3 +22,4 @@ def test_each_average_is_that_of_train_and_stands_beside_the_law(tmp_path):
     # Levels of ternary weights are 1 apart.
     apart = [np.abs(np.subtract(row["average"], row["predicted"])).mean() for row in rows[:2]]
     assert found.measured[0].value == pytest.approx(np.mean(apart))
+    assert max(one.high for one in found.measured if "correlation" in one.name) == 1  # and no higher

@@ -133,7 +133,7 @@ def test_damped_runs_end_in_the_absorbing_states_of_the_damped_landscape():
     found = st.landscape(instance, damping=0.8)
     assert found.damping == found.to_dict()["damping"] == 0.8
     assert found.absorbing_states.size
-    assert found.sentence().startswith("At damping 0.8: ")
+    assert found.sentence().startswith("At damping 0.8 ")
     for seed in range(10):
         orbit = st.train(instance, 20_000, optimizer=st.SGD(damping=0.8), init=seed)
         assert orbit.verdict.absorbed
