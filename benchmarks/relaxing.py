@@ -15,7 +15,7 @@ import sterling as st
 from benchmarks.report import Options, Row, main
 
 STEPS = 400_000
-BARS = {"damped": 1.15}
+BARS = {"damped": 1.15, "band": 1.15}
 SHAPES = ((48, 4_000, 0.5), (48, 1_000, 0.2), (100, 20_000, 0.5))  # n, N, σ
 RULES = {
     "plain": st.SGD(),

@@ -57,14 +57,11 @@ class Relaxation(NamedTuple):
 
 @embedded
 def _prepare(way, run, gradient, shifted):
-    """Compute the force and the shifted latents; return the inverse of M at the next flip, ≤ 0 for never."""
+    """Compute the force; return the inverse of M at the next flip, ≤ 0 for never."""
     force, home, latent = way.force, way.home, run.latent
     pull, kappa = way.pull, way.kappa
     for k in range(latent.size):
         force[k] = (pull * gradient[k] - home[k]) + kappa * latent[k]
-    if way.band != 0.0:
-        for k in range(latent.size):
-            shifted[k] = latent[k] + way.away[k]
     ratio = fastest(force, shifted)
     if ratio <= kappa * (1.0 + _BARELY):
         ratio = -1.0
@@ -133,6 +130,18 @@ def _next_flip(way, shifted, gradient, run, ratio, until):
 
 
 @embedded
+def _unshift(latent, shifted, away):
+    """Compute latents from shifted ones, and these again, since the definition rounds both sums.
+
+    A loop from zero to a size is vectorised; one between two bounds is not.
+    """
+    for k in range(latent.size):
+        plain = shifted[k] - away[k]
+        latent[k] = plain
+        shifted[k] = plain + away[k]
+
+
+@embedded
 def _step_to(way, shifted, run, gradient, cache, log, step, travel):
     """Move to the step of the next flip, and flip."""
     latent = run.latent
@@ -143,8 +152,7 @@ def _step_to(way, shifted, run, gradient, cache, log, step, travel):
     for word in range(words):
         mask = move_latents(shifted, way.force, travel, 64 * word)
         if way.band != 0.0:
-            for k in range(64 * word, min(64 * word + 64, latent.size)):
-                latent[k] = shifted[k] - way.away[k]
+            _unshift(latent[64 * word : 64 * word + 64], shifted[64 * word :], way.away[64 * word :])
         while mask != 0:
             k = 64 * word + trailing_zeros(mask)
             mask = clear_lowest(mask)
@@ -156,6 +164,8 @@ def _step_to(way, shifted, run, gradient, cache, log, step, travel):
                 way.home[k], way.away[k] = -way.home[k], -way.away[k]
             else:  # the latent stays on its side; only rounding took it across
                 latent[k] = (0.0 if sign > 0 else -_TINY) - way.band * float(sign)
+            if way.band != 0.0:
+                shifted[k] = latent[k] + way.away[k]
     rest(run, step)
 
 
@@ -166,6 +176,8 @@ def advance(data, base, job, scratch, way, unit, run, cache, log, until, budget)
     shifted = run.latent if way.band == 0.0 else way.shifted
     for k in range(size):
         way.home[k], way.away[k] = way.back * float(run.signs[k]), way.band * float(run.signs[k])
+        if way.band != 0.0:
+            shifted[k] = run.latent[k] + way.away[k]
     if way.kind == KIND_POWER and way.exponent == 0.0:
         for span in range(SHORT):
             way.travels[span] = _travel(way, 0, span)
