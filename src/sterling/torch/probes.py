@@ -73,7 +73,12 @@ def diagonal(values: torch.Tensor, by: Any) -> torch.Tensor:
         return torch.tensor(found, device=values.device, dtype=wide)
 
     if values.numel() <= _ALL:
-        return single(list(range(values.numel()))).reshape(shape)
+        rows = torch.stack([pull(unit).flatten() for unit in torch.eye(values.numel())])
+        own, others = rows.diagonal().clone(), rows.fill_diagonal_(0).abs()
+        # A mean over the latents gives each of them the same slope; the largest one may stand out.
+        if bool((own.abs() <= others.topk(min(2, len(rows))).values[:, -1]).all()):
+            own.zero_()
+        return own.reshape(shape)
     total, squares = (torch.zeros_like(values, dtype=wide) for _ in range(2))
     for _ in range(_VECTORS):
         signs = torch.randint(0, 2, shape, generator=generator) * 2.0 - 1
