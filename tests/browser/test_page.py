@@ -88,7 +88,7 @@ OUTSIDE = """
     for (const card of document.querySelectorAll(".card")) {
         const { left, right } = card.getBoundingClientRect();
         for (const one of card.querySelectorAll("*")) {
-            if (one.closest("svg, .out-of-sight") || one.parentElement.closest(".plot")) continue;
+            if (one.closest("svg, .out-of-sight") || one.parentElement.closest(".plot, pre")) continue;
             const box = one.getBoundingClientRect();
             if (!box.width || (box.left >= left - 1 && box.right <= right + 1)) continue;
             out.push(one.outerHTML.slice(0, 80));
