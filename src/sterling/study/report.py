@@ -28,6 +28,7 @@ from sterling.study.spec import Study
 from sterling.study.store import Store
 
 _PAPER = "Jeong, Xin & Yin, arXiv 2505.18113"
+_NOISELESS = "without label noise"
 #: Settings of the method that the paper and the laws are about.
 _PLAIN = {"optimizer": "sgd", "batch": "none"}
 _USUAL = {"m": 1, "noise": 0.0, "readout": "ones", "inputs": "gaussian", "normalize": "none", "levels": 2}
@@ -69,7 +70,7 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     claim = _PROVED.get(one.column)
     if claim:
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
-        source = f"{_PAPER}; without label noise" if claim == "ergodic" else _PAPER
+        source = f"{_PAPER}; {_NOISELESS}" if claim == "ergodic" else _PAPER
         found.append(Expected(slope(order), "theorem", source, {}))
     with contextlib.suppress(InputError):  # outside the range of the law
         samples = {n: _law(one, replace(problem, n=n), cell.settings) for n in known}
@@ -200,9 +201,8 @@ class SeriesFit(Result, Drawn):
             rows.append((f"N₅₀ at n = {at.n}", f"{number(at.samples)} [{number(at.low)}, {number(at.high)}]"))
         for law in self.expected:
             sizes = ", ".join(f"n = {n}: {number(size)}" for n, size in law.samples.items())
-            rows.append(
-                (law.kind, f"α = {law.exponent:.3g}" + (f"; N₅₀ at {sizes}" if sizes else " suffices"))
-            )
+            proved = f" suffices {_NOISELESS}" if law.source.endswith(_NOISELESS) else " suffices"
+            rows.append((law.kind, f"α = {law.exponent:.3g}" + (f"; N₅₀ at {sizes}" if sizes else proved)))
         if not math.isnan(self.fit.p_value):
             seen = "doubtful" if self.fit.p_value < DOUBTFUL else "no bend is seen"
             seen = "no power law fits" if self.fit.curved else seen
