@@ -342,4 +342,4 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
     top, spacing = top_code(levels), 1 if levels % 2 else 2
     if seen <= set(range(-top, top + 1, spacing)):
         return -top, top, spacing
-    return min(seen), max(seen), 1
+    return min(seen), max(seen), 2 if all(code % 2 for code in seen) else 1

@@ -46,7 +46,7 @@ class Grid:
 
     def relative(self, values: torch.Tensor) -> dict[int, float]:
         """Return the level of each code in use, in units of the largest level."""
-        rows, now = rows_of(values.double(), self.sharing), rows_of(self.codes, self.sharing)
+        rows, now = rows_of(values.detach().double(), self.sharing), rows_of(self.codes, self.sharing)
         low = int(now.amin())
         levels = _units(_table(rows, now.long() - low, int(now.amax()) - low + 1))[1]
         return {code: float(levels[code - low]) for code in now.unique().tolist()}

@@ -36,6 +36,7 @@ _FEW = 3  # levels that values show surely
 #: Operations that say where another level is taken. If all weights get one answer, the codes do not show it.
 _ASK = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _EVERY = 32  # readings of which one is checked
+_DRAWS = 64  # of latents that show the values of levels
 _SMALL = 1e-3  # of the latents that are tried: a smaller one is 0
 _UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
@@ -121,9 +122,10 @@ class Integers(TorchDispatchMode):
         if name in _DECIDE or fused:
             return True
         for x in inputs:
-            if not x.is_floating_point() or home(x) in self._decided:
+            # Floats of 8 bits, a scale or a learned level may be integers by chance, but a constant is one.
+            known = not x.is_floating_point() or home(x) in self._decided
+            if known and not (x.is_floating_point() and x.dtype.itemsize == 1):
                 continue
-            # A scale or a learned level may be an integer by chance, but a constant is one.
             if x.numel() == one.numel() or x.requires_grad or name in ("mul", "div"):
                 return False
         return True
@@ -259,19 +261,26 @@ class CodeReader:
 
     def dequantise(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the values that the weight would have with these codes and its present levels."""
-        grid, values, known = self.read(), self.values(), None
-        if not grid.even and self._places and self.latent is not None:
-            with self._spread(), contextlib.suppress(InputError):
-                known = self.read().relative(self.values())
-        return grid.dequantise(codes, values, known)
+        grid, values, known = self.read(), self.values(), dict[int, float]()
+        asked = set(codes.unique().tolist())
+        for seed in range(_DRAWS if not grid.even and self._places and self.latent is not None else 0):
+            with self._spread(seed), contextlib.suppress(InputError):
+                more = self.read().relative(self.values())
+                shared = max(known.keys() & more.keys(), key=lambda code: abs(more[code]), default=None)
+                unit = known[shared] / more[shared] if shared is not None else 1.0  # of other latents
+                known |= {code: level * unit for code, level in more.items()}
+            if asked <= known.keys():
+                break
+        return grid.dequantise(codes, values, known or None)
 
     @contextlib.contextmanager
-    def _spread(self) -> Iterator[None]:
+    def _spread(self, seed: int = 0) -> Iterator[None]:
         """Give the latents all sizes in this context, also 0, so that all levels are in use."""
         assert self.latent is not None
-        drawn = torch.randn(self.shape.numel(), generator=torch.Generator().manual_seed(0)) ** 3
+        power = 3 + 2 * (seed % 4)  # high powers have more sizes
+        drawn = torch.randn(self.shape.numel(), generator=torch.Generator().manual_seed(seed)) ** power
         drawn[1::2] = -drawn[: len(drawn) // 2 * 2 : 2]  # both signs of the largest
-        drawn[drawn.abs() < _SMALL] = 0
+        drawn[drawn.abs() < _SMALL ** (power // 3)] = 0
         with kept(self.latent) as data:
             data.copy_(drawn.reshape(self.shape) * (float(data.abs().mean()) or 1.0))
             yield
