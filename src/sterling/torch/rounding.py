@@ -307,7 +307,7 @@ class CodeReader:
         """Return the number of values that a weight can take, of one row if rows have zero points."""
         if not grid.even or not self._places:
             return grid.levels
-        rows = grids.rows_of(grid.codes, grid.sharing)
+        rows = grids.rows_of(grid.codes.short(), grid.sharing)
         spread = int((rows.amax(1) - rows.amin(1)).max())
         if bool((rows % 2 != 0).all()):
             return spread // 2 + 1

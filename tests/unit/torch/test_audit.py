@@ -300,18 +300,16 @@ def affine(w):
     "quantise, levels",
     [
         (affine, 16),
-        (
-            lambda w: (w / (w.abs().amax(1, keepdim=True) / 7)).round() * (w.abs().amax(1, keepdim=True) / 7),
-            15,
-        ),
+        (lambda w: (w / (s := w.abs().amax(1, keepdim=True) / 7)).round() * s, 15),
         (partial(lsq, step=0.03, low=-8, high=7), 16),
         (lambda w: w.sign() * 2.0 ** (w.abs() + 1e-9).log2().round().clamp(-6, -3) * (w.abs() > 0.01), 9),
     ],
-    ids=["affine per channel", "symmetric per channel", "LSQ", "powers of two"],
 )
 def test_levels_are_those_of_a_channel(quantise, levels):
     assert row_of(fw.Quantised(quantise)).levels == levels
     assert quick(quantise).levels == levels
+    wide = fw.Quantised(lambda w: (w / (s := w.abs().amax() / 127)).round() * s)
+    assert 128 < stt.find(wide, fw.X)[0].levels < 256
 
 
 def test_stored_codes_have_no_gradient_to_check():
