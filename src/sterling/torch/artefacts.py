@@ -190,11 +190,10 @@ def _onnx(path: Path) -> Artefact:
         turned = weight.turned
         if turned is None and any(isinstance(layer, nn.Linear) for layer in weight.modules):
             turned = True
+        orders: tuple[torch.Tensor, ...] = (values,)
         if product:
-            orders = [values.mT] * (turned is not False) + [values] * (turned is not True)
-        else:
-            orders = [values]
-        return Stored(kinds[start], getattr(torch, str(array.dtype), torch.float32), tuple(orders))
+            orders = {True: (values.mT,), False: (values,), None: (values.mT, values)}[turned]
+        return Stored(kinds[start], getattr(torch, str(array.dtype), torch.float32), orders)
 
     for node in graph.node:  # each comes after those that it needs
         if node.op_type in _FOLDED:

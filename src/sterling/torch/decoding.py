@@ -158,12 +158,12 @@ def decode(
         raise InputError(
             "the monitor reads a part of the weights (a sample or a shard): decode needs them all"
         )
-    held = {id(one) for one in (*monitor.model.parameters(), *monitor.model.buffers())}
+    if monitor.replaced:
+        raise InputError(
+            f"the latents of {monitor.replaced[0]!r} are no longer in the model: "
+            "decode before its layers change"
+        )
     for weight in monitor.weights:
-        if id(weight.latent) not in held:
-            raise InputError(
-                f"the latents of {weight.name!r} are no longer in the model: decode before its layers change"
-            )
         if not bool(weight.latent.isfinite().all()):
             raise InputError(f"the latents of {weight.name!r} are not finite: the run has diverged")
         if how == "latents" and (weight.stored or weight.framework == "parq"):

@@ -266,6 +266,13 @@ class OrbitMonitor(Drawn):
         """Whether this process reads only a sample or a shard of the weights."""
         return any(one.chosen is not None or one.mesh is not None for one in self._readers)
 
+    @property
+    def replaced(self) -> list[str]:
+        """Names of weights whose latents are no longer in the model; counts are of the old ones."""
+        held = {id(one) for one in (*self.model.parameters(), *self.model.buffers())}
+        whole = [one.weight for one in self._readers if one.mesh is None]
+        return [one.name for one in whole if id(one.latent) not in held]
+
     def _horizon(self, horizon: float) -> int:
         if horizon not in self.horizons:
             known = ", ".join(f"{one:g}" for one in self.horizons)

@@ -129,6 +129,7 @@ class MonitorReport(Report):
         notes = {
             "not monitored, because the optimiser did not hold them at the start": monitor.left_out,
             "the run has diverged, latents are no longer finite": diverged,
+            "counts are of latents that are no longer in the model": monitor.replaced,
         }
         for what, names in notes.items():
             if names:

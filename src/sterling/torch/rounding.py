@@ -261,17 +261,23 @@ class CodeReader:
 
     def dequantise(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the values that the weight would have with these codes and its present levels."""
-        grid, values, known = self.read(), self.values(), dict[int, float]()
-        asked = set(codes.unique().tolist())
-        for seed in range(_DRAWS if not grid.even and self._places and self.latent is not None else 0):
+        grid, values = self.read(), self.values()
+        spreads = not grid.even and self._places and self.latent is not None
+        return grid.dequantise(codes, values, self._levels(set(codes.unique().tolist())) if spreads else None)
+
+    def _levels(self, asked: set[int]) -> dict[int, float]:
+        """Return uneven levels by their codes, in one unit, from latents of other sizes."""
+        known: dict[int, float] = {}
+        for seed in range(_DRAWS):
             with self._spread(seed), contextlib.suppress(InputError):
-                more = self.read().relative(self.values())
-                shared = max(known.keys() & more.keys(), key=lambda code: abs(more[code]), default=None)
-                unit = known[shared] / more[shared] if shared is not None else 1.0  # of other latents
-                known |= {code: level * unit for code, level in more.items()}
+                found = self.read().relative(self.values())
+                # Each reading has the unit of its largest level.
+                shared = max(known.keys() & found.keys(), key=lambda code: abs(found[code]), default=0)
+                unit = known[shared] / found[shared] if known.get(shared) else 1.0
+                known |= {code: level * unit for code, level in found.items()}
             if asked <= known.keys():
                 break
-        return grid.dequantise(codes, values, known or None)
+        return known
 
     @contextlib.contextmanager
     def _spread(self, seed: int = 0) -> Iterator[None]:

@@ -63,7 +63,7 @@ class Taps(TorchFunctionMode):
         self.function: Any = None  # that is called with the weight
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs, self.function = kwargs or {}, func
+        self.function, kwargs = func, kwargs or {}
         for weight in _weights(func, args, kwargs):
             other = self.listener(weight)
             if other is not None:

@@ -87,6 +87,11 @@ def test_a_product_with_a_turned_weight(turned, outputs):
     assert torch.equal(weight.values(), turned(model.kernel).detach().t())
 
 
+def test_codes_of_eight_bits_have_as_many_levels_as_they_span():
+    model = fw.Quantised(lambda w: (w / (s := w.abs().amax() / 127)).round() * s)
+    assert 128 < stt.find(model, fw.X)[0].levels < 256
+
+
 def test_layers_of_all_sorts():
     class Net(nn.Module):
         def __init__(self):

@@ -237,12 +237,17 @@ def test_a_damaged_state_is_refused_and_changes_nothing(path, value):
     task.agrees()
 
 
-def test_the_report_says_that_a_run_diverged():
+def test_the_report_says_that_a_run_diverged_or_a_parameter_was_replaced():
     task = Task(2)
     task.step()
     task.monitor.weights[0].latent.data[0, 0] = math.nan
     assert "no longer finite" in str(task.monitor.report())
     with pytest.raises(InputError, match="diverged"):
+        stt.decode(task.model, task.monitor, horizon=8)
+    (layer,) = task.monitor.weights[0].modules
+    layer.parametrizations.weight.original = torch.nn.Parameter(torch.ones_like(layer.weight))
+    assert "no longer in the model" in str(task.monitor.report())
+    with pytest.raises(InputError, match="no longer in the model"):
         stt.decode(task.model, task.monitor, horizon=8)
 
 
