@@ -93,8 +93,8 @@ def _optimizer(rng: np.random.Generator) -> st.Optimizer:
 def _batch(rng: np.random.Generator, samples: int) -> st.Batch | None:
     if rng.random() < 0.25:
         return None
-    size = int(rng.choice([1, 3, 8, 32, samples]))
-    return st.Batch(min(size, samples), replace=bool(rng.random() < 0.4))
+    size, again = int(rng.choice([1, 3, 8, 32, samples, 2 * samples])), bool(rng.random() < 0.4)
+    return st.Batch(size if again else min(size, samples), replace=again)
 
 
 @pytest.mark.parametrize("engine", ["event", "step"])
@@ -137,7 +137,7 @@ _TORCH = {
 
 
 @pytest.mark.parametrize("name", _TORCH)
-@pytest.mark.parametrize("batch", [None, 16])
+@pytest.mark.parametrize("batch", [None, 16, st.Batch(400, replace=True)])
 @pytest.mark.parametrize("seed", range(1, counted(1, 20) + 1))
 def test_float64_in_torch(name, batch, seed):
     """PyTorch's own optimisers, with its own gradients, turn the same weights in each step.

@@ -123,8 +123,8 @@ def train(
         if settings.checkpoint is not None and settings.checkpoint.exists():
             orbit = _go_on(instance, settings, latent, say)
         else:
-            if schedule is None and not settings.plain:
-                _say_rate(settings.for_data(instance), say)
+            if not settings.plain:
+                _say_choices(settings.for_data(instance), schedule is None, say)
             orbit = begin(instance, settings, latent)
     except (KeyboardInterrupt, StoreError) as problem:
         if not hasattr(problem, "orbit"):
@@ -204,16 +204,24 @@ def _go_on(
     return go_on(orbit, instance, settings)
 
 
-def _say_rate(settings: "Options", say: Callable[[str], None]) -> None:
-    """Say which step size a damped run takes by default."""
+def _say_choices(settings: "Options", usual: bool, say: Callable[[str], None]) -> None:
+    """Say where a batch is the full one, and which step size a damped run takes as ``usual``."""
+    from sterling.base.text import number
     from sterling.dynamics.options import BATCH_MEMORY, FULL_MEMORY
 
+    if settings.whole is not None:
+        size = settings.whole.size
+        say(f"--batch {size}: the data have no more samples, so every step uses all of them (full batch)")
     optimizer = settings.optimizer
-    if optimizer.damping > 0 and not optimizer.scale_free:
+    if usual and optimizer.damping > 0 and not optimizer.scale_free:
         memory = FULL_MEMORY if settings.batch is None else BATCH_MEMORY
         rate = settings.schedule.at(0)
         size = f"1/({memory} θS)" if settings.levels == 2 else f"Δ/2 · 1/({memory} θS)"
-        say(f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives")
+        say(
+            f"the run is damped, so its step size is {size}, as --schedule constant:{rate!r} gives: θ is the "
+            f"damping, {optimizer.damping:g}, and S the mean pull on one wrong weight, "
+            f"{number(settings.signal)} for these data"
+        )
 
 
 def _check_same(orbit: "Orbit", settings: "Options", latent: "np.ndarray", engine: str) -> None:

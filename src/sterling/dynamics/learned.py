@@ -95,7 +95,7 @@ def problem_line(orbit: Orbit) -> str:
         parts.append(f"step size {orbit.schedule.formula}{moves}")
     if restart is not None:
         parts.append(f"restart every {counted(restart.every, 'step')} (scale {restart.scale:g})")
-    if not orbit._plain:
+    if not orbit._usual:
         parts += [f"{name} {text}" for name, text in orbit._method()]
     return " · ".join(parts)
 

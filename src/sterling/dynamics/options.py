@@ -12,7 +12,7 @@ from sterling.base import checks
 from sterling.base.arrays import real_array
 from sterling.base.files import as_path, printable, refusal
 from sterling.base.progress import ProgressCallback
-from sterling.base.resources import thread_count
+from sterling.base.resources import require_memory, thread_count
 from sterling.dynamics import state as cell
 from sterling.dynamics.motion import motion_of
 from sterling.dynamics.restart import Restart, as_restart
@@ -37,6 +37,7 @@ _FARTHEST = 1e100
 
 FULL_MEMORY, BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
 _SCALE_FREE_RATE = 0.01
+_BATCH_BYTES = 64  # memory of a row of a batch, on the dense engine of each input in it
 _LEAST_PULL = 1e-300  # of the readout's squared norm: the step size of a damped run stays finite
 
 
@@ -64,6 +65,7 @@ class Options:
     checkpoint_every: float = 20.0
     signal: float = 0.0  # S; 0 where the optimiser does not use it
     levels: int = 2  # of the data
+    whole: Batch | None = None  # the batch that was asked for, where it holds all samples
     plain: bool = field(init=False)  # plain gradient steps at full batch, the method of the paper
 
     def __post_init__(self) -> None:
@@ -141,14 +143,19 @@ class Options:
         schedule = self.schedule
         if schedule is None:
             schedule = default_schedule(optimizer, batch, signal / half, instance.readout_norm2)
-        if batch is not None and batch.size > instance.samples:
-            raise InputError(
-                f"batch has {batch.size:,} samples, but the data have {instance.samples:,}: take fewer",
-                argument="batch",
-            )
-        chosen = replace(self, batch=batch, signal=signal, schedule=schedule, levels=instance.levels)
+        chosen = replace(
+            self,
+            batch=batch,
+            whole=self.batch if batch is None and self.batch is not None else self.whole,
+            signal=signal,
+            schedule=schedule,
+            levels=instance.levels,
+        )
         chosen._check_rates(instance.readout_norm2, signal / half)
-        return replace(chosen, engine=chosen._choose_engine())
+        chosen = replace(chosen, engine=chosen._choose_engine())
+        if batch is not None and batch.size > instance.samples:
+            chosen._check_large_batch(batch.size, instance)
+        return chosen
 
     @property
     def motion(self) -> Motion | None:
@@ -176,6 +183,17 @@ class Options:
                 "give a larger clip",
                 argument="clip",
             )
+
+    def _check_large_batch(self, size: int, instance: Instance) -> None:
+        """Refuse a batch, larger than the data, with sums that would not fit, or without memory for it."""
+        if size > instance.largest_batch:
+            raise InputError(
+                f"batch has {size:,} samples, and exact sums over these data hold at most "
+                f"{instance.largest_batch:,}: take fewer",
+                argument="batch",
+            )
+        entries = size * instance.m * (instance.n if self.engine == "dense" else 1)
+        require_memory(_BATCH_BYTES * entries, f"a batch of {size:,} samples")
 
     def _check_rates(self, norm2: float, pull: float) -> None:
         """Refuse steps so large that damping or decay would turn latents over; ``pull`` is S/(Δ/2)."""

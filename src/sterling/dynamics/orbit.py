@@ -21,7 +21,6 @@ from sterling.dynamics.verdict import Verdict
 from sterling.errors import InputError
 from sterling.exact.mass import mass_between
 from sterling.model.levels import Quantiser, moves_of
-from sterling.optimizers.sgd import PLAIN_SGD
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -116,6 +115,7 @@ class Orbit(Result, Shown):
         clock = course.state.clock
         self._course = course
         self._plain, self._levels = options.plain, options.levels
+        self._usual = options.plain and options.whole is None  # nothing of `_method` to say
         self.n = len(course.start_latent)
         self.steps, self.planned = course.steps, options.steps
         self.schedule = options.schedule
@@ -447,6 +447,7 @@ class Orbit(Result, Shown):
             "restart": None if self.restart is None else self.restart.to_dict(),
             "optimizer": self.optimizer.to_dict(),
             "batch": None if self.batch is None else self.batch.to_dict(),
+            "notes": self.notes,
             "engine": self.engine,
             "instance": deepcopy(self.instance),
             "stats": self.stats.to_dict(),
@@ -454,14 +455,6 @@ class Orbit(Result, Shown):
             "ergodic_mean": self.ergodic_mean.tolist(),
             "wrong_share": self.wrong_share.tolist(),
         }
-
-    def _method(self) -> list[tuple[str, str]]:
-        """Return optimiser and batches in words, where they are not plain SGD and all samples."""
-        rows = [] if self.optimizer == PLAIN_SGD else [("optimizer", str(self.optimizer))]
-        if self.batch is not None:
-            how = " with replacement" if self.batch.replace else ""
-            rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
-        return rows
 
     def _rows(self) -> list[tuple[str, str]]:
         sure = ", certified for all time" if self.certified else f" so far, in {counted(self.steps, 'step')}"
@@ -471,7 +464,7 @@ class Orbit(Result, Shown):
             ("verdict", f"{self.verdict.name}{sure}"),
             ("steps", f"{self.steps:,}" + (" (interrupted)" if self.interrupted else "")),
         ]
-        if not self._plain:
+        if not self._usual:
             rows += self._method()
         occupancy = np.format_float_positional(100 * self.occupancy, 4, fractional=False, trim="-")
         occupancy = "over 99.99" if 0.99995 <= self.occupancy < 1 else occupancy

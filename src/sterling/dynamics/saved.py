@@ -79,6 +79,7 @@ def store(course: Course, path: str | os.PathLike) -> None:
         "recorded": course.flips is not None,
         "optimizer": options.optimizer.to_dict(),
         "batch": None if options.batch is None else options.batch.to_dict(),
+        "whole": None if options.whole is None else options.whole.to_dict(),
         "seed": seed,
         "signal": options.signal,
         "rest": course.rest,
@@ -150,7 +151,7 @@ def _read(archive: zipfile.ZipFile) -> Course:
         optimizer = optimizer_from_dict(header["optimizer"]) if "optimizer" in header else PLAIN_SGD
     except InputError as problem:
         raise CheckpointError(f"{problem}: register it first") from None
-    moments, batch, seed = np.zeros(0), header.get("batch"), header.get("seed", 0)
+    moments, seed = np.zeros(0), header.get("seed", 0)
     if "walk-moments.npy" in archive.namelist():
         moments = array("walk-moments", np.float64)
     started = optimizer.start(n)
@@ -158,6 +159,7 @@ def _read(archive: zipfile.ZipFile) -> Course:
         raise CheckpointError(f"moments have {moments.size} numbers, not what {optimizer!r} needs")
     if isinstance(seed, dict):
         seed = np.random.SeedSequence(seed["entropy"], spawn_key=tuple(seed["spawn_key"]))
+    batch, whole = (header.get(name) and Batch(**header[name]) for name in ("batch", "whole"))
     options = Options(
         steps=header["planned"],
         schedule=schedule_from_dict(schedule),
@@ -165,7 +167,8 @@ def _read(archive: zipfile.ZipFile) -> Course:
         engine=header["engine"],
         restart=None if header["restart"] is None else Restart(**header["restart"]),
         optimizer=optimizer,
-        batch=None if batch is None else Batch(**batch),
+        batch=batch,
+        whole=whole,
         seed=seed,
         signal=float(header.get("signal", 0.0)),
         levels=levels,

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from importlib import import_module
 from os import PathLike
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sterling.base.drawn import Drawn
+from sterling.base.text import counted
+from sterling.optimizers.sgd import PLAIN_SGD
+
+if TYPE_CHECKING:
+    from sterling.dynamics.saved import Course
+    from sterling.optimizers.base import Optimizer
+    from sterling.optimizers.batch import Batch
 
 
 class Shown(Drawn):
     """Base of `Orbit`: its pictures, its film, and the page on which it is made again."""
+
+    _course: Course
+    optimizer: Optimizer
+    batch: Batch | None
+    instance: dict
+
+    @property
+    def notes(self) -> list[str]:
+        """What differs from what was asked for, in sentences."""
+        whole = self._course.options.whole
+        if whole is None:
+            return []
+        return [
+            f"A batch of {counted(whole.size, 'sample')} without replacement is the full batch: every step "
+            f"uses all {self.instance['samples']:,} samples."
+        ]
 
     def explore(self, path: str | PathLike | None = None) -> str:
         """Open the explorable page with this run, which makes the same flips at the same steps there.
@@ -67,3 +90,14 @@ class Shown(Drawn):
         >>> orbit.animate("run.gif", frames=5)
         """
         import_module("sterling.plot.film").write(self, path, frames, rate)
+
+    def _method(self) -> list[tuple[str, str]]:
+        """Return optimiser and batches in words, where they are not the default."""
+        rows = [] if self.optimizer == PLAIN_SGD else [("optimizer", str(self.optimizer))]
+        if self.batch is not None:
+            how = " with replacement" if self.batch.replace else ""
+            rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
+        elif self._course.options.whole is not None:
+            asked, there = self._course.options.whole.size, self.instance["samples"]
+            rows.append(("batch", f"all {there:,} samples ({asked:,} asked for)"))
+        return rows

@@ -263,6 +263,13 @@ class Instance(Described):
         return float(np.ldexp(float(self.samples), bits))
 
     @property
+    def largest_batch(self) -> int:
+        """How many samples, which may repeat, any gradient sum can hold."""
+        sizes = np.abs(self.readout_codes)
+        one = self.coefficient_bound // int(sizes.max()) * int(sizes.sum()) * self.code_bound
+        return (WHOLE - 1) // max(one << int(self.grid.shifts.max()), 1)
+
+    @property
     def unit_squared(self) -> Fraction:
         """n·4^bits: a pre-activation code a stands for z·w = a/√unit_squared."""
         return self.n * Fraction(4) ** self.grid.bits

@@ -76,6 +76,7 @@ def _notice(orbit: Orbit, instance: Instance) -> list[str]:
             f"Since step {orbit.last_flip:,} the run rests where the gradient turns no weight. That is not "
             "proved to last: what the optimiser remembers may still turn one.",
         ),
+        *((True, note) for note in orbit.notes),
         (orbit.interrupted, f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}."),
         (not orbit.recorded, "The run did not record its flips, so there are no pictures over time."),
         (

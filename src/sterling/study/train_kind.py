@@ -73,9 +73,7 @@ def check_run(cell: Cell) -> None:
     schedule = cell.settings["schedule"]
     if optimizer.partition(":")[0] == "bop" and schedule != "auto":
         raise InputError(f'the optimizer {optimizer} has no step sizes: give schedule = "auto"')
-    batch = Options(**_options(cell)).batch
-    if batch is not None and batch.replace and 1 < cell.problem.samples < batch.size:
-        raise InputError(f"batch has {batch.size:,} samples, but N is {cell.problem.samples:,}: take fewer")
+    Options(**_options(cell))
 
 
 def _run(cell: Cell, seeds: Seeds, look: Look) -> dict[str, Any]:

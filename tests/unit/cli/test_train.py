@@ -18,9 +18,8 @@ SMALL = ["train", "--n", "8", "--samples", "200", "--noise", "0.5", "--seed", "3
 
 
 def small(**more):
-    return st.train(
-        st.Problem(n=8, samples=200, noise=0.5).draw(seed=3), **{"steps": 5000, "record": (), **more}
-    )
+    instance = st.Problem(n=8, samples=200, noise=0.5).draw(seed=3)
+    return st.train(instance, **{"steps": 5000, "record": (), **more})
 
 
 def alike(first, second):
@@ -232,6 +231,7 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
     orbit = st.train(instance, 600, optimizer=st.SGD(damping=0.5), batch=st.Batch(32, replace=True), seed=3)
     assert alike(result, orbit.to_dict())
     assert "optimizer sgd:damping=0.5" in refused(*keep)
+    assert "every step uses all of them" in call(*DAMPED, "--batch", "300").stderr
 
 
 @pytest.mark.parametrize("batch, memory", [([], 30), (["--batch", "32"], 100)])

@@ -163,17 +163,16 @@ def test_an_optimizer_a_batch_and_a_restart_are_values_or_texts():
     restarts = Study(n=4, samples=8, restart=[None, 300, "400", st.Restart(500, 0.1)])
     assert restarts.settings["restart"] == ("none", "300,0.05", "400,0.05", "500,0.1")
     study = Study(
-        n=4, samples=8, optimizer=["sgd", st.SGD(damping=0.5), "adam"], batch=[None, 4, "4,replace"]
+        n=4, samples=8, optimizer=["sgd", st.SGD(damping=0.5), "adam"], batch=[None, 4, "9,replace"]
     )
     assert study.settings["optimizer"] == ("sgd", "sgd:damping=0.5", "adam")
-    assert study.settings["batch"] == ("none", "4", "4,replace")
+    assert study.settings["batch"] == ("none", "4", "9,replace")
     assert Study(**arguments(study.to_toml())) == study
     for wrong, part in (
         ({"optimizer": "nadam"}, "nadam"),
         ({"batch": "0"}, "batch"),
         ({"optimizer": "adam", "restart": 300}, "restart"),
         ({"optimizer": "bop"}, "step sizes"),  # takes the schedule "auto" alone
-        ({"batch": "9,replace"}, "batch"),
     ):
         with pytest.raises(st.InputError, match=part):
             Study(n=4, samples=8, **wrong)
