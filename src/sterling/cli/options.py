@@ -55,9 +55,14 @@ SURROGATE = (
     "NAME",
 )
 THREADS = "Number of threads; results are the same for any value. \\[all cores]", "COUNT"
-SCHEDULE = (
+_SCHEDULE = (
     "Step sizes: power:RATE,EXPONENT, which is RATE/(t+1)^EXPONENT at step t, constant:RATE or "
-    "table:RATE,RATE,… \\[power:0.5,0.5 for plain SGD]",
+    "table:RATE,RATE,…"
+)
+SCHEDULE = f"{_SCHEDULE} \\[power:0.5,0.5 for plain SGD]", "SCHEDULE"
+TRAIN_SCHEDULE = (
+    f"{_SCHEDULE} \\[sgd: power:0.5,0.5, with damping the constant 1/(30 θS), with damping and batches "
+    "1/(100 θS); adam, lion, signsgd: constant:0.01]",
     "SCHEDULE",
 )
 

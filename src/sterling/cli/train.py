@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 _LEVELS = "Number of values that a weight can take, 2 to 16: 2 are ±1, 3 are −1, 0, 1."
 _PREDICTIONS = "Write the predictions of these weights for each sample: .csv or .parquet."
 _RESTART = "Ergodic restart: every EVERY steps, go back to the time average times SCALE: 300,0.05."
-_OPTIMIZER = "Optimiser: sgd, adam, lion, signsgd or bop, with options such as sgd:damping=0.5."
+_OPTIMIZER = (
+    "Optimiser, with its options in brackets: sgd (momentum, clip, decay, damping, band), adam (betas, eps, "
+    "clip, decay, damping), lion (betas, decay), signsgd or bop (gamma, threshold). Write sgd:damping=0.5 or "
+    "adam:betas=0.9/0.99,clip=1. Damping θ, band and threshold are in units of S, the mean pull on one wrong "
+    "weight."
+)
 _BATCH = "Samples of one step: SIZE, or SIZE,replace to draw each one independently. \\[all]"
 _INIT = "Start of the run: a random seed, or latent weights such as 0.1,-0.2. \\[0]"
 _ENGINE = "Engine: event (from flip to flip), step or dense (every step), or auto: the fastest."
@@ -49,7 +54,7 @@ def train(
     steps: Annotated[
         int, run_option("Number of steps, such as 1000000, 1_000_000 or 1e6.", "COUNT")
     ] = 1_000_000,
-    schedule: Annotated[str | None, run_option(*options.SCHEDULE)] = None,
+    schedule: Annotated[str | None, run_option(*options.TRAIN_SCHEDULE)] = None,
     surrogate: options.OwnSurrogate = None,
     restart: Annotated[str | None, run_option(_RESTART, "EVERY,SCALE")] = None,
     optimizer: Annotated[str, run_option(_OPTIMIZER, "NAME")] = "sgd",
@@ -135,6 +140,8 @@ def train(
             print_json(orbit.to_dict())
         else:
             meaning, rows = outcome(orbit, instance)
+            if weights is None and "the time average" in meaning:
+                meaning += " --weights FILE writes the time average and the weights decoded from it."
             colour, (_, verdict) = VERDICT_COLOURS[orbit.verdict.name], orbit._rows()[0]
             print_verdict(problem_line(orbit), verdict, colour, meaning, rows)
     finally:  # a full stdout must not cost the files

@@ -133,8 +133,8 @@ def meaning(orbit: Orbit) -> str:
             weaker = _weaker(orbit)
             features = f", normalised features{weaker}" if weaker else " or normalised features"
             return (
-                f"Absorbed{where_it_holds(orbit)} where not every label is right: no step size and no "
-                f"patience will help; more samples{features} may."
+                f"Absorbed{where_it_holds(orbit)} where not every label is right: more steps or other "
+                f"step sizes will not help; more samples{features} may."
             )
         if orbit.verdict is Verdict.RECURRENT:
             return (
@@ -149,8 +149,9 @@ def meaning(orbit: Orbit) -> str:
         words = words.replace("more samples may", f"more samples{_weaker(orbit)} may")
         words = words.replace("ergodic restarts", _remedy(orbit) or "more samples")
     if orbit._rest == 1:
-        doubt = "the gradient turns no weight, but what the optimiser remembers may"
-        words = f"{words.partition(':')[0]}: {doubt}"
+        where = words.partition(":")[0].replace("absorbed", "at rest")
+        doubt = "the gradient turns no weight, but with this optimiser a later step still may"
+        words = f"{where}, not certified: {doubt}"
     if orbit.verdict is Verdict.RECURRENT and not orbit.errors:
         often = f"right only by chance, as in {share(orbit.occupancy)} of the steps"
         words = words.replace(": ", f", so the last iterate is {often}: ")

@@ -28,7 +28,7 @@ class Verdict(Enum):
     meaning: str
 
     OPTIMAL = "optimal", "absorbed at the teacher or at zero empirical risk: the weights never change again"
-    TRAPPED = "trapped", "absorbed elsewhere: no step size and no patience will help, more samples may"
+    TRAPPED = "trapped", "absorbed elsewhere: more steps or other step sizes will not help, more samples may"
     RECURRENT = (
         "recurrent",
         "the reference was left and visited again: decode with the time average, or take more samples",

@@ -199,6 +199,10 @@ def as_optimizer(value: Any) -> Optimizer:
     values: dict[str, Any] = {}
     try:
         for part in filter(None, map(str.strip, rest.split(","))):
+            if "=" not in part:
+                raise InputError(
+                    f"{part!r} has no value; write damping=0.5, and two numbers as betas=0.9/0.99"
+                )
             word, _, number = map(str.strip, part.partition("="))
             if word not in known:
                 raise InputError(

@@ -74,7 +74,7 @@ def _notice(orbit: Orbit, instance: Instance) -> list[str]:
         (
             orbit.verdict.absorbed and not orbit.certified,
             f"Since step {orbit.last_flip:,} the run rests where the gradient turns no weight. That is not "
-            "proved to last: what the optimiser remembers may still turn one.",
+            "proved to last: with this optimiser a later step still may turn one.",
         ),
         *((True, note) for note in orbit.notes),
         (orbit.interrupted, f"The run was interrupted at step {orbit.steps:,} of {orbit.planned:,}."),

@@ -42,10 +42,7 @@ def test_json_is_what_python_gives():
         (["--schedule", "constant:0.1"], {"schedule": st.Constant(0.1)}),
         (["--surrogate", "identity", "--engine", "dense"], {"surrogate": "identity", "engine": "dense"}),
         (["--init", "5", "--threads", "1"], {"init": 5}),
-        (
-            ["--init", "-0.1,0.2,0.1,0.1,-0.3,0.1,0.2,0.1"],
-            {"init": np.array([-1, 2, 1, 1, -3, 1, 2, 1]) / 10},
-        ),
+        (["--init", "-0.1,0.2" + ",0.1" * 6], {"init": np.array([-1, 2, *[1] * 6]) / 10}),
     ],
 )
 def test_options_of_the_run_reach_it(options, arguments):
@@ -101,14 +98,12 @@ def test_a_data_file_without_options_is_standardised_and_takes_identity(tmp_path
 
 
 def test_pictures_and_runs_are_written_and_told_of(tmp_path):
-    result = call(
-        *SMALL[:-1], "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run.orbit"
-    )
+    result = call(*SMALL[:-1], "--steps", "500", "--plot", tmp_path / "p.svg", "--out", tmp_path / "run")
     assert (tmp_path / "p.svg").stat().st_size > 1000
-    saved = st.Orbit.load(tmp_path / "run.orbit")
+    saved = st.Orbit.load(tmp_path / "run")
     assert np.array_equal(saved.flips, small(steps=500, record=("flips",)).flips)
     assert f"picture: {tmp_path / 'p.svg'}" in result.stderr
-    assert f"run saved: {tmp_path / 'run.orbit'}" in result.stderr
+    assert f"run saved: {tmp_path / 'run'}" in result.stderr
 
 
 def test_weights_and_predictions_on_ones_own_data(tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ def test_texts_and_dictionaries_read_back(optimizer):
         (lambda: as_optimizer(3), "optimizer"),
         (lambda: as_optimizer("sgd:speed=3"), "speed"),
         (lambda: as_optimizer("sgd:momentum=much"), "much"),
+        (lambda: as_optimizer("adam:betas=0.9,0.99"), "0.9/0.99"),
         (lambda: optimizer_from_dict({"name": "sgd"}), "fields"),
         (lambda: Batch(0), "batch"),
         (lambda: as_batch("8,again"), "replace"),
