@@ -31,7 +31,6 @@ PLACES = """
         .filter((box) => box.width).map((box) => box.top + scrollY);
 """
 
-
 WIDTHS = range(320, 1921, 20)  # CSS pixels
 TYPICAL = (320, 390, 600, 768, 880, 1024, 1440)
 PAPER = 718  # CSS pixels of an A4 page between its margins
@@ -88,7 +87,7 @@ OUTSIDE = """
     for (const card of document.querySelectorAll(".card")) {
         const { left, right } = card.getBoundingClientRect();
         for (const one of card.querySelectorAll("*")) {
-            if (one.closest("svg, .out-of-sight") || one.parentElement.closest(".plot, pre")) continue;
+            if (one.closest("svg, .out-of-sight") || one.parentElement.closest(".plot")) continue;
             const box = one.getBoundingClientRect();
             if (!box.width || (box.left >= left - 1 && box.right <= right + 1)) continue;
             out.push(one.outerHTML.slice(0, 80));

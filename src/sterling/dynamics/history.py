@@ -30,8 +30,8 @@ class History:
 
     @property
     def centres(self) -> np.ndarray:
-        """Geometric middle of each bin, with iterates counted from 1."""
-        return np.sqrt((self.edges[:-1] + 1.0) * self.edges[1:])
+        """Geometric middle of the steps of each bin."""
+        return np.sqrt(self.edges[:-1] * (self.edges[1:] - 1.0))
 
 
 def history(orbit: Orbit) -> History:

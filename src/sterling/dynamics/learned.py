@@ -120,7 +120,7 @@ def _weaker(orbit: Orbit) -> str:
 def _remedy(orbit: Orbit) -> str:
     """Return what ends chatter without more samples, as far as this kind of run can take it; else empty."""
     if orbit._plain:
-        return "ergodic restarts"
+        return "ergodic restarts" if orbit.restart is None else ""
     damped = orbit.optimizer.name in ("sgd", "adam") and not where_it_holds(orbit)
     return "damping" if damped and orbit._levels == 2 else ""
 
@@ -147,6 +147,7 @@ def meaning(orbit: Orbit) -> str:
     if not orbit._plain:
         words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
         words = words.replace("more samples may", f"more samples{_weaker(orbit)} may")
+    if orbit.verdict is Verdict.CHATTERING:
         words = words.replace("ergodic restarts", _remedy(orbit) or "more samples")
     if orbit._rest == 1:
         where = words.partition(":")[0].replace("absorbed", "at rest")
@@ -218,7 +219,7 @@ def outcome(orbit: Orbit, instance: Instance) -> tuple[str, list[tuple[str, str]
     if orbit.verdict in (Verdict.RECURRENT, Verdict.CHATTERING):
         advice = _ADVICE[best]
         if best == "time average" and fit.misfit[best] == fit.misfit["last iterate"]:
-            advice = "decode with the time average: the last iterate fits these data as well, but moves on"
+            advice = "decode with the time average; the last iterate fits these data as well, but moves on"
         words = f"{words.partition(':')[0]}: {advice}."
     if fit.misfit[best] >= fit.misfit[baseline]:
         words += f" But no reading fits the labels better than {baseline}."

@@ -72,7 +72,7 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
     shape = (-1, columns, 3)
     moving = [
         bits.imshow(cells.reshape(shape), animated=True),
-        errors.axvline(1, color=INK, animated=True),
+        errors.axvline(0, color=INK, animated=True),
         bits.text(0, 1.06, "", transform=bits.transAxes, animated=True, fontsize=_LETTERS, color=INK),
     ]
     image, line, words = moving
@@ -84,7 +84,7 @@ def _pictures(orbit: Orbit, steps: np.ndarray) -> Iterator[Any]:
         wrong = weights != orbit.reference
         cells[: orbit.n] = inks[np.where(wrong, 2, weights > 0)]
         image.set_data(cells.reshape(shape))
-        line.set_xdata([step + 1] * 2)  # the axis counts from one
+        line.set_xdata([step] * 2)
         words.set_text(f"step {step:,}: {wrong.sum()} of {orbit.n} {kind}")
         canvas.restore_region(ground)
         for one in moving:

@@ -36,6 +36,7 @@ from sterling.returns.recurrence import home
 
 _CELLS = 360  # time cells of the raster
 _ROWS = 20  # largest number of weights in the raster
+_SURE = 0.9  # least agreement of a weight that needs no words
 _LINE = 1580.0  # points of letters that the line about the run may have
 #: Position of a legend above the axes, with room for a title to its left.
 _BESIDE = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.1}
@@ -44,17 +45,20 @@ _BESIDE = {"loc": "lower right", "bbox_to_anchor": (1.01, 1.0), "borderaxespad":
 def errors_over_time(ax: Axes, orbit: Orbit) -> str:
     """Draw the distance to the reference over a logarithmic time axis.
 
-    The line is the mean over each time bin and the band its range; the dashed line is the time average.
+    The line is the mean over each time bin and the band, if any, its range; the dashed line is the time
+    average.
     """
     ax.set_ylabel(f"{'wrong' if orbit.reference_kind == 'teacher' else 'differing'} weights (number)")
     _time_axis(ax, orbit.steps)
     if not orbit.recorded:
         return _unrecorded(ax, f"The run ends with {orbit.errors} of {orbit.n} weights {_wrong(orbit)}")
     h = history(orbit)
-    ax.fill_between(
-        h.centres, h.low, h.high, step="mid", color=BLUE, alpha=0.22, lw=0, label="iterates: range"
-    )
-    ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label="iterates: mean")
+    varies = bool((h.high > h.low).any())
+    if varies:
+        look: dict[str, Any] = {"color": BLUE, "alpha": 0.22, "lw": 0, "label": "iterates: range"}
+        ax.fill_between(h.centres, h.low, h.high, step="mid", **look)
+    label = "iterates: mean" if varies else "iterates"
+    ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label=label)
     ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, label="time average")
     top = max(float(h.high.max()), float(h.ergodic.max()), 1.0)
     if top <= 12:
@@ -79,11 +83,14 @@ def _read_errors(orbit: Orbit, h: History) -> str:
     late = h.edges[:-1] >= h.edges[-1] // 10
     low, high = int(h.low[late].min()), int(h.high[late].max())
     mean = float(np.average(h.mean[late], weights=np.diff(h.edges)[late]))
-    span = f"{low}" if low == high else f"{low} to {high} ({mean:.2g} on average)"
-    return (
-        f"From step {int(h.edges[:-1][late][0]):,} on, {span} of {orbit.n} weights are {_wrong(orbit)}; in "
-        f"the time average {h.ergodic[-1]} at the end."
-    )
+    span = f"{low} of {orbit.n} weights {'is' if low == 1 else 'are'} {_wrong(orbit)}"
+    if low != high:
+        span = f"{low} to {high} of {orbit.n} weights are {_wrong(orbit)}, {mean:.2g} on average"
+    average = f"{h.ergodic[-1]} of {orbit.n} {'is' if h.ergodic[-1] == 1 else 'are'} {_wrong(orbit)}"
+    cut, start = f"{orbit.flips_complete_to:,}", f"{int(h.edges[:-1][late][0]):,}"
+    whole = orbit.flips_complete_to == orbit.steps
+    until, then = ("on", "At the end") if whole else (f"to {cut}", f"At step {cut}")
+    return f"From step {start} {until}, {span}. {then} {average} in the time average."
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
@@ -94,7 +101,8 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     """
     _time_axis(ax, orbit.steps)
     ax.grid(False)
-    ax.set_ylabel("weight")
+    named = orbit.instance.get("origin", {}).get("columns")
+    ax.set_ylabel("weight" if named else "weight, counted from 0")
     if not orbit.recorded:
         return _unrecorded(ax, "When each weight flipped is not known")
     counts = np.bincount(orbit.flips["coordinate"], minlength=orbit.n)
@@ -105,7 +113,7 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     cells = np.geomspace(1, orbit.steps + 1, _CELLS + 1)
     levels = np.arange(2 * len(busy) + 1) / 2 - 0.5
     ax.pcolormesh(cells, levels, _raster(orbit, busy, cells), rasterized=True)
-    ax.hlines(np.arange(1, len(busy)) - 0.5, cells[0], cells[-1], color="white", lw=1.4)
+    ax.hlines(np.arange(1, len(busy)) - 0.5, *ax.get_xlim(), color="white", lw=1.4)
     ax.set_ylim(len(busy) - 0.5, -0.5)
     name_rows(ax, [orbit.weight_names[k] for k in busy])
     ax.tick_params(axis="y", length=0)
@@ -118,7 +126,8 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     total, active = int(counts.sum()), int(np.count_nonzero(counts))
     few = int(np.searchsorted(np.cumsum(np.sort(counts)[::-1]), 0.9 * total)) + 1
     most = f", nine tenths of them by {few}" if total >= 100 and few <= active / 2 else ""
-    shown = f"; the {len(busy)} busiest are shown" if len(busy) < active else ""
+    which = f"the {len(busy)} busiest" if counts.max() > 1 else f"{len(busy)} of them"
+    shown = f"; {which} are shown" if len(busy) < active else ""
     return f"{counted(total, 'flip')} by {active} of {orbit.n} weights{most}{shown}."
 
 
@@ -129,7 +138,7 @@ def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
     coordinate = orbit.flips["coordinate"]
     half = np.arange(2 * len(busy) + 1)
     place = np.where(row[coordinate] >= 0, 2 * row[coordinate] + (orbit._moves < 0), -1)
-    image, *_ = np.histogram2d(place, orbit.flips["step"] + 1, [half, cells])
+    image, *_ = np.histogram2d(place, orbit.flips["step"], [half, cells])
     # A weight can flip to +1 at most at every other step.
     share = np.minimum(2 * image / np.maximum(np.diff(cells), 1.0), 1.0)
     colours = np.zeros((*image.shape, 4))
@@ -185,8 +194,9 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         has = "has" if wrong == 1 else "have"
         result = f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}’s"
     else:
-        closest = f"weight {orbit.weight_names[order[0]]} is closest to 0, at {margin[0]:.2f}"
-        result = f"Every {what} of the time average agrees with the {against}; {closest}"
+        result = f"Every {what} of the time average agrees with the {against}"
+        if margin[0] < _SURE:
+            result += f"; weight {orbit.weight_names[order[0]]} is the least certain, at {margin[0]:.2f}"
     return f"{result}. Agreement is {scale}."
 
 
@@ -221,8 +231,9 @@ def _wrong(orbit: Orbit) -> str:
 
 
 def _time_axis(ax: Axes, steps: int) -> None:
-    end = max(12.0, 1.15 * steps)  # an axis shorter than a decade has no labels
-    tidy(ax, xscale="log", xlabel="iterate, counted from 1 (log scale)", xlim=(0.9, end))
+    end = max(12.0, 1.15 * steps)  # an axis shorter than a decade has one label
+    ax.set_xscale("symlog", linthresh=1, linscale=0.4, subs=range(2, 10))  # step 0 is on it
+    tidy(ax, xlabel="step (log scale from 1 on)", xlim=(-0.1, end))
 
 
 def _unrecorded(ax: Axes, words: str) -> str:

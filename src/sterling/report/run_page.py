@@ -16,7 +16,7 @@ from sterling.plot.run import ergodic_mean, errors_over_time, flip_raster
 from sterling.plot.style import named_bars
 from sterling.report.figures import BROAD, Drawing, render
 from sterling.report.html import page
-from sterling.returns.recurrence import home
+from sterling.returns.recurrence import Recurrence, home
 
 _ROWS = 500  # weights in the table
 _VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
@@ -39,17 +39,27 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
         problem=problem_line(orbit),
         rows=[row for row in rows if known or row[0] not in _VISITS],
         main=_main(orbit, instance),
-        sentences=[sentence(text) for _, text in found._rows()] if found is not None and known else [],
-        since=0 if found is None else found.since,
+        sentences=_visits(found) if found is not None and known else [],
         notice=_notice(orbit, instance),
         weights=weights.rows(),
         weight_columns=["weight", "last iterate", f"{nearest} the time average", home(orbit), "time average"],
+        nearest=nearest,
+        numbered=weights["feature"][0] == "0",
         undecided="from −1 to 1. Near 0" if two else "from lowest to highest level. Halfway between two",
         more_weights=orbit.n - len(weights),
         drawings=_details(orbit),
         script="page.js",
         command=command,
     )
+
+
+def _visits(found: Recurrence) -> list[str]:
+    """Return sentences about a run that returned, or will leave; the table says enough of any other."""
+    if found.visits < 2 and not found.arrivals:
+        return []
+    interval = found.long_run is not None or found.halves is not None
+    note = ["intervals allow for visits that come in clusters"] if interval else []
+    return [sentence(text) for text in [*(text for _, text in found._rows()), *note]]
 
 
 def _notice(orbit: Orbit, instance: Instance) -> list[str]:
@@ -68,8 +78,9 @@ def _notice(orbit: Orbit, instance: Instance) -> list[str]:
         ),
         (
             damping > 0,
-            f"The run is damped (θ = {damping:g}): a state absorbs where no weight is pushed by more than "
-            "θS. What st.certify proves is about undamped runs, θ = 0.",
+            f"The run is damped (θ = {damping:g}): a weight turns only where the gradient pulls at it by "
+            "more than θS. S is the mean pull on one wrong weight. What st.certify proves is about undamped "
+            "runs, θ = 0.",
         ),
         (
             orbit.verdict.absorbed and not orbit.certified,
@@ -103,7 +114,8 @@ def _labels(ax: Axes, fit: LabelFit) -> str:
     right = fit.measure == "labels right"
     values = [1 - value / fit.samples if right else value for value in fit.misfit.values()]
     named_bars(ax, list(fit.misfit), values, "share of the labels that are right" if right else fit.measure)
-    return sentence("; ".join(f"{name.partition(', ')[2]}: {text}" for name, text in fit.texts))
+    found = "; ".join(f"{name.partition(', ')[2]} {text}" for name, text in fit.texts)
+    return f"{'Longer' if right else 'Shorter'} bars are better. {sentence(found)}"
 
 
 def _details(orbit: Orbit) -> list[Drawing]:

@@ -26,6 +26,7 @@ from sterling.returns.counts import VisitCounts, bin_starts, mark_steps
 _CYCLES = 10  # mean times from one visit to the next that a batch must have at least
 _GROWTH_SPAN = 100  # the exponent of growth is that of the last two decades
 _FEW = 10  # with fewer visits no growth is estimated
+_MANY = 100  # with fewer times 99 % of them are all
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,20 +48,30 @@ class Times(Described):
         """
         if not self.count:
             return math.nan
+        return (int(self.starts[self._bin(share)]) + self._within(share)) / 2
+
+    def _within(self, share: float) -> int:
+        """Return a time that at least this share of the times does not exceed: the end of a bin."""
+        return min(int(self.stops[self._bin(share)]) - 1, self.longest)
+
+    def _bin(self, share: float) -> int:
         i = int(np.searchsorted(np.cumsum(self.counts), share * self.count - 1e-9))
-        i = min(i, len(self.counts) - 1)
-        last = min(int(self.stops[i]) - 1, self.longest)
-        return (int(self.starts[i]) + last) / 2
+        return min(i, len(self.counts) - 1)
 
     @property
     def text(self) -> str:
         """The distribution in words."""
-        median, most = (f"{np.ceil(self.quantile(share)):,.0f}" for share in (0.5, 0.99))
-        if most == "1":
+        if not self.count:
+            return "was never completed"
+        median, most = self._within(0.5), self._within(0.99)
+        if self.count == 1:
+            return f"lasted {counted(self.longest, 'step')}, the only one"
+        if most == 1:
             return "lasts 1 step" + (f", the longest {self.longest:,}" if self.longest > 1 else "")
+        nearly_all = f", 99 % at most {most:,}" if self.count >= _MANY else ""
         return (
-            f"lasts {number(self.mean)} steps on average; half of all last at most {median}, 99 % at most "
-            f"{most}, and the longest {self.longest:,}"
+            f"lasts {number(self.mean)} steps on average; half of all last at most {median:,}{nearly_all}, "
+            f"and the longest {self.longest:,}"
         )
 
     def __repr__(self) -> str:
@@ -115,7 +126,7 @@ class Recurrence(Result):
         where, steps = home(self), counted(self.steps, "step")
         if not self.visits:
             return [(f"visits to the {where}", f"the run never came to the {where} in {steps}")]
-        over = ", and the run is over" if self.certified else ""
+        over = ", and no visit will follow: the weights rest" if self.certified else ""
         came = f"the run came to the {where} {counted(self.visits, 'time')} in {steps}{over}"
         rows = [
             (f"visits to the {where}", came),
@@ -126,7 +137,7 @@ class Recurrence(Result):
         if self.returns.count:
             rows.append(("absences", f"an absence {self.returns.text}"))
         if self.recurs:
-            rows.append(("number of visits over time", self._growth_in_words()))
+            rows += self._growth_in_words()
         if self.arrivals:
             rows.append(("still to come", self._arrivals_in_words()))
         return rows
@@ -145,19 +156,25 @@ class Recurrence(Result):
             f"{left_out}{coming}{doubt})"
         )
 
-    def _growth_in_words(self) -> str:
-        parts = []
+    def _growth_in_words(self) -> list[tuple[str, str]]:
+        rows = []
         if self.growth is not None:
-            parts.append(
-                f"from 1/{_GROWTH_SPAN} of the run on, ten times as many steps bring "
-                f"{10**self.growth:.3g} times as many visits"
+            text = (
+                f"ten times as many steps bring {10**self.growth:.3g} times as many visits, measured after "
+                "the first hundredth of the run"
             )
+            rows.append(("number of visits over time", text))
         if self.halves is not None:
-            parts.append(
-                f"the last three eighths of the run have {self.halves.text} times the visits of the three "
-                f"eighths before ({percent(self.halves.level)} interval {self.halves.bounds})"
+            more, fewer = self.halves.low > 1, self.halves.high < 1
+            often = "more often" if more else "less often" if fewer else "about as often as before"
+            text = (
+                f"late in the run visits come {often}: the last three eighths have {self.halves.text} times "
+                f"the visits of the three eighths before ({percent(self.halves.level)} interval "
+                f"{self.halves.bounds})"
             )
-        return "; ".join(parts) or "the visits are too few to say how their number grows"
+            rows.append(("visits late in the run", text))
+        few = "the visits are too few to say how their number grows"
+        return rows or [("number of visits over time", few)]
 
     def _arrivals_in_words(self) -> str:
         k, step = self.arrivals[0]
@@ -242,7 +259,7 @@ def _long_run(
     The ratio leaves out a quarter of the run for any burn-in, so that change shows.
     """
     if certified:
-        return None, "the run is over for all time, so there is nothing to estimate", None
+        return None, "the weights rest for all time, so there is nothing to estimate", None
     late = visits[math.ceil(BURN_IN * len(visits)) :]
     if not late.any():
         return None, "no visits after the first quarter of the run", None

@@ -13,9 +13,6 @@ from tests.support import assert_same_orbit, go_slowly
 ENGINES = ("event", "dense")
 
 
-# ---------------------------------------------------------------------------------- the orbit's fields
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_distance(noisy, engine):
     """Errors at any step, from the recorded flips, between and beyond them."""
@@ -68,9 +65,6 @@ def test_what_belongs_to_an_orbit_cannot_be_changed(noisy, tmp_path, name):
     for one in (orbit, st.Orbit.load(tmp_path / "run"), st.resume(orbit, noisy, steps=10)):
         with pytest.raises(ValueError, match="read-only"):
             getattr(one, name)[:] = 0
-
-
-# ------------------------------------------------------------------------------------------- bounds
 
 
 def test_the_bound_on_recorded_flips(noisy, monkeypatch):

@@ -104,6 +104,7 @@ def test_a_user_registers_an_optimiser():
 
 def test_advice_is_what_this_kind_of_run_can_take():
     runs = (("sgd:momentum=0.9", 90, "or damping."), ("sgd:damping=0.9", 20, "less damping may."))
-    for optimizer, n, advice in runs:
-        orbit = st.train(st.Problem(n=n, samples=3 * n).draw(0), 3000, optimizer=optimizer)
+    for optimizer, n, advice in (*runs, ("sgd", 32, "so take more samples.")):
+        more = {"restart": st.Restart(300, 0.05)} if optimizer == "sgd" else {}
+        orbit = st.train(st.Problem(n=n, samples=3 * n).draw(0), 3000, optimizer=optimizer, **more)
         assert meaning(orbit).endswith(advice)

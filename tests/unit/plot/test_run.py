@@ -48,6 +48,7 @@ def test_history_is_what_a_replay_of_the_flips_gives(schedule):
         assert h.mean[i] == pytest.approx(distances[first:stop].mean(), abs=1e-12)
         assert h.low[i] == distances[first:stop].min()
         assert h.high[i] == distances[first:stop].max()
+        assert first <= h.centres[i] <= stop - 1
     assert np.array_equal(h.ergodic, ergodic[h.edges[1:] - 1])
 
 
@@ -74,6 +75,8 @@ def test_every_kind_of_run_can_be_drawn(name):
     texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
     assert all(any(sentence.endswith(".") for sentence in sentences) for sentences in texts)
     assert ("no flips" in texts[2]) == (name in ("no flips", "one step"))
+    _, labels = figure.axes[0].get_legend_handles_labels()
+    assert ("iterates: range" in labels) != (name in ("one step", "no flips", "not recorded"))
     assert ("flips were not recorded" in texts[0]) == (name == "not recorded")
 
 
@@ -86,7 +89,7 @@ def test_the_raster_marks_each_flip_in_its_half():
     expected = np.zeros_like(image)
     for flip in orbit.flips:
         row = 2 * list(busy).index(flip["coordinate"]) + (flip["sign"] < 0)
-        cell = min(np.flatnonzero(cells <= flip["step"] + 1 + 1e-9)[-1], 359)
+        cell = min(np.flatnonzero(cells <= flip["step"] + 1e-9)[-1], 359)
         expected[row, cell] = True
     assert np.array_equal(image, expected)
 

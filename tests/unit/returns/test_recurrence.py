@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -32,6 +33,8 @@ def test_times_are_those_recorded(orbit, found):
         for share in (0.0, 0.1, 0.5, 0.9, 0.99, 1.0):
             exact = np.quantile(recorded, share, method="inverted_cdf")
             assert times.quantile(share) == pytest.approx(exact, rel=1 / 64, abs=0.5 if exact >= 64 else 0)
+    most = re.search(r"99 % at most ([\d,]+)", found.returns.text)[1].replace(",", "")
+    assert np.mean(orbit.return_times <= int(most)) >= 0.99
 
 
 def test_mean_of_runs_cut_anywhere():
@@ -96,7 +99,7 @@ def test_an_absorbed_run():
     assert found.long_run is None
     assert found.growth is None
     assert not found.arrivals
-    assert dict(found._rows())["visits to the teacher"].endswith("and the run is over")
+    assert dict(found._rows())["visits to the teacher"].endswith("the weights rest")
     assert math.isnan(found.returns.mean)
     assert math.isnan(found.returns.quantile(0.5))
 
