@@ -63,9 +63,10 @@ def measured(name: str, interval: Iterable[float], how: str, unit: str = "") -> 
     return Measured(name, value, low, high, unit=unit, how=how)
 
 
-def share(name: str, successes: int, trials: int) -> Measured:
-    """Return a measured share of trials."""
-    found = measured(name, share_interval(successes, trials), "Jeffreys")
+def share(name: str, successes: int, trials: int, left: int = 0) -> Measured:
+    """Return a measured share of trials; the upper end counts ``left`` undecided ones as successes."""
+    how = f"Jeffreys; upper end with {left:,} undecided as successes" if left else "Jeffreys"
+    found = measured(name, both_ways(successes, left, trials), how)
     return replace(found, count=f"{successes:,} of {trials:,}")
 
 

@@ -78,6 +78,7 @@ def places(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {f"n = {n}, N = {samples:,}": one for (n, samples), one in groups}
 
 
-def listed(values: Iterable[float], between: str = ", ") -> str:
-    """Return numbers with commas or another word between them."""
-    return between.join(map(number, values))
+def listed(values: Iterable[float]) -> str:
+    """Return numbers as "6, 8 and 10"."""
+    *most, last = map(number, values)
+    return f"{', '.join(most)} and {last}" if most else last

@@ -90,7 +90,7 @@ def tidy(ax: Axes, legend: Literal["best", "lower right"] = "best", **given: Any
     ax.set(**given)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=small())
+    ax.tick_params(which="both", colors=INK, labelsize=small())
     ax.xaxis.label.set_color(INK)
     ax.yaxis.label.set_color(INK)
     ax.grid(axis="y", color=PALE, lw=0.6)

@@ -107,9 +107,6 @@ def test_correlated_features(rho):
     np.testing.assert_allclose(out.T @ out / len(out), rho**lag, atol=0.012)
 
 
-# -------------------------------------------------------------------------------------------- names
-
-
 @pytest.mark.parametrize("spec", SPECS)
 def test_names_round_trip(spec):
     family = get_family(spec)

@@ -21,9 +21,6 @@ def assert_same_instance(one, other):
     np.testing.assert_array_equal(one.teacher, other.teacher)
 
 
-# ---------------------------------------------------------------------------------------- validation
-
-
 BAD = [
     *({"n": bad} for bad in (0, -3, 2.5, "4", True, None)),
     *({"m": 0}, {"samples": 0}, {"samples": 1e3}),
@@ -88,9 +85,6 @@ def test_the_estimate_of_memory_is_from_above(n, samples, m, normalize):
     finally:
         tracemalloc.stop()
     assert peak <= asked._memory() <= 4 * peak
-
-
-# ------------------------------------------------------------------------------------------- draws
 
 
 @pytest.mark.parametrize("readout", ("ones", "signs", "gaussian", (0.5, -2.0, 1.25)))

@@ -146,6 +146,13 @@ def test_theory_stands_beside_a_number_only_where_both_are_the_same_quantity(tex
         assert ("none for this number" in cell) == (not one.theory)
 
 
+def test_the_header_counts_the_claims(findings, tmp_path):
+    for claims, words in enumerate(("claims about", "the claim below. It is", "the claims below. Each is")):
+        text = flat(write(tmp_path, findings[:claims], missing=WAITING).read_text("utf-8"))
+        assert f") makes {words}" in text
+        assert f"{claims} of {claims + 2} claims {'is' if claims == 1 else 'are'} done" in text
+
+
 def test_sections_of_the_science_are_links(text):
     assert linked("docs/science, 7 and 13").count("<a ") == 2
     visible = re.sub(r"<a .*?</a>|<script>.*</script>", "", text, flags=re.S)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from sterling.base.text import number
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
 from sterling.claims.finding import Finding, Reference, measured, picture
@@ -22,7 +23,7 @@ RATE, CLOSE = -0.5, 0.05
 RULE = Rule(
     (
         consistent(
-            f"the whole 95 % interval of the exponent β lies within {RATE:g} ± {CLOSE:g}",
+            f"the whole 95 % interval of the exponent β lies within {number(RATE)} ± {CLOSE:g}",
             lambda low, high: low >= RATE - CLOSE and high <= RATE + CLOSE,
         ),
         contradicted("it lies wholly outside", lambda low, high: high < RATE - CLOSE or low > RATE + CLOSE),

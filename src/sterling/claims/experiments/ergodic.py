@@ -26,7 +26,7 @@ def measure(context: Context, budget: ScalingBudget) -> Finding:
         scaling.ends(average, scaling.left_open(store, budget.steps[-1])),
         experiment=(
             f"{len(trials):,} runs without label noise, n = {listed(budget.n)}, m = 1, step sizes "
-            f"0.5/√(t+1), {listed(budget.steps, ' and ')} steps; the sample sizes were placed where they "
+            f"0.5/√(t+1), {listed(budget.steps)} steps; the sample sizes were placed where they "
             "narrow the interval of α."
         ),
         reason=(

@@ -164,7 +164,7 @@ def measure(context: Context, budget: FreshDataBudget) -> Finding:
         known["away_last"] / known["away_first"],
     )
     law = Reference(
-        "at these T, from these starts (½ as T grows), fresh samples at each step",
+        "exponent with fresh samples, at these T and from these starts (½ as T grows)",
         predicted_growth(budget, context.seed),
         "mean-field",
         "a random walk reflected at zero",

@@ -15,7 +15,7 @@ from sterling.base.registry import register
 from sterling.base.text import percent
 from sterling.claims.claim import PAPER, SCIENCE, Claim
 from sterling.claims.context import Context
-from sterling.claims.finding import Finding, Measured, both_ways, evidence, measured, picture, share
+from sterling.claims.finding import Finding, Measured, evidence, picture, share
 from sterling.claims.judge import Rule, consistent, contradicted
 from sterling.claims.words import listed
 from sterling.model.families import AutoRegressive, Gaussian, Shifted, get_family
@@ -143,8 +143,8 @@ def measure(context: Context, budget: InputBudget) -> Finding:
     for row in cells.filter(samples=sizes[-1]).iter_rows(named=True):
         family, kind, runs = names[row["inputs"]], row["normalize"], row["trials"]
         text = f"success on {family} inputs, {_WORDS[kind]}"
-        found[family, kind] = share(text, row["successes"], runs)
-        shares[family][kind] = both_ways(row["successes"], row["undecided"], runs)[1:]
+        found[family, kind] = share(text, row["successes"], runs, row["undecided"])
+        shares[family][kind] = found[family, kind].ends
     normal = [f for f in budget.families if isinstance(get_family(f), Gaussian | Shifted | AutoRegressive)]
     healed = restored(shares)
     # First those that the claim is about: failing ones with non-Gaussian entries.
@@ -177,22 +177,22 @@ def measure(context: Context, budget: InputBudget) -> Finding:
         ),
         pictures=(
             picture(
-                "Success by shape, mean and surrogate",
-                dots,
-                budget.shapes,
-                {
-                    label: np.array(evidence(*(one for one, _ in row.values())))
-                    for label, row in crossed.items()
-                },
-                **shown,
-            ),
-            picture(
                 "Success by input distribution",
                 dots,
                 budget.families,
                 {
                     words: np.array(evidence(*(found[family, kind] for family in budget.families)))
                     for kind, words in _WORDS.items()
+                },
+                **shown,
+            ),
+            picture(
+                "Success by shape, mean and surrogate",
+                dots,
+                budget.shapes,
+                {
+                    label: np.array(evidence(*(one for one, _ in row.values())))
+                    for label, row in crossed.items()
                 },
                 **shown,
             ),
@@ -207,7 +207,8 @@ def measure(context: Context, budget: InputBudget) -> Finding:
             "non-Gaussian entries test restoration.",
             "If inputs have a mean, all outputs of a ReLU unit can become zero at once: the unit is dead and "
             f"has no gradient ({SCIENCE}, 15). The identity reads every sample.",
-            f"{cells['undecided'].sum():,} runs ended without a certified verdict and count as failures.",
+            f"{cells['undecided'].sum():,} runs ended without a certified verdict. They count as failures, "
+            "and at the upper ends of intervals as successes.",
         ),
     )
 
@@ -245,8 +246,7 @@ def cross(context: Context, budget: InputBudget, samples: int) -> tuple[Crossed,
         for shape in budget.shapes:
             where = {"inputs": str(get_family(inputs[mean, shape])), "surrogate": surrogate}
             runs, won, left = cells.filter(**where).select("trials", "successes", "undecided").row(0)
-            how = "Jeffreys; upper end with all undecided runs as successes"
-            one = measured(f"success, {label}, {shape}", both_ways(won, left, runs), how)
+            one = share(f"success, {label}, {shape}", won, runs, left)
             row[shape] = one, trials.filter(**where)["missed"].drop_nulls().mean()
     return found, cells
 
@@ -277,10 +277,12 @@ def _reason(
         cures = " or ".join(_WORDS[kind] for kind in kinds) or "with nothing tried"
         lost.append(f"{family} ({cures} they succeed)")
     won = [family for family, row in shares.items() if row["none"][0] > HALF]
+    left = [family for family in shares if family not in won and family not in healed]
     dead = [label for label, row in crossed.items() if all(one.high < HALF for one, _ in row.values())]
     text = f"At N = {size:,} runs fail on these inputs: {', '.join(lost) or 'none'}"
     text += "".join(f"; with {label} they fail on each shape" for label in dead)
     text += f". They succeed on: {', '.join(won) or 'none'}."
+    text += f" Neither is shown for: {', '.join(left)}." if left else ""
     if set(healed) <= set(normal):
         text += " No distribution with non-Gaussian entries failed here."
     return text

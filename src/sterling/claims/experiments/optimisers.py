@@ -143,6 +143,9 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
         for name, (apart, alike) in judged.items()
         if name not in keepers
     ]
+    most = f"{worst} has the largest mean difference, {said(found[worst][0])}"
+    least = f"the least correlation, {said(found[loosest][1])}"
+    extremes = f"{most}, and {least}" if worst == loosest else f"{most}, and {loosest} has {least}"
     return CLAIM.found(
         RULE,
         [(METHODS[name].keeps, *evidence(*both)) for name, both in judged.items()],
@@ -152,8 +155,7 @@ def measure(context: Context, budget: OptimisersBudget) -> Finding:
             "constant size."
         ),
         reason=(
-            f"Of the {len(keepers)} optimisers that keep the mean, {worst} has the largest mean difference, "
-            f"{said(found[worst][0])}, and {loosest} the least correlation, {said(found[loosest][1])}. "
+            f"Of the {len(keepers)} optimisers that keep the mean, {extremes}. "
             f"Predicted to fail, with their mean difference and correlation: {'; '.join(failing)}."
         ),
         measured=tuple(one for both in found.values() for one in both),

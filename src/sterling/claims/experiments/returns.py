@@ -159,7 +159,8 @@ def measure(context: Context, budget: ReturnsBudget) -> Finding:
                 visits_over_steps,
                 places(runs),
                 {"1": 1.0},
-                caption="A run with the slope of the triangle, one, is visited at the same pace.",
+                caption="Each line is one run. Along the slope of the triangle, 1, visits come at a constant "
+                "pace.",
             ),
         ),
         tables={

@@ -138,10 +138,11 @@ def measure(context: Context, budget: ThresholdBudget) -> Finding:
         ),
         reason=(
             f"Runs that end at w* ({' and '.join(one['surrogate'] for one in budget.settings.values())}): "
-            f"{'; '.join(f'{name} {text}' for name, text in ended.items())}. "
+            f"{'; '.join(f'{name} {text}' for name, text in ended.items())}; with label noise the exponent "
+            f"of N₅₀ is {said(growth['damped'])} with damping, {said(growth['plain'])} without. "
             f"{growth_words('of the last iterate with damping', series['damped'])}. "
-            f"{growth_words('of the last iterate of plain STE', series['plain'])}. The damped exponent is "
-            f"{said(growth['damped'])}, the law’s {number(slopes['damped'], 2)}."
+            f"{growth_words('of the last iterate of plain STE', series['plain'])}. The law of damped runs "
+            f"has the exponent {number(slopes['damped'], 2)}."
         ),
         measured=(*growth.values(), *found.values()),
         references=(

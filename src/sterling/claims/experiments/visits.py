@@ -48,7 +48,7 @@ def measure(context: Context, budget: VisitsBudget) -> Finding:
         + scaling.ends(half[-1], scaling.left_open(store, noisy.steps[-1])),
         experiment=(
             f"{len(quiet_store.trials(['n'])):,} runs without label noise (those of P1) and {len(trials):,} "
-            f"with {sigma}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps, ' and ')} steps of 0.5/√(t+1)."
+            f"with {sigma}, n = {listed(noisy.n)}, m = 1, {listed(noisy.steps)} steps of 0.5/√(t+1)."
         ),
         reason=(
             f"{scaling.growth_words('for absorption at w* without noise', absorbed[-1])}; "
