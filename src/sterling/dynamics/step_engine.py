@@ -172,15 +172,17 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
     )
     room = -(-read // TAKEN) * TAKEN
     low, high = options.surrogate._thresholds(instance.unit_squared)
-    narrow = _zeros(width, np.int16)
+    narrow, sizes = _zeros(width, np.int16), _zeros(width, np.int16)
     if short:
         narrow[: instance.n] = weights
+        sizes[: instance.n] = np.abs(weights)
         low, high = max(low, -(1 << 31)), min(high, (1 << 31) - 1)
     return step_kernels.Rows(
         rows=grid.rows,
         labels=instance.label_codes,
         residual=instance.residual_codes,
         readout=instance.readout_codes,
+        targets=instance.label_codes * instance.readout_codes[0] if instance.m == 1 else _zeros(0, np.int64),
         shifts=grid.shifts,
         offsets=grid.offsets,
         low=low,
@@ -190,11 +192,12 @@ def _rows(instance: Instance, options: Options, signs: np.ndarray, read: int) ->
         group=group if short else 0,
         weights=weights,
         short=narrow,
+        sizes=sizes,
         constant=np.array([int(weights @ grid.offsets)]),
-        listed=_zeros(room, np.int64),
+        listed=_zeros(room, np.int32),
         before=_zeros(room, np.int64),
         coefficients=_zeros(room, np.int64),
-        kept=_zeros(room + TAKEN, np.int64),
+        kept=_zeros(room + TAKEN, np.int32),
         factors=_zeros(room + TAKEN, np.int16),
         totals=_zeros(width, np.int64),
         more=_zeros(width, np.int64),

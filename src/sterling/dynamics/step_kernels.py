@@ -28,10 +28,10 @@ from sterling.dynamics.state import (
     RESTARTED,
     SEEKING,
 )
-from sterling.exact.batches import TAKEN, add_rows, at_least, preactivate, weigh
+from sterling.exact.batches import TAKEN, add_rows, at_least, preactivate, put_signs, weigh
 from sterling.exact.jit import embedded, helper, njit
-from sterling.exact.machine import clear_lowest, trailing_zeros
-from sterling.exact.mass import build
+from sterling.exact.machine import ADDED, clear_lowest, trailing_zeros
+from sterling.exact.mass import KIND_TABLE, build
 from sterling.optimizers import adam, bop, lion, sgd, signsgd
 
 _mass_between = build(helper).mass
@@ -71,6 +71,7 @@ class Rows(NamedTuple):
     labels: np.ndarray  # int64 (N,)
     residual: np.ndarray  # int64 (m,), the readout in units of the labels
     readout: np.ndarray  # int64 (m,)
+    targets: np.ndarray  # int64 (N,), labels·readout; empty for several hidden units
     shifts: np.ndarray  # int64 (n,)
     offsets: np.ndarray  # int64 (n,)
     low: int  # the surrogate's derivative is one for low ≤ pre-activation ≤ high, else zero
@@ -80,11 +81,12 @@ class Rows(NamedTuple):
     group: int  # rows, an even number, whose sum fits 32 bits; 0 where 64 bits are needed
     weights: np.ndarray  # int64 (n,), the signs, shifted
     short: np.ndarray  # int16 (width,), the same, and zeros
+    sizes: np.ndarray  # int16 (width,), their absolute values
     constant: np.ndarray  # int64 (1,), Σ weight·offset
-    listed: np.ndarray  # int64 (room,), rows of the batch
+    listed: np.ndarray  # int32 (room,), rows of the batch
     before: np.ndarray  # int64 (room,), pre-activations
     coefficients: np.ndarray  # int64 (room,)
-    kept: np.ndarray  # int64 (room,), rows with a nonzero coefficient
+    kept: np.ndarray  # int32 (room,), rows with a nonzero coefficient
     factors: np.ndarray  # int16 (room,), their coefficients, if these have 16 bits
     totals: np.ndarray  # int64 (width,)
     more: np.ndarray  # int64 (width,)
@@ -111,25 +113,24 @@ class Order(NamedTuple):
 
 @embedded
 def _list(data, order, begin, samples):
-    """List the rows of a batch."""
+    """Return the rows of a batch, with more entries up to a multiple of `TAKEN`."""
     units, listed = data.readout.size, data.listed
     chosen = order[begin : begin + samples]  # a slice, since its indices need no test of their sign
-    if units == 1:
-        for q in range(samples):
-            listed[q] = chosen[q]
-    else:
-        for i in range(samples):
-            for j in range(units):
-                listed[i * units + j] = np.int64(chosen[i]) * units + j
     count = samples * units
+    if units == 1 and samples % TAKEN == 0:
+        return chosen
+    for i in range(samples):
+        for j in range(units):
+            listed[i * units + j] = chosen[i] * units + j
     for q in range(count, (count + TAKEN - 1) // TAKEN * TAKEN):
         listed[q] = 0
+    return listed
 
 
 @embedded
-def _preactivate(data, count):
+def _preactivate(data, listed, count):
     """Compute the pre-activations of the listed rows."""
-    rows, listed, before, weights = data.rows, data.listed, data.before, data.weights
+    rows, before, weights = data.rows, data.before, data.weights
     if data.group > 0:
         for first in range(0, count, TAKEN):
             preactivate(rows, listed, first, data.short, before)
@@ -143,7 +144,7 @@ def _preactivate(data, count):
 
 
 @embedded
-def _weigh(data, order, begin, samples):
+def _weigh(data, listed, order, begin, samples):
     """Keep the listed rows with a nonzero coefficient; return how many.
 
     Products with 0 and 1 replace branches, which the processor would predict wrongly.
@@ -158,7 +159,7 @@ def _weigh(data, order, begin, samples):
             value = before[i * units + j] + constant
             inside = np.int64(value >= low) & np.int64(value <= high)
             coefficient = residual * (data.readout[j] * inside)
-            data.kept[kept] = data.listed[i * units + j]  # stored also where it is not kept
+            data.kept[kept] = listed[i * units + j]  # stored also where it is not kept
             data.factors[kept] = coefficient
             coefficients[kept] = coefficient
             kept += np.int64(coefficient != 0)
@@ -166,13 +167,13 @@ def _weigh(data, order, begin, samples):
 
 
 @embedded
-def _weigh_narrow(data, samples):
+def _weigh_narrow(data, listed, samples):
     """Compute pre-activations and do the same in 16 bits, for one hidden unit."""
     kept = 0
     for first in range(0, samples, TAKEN):
-        preactivate(data.rows, data.listed, first, data.short, data.before)
-        numbers = data.constant[0], data.low, data.high, data.residual[0], data.readout[0]
-        given = data.before, data.listed, first, samples - first, data.labels
+        preactivate(data.rows, listed, first, data.short, data.before)
+        numbers = data.constant[0], data.low, data.high, data.residual[0] * data.readout[0]
+        given = data.before, listed, first, samples - first, data.targets
         kept = weigh(*given, numbers, data.kept, data.factors, kept)
     return kept
 
@@ -199,12 +200,12 @@ def _add(data, kept):
 @embedded
 def _batch_gradient(data, order, begin, samples, gradient):
     """gradient ← that of the batch, exact up to one division."""
-    _list(data, order, begin, samples)
+    listed = _list(data, order, begin, samples)
     if data.group > 0 and data.readout.size == 1:
-        kept = _weigh_narrow(data, samples)
+        kept = _weigh_narrow(data, listed, samples)
     else:
-        _preactivate(data, samples * data.readout.size)
-        kept = _weigh(data, order, begin, samples)
+        _preactivate(data, listed, samples * data.readout.size)
+        kept = _weigh(data, listed, order, begin, samples)
     if kept % 2 == 1:  # rows are added in pairs
         data.kept[kept] = 0
         data.factors[kept] = 0
@@ -229,13 +230,21 @@ def _batch_gradient(data, order, begin, samples, gradient):
 
 
 @embedded
+def _mass(way, first, last):
+    """Return the sum of the step sizes from one step to another; a constant rate needs no call."""
+    if way.exponent == 0.0 and way.schedule != KIND_TABLE:
+        return way.rate * float(last - first)
+    return _mass_between(way.schedule, way.rate, way.exponent, way.sums, first, last)
+
+
+@embedded
 def _move(way, run, step):
     """Move the latents by one step of the optimiser, from the step's gradient."""
     latent, gradient, numbers = run.latent, way.gradient, way.numbers
     if way.back != 0.0:
         for k in range(latent.size):
             gradient[k] = gradient[k] + way.back * (latent[k] - way.unit * float(run.signs[k]))
-    rate = _mass_between(way.schedule, way.rate, way.exponent, way.sums, step, step + 1)
+    rate = _mass(way, step, step + 1)
     if way.kind == 0:
         _sgd(latent, gradient, run.moments, rate, numbers)
     elif way.kind == 1:
@@ -256,13 +265,12 @@ def _move(way, run, step):
 def _begin_flips(way, run, log, step):
     """Close the interval that ends at a step; return the mass so far, and whether the flips leave home."""
     close(run, log, step)
-    mass = _mass_between(way.schedule, way.rate, way.exponent, way.sums, run.clock[ANCHOR], step)
-    return spend(run, mass), run.clock[DISTANCE] == 0
+    return spend(run, _mass(way, run.clock[ANCHOR], step)), run.clock[DISTANCE] == 0
 
 
 @embedded
-def _turned(way, latent, word):
-    """Return a mask of the weights of one word of the key that turn."""
+def _positive(way, latent, word):
+    """Return a mask of the weights of one word of the key that are +1 from this step on."""
     positive = np.uint64(0)
     first, last = 64 * word, min(64 * word + 64, latent.size)
     k = first
@@ -273,7 +281,7 @@ def _turned(way, latent, word):
         if latent[k] >= way.bounds[k]:
             positive |= np.uint64(1) << np.uint64(k - first)
         k += 1
-    return positive ^ way.key[word]
+    return positive
 
 
 @embedded
@@ -281,7 +289,12 @@ def _flip(data, way, run, log, step):
     """Flip the weights of two levels whose latents crossed their bound; return whether there were any."""
     begun, total, leaving = False, 0.0, False
     for word in range(way.key.size):
-        mask = _turned(way, run.latent, word)
+        positive = _positive(way, run.latent, word)
+        if data.group > 0:
+            for start in range(64 * word, min(64 * word + 64, data.short.size), ADDED):
+                bits = positive >> np.uint64(start - 64 * word)
+                put_signs(data.short, data.sizes, start, bits)
+        mask = positive ^ way.key[word]
         if mask != 0 and not begun:
             begun = True
             total, leaving = _begin_flips(way, run, log, step)
@@ -294,7 +307,6 @@ def _flip(data, way, run, log, step):
             if data.scaled:
                 data.constant[0] -= 2 * data.weights[k] * data.offsets[k]
             data.weights[k] = -data.weights[k]
-            data.short[k] = -data.short[k]
     if begun:
         rest(run, step)
     return begun
@@ -338,9 +350,17 @@ def _square(data, samples):
 
 
 @embedded
-def _next_batch(drawn, begin):
-    """Return where the batch ends that begins here."""
-    return min(begin + drawn.size, (begin // drawn.epoch + 1) * drawn.epoch)
+def _epoch_end(drawn, begin):
+    """Return where the epoch ends in which a batch begins."""
+    return (begin // drawn.epoch + 1) * drawn.epoch
+
+
+@embedded
+def _next_batch(drawn, begin, edge):
+    """Return where the batch ends that begins here, and its epoch, given the end of the last one."""
+    if begin == edge:
+        edge += drawn.epoch
+    return min(begin + drawn.size, edge), edge
 
 
 @embedded
@@ -376,6 +396,7 @@ def advance(data, drawn, way, levels, run, log, until, budget):
     ``levels`` is None for two levels. Numba compiles one kernel for either.
     """
     begin, step, whole = way.at[BEGIN], way.at[STEP], drawn.order.size == 0
+    edge = _epoch_end(drawn, begin)
     while True:
         if levels is not None and levels.stale[0] and (whole or run.clock[SEEKING]):
             budget -= levels.cost
@@ -388,7 +409,7 @@ def advance(data, drawn, way, levels, run, log, until, budget):
         if levels is not None and whole:
             copy_into(way.gradient, levels.gradient, run.signs.size)
         else:
-            end = _next_batch(drawn, begin)
+            end, edge = _next_batch(drawn, begin, edge)
             _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
             begin = end
         _move(way, run, step)
@@ -425,6 +446,7 @@ def advance_looking(passed, base, job, scratch, each, unit, run, cache, log, unt
     """
     data, drawn, way = each
     begin, step = way.at[BEGIN], way.at[STEP]
+    edge = _epoch_end(drawn, begin)
     while True:
         slot, status, cost = visit(passed, base, job, scratch, cache, run, log, unit, 1)
         budget -= cost
@@ -434,7 +456,7 @@ def advance_looking(passed, base, job, scratch, each, unit, run, cache, log, unt
             if status != FOUND:
                 break
             if drawn.order.size > 0:
-                end = _next_batch(drawn, begin)
+                end, edge = _next_batch(drawn, begin, edge)
                 _batch_gradient(data, drawn.order, begin, end - begin, way.gradient)
                 begin = end
             else:

@@ -50,7 +50,7 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
             index = builder.load(
                 _element(context, builder, signature, 1, (args[1], builder.add(args[2], long(i))))
             )
-            addresses.append(builder.add(start, builder.mul(index, stride)))
+            addresses.append(builder.add(start, builder.mul(builder.sext(index, long), stride)))
             totals.append(cgutils.alloca_once_value(builder, ir.Constant(parts, None)))
         with cgutils.for_range_slice(builder, long(0), width, long(ADDED)) as (column, _):
             offset = builder.mul(column, long(2))
@@ -79,11 +79,11 @@ def _preactivate(typing_context, rows, listed, first, weights, sums):
 
 
 @intrinsic
-def _weigh(typing_context, before, listed, first, left, labels, numbers, rows, factors, kept):
+def _weigh(typing_context, before, listed, first, left, targets, numbers, rows, factors, kept):
     """Append to rows and factors, from ``kept`` on, the listed samples first … first + 16 of one hidden unit.
 
-    ``numbers`` are a constant, low, high, jump and readout. With x = before + constant, a factor is
-    (jump·[x > 0] − label)·readout where low ≤ x ≤ high, else zero. Samples of factor zero, and those from
+    ``numbers`` are a constant, low, high and jump. With x = before + constant, a factor is
+    jump·[x > 0] − target where low ≤ x ≤ high, else zero. Samples of factor zero, and those from
     ``left`` on, are left out. All numbers have 32 bits, factors 16. Returns how many samples are kept; up to
     16 entries after them are overwritten.
     """
@@ -97,22 +97,21 @@ def _weigh(typing_context, before, listed, first, left, labels, numbers, rows, f
             single = builder.insert_element(zero, builder.trunc(value, word), word(0))
             return _shuffled(builder, single, single, [0] * TAKEN)
 
-        numbers = (builder.extract_value(args[5], i) for i in range(5))
-        constant, low, high, jump, readout = map(spread, numbers)
+        constant, low, high, jump = (spread(builder.extract_value(args[5], i)) for i in range(4))
 
         def element(position, index):
             return _element(context, builder, signature, position, (args[position], index))
 
-        def load(position):
-            return builder.load(builder.bitcast(element(position, args[2]), wide.as_pointer()), align=8)
+        def load(position, kind):
+            return builder.load(builder.bitcast(element(position, args[2]), kind.as_pointer()), align=4)
 
-        samples, label = load(1), zero
+        samples, target = load(1, lanes), zero
         for i in range(TAKEN):
-            one = builder.load(element(4, builder.extract_element(samples, word(i))))
-            label = builder.insert_element(label, builder.trunc(one, word), word(i))
-        value = builder.add(builder.trunc(load(0), lanes), constant)
-        residual = builder.select(builder.icmp_signed(">", value, zero), jump, zero)
-        weighed = builder.mul(builder.sub(residual, label), readout)
+            sample = builder.sext(builder.extract_element(samples, word(i)), long)
+            one = builder.load(element(4, sample))
+            target = builder.insert_element(target, builder.trunc(one, word), word(i))
+        value = builder.add(builder.trunc(load(0, wide), lanes), constant)
+        weighed = builder.sub(builder.select(builder.icmp_signed(">", value, zero), jump, zero), target)
         number = ir.Constant(lanes, list(range(TAKEN)))
         for part in (
             builder.icmp_signed(">=", value, low),
@@ -125,7 +124,7 @@ def _weigh(typing_context, before, listed, first, left, labels, numbers, rows, f
             kind = ir.FunctionType(lanes, [lanes, lanes, counts.type])
             name = "llvm.x86.avx512.mask.compress.v16i32"
             pack = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            chosen = builder.sext(builder.call(pack, [builder.trunc(samples, lanes), zero, counts]), wide)
+            chosen = builder.call(pack, [samples, zero, counts])
             packed = builder.trunc(builder.call(pack, [weighed, zero, counts]), ir.VectorType(half, TAKEN))
             for position, vector in ((6, chosen), (7, packed)):
                 target = builder.bitcast(element(position, kept), vector.type.as_pointer())
@@ -140,7 +139,7 @@ def _weigh(typing_context, before, listed, first, left, labels, numbers, rows, f
         return kept
 
     integer = types.int64
-    kinds = before, listed, integer, integer, labels, numbers, rows, factors, integer
+    kinds = before, listed, integer, integer, targets, numbers, rows, factors, integer
     return integer(*kinds), generate
 
 
@@ -184,16 +183,38 @@ def _at_least(typing_context, values, bounds, start):
     return types.uint64(values, bounds, types.int64), generate
 
 
+@intrinsic
+def _put_signs(typing_context, target, sizes, start, bits):
+    """Store sizes[start : start + 32], negated where the bit is 0, in ``target``; both have 16 bits."""
+
+    def generate(context, builder, signature, args):
+        half, bit = ir.VectorType(ir.IntType(16), ADDED), ir.VectorType(ir.IntType(1), ADDED)
+        places = (_element(context, builder, signature, i, (args[i], args[2])) for i in (0, 1))
+        place, origin = (builder.bitcast(one, half.as_pointer()) for one in places)
+        signs = builder.bitcast(builder.trunc(args[3], ir.IntType(ADDED)), bit)
+        size = builder.load(origin, align=2)
+        builder.store(builder.select(signs, size, builder.neg(size)), place, align=2)
+        return context.get_dummy_value()
+
+    return types.void(target, sizes, types.int64, types.uint64), generate
+
+
+def _plain_put_signs(target, sizes, start, bits):
+    positive = np.array([int(bits) >> i & 1 for i in range(ADDED)], bool)
+    part = slice(start, start + ADDED)
+    target[part] = np.where(positive, sizes[part], -sizes[part])
+
+
 def _plain_preactivate(rows, listed, first, weights, sums):
     chosen = rows[listed[first : first + TAKEN]].astype(np.int32)
     sums[first : first + TAKEN] = (chosen * weights).sum(axis=1, dtype=np.int32)
 
 
-def _plain_weigh(before, listed, first, left, labels, numbers, rows, factors, kept):
-    constant, low, high, jump, readout = numbers
+def _plain_weigh(before, listed, first, left, targets, numbers, rows, factors, kept):
+    constant, low, high, jump = numbers
     part = slice(first, first + min(left, TAKEN))
     value = before[part] + constant
-    weighed = (jump * (value > 0) - labels[listed[part]]) * readout * ((low <= value) & (value <= high))
+    weighed = (jump * (value > 0) - targets[listed[part]]) * ((low <= value) & (value <= high))
     count = np.count_nonzero(weighed)
     rows[kept : kept + count] = listed[part][weighed != 0]
     factors[kept : kept + count] = weighed[weighed != 0]
@@ -211,4 +232,5 @@ def _plain_at_least(values, bounds, start):
 preactivate = _choose(_preactivate, _plain_preactivate)
 weigh = _choose(_weigh, _plain_weigh)
 add_rows = _choose(_add_rows, _plain_add_rows)
+put_signs = _choose(_put_signs, _plain_put_signs)
 at_least = _choose(_at_least, _plain_at_least)

@@ -200,7 +200,8 @@ class _Codes:
 
     def address(self, index, column):
         builder = self.builder
-        start = builder.mul(self.entry(1, index, self.long), self.stride)
+        listed = ir.IntType(self.signature.args[1].dtype.bitwidth)
+        start = builder.mul(builder.sext(self.entry(1, index, listed), self.long), self.stride)
         start = builder.add(builder.ptrtoint(self.matrix.data, self.long), start)
         return builder.add(start, builder.mul(column, self.long(2)))
 

@@ -111,20 +111,20 @@ def _swap(order, halves, i):
 def _shuffle(halves, out):
     """Fill each row of ``out`` with a random order of its indices (Fisher and Yates).
 
-    Four orders are drawn at a time, since the swaps of one wait for one another.
+    Two orders are drawn at a time, since the swaps of one wait for one another.
     """
     orders, count = out.shape
     for row in range(orders):
         for i in range(count):
             out[row, i] = i
-    fours = orders // 4 * 4
-    for row in range(0, fours, 4):
+    pairs = orders // 2 * 2
+    for row in range(0, pairs, 2):
+        order, other = out[row], out[row + 1]
+        words, more = halves[row], halves[row + 1]
         for i in range(count - 1, 0, -1):
-            _swap(out[row], halves[row], np.uint64(i))
-            _swap(out[row + 1], halves[row + 1], np.uint64(i))
-            _swap(out[row + 2], halves[row + 2], np.uint64(i))
-            _swap(out[row + 3], halves[row + 3], np.uint64(i))
-    for row in range(fours, orders):
+            _swap(order, words, np.uint64(i))
+            _swap(other, more, np.uint64(i))
+    for row in range(pairs, orders):
         for i in range(count - 1, 0, -1):
             _swap(out[row], halves[row], np.uint64(i))
 
