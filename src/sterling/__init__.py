@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sterling.errors import SterlingError as SterlingError
     from sterling.errors import SterlingWarning as SterlingWarning
     from sterling.errors import StoreError as StoreError
+    from sterling.errors import UnreadableError as UnreadableError
     from sterling.exact.grid import Rounding as Rounding
     from sterling.landscapes.certificate import Certificate as Certificate
     from sterling.landscapes.certificate import certify as certify

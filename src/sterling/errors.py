@@ -34,7 +34,11 @@ class StoreError(SterlingError, OSError):
     """A file cannot be written, or a file of sterling cannot be read."""
 
 
-class CheckpointError(StoreError):
+class UnreadableError(StoreError):
+    """A file or folder of sterling is missing or damaged, or belongs to something else."""
+
+
+class CheckpointError(UnreadableError):
     """A saved run is damaged, of another format, or belongs to another instance."""
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from sterling.errors import InputTypeError, StoreError
+from sterling.errors import InputTypeError, StoreError, UnreadableError
 
 T = TypeVar("T")
 _SHOWN = 300  # letters of a path that a message repeats
@@ -96,12 +96,12 @@ def unreadable(path: Path) -> str | None:
 def read_json(path: Any, make: Callable[[Any], T], fault: str, most: int) -> T:
     """Return what ``make`` makes of a JSON file. It has at most ``most`` bytes.
 
-    StoreError names the file, the fault and its reason.
+    UnreadableError names the file, the fault and its reason.
     """
     file = as_path(path)
     reason = unreadable(file)
     if reason is not None:
-        raise StoreError(reason)
+        raise UnreadableError(reason)
     with open(file, "rb") as stream:
         data = stream.read(most + 1)
     try:
@@ -109,11 +109,11 @@ def read_json(path: Any, make: Callable[[Any], T], fault: str, most: int) -> T:
             raise ValueError(f"it has more than {most:,} bytes")
         return make(json.loads(data))
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise StoreError(f"{printable(file)} {fault}: it is not JSON") from None
+        raise UnreadableError(f"{printable(file)} {fault}: it is not JSON") from None
     except KeyError as problem:
-        raise StoreError(f"{printable(file)} {fault}: it has no entry {problem}") from None
+        raise UnreadableError(f"{printable(file)} {fault}: it has no entry {problem}") from None
     except (ValueError, TypeError, OverflowError, RecursionError) as problem:
-        raise StoreError(f"{printable(file)} {fault}: {problem}") from None
+        raise UnreadableError(f"{printable(file)} {fault}: {problem}") from None
 
 
 def remove_left(folder: Path) -> None:

@@ -8,6 +8,8 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -92,10 +94,13 @@ def about(instance: Instance, surrogate: str) -> str:
 def print_verdict(about: str, verdict: str, colour: str, meaning: str, rows: list[tuple[str, str]]) -> None:
     """Print the data, the verdict, what it means and the numbers, in a frame on a terminal."""
     if not sys.stdout.isatty():
-        typer.echo(f"{about}\n{verdict}\n{meaning}\n")
         width = max(map(len, dict(rows)))
+        wide = get_terminal_size((_UNBROKEN, 1)).columns  # COLUMNS, if it is set
+        indent = " " * min(width + 2, wide // 2)
+        for line in (about, verdict, meaning, ""):
+            typer.echo(fill(line, wide))
         for name, text in rows:
-            typer.echo(f"{name:{width}}  {text}")
+            typer.echo(fill(f"{name:{width}}  {text}", wide, subsequent_indent=indent))
         return
     from rich.console import Group
     from rich.panel import Panel

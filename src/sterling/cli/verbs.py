@@ -24,7 +24,7 @@ from sterling.cli.reproduce import reproduce
 from sterling.cli.score import score
 from sterling.cli.train import train
 from sterling.cli.verify import verify
-from sterling.errors import CheckpointError, InputError, SterlingError, SterlingWarning
+from sterling.errors import InputError, SterlingError, SterlingWarning, UnreadableError
 
 
 class _Verbs(Group):
@@ -40,7 +40,7 @@ class _Verbs(Group):
                 sys.stdout.flush()
             except KeyboardInterrupt as stop:  # Ctrl-C or SIGTERM
                 _end(str(stop) or "interrupted: unsaved results are lost", INTERRUPTED)
-            except (InputError, CheckpointError) as problem:
+            except (InputError, UnreadableError) as problem:
                 _end(f"error: {_as_typed(problem, typed)}", WRONG)
             except SterlingError as problem:
                 _end(f"error: {problem}", FAILED)

@@ -226,7 +226,8 @@ class Run:
             note = f"{'RECURRENT' if visits >= 2 else 'WANDERING'} so far"
         else:
             visits, occupancy, note = orbit.visits, orbit.occupancy, orbit.verdict.name
-        facts = f"occupancy {occupancy:.3g}", f"visits {visits:,}", f"flips at {clock[cell.EVENTS]:,} steps"
+        percent = math.floor(1e4 * occupancy) / 100  # rounded down: 100 stands for all steps
+        facts = f"occupancy {percent:g} %", f"visits {visits:,}", f"flips at {clock[cell.EVENTS]:,} steps"
         left = self.options.steps - step
         seconds = None if left and not pace.rate else left / (pace.rate or 1.0)
         return Progress(step, self.options.steps, note, facts, seconds)

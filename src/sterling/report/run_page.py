@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from sterling.base.text import sentence
+from sterling.base.text import number, sentence
 from sterling.claims.finding import picture
 from sterling.dynamics.learned import LabelFit, label_fit, outcome, problem_line, weights_table
 from sterling.dynamics.orbit import Orbit
@@ -79,8 +79,8 @@ def _notice(orbit: Orbit, instance: Instance) -> list[str]:
         (
             damping > 0,
             f"The run is damped (θ = {damping:g}): a weight turns only where the gradient pulls at it by "
-            "more than θS. S is the mean pull on one wrong weight. What st.certify proves is about undamped "
-            "runs, θ = 0.",
+            f"more than θS, where S = {number(orbit._course.options.signal)} is the mean pull on one wrong "
+            "weight. What st.certify proves is about undamped runs, θ = 0.",
         ),
         (
             orbit.verdict.absorbed and not orbit.certified,

@@ -24,7 +24,7 @@ import polars as pl
 from sterling.base import checks
 from sterling.base.drawn import Drawn
 from sterling.base.files import as_path, printable, write_atomically
-from sterling.errors import InputError, SterlingError, SterlingWarning, StoreError
+from sterling.errors import InputError, SterlingError, SterlingWarning, StoreError, UnreadableError
 from sterling.study.columns import SUCCESS, UNDECIDED, Criterion
 from sterling.study.kind import Cell, Kind, parse_criterion
 from sterling.study.spec import Study
@@ -81,14 +81,14 @@ class Store(Drawn):
         try:
             held = Study.from_toml(file) if os.path.lexists(file) else None
         except InputError as problem:
-            raise StoreError(f"the study in {self.folder} cannot be read: {problem}") from None
+            raise UnreadableError(f"the study in {self.folder} cannot be read: {problem}") from None
         if held is None and study is None:
-            raise StoreError(
+            raise UnreadableError(
                 f"{printable(self.folder)} holds no {STUDY_FILE}: name the folder of a study, or run one "
                 "there first"
             )
         if held is not None and study is not None and held.identity != study.identity:
-            raise StoreError(
+            raise UnreadableError(
                 f"{self.folder} belongs to a study with seed {held.seed}, this one has seed {study.seed}: "
                 "take another folder"
             )

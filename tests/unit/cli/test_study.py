@@ -63,6 +63,7 @@ def test_plot_and_export(folder, tmp_path):
         (("run", "none.toml"), 2, "there is no file none.toml"),
         (("run", "{folder}", "-o", "x"), 2, "another folder"),
         (("run", "{folder}", "--cluster", "here"), 2, "address of a cluster"),
+        (("status", "nowhere"), 2, "nowhere holds no study.toml"),
         (("fit", "{folder}", "--criterion", "best"), 2, "criterion is"),
     ],
 )

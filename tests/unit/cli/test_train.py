@@ -226,7 +226,9 @@ def test_optimizer_and_batch_reach_the_run_and_its_checkpoint(tmp_path):
     orbit = st.train(instance, 600, optimizer=st.SGD(damping=0.5), batch=st.Batch(32, replace=True), seed=3)
     assert alike(result, orbit.to_dict())
     assert "optimizer sgd:damping=0.5" in refused(*keep)
-    assert "every step uses all of them" in call(*DAMPED, "--batch", "300").stderr
+    full = call(*DAMPED, "--batch", "300", columns=60)
+    assert "every step uses all of them" in full.stderr
+    assert max(map(len, full.stdout.splitlines())) <= 60
 
 
 @pytest.mark.parametrize("batch, memory", [([], 30), (["--batch", "32"], 100)])

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import sterling as st
 from sterling.cli import options, study, verbs
 from sterling.cli.train import _OPTIMIZER
-from sterling.errors import CheckpointError, InputError, SterlingWarning, StoreError
+from sterling.errors import InputError, SterlingWarning, StoreError, UnreadableError
 from sterling.optimizers.base import OPTIMIZERS
 from tests.support import call
 
@@ -38,7 +38,7 @@ def run(body):
     "problem, code, text",
     [
         (InputError("n is 0;\n give more"), 2, "error: n is 0; give more"),
-        (CheckpointError("damaged"), 2, "error: damaged"),
+        (UnreadableError("damaged"), 2, "error: damaged"),
         (StoreError("cannot write"), 1, "error: cannot write"),
         (MemoryError(), 1, "error: out of memory: take fewer samples, or a smaller n or m"),
         (KeyboardInterrupt(), 130, "interrupted: unsaved results are lost"),

@@ -21,7 +21,6 @@ NOISY = st.Problem(n=8, samples=100, noise=0.5).draw(seed=0)
         ({"optimizer": st.SGD(damping=1e-320)}, "give more, or a schedule"),
         ({"optimizer": st.SGD(decay=0.5), "schedule": st.Power(0.1, -0.5)}, "exponent"),
         ({"optimizer": st.SGD(momentum=0.5), "engine": "event"}, "event engine"),
-        ({"batch": 8, "engine": "event"}, "event engine"),
         ({"batch": st.Batch(1 << 31, replace=True), "engine": "dense"}, "GiB"),
         ({"surrogate": "sigmoid", "batch": 8, "engine": "step"}, "step engine"),
     ],
