@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,8 @@ def _read(path: Path, suffix: str, labels) -> Data:
         raise
     except (Exception, pl.exceptions.PanicException) as problem:
         reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
+        if isinstance(problem, pl.exceptions.PanicException):
+            reason = "it is damaged"
         raise InputError(f"it cannot be read as a {suffix} file: {reason}") from None
 
 
@@ -191,13 +195,33 @@ def _csv_reason(text: str) -> str:
 def _read_parquet(path: Path, labels) -> Data:
     import polars as pl
 
-    lazy = pl.scan_parquet(path, glob=False)
-    schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
+    with _silent():
+        lazy = pl.scan_parquet(path, glob=False)
+        schema, rows = lazy.collect_schema(), lazy.select(pl.len()).collect().item()
     for name, kind in schema.items():  # a repeated text may take few bytes in the file and fill the memory
         if not (kind.is_numeric() or kind == pl.Boolean):
             raise InputError(f"column {name!r} has type {kind}: turn it into numbers, or drop it")
     require_memory(rows * len(schema) * _ENTRY_BYTES, printable(path))
-    return split(lazy.collect(), labels)
+    with _silent():
+        frame = lazy.collect()
+    return split(frame, labels)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep off stderr what Polars prints there on damaged files, besides its exception."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed by the caller
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 _READERS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -97,17 +98,10 @@ def test_a_press_in_code_from_text_ends_with_130_not_with_the_signal(tmp_path):
 
 
 def test_help_and_version_load_nothing_heavy():
-    code = (
-        "import sys\n"
-        "from sterling.cli import main\n"
-        "sys.argv[1:] = ['--version']\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "assert not {'numpy', 'numba', 'polars', 'matplotlib'} & set(sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
+    command = [sys.executable, "-X", "importtime", *STERLING[1:], "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == f"sterling {st.__version__}\n"
+    assert re.findall(r"\| +(numpy|numba|polars|matplotlib|sterling)$", done.stderr, re.M) == ["sterling"]
 
 
 VERBS = [[verb.name or verb.callback.__name__] for verb in verbs.app.registered_commands]

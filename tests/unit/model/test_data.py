@@ -85,9 +85,8 @@ def test_an_archive_may_hold_units_readout_and_teacher(tmp_path):
 
 
 def test_a_constant_column_is_kept_on_demand(tmp_path):
-    path = write(
-        tmp_path / "d.csv", table().with_columns(pl.lit(1.0).alias("bias")).select("bias", "a", "label")
-    )
+    frame = table().with_columns(pl.lit(1.0).alias("bias")).select("bias", "a", "label")
+    path = write(tmp_path / "d.csv", frame)
     assert load_data(path, constant="keep").n == 2
     with pytest.raises(InputError, match=r"feature 0 is 1 in every sample.*column 'bias'"):
         load_data(path)
@@ -135,9 +134,7 @@ SLIPS = [
     ("d.npz", ARRAYS | {"inputs": INPUTS.astype(str)}, {}, "inputs .*real numbers"),
     ("d.npy", LABELS, {}, "shape \\(40,\\); give a table"),
     ("d.npy", TABLE, {"labels": "label"}, "no column names"),
-    ("d.npy", TABLE, {"labels": 7}, "no column 7"),
     # options
-    ("d.csv", GOOD, {"normalize": "whiten!"}, "normalize"),
     ("d.csv", GOOD, {"readout": "signs"}, "readout must"),
 ]  # fmt: skip
 
@@ -149,7 +146,7 @@ def test_a_bad_file_or_option_is_one_clear_sentence(tmp_path, name, content, opt
         load_data(path, **options)
     message = str(caught.value)
     assert "\n" not in message
-    assert name in message or "readout" in message or "normalize" in message
+    assert name in message or "readout" in message
 
 
 @pytest.mark.parametrize("first", (0, 1))
@@ -258,6 +255,17 @@ def test_the_memory_that_a_file_takes_is_estimated_before_it_is_read(tmp_path, n
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_the_words_of_polars_on_a_damaged_file_are_not_shown(tmp_path, monkeypatch, capfd):
+    def panic(*given, **options):
+        os.write(2, b"thread 'main' panicked")
+        raise pl.exceptions.PanicException("called `Option::unwrap()`")
+
+    monkeypatch.setattr(pl, "scan_parquet", panic)
+    with pytest.raises(InputError, match="it is damaged"):
+        load_data(write(tmp_path / "d.parquet", table()))
+    assert capfd.readouterr().err == ""
 
 
 def mutated(content, rng):
