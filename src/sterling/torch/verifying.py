@@ -17,7 +17,7 @@ from torch import nn
 
 from sterling.base.text import counted, number
 from sterling.torch.artefacts import Read, Stored, opened, plain, reading
-from sterling.torch.grids import find_grid, rows_of, ways
+from sterling.torch.grids import find_grid, rows_of, shaped, ways
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.tables import Report, Table
 from sterling.torch.weights import find
@@ -245,20 +245,18 @@ class _Levels:
 
     def factor(self, found: torch.Tensor) -> torch.Tensor:
         """Return by what the scale of each weight was multiplied: one number for all codes of a group."""
-        wrong, ratios = self.far(found).flatten(), (found / self.values).flatten()
-        best, fewest = torch.ones_like(ratios), int(wrong.sum())
-        used = (self.values != 0).flatten() & ratios.isfinite() & (ratios != 0)
+        best, fewest = torch.ones_like(found), int(self.far(found).sum())
+        ratio = (found / self.values).where((self.values != 0) & (found != 0), torch.nan)
         for sharing in ways(found):
-            group = rows_of(torch.arange(found.numel()).reshape(found.shape), sharing)
-            inside, ratio = used[group], ratios[group]
-            low = torch.where(inside, ratio, torch.inf).amin(1, keepdim=True)
-            high = torch.where(inside, ratio, -torch.inf).amax(1, keepdim=True)
-            shared = (inside.sum(1, True) > 1) & (high - low <= 2 * self.rounding * high.abs())
-            factor = ratios.index_put((group,), torch.where(shared & wrong[group].any(1, True), low, 1.0))
-            left = int(self.far(found, factor.view_as(found) * self.values).sum())
+            rows = rows_of(ratio, sharing)
+            low = rows.nan_to_num(torch.inf, torch.inf).amin(1, keepdim=True)
+            high = rows.nan_to_num(-torch.inf).amax(1, keepdim=True)
+            shared = (high - low <= 2 * self.rounding * high.abs()) & ((~rows.isnan()).sum(1, True) > 1)
+            factor = shaped(torch.where(shared, (low + high) / 2, 1.0).expand_as(rows), sharing, found.shape)
+            left = int(self.far(found, factor * self.values).sum())
             if left < fewest:
                 best, fewest = factor, left
-        return best.view_as(found)
+        return best
 
 
 def _cause(
@@ -291,8 +289,8 @@ def _cause(
         count_apart(other, factor * model.scale)
         if not stored.precision.is_floating_point:
             return "no scale lies beside the codes"
-        low, high = (number(float(one)) for one in factor[wrong & (factor != 1)].aminmax())
-        return f"the scale is multiplied by {low}" + (f" to {high}" if high != low else "")
+        ends = dict.fromkeys(number(float(one)) for one in factor[wrong & ~other].aminmax())
+        return f"the scale is multiplied by {' to '.join(ends)}"
     shift = ((found - model.values) / model.scale).nan_to_num().round()
     offsets = shift[wrong].unique()
     if not model.even or holds(model.far(found, model.values + shift * model.scale)):

@@ -246,13 +246,13 @@ def test_levels_that_are_not_even(tmp_path):
 
 
 def test_names(tmp_path):
-    model = net(size=8)
+    model = net(255, size=8)
     right = tensors_of(model)
     a, b = right["0.weight"].values, right["2.weight"].values
     path = tmp_path / "w.safetensors"
     assert stt.verify(model, saved(path, {"module.net.0.weight": a, "module.net.2.weight": b})).ok
     assert stt.verify(model, saved(path, {"first": a, "second": b})).ok  # by their values
-    one_wrong = stt.verify(model, saved(path, {"first": a, "second": -b}))  # the second is left, alone
+    one_wrong = stt.verify(model, saved(path, {"first": a, "second": -b.half()}))  # the second is left, alone
     assert [row.cause for row in one_wrong.rows] == ["", "the scale is multiplied by −1"]
     lost = stt.verify(model, saved(path, {"first": -a, "second": -b}))
     assert [row.stored_as for row in lost.rows] == ["", ""]
