@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,7 +27,6 @@ class Report:
         raise NotImplementedError
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Yield the lines for Rich."""
         from rich.text import Text
 
         before, table, after = self.parts()
@@ -39,9 +37,10 @@ class Report:
     def __str__(self) -> str:
         from rich.console import Console
 
-        file = io.StringIO()
-        Console(file=file, width=_WIDTH, force_jupyter=False, color_system=None).print(self)
-        return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+        console = Console(width=_WIDTH, force_jupyter=False, color_system=None)
+        with console.capture() as text:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in text.get().splitlines())
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
