@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 _QUANTISER = re.compile(
     r"(?P<name>stored|sign|absmean(?P<channel>:per=channel)?|int(?P<bits>[2-8])(:group=(?P<group>[1-9]\d{0,8}))?)"
 )
-_CODES = {torch.bool, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64}
-#: PyTorch does not compare these, but it compares their bits.
-_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 _TINY = torch.finfo(torch.float32).tiny  # for a tensor of zeros
 
 
@@ -105,7 +102,7 @@ def flips_between(
             with reading(where):
                 tensor = first[name]()
             latent = tensor.is_floating_point() and tensor.ndim > 1
-            stored = tensor.ndim > 0 and tensor.dtype in (*_CODES, *_SIGNED)
+            stored = tensor.ndim > 0 and not tensor.is_quantized and torch.can_cast(tensor.dtype, torch.int64)
             if tensor.numel() and (stored if quantizer == "stored" else latent):
                 rows.append(_counted(name, tensor.shape, files, how))
     if not rows:
@@ -116,53 +113,46 @@ def flips_between(
     return CheckpointFlips(rows, [name for name, _ in files])
 
 
-def _codes(tensors: Tensors, name: str, shape: torch.Size, how: re.Match[str]) -> torch.Tensor:
-    """Return the codes of a tensor in a file."""
-    if name not in tensors:
-        raise ValueError(f"there is no tensor {printable(name)}")
-    w = tensors[name]()
-    if w.shape != shape:
-        raise ValueError(f"the shape of {printable(name)} is {tuple(w.shape)}, in the first {tuple(shape)}")
-    if how["name"] == "stored":
-        return w.view(_SIGNED.get(w.dtype, w.dtype))
-    w = w if w.dtype == torch.float64 else w.float()
-    if not bool(w.isfinite().all()):
-        raise ValueError(f"{printable(name)} has values that are not finite")
-    if not how["bits"]:
-        levels, scale = (2, "none") if how["name"] == "sign" else (3, "absmean")
-        return Quantiser(levels, scale, 0 if how["channel"] else None, get_surrogate("identity")).codes(w)
-    most, group = 2 ** (int(how["bits"]) - 1) - 1, int(how["group"] or 0)
-    rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
-    step = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
-    return (rows * (1 / step)).round().clamp(-most - 1, most).reshape(shape).to(torch.int16)
+def _codes(file: tuple[str, Tensors], name: str, shape: torch.Size, how: re.Match[str]) -> np.ndarray:
+    """Return the codes of a tensor in a file; NumPy compares integers of all types."""
+    where, tensors = file
+    with reading(where):
+        if name not in tensors:
+            raise ValueError(f"there is no tensor {printable(name)}")
+        w = tensors[name]()
+        if w.shape != shape:
+            what = f"the shape of {printable(name)} is {tuple(w.shape)}"
+            raise ValueError(f"{what}, in the first {tuple(shape)}")
+        if how["name"] == "stored":
+            return w.numpy()
+        w = w if w.dtype == torch.float64 else w.float()
+        if not bool(w.isfinite().all()):
+            raise ValueError(f"{printable(name)} has values that are not finite")
+        if not how["bits"]:
+            levels, scale = (2, "none") if how["name"] == "sign" else (3, "absmean")
+            axis = 0 if how["channel"] else None
+            return Quantiser(levels, scale, axis, get_surrogate("identity")).codes(w).numpy()
+        most, group = 2 ** (int(how["bits"]) - 1) - 1, int(how["group"] or 0)
+        rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
+        step = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
+        return (rows * (1 / step)).round().clamp(-most - 1, most).reshape(shape).short().numpy()
 
 
-def _counted(
-    name: str, shape: torch.Size, files: Sequence[tuple[str, Tensors]], how: re.Match[str]
-) -> dict[str, Any]:
-    """Return the row of a tensor."""
-    seen: set[int] = set()
-    moved = torch.zeros(shape, dtype=torch.bool)
-    back = moved.clone()
+def _counted(name: str, shape: torch.Size, files: Sequence[Any], how: re.Match[str]) -> dict[str, Any]:
+    codes = (_codes(file, name, shape, how) for file in files)
+    before = now = next(codes)
+    seen = set(np.unique(now).tolist())
+    moved = back = np.zeros(shape, bool)
     counts = np.zeros(4, np.int64)
     history: list[float] = []
-    now = None
-    before = moved
-    for where, tensors in files:
-        with reading(where):
-            new = _codes(tensors, name, shape, how)
-        seen.update(new.unique().tolist())
-        if now is None:
-            before = now = new
-            continue
+    for new in codes:
+        seen.update(np.unique(new).tolist())
         changed = new != now
         undone = changed & moved & (new == before)
-        counts += [int(one.sum()) for one in (changed, undone, changed & (new == 0), changed & (now == 0))]
+        counts += [one.sum() for one in (changed, undone, changed & (new == 0), changed & (now == 0))]
         history.append(int(changed.sum()) / shape.numel())
-        moved |= changed
-        back |= undone
-        before = torch.where(changed, now, before)
-        now = new
+        moved, back = moved | changed, back | undone
+        before, now = np.where(changed, now, before), new
     levels = 2 ** int(how["bits"]) if how["bits"] else {"stored": len(seen), "sign": 2}.get(how["name"], 3)
     flips, undone, to_zero, from_zero = counts.tolist()
     return {
