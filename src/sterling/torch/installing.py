@@ -139,27 +139,22 @@ class _Search:
 
     def _latents(self) -> Iterator[torch.Tensor]:
         """Yield latents to try, the most usual quantisers first."""
-        first = self.rows(self.weight.latent.data.clone())
-        now, stays, wanted = self.rows(self.weight.values()), self.right(), self.wanted
-        units = wanted * _ratio((first * now).sum(1, True), now.square().sum(1, True))
+        first, wanted = self.rows(self.weight.latent.data.clone()), self.wanted
+        now, stays = self.rows(self.weight.values()), self.right()
         yield first
-        if self.weight.framework == "codes":
-            yield torch.where(stays, first, units)
+        if self.weight.framework == "codes":  # which do not show the scale: only flipped latents move
+            unit = (first * now).sum(1, True) / now.square().sum(1, True)
+            yield torch.where(stays, first, wanted * unit)
         yield wanted
         seen = self.rows(self.weight.values())
-        yield wanted * _ratio(wanted.abs().sum(1, True), seen.abs().sum(1, True))  # scale: the mean size
+        ratio = wanted.abs().sum(1, True) / seen.abs().sum(1, True)
+        yield wanted * ratio.nan_to_num(1.0, 1.0)  # scale: the mean size
         largest, top = first.abs().amax(1, True), wanted.argmax(1, True)
         yield wanted.clamp(-largest, largest).scatter(1, top, largest)  # scale: the largest size
         halfway = ((largest / self.unit[:, :1]) % 1 - 0.5).abs() < _ERROR
         for place in range(_PLACES if bool(halfway.any()) else 1):  # it may lie half-way between two levels
             tried = largest * (1 + place * _ERROR / _PLACES)
             yield wanted.clamp(-tried, tried).scatter(1, wanted.argmin(1, True), -tried)
-        yield units  # levels and thresholds have different units
-        yield torch.where(stays, first, units)
-
-
-def _ratio(above: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
-    return torch.where(below != 0, above / below, 1)
 
 
 def make_plain(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, example: Any = None) -> None:
