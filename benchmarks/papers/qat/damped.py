@@ -24,7 +24,7 @@ from benchmarks.papers.qat.trial import DECAY, Annealed, Run, loss_of, set_rate,
 from sterling.base.checks import choice
 from sterling.study import COUNT, REAL, SHARE, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.counting import HORIZONS, settled
 from sterling.torch.scoring import evaluate
 
 METHODS = ("damping", "sgd", "momentum", "adam", "lion", "sign", "bop", "bop_in_pulls")

@@ -23,7 +23,7 @@ from sterling.plot.style import (
     tidy,
 )
 from sterling.stats import mean_interval
-from sterling.torch.horizons import HORIZONS
+from sterling.torch.counting import HORIZONS
 
 LINES = {  # label, colour and line of the three nets of a run at a constant rate
     "last": ("last iterate", VERMILLION, "-"),

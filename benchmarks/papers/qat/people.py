@@ -42,7 +42,7 @@ from benchmarks.papers.qat.tasks import TASKS, order_of
 from benchmarks.papers.qat.trial import DECAY, Annealed, Run, cosine, set_rate, train
 from sterling.study import COUNT, REAL, SHARE, Kind, Store, Study, run, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.counting import HORIZONS, settled
 
 SEED, SEEDS = 20261219, 3
 CHECKPOINTS, VALID = 8, 100  # how many, and rows that choose the best checkpoint

@@ -26,7 +26,7 @@ from sterling.base.checks import choice
 from sterling.errors import InputError
 from sterling.study import COUNT, REAL, SHARE, Column, Kind, words
 from sterling.study.kind import Cell, Look, Seeds
-from sterling.torch.horizons import HORIZONS, settled
+from sterling.torch.counting import HORIZONS, settled
 from sterling.torch.scoring import evaluate, recompute_norms
 
 #: Parts of a run at a constant rate after which it is scored.

@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from sterling.base.checks import real, shown
 from sterling.errors import InputError
 from sterling.torch.functions import top_code
-from sterling.torch.horizons import nearest
 
+#: Default horizons of averages, in steps; infinity is the average over all steps since the start.
+HORIZONS = (16.0, 64.0, 256.0, 1024.0, math.inf)
+_SETTLED = 16  # the default horizon is the one nearest to the steps so far divided by this
 _VOTE = 64.0  # the majority vote has the horizon nearest to this
 _LEAN = 2  # most horizons of a lean tracker
 #: Steps after which all weights are updated, so that the table of masses has a fixed length; in a lean
@@ -343,3 +346,22 @@ def grid_of(levels: int, codes: torch.Tensor | None = None) -> tuple[int, int, i
     if seen <= set(range(-top, top + 1, spacing)):
         return -top, top, spacing
     return min(seen), max(seen), 2 if all(code % 2 for code in seen) else 1
+
+
+def checked_horizons(horizons: Any) -> tuple[float, ...]:
+    """Return horizons in ascending order."""
+    given = list(horizons) if isinstance(horizons, Iterable) else []
+    values = {h if h == math.inf else real(h, "a horizon", least=1) for h in given}
+    if not values or len(values) != len(given):
+        raise InputError(f"horizons is {shown(horizons)}; give at least one number of steps, each once")
+    return tuple(sorted(values))
+
+
+def settled(horizons: Sequence[float], steps: int) -> float:
+    """Return the default horizon, a finite one if there is any."""
+    return nearest([one for one in horizons if one < math.inf] or horizons, max(1.0, steps / _SETTLED))
+
+
+def nearest(horizons: Sequence[float], wanted: float) -> float:
+    """Return the horizon nearest to a number of steps, by ratio."""
+    return min(horizons, key=lambda one: abs(math.log(one / wanted)))

@@ -17,9 +17,8 @@ from torch import nn
 from sterling.base.checks import choice, instance_of, shown
 from sterling.base.text import number, percent, sentence
 from sterling.errors import InputError, InputTypeError
-from sterling.torch.counting import MOMENTUM, CodeTracker
+from sterling.torch.counting import MOMENTUM, CodeTracker, checked_horizons, nearest, settled
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.horizons import checked, nearest, settled
 from sterling.torch.installing import PLAIN, install, make_plain
 from sterling.torch.monitor import OrbitMonitor
 from sterling.torch.scoring import recompute_norms, scorer
@@ -173,7 +172,7 @@ def decode(
     models = averages if how == "latents" else {}
     if not isinstance(models, Mapping):
         raise InputTypeError('how="latents" needs `averages`: a dict of horizons and AveragedModels')
-    horizons = checked(models) if how == "latents" else monitor.horizons
+    horizons = checked_horizons(models) if how == "latents" else monitor.horizons
     score = scorer(validate)
     wanted = _wanted(how, horizon, monitor, horizons)
     chosen_by = "given"

@@ -16,10 +16,9 @@ from sterling.base.checks import flag, instance_of, integer, real, shown
 from sterling.base.drawn import Drawn
 from sterling.base.text import counted
 from sterling.errors import InputError, SterlingError
-from sterling.torch.counting import GROUPS, CodeTracker
+from sterling.torch.counting import GROUPS, HORIZONS, CodeTracker, checked_horizons, settled
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
-from sterling.torch.horizons import HORIZONS, checked, settled
 from sterling.torch.parts import MOST_SAMPLED, Reader, Shards, chosen, found_in
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import NothingFound
@@ -131,7 +130,7 @@ class OrbitMonitor(Drawn):
         instance_of(model, nn.Module, "model", "a torch.nn.Module")
         self.model = unwrapped(model)
         self.optimizer = None if optimizer is None else innermost(optimizer)
-        self.horizons, self.every = checked(horizons), integer(every, "every", 1)
+        self.horizons, self.every = checked_horizons(horizons), integer(every, "every", 1)
         self.within = integer(within, "within", self.every)
         self.sample = None if sample is None else integer(sample, "sample", 1)
         self.example, self.codes, self.late = example, codes, flag(late, "late")
