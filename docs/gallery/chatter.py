@@ -16,5 +16,5 @@ left, right = figure.subplots(1, 2, sharey=True)
 for ax, orbit, name in ((left, plain, "plain STE"), (right, restarted, "with ergodic restart")):
     run.errors_over_time(ax, orbit)
     ax.set_title(f"{name}: {orbit.verdict}", loc="left", fontsize=11, pad=24)
-    ax.set_xlim(1, 6_000)
+    ax.set_xlim(0, 6_000)
 style.save_figure(figure, sys.argv[1])

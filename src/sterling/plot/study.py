@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
 
-from sterling.base.text import number
+from sterling.base.text import counted, number
 from sterling.errors import InputError
 from sterling.plot import curves
 from sterling.plot.curves import MARKERS, slope_triangles
@@ -144,9 +144,10 @@ def phase_map(ax: Axes, counts: pl.DataFrame) -> str:
     totals = {name: int(counts[name].sum()) for name in present}
     most = max(totals, key=lambda name: totals[name])
     share = totals[most] / sum(totals.values())
+    first = "only" if share == 1 else "commonest"
     return (
         "Each bar is one sample size; its colours show the shares of the verdicts. The "
-        f"{'only' if share == 1 else 'commonest'} one is {most.lower()}, {100 * share:.0f} % of all trials."
+        f"{first} verdict is {most.lower()}, {100 * share:.0f} % of all trials."
         f"{_OPTIMAL if 'OPTIMAL' in totals else ''}"
     )
 
@@ -195,6 +196,7 @@ def figure(series: SeriesFit, counts: pl.DataFrame, title: str = "") -> Figure:
     for ax in middle:
         caption(ax, threshold_law(ax, series), 58)
     caption(last, phase_map(last, counts), 58)
-    heading = ": ".join(part for part in (title, f"{series.meaning} ({series.title})") if part)
+    trials = counted(int(counts["trials"].sum()), "trial") + " so far" * bool(series.unfinished)
+    heading = ": ".join(part for part in (title, f"{series.meaning} ({series.title}; {trials})") if part)
     fig.suptitle(textwrap.fill(escaped(heading), 150), x=0.01, ha="left", fontsize=11, color=INK)
     return fig
