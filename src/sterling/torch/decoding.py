@@ -162,7 +162,9 @@ def decode(
             f"the latents of {monitor.replaced[0]!r} are no longer in the model: "
             "decode before its layers change"
         )
-    for weight in monitor.weights:
+    for weight, reader in zip(monitor.weights, monitor._readers, strict=True):
+        if reader.lost:
+            raise InputError(f"the codes of {weight.name!r} can no longer be read: give the monitor `codes`")
         if not bool(weight.latent.isfinite().all()):
             raise InputError(f"the latents of {weight.name!r} are not finite: the run has diverged")
         if how == "latents" and (weight.stored or weight.framework == "parq"):

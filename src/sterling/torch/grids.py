@@ -6,6 +6,7 @@ zero has code 0, and levels without a zero, such as ±s/2 and ±3s/2, have odd c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,13 +21,21 @@ _NEAR = 0.02  # largest error of a multiple of a rough divisor, in steps
 #: Values of one level may differ by this many units in the last place of the largest value. For half types it
 #: is fewer: their last place is large, and their values are not sums of rounded numbers.
 _ROUNDING, _ROUNDING_HALF = 8.0, 1.0
+_HALF = 1 / 128  # relative rounding of a half type
 _CLEAR = 4.0  # least step, in units of that rounding
 _SEEN = 4096  # about the number of values of a row that show its divisor
 _FEW = 3  # largest number of sizes that may be a coincidence
+_KEYS = 1 << 12  # combinations of decisions
+_UNKNOWN = (1 << 15) - 1  # the code of a combination that was not seen
 _EQUAL = 16  # least number of weights that confirm uneven levels
+NOT_IN_USE = (
+    "no weight of a tensor has one of these codes now, so that its level is not known: read the values at a "
+    "step at which each level is in use"
+)
 
 
 Reading = Callable[[], torch.Tensor]
+Decisions = list[torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,7 @@ class Grid:
         table = torch.where(table.isnan(), unit * levels, table)
         found = table.gather(1, asked.long() - low).to(values.dtype)
         if bool(found.isnan().any()):
-            raise InputError(
-                "no weight of a tensor has one of these codes now, so that its level is not known: read the "
-                "values at a step at which each level is in use"
-            )
+            raise InputError(NOT_IN_USE)
         return shaped(found, self.sharing, values.shape)
 
 
@@ -187,7 +193,10 @@ def _units(table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def linear(
     values: torch.Tensor, codes: torch.Tensor, sharing: str, latent: torch.Tensor | None, offset: bool = False
 ) -> Grid | None:
-    """Return the grid of known codes, if values are a multiple of the codes (and an offset) in each row."""
+    """Return the grid of known codes, if values are a multiple of the codes (and an offset) in each row.
+
+    Codes may be floats of eight bits, whose product with the scale may be of a half type.
+    """
     rows = rows_of(values, sharing)
     wide = rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows
     whole = rows_of(codes, sharing).to(wide.dtype)
@@ -199,10 +208,14 @@ def linear(
         wide, whole = wide - mean, whole - middle
     squares = (whole * whole).sum(1, keepdim=True, dtype=torch.float64)
     step = (wide * whole).sum(1, keepdim=True, dtype=torch.float64) / squares.clamp_min(1e-12)
-    if bool((step.abs() <= noise / 8)[squares > 0].any()):
+    floats = codes.is_floating_point()
+    if bool((step.abs() <= noise / 8)[squares > 0].any()) and not floats:
         return None
     step = step.to(wide.dtype)
-    if not bool((_largest((step * whole).sub_(wide)) <= noise).all()):  # NaN is on no level
+    off = (step * whole).sub_(wide)
+    if floats:
+        off = off.where(off.abs() > _HALF * wide.abs(), 0)
+    if not bool((_largest(off) <= noise).all()):  # NaN is on no level
         return None
     scale, start = (shaped(one.to(rows.dtype), sharing, values.shape) for one in (step, mean - step * middle))
     return Grid(codes, scale, True, sharing, start if offset else None)
@@ -250,6 +263,49 @@ def uneven(
     squares = (rank * rank).sum(1, keepdim=True).clamp_min(1)
     scale = ((rows.double() * rank).sum(1, keepdim=True) / squares).to(rows.dtype)
     return Grid(codes, shaped(scale, sharing, values.shape), False, sharing)
+
+
+def joined(
+    seen: torch.Tensor, first: Decisions, latent: torch.Tensor | None
+) -> tuple[Callable[[Decisions], torch.Tensor | None], Grid] | None:
+    """Return codes that are ranks of the levels, and their grid, if decisions together show the level."""
+    ends = [(int(one.min()), int(one.max()) - int(one.min()) + 1) for one in first]
+    size = math.prod(span for _, span in ends)
+    if size > _KEYS:
+        return None
+
+    def keys(decided: Decisions) -> torch.Tensor:
+        """Return one integer for the decisions about each weight, −1 for integers out of their spans."""
+        key = outside = torch.zeros_like(decided[0], dtype=torch.long)
+        for one, (low, span) in zip(decided, ends, strict=True):
+            integer = one.long() - low
+            key, outside = key * span + integer, outside | (integer < 0) | (integer >= span)
+        return torch.where(outside > 0, -1, key)
+
+    used, dense = keys(first).unique(return_inverse=True)
+    for sharing in ways(seen):
+        codes = ranked(seen, dense, len(used), sharing, latent)
+        if codes is not None:
+            break
+    else:
+        return None
+    table = torch.full((size,), _UNKNOWN, dtype=torch.int16, device=seen.device)
+    table[used] = codes
+
+    def from_table(decided: Decisions) -> torch.Tensor | None:
+        """Return the codes, None if some decisions were not seen before."""
+        key = keys(decided)
+        codes = table[key]
+        return None if bool(((key < 0) | (codes == _UNKNOWN)).any()) else codes
+
+    def in_order(decided: Decisions) -> torch.Tensor:
+        """Return the codes of one decision in the order of the levels: also of levels not in use now."""
+        return centred(decided[0].short() - ends[0][0], size)
+
+    code = in_order if len(first) == 1 and bool((codes.diff() > 0).all()) else from_table
+    found = code(first)
+    grid = None if found is None else uneven(seen, found, sharing, latent)
+    return None if grid is None else (code, grid)
 
 
 def centred(rank: torch.Tensor, count: int) -> torch.Tensor:

@@ -45,12 +45,16 @@ def guarded(
                 where = traceback.extract_tb(problem.__traceback__)[-1]
                 cause = f"{type(problem).__name__}: {cause} ({where.filename}, line {where.lineno})"
             advice = f"if the cause is not in your code, report this sentence, with torch {torch.__version__}"
-            text = f"{detach(cause)}, and training goes on: {cause}; {advice}"
-            with contextlib.suppress(Warning):  # filters may turn warnings into errors
-                warnings.warn(text, SterlingWarning, stacklevel=2)
+            warned(f"{detach(cause)}, and training goes on: {cause}; {advice}")
 
     untraced: Any = torch.compiler.disable(run)
     return untraced
+
+
+def warned(text: str) -> None:
+    """Warn, also where filters turn warnings into errors."""
+    with contextlib.suppress(Warning):
+        warnings.warn(text, SterlingWarning, stacklevel=3)
 
 
 def groups_of(weight: QuantisedWeight, optimizer: torch.optim.Optimizer) -> list[int]:

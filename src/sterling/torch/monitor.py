@@ -18,8 +18,9 @@ from sterling.base.text import counted
 from sterling.errors import InputError, SterlingError
 from sterling.torch.counting import GROUPS, HORIZONS, CodeTracker, checked_horizons, settled
 from sterling.torch.handle import QuantisedWeight
-from sterling.torch.hooks import after_each_step, guarded, innermost, skipped
+from sterling.torch.hooks import after_each_step, guarded, innermost, skipped, warned
 from sterling.torch.parts import MOST_SAMPLED, Reader, Shards, chosen, found_in
+from sterling.torch.rounding import CodesLost
 from sterling.torch.taps import in_one_sentence, unwrapped
 from sterling.torch.weights import NothingFound
 
@@ -35,9 +36,10 @@ class OrbitMonitor(Drawn):
     """Counts the flips of a model's quantised weights at each step of its optimiser.
 
     The training loop calls nothing. A fault of the monitor never ends the training: it warns once and
-    detaches, and its statistics stay. For each weight the monitor keeps 28 bytes, and 31 in models with more
-    than two levels. With at most two horizons, none longer than 1,024 steps, and k below 128 it keeps 6
-    bytes, or 8 if codes lie beyond ±127: averages of 12 bits, and no metric of oscillation or commonest code.
+    detaches, and its statistics stay; codes of a tensor that can no longer be read end only that count. For
+    each weight the monitor keeps 28 bytes, and 31 in models with more than two levels. With at most
+    two horizons, none longer than 1,024 steps, and k below 128 it keeps 6 bytes, or 8 if codes lie beyond
+    ±127: averages of 12 bits, and no metric of oscillation or commonest code.
 
     Parameters
     ----------
@@ -196,8 +198,7 @@ class OrbitMonitor(Drawn):
         rates = (rates + [0.0] * self._tracker.clock.groups)[: self._tracker.clock.groups]
         looks, failed = self._at % self.every == 0, True
         try:
-            read = (self._tracker.changed(index, one.codes()) for index, one in enumerate(self._readers))
-            self._tracker.take(rates, read if looks else ())
+            self._tracker.take(rates, map(self._changed, range(len(self._readers))) if looks else ())
             failed = False
         finally:
             if looks:  # each process takes part, so that none waits for another one
@@ -210,6 +211,20 @@ class OrbitMonitor(Drawn):
             self._flips_before = flips
             for writer in self._writers:
                 self._write(writer)
+
+    def _changed(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return which codes of a tensor changed, and the new ones; none once they cannot be read."""
+        reader, none = self._readers[index], self._tracker.now[:0]
+        if not reader.lost:
+            try:
+                return self._tracker.changed(index, reader.codes())
+            except CodesLost as problem:
+                reader.lost = self._at
+                if all(one.lost for one in self._readers):
+                    raise
+                name = reader.weight.name
+                warned(f"the OrbitMonitor counts {name!r} no more from step {self._at} on: {problem}")
+        return none.long(), none
 
     def _sum(self, failed: bool = False) -> torch.Tensor:
         """Return the counts of each tensor by kind and part, and the number of codes that were read."""
@@ -375,6 +390,7 @@ class OrbitMonitor(Drawn):
         if self._tracker is not None:
             state |= {"kept": dict(self._tracker.state_dict()), "skipped": self.skipped}
             state |= {"totals": self._totals, "history": self.history}
+            state["lost"] = [one.lost for one in self._readers]
         return copy.deepcopy(state)
 
     def _options(self) -> dict[str, Any]:
@@ -426,6 +442,8 @@ class OrbitMonitor(Drawn):
         if state["kept"]["now"].dtype == torch.int16:
             self._tracker.widen()
         self._tracker.load_state_dict(state["kept"])
+        for reader, lost in zip(self._readers, state.get("lost", ()), strict=False):
+            reader.lost = int(lost)
         self.skipped, self._totals = int(state["skipped"]), state["totals"].to(self._totals)
         self.history = copy.deepcopy(state["history"])
         self._flips_before = [sum(row["flips"][i] for row in self.history) for i in range(len(self.weights))]

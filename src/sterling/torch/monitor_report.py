@@ -37,7 +37,7 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
     import polars as pl
 
     rows, counts = [], monitor._totals.cpu() if monitor.weights else ()
-    for index, weight in enumerate(monitor.weights):
+    for index, (weight, reader) in enumerate(zip(monitor.weights, monitor._readers, strict=True)):
         margin, size = monitor._tracker.margin(index, at), weight.shape.numel()
         *parts, read = counts[index].split([GROUPS, GROUPS, GROUPS, 1])
         flips, undone, moved = (round(float(one.sum())) for one in parts)
@@ -48,7 +48,7 @@ def table(monitor: Any, at: int) -> pl.DataFrame:
                 "framework": weight.framework,
                 "weights": size,
                 "levels": weight.levels,
-                "steps": monitor.steps,
+                "steps": reader.lost - 1 if reader.lost else monitor.steps,
                 "flips": flips,
                 "undone": undone,
                 "undecided": float((margin < DECIDED).float().mean()) if len(margin) else None,
@@ -126,7 +126,9 @@ class MonitorReport(Report):
                 lines.append(f"{share} of the flips were undone within {counted(monitor.within, 'step')}")
         readers = [(one.weight.name, one.here(one.weight.latent)) for one in monitor._readers]
         diverged = [name for name, latent in readers if not bool(latent.isfinite().all())]
+        lost = [f"{one.weight.name} from step {one.lost} on" for one in monitor._readers if one.lost]
         notes = {
+            "not counted, because the codes can no longer be read": lost,
             "not monitored, because the optimiser did not hold them at the start": monitor.left_out,
             "the run has diverged, latents are no longer finite": diverged,
             "counts are of latents that are no longer in the model": monitor.replaced,

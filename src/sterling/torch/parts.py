@@ -25,6 +25,7 @@ class Reader:
 
     def __init__(self, weight: QuantisedWeight, homes: Sequence[Any] = ()):
         self.weight, self.chosen, self.homes = weight, None, homes
+        self.lost = 0  # step at which its codes could not be read any more
         latent: Any = weight.latent
         self.mesh = latent.device_mesh if is_sharded(latent) else None
         self.shape = self.here(latent).shape if is_sharded(latent) else weight.shape

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from sterling.errors import InputError
 from sterling.torch import grids
-from sterling.torch.grids import Grid, Reading
+from sterling.torch.grids import Decisions, Grid, Reading
 
 #: Operations whose results are decisions or constants, if they are integers. Arithmetic keeps this.
 _DECIDE = frozenset(
@@ -31,17 +31,19 @@ _MOST = 1 << 15  # larger integers are no codes
 _PADDED = 4  # codes may be padded to this multiple of the weight's size
 _LAST = 8  # decisions that are tried, counted from the last
 _JOINED = 4  # decisions that may make a code together
-_KEYS = 1 << 12  # their combinations
 _FEW = 3  # levels that values show surely
 #: Operations that say where another level is taken. If all weights get one answer, the codes do not show it.
 _ASK = frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _EVERY = 32  # readings of which one is checked
 _DRAWS = 64  # of latents that show the values of levels
+_TRIED = 8  # of latents that show a step
 _SMALL = 1e-3  # of the latents that are tried: a smaller one is 0
-_UNKNOWN = _MOST - 1  # the code of a combination that was not seen
 
 Place = tuple[int, str]  # number of the result among those of the weight's size; name of the operation
-Decisions = list[torch.Tensor]
+
+
+class CodesLost(InputError):
+    """The codes of a weight cannot be read any more."""
 
 
 class Decided(BaseException):
@@ -65,6 +67,7 @@ class Integers(TorchDispatchMode):
         self.stops, self.shape, self.places = stops, shape, places
         self._rows, self._size = max(shape[0], 1) if shape else 1, shape.numel()
         self.heard: dict[Place, torch.Tensor] = {}
+        self.floats: dict[Place, torch.Tensor] = {}  # numbers of eight bits, whose order is their code
         self.limits: list[float] = []  # of the codes' range, in the order of the operations
         self.origins = {home(one): frozenset((id(one),)) for one in sources}
         self._count, self._kept = 0, list(sources)
@@ -113,6 +116,8 @@ class Integers(TorchDispatchMode):
             self._decided.discard(home(one))
         if decides and fits and (not codes.is_floating_point() or float(codes.abs().max()) < _MOST):
             self.heard[place] = self._codes(codes, ends)
+            if codes is not one and not fused:
+                self.floats[place] = self._shaped(one).to(torch.float32)
 
     def _decides(self, name: str, one: torch.Tensor, inputs: list[torch.Tensor], fused: bool) -> bool:
         if not one.is_floating_point():
@@ -131,9 +136,13 @@ class Integers(TorchDispatchMode):
         return True
 
     def _codes(self, one: torch.Tensor, ends: Any = None) -> torch.Tensor:
-        """Return a copy in the weight's shape; a quantiser in blocks may have padded the rows."""
+        """Return a copy in the weight's shape."""
+        return narrowed(self._shaped(one), ends)
+
+    def _shaped(self, one: torch.Tensor) -> torch.Tensor:
+        """Return a result in the weight's shape; a quantiser in blocks may have padded the rows."""
         rows = one.detach().reshape(self._rows, -1)[:, : self._size // self._rows]
-        return narrowed(rows.reshape(self.shape), ends)
+        return rows.reshape(self.shape)
 
 
 @functools.cache
@@ -217,8 +226,10 @@ class CodeReader:
         shape: torch.Size,
         latent: torch.Tensor | None,
         sources: Collection[torch.Tensor] = (),
+        stops: bool = True,  # whether decisions alone are read, between checks
     ):
         self.values, self.shape, self.latent, self.sources = values, shape, latent, sources
+        self.stops = stops
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
         self._places: list[Place] = []  # of the decisions; empty if values alone show the codes
         self._guards: dict[Place, int] = {}  # answers that all weights share; another one shows new levels
@@ -235,7 +246,7 @@ class CodeReader:
         self._readings += 1
         if not self._places or self._readings % _EVERY == 0:
             return narrowed(self.read().codes)
-        codes = self._run(stops=True)[1]
+        codes = self._run(self.stops)[1]
         return narrowed(self._again().codes) if codes is None else codes
 
     def read(self) -> Grid:
@@ -261,9 +272,31 @@ class CodeReader:
 
     def dequantise(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the values that the weight would have with these codes and its present levels."""
-        grid, values = self.read(), self.values()
+        grid, values = self._with_steps(codes), self.values()
         spreads = not grid.even and self._places and self.latent is not None
         return grid.dequantise(codes, values, self._levels(set(codes.unique().tolist())) if spreads else None)
+
+    def _with_steps(self, codes: torch.Tensor) -> Grid:
+        """Return the present grid; other latents show the step of rows whose weights all have one code."""
+        grid = self.read()
+        unknown = (grid.scale == 0) & (codes != grid.codes)
+        if not grid.even or not bool(unknown.any()):
+            return grid
+        steps = [torch.zeros_like(grid.scale)]
+        for seed in range(_TRIED if self._places and self.latent is not None else 0):
+            with self._spread(seed, 10.0**seed):
+                seen, other = self._run()
+                found = None if other is None else self._on(seen, other)
+            steps += [] if found is None else [found.scale]
+        each = torch.stack(steps)
+        each = each.where(each != 0, torch.nan)
+        step = each.nanmean(0)
+        learned = ((each / step - 1).abs().nan_to_num() < _SMALL).all(0) & step.isfinite()
+        if bool((unknown & ~learned).any()):
+            raise InputError(grids.NOT_IN_USE)
+        scale = torch.where(grid.scale == 0, step, grid.scale)
+        offset = None if grid.offset is None else grid.offset - (scale - grid.scale) * grid.codes
+        return replace(grid, scale=scale, offset=offset)
 
     def _levels(self, asked: set[int]) -> dict[int, float]:
         """Return uneven levels by their codes, in one unit, from latents of other sizes."""
@@ -280,7 +313,7 @@ class CodeReader:
         return known
 
     @contextlib.contextmanager
-    def _spread(self, seed: int = 0) -> Iterator[None]:
+    def _spread(self, seed: int = 0, size: float = 1.0) -> Iterator[None]:
         """Give the latents all sizes in this context, also 0, so that all levels are in use."""
         assert self.latent is not None
         power = 3 + 2 * (seed % 4)  # high powers have more sizes
@@ -288,7 +321,7 @@ class CodeReader:
         drawn[1::2] = -drawn[: len(drawn) // 2 * 2 : 2]  # both signs of the largest
         drawn[drawn.abs() < _SMALL ** (power // 3)] = 0
         with kept(self.latent) as data:
-            data.copy_(drawn.reshape(self.shape) * (float(data.abs().mean()) or 1.0))
+            data.copy_(drawn.reshape(self.shape) * size * (float(data.abs().mean()) or 1.0))
             yield
 
     def widened(self) -> CodeReader:
@@ -301,7 +334,7 @@ class CodeReader:
                 seen, codes = self._run()
                 if self.grid.even and codes is not None and self._on(seen, codes) is not None:
                     return self
-                wide = CodeReader(self.values, self.shape, self.latent)
+                wide = CodeReader(self.values, self.shape, self.latent, (), self.stops)
             shows = wide._places or not self._places
             if wide.grid is not None and wide.grid.levels >= self.grid.levels and shows:
                 if self.grid.levels > 1:
@@ -336,7 +369,7 @@ class CodeReader:
         if self._places or self.grid is None or self.grid.levels <= _FEW:
             return False
         rows = grids.rows_of(self.grid.codes, self.grid.sharing)
-        return len(rows) > 1 and not (self.grid.even and rows.shape[1] >= 2 * self.grid.levels)
+        return rows.shape[1] < 2 * self.grid.levels or (len(rows) > 1 and not self.grid.even)
 
     def _run(self, stops: bool = False) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Return the values, unless it stops, and the codes; no codes if the quantiser takes another way."""
@@ -361,15 +394,15 @@ class CodeReader:
             vars(self).update(kept)  # so that the next reading fails too, or reads the codes as before
             with torch.no_grad():
                 finite = bool(self.values().isfinite().all())
-            raise InputError(
+            if not finite:
+                raise InputError("the values of a weight are not finite: the run has diverged")
+            raise CodesLost(
                 "the quantiser of a weight now computes its codes in another way, so that they cannot be "
                 "known: give `codes`"
-                if finite
-                else "the values of a weight are not finite: the run has diverged"
             )
         if not found.even and (self._code is not kept["_code"] or self._places != kept["_places"]):
             vars(self).update(kept)
-            raise InputError(
+            raise CodesLost(
                 "a weight takes a level that none had before, and codes of uneven levels are their ranks: "
                 "give `codes`"
             )
@@ -400,6 +433,12 @@ class CodeReader:
             known = len(heard) == _LAST or any(torch.equal(codes, one) for one in heard.values())
             if not known and int(codes.min()) < int(codes.max()):
                 heard[place] = codes
+        for place in [one for one in heard if one in mode.floats]:
+            for sharing in grids.ways(seen):
+                grid = grids.uneven(seen, heard[place], sharing, self.latent)
+                if grid and grids.linear(seen, mode.floats[place], sharing, self.latent):
+                    self._places, self._code = [place], first
+                    return grid
         for offset in (False, True):
             for place, codes in heard.items():
                 # Two codes fit any two values, so that they show nothing.
@@ -415,61 +454,18 @@ class CodeReader:
         last = list(heard)
         joined = [last[:count] for count in range(2, min(len(last), _JOINED) + 1)]
         for places in [[one] for one in last] + joined:
-            found = _joined(seen, [heard[one] for one in places], self.latent)
+            found = grids.joined(seen, [heard[one] for one in places], self.latent)
             if found is None:
                 continue
             # Decisions that are not needed would make combinations that were not seen before.
             for one in sorted(places, key=lambda place: -heard[place].unique().numel()):
                 fewer = [other for other in places if other != one]
-                less = _joined(seen, [heard[other] for other in fewer], self.latent) if fewer else None
+                less = grids.joined(seen, [heard[other] for other in fewer], self.latent) if fewer else None
                 places, found = (places, found) if less is None else (fewer, less)
             self._places, (self._code, grid) = places, found
             return grid
         self._places = []
         return grids.find_grid(seen, self.latent)
-
-
-def _joined(
-    seen: torch.Tensor, first: Decisions, latent: torch.Tensor | None
-) -> tuple[Callable[[Decisions], torch.Tensor | None], Grid] | None:
-    """Return codes that are ranks of the levels, and their grid, if decisions together show the level."""
-    ends = [(int(one.min()), int(one.max()) - int(one.min()) + 1) for one in first]
-    size = math.prod(span for _, span in ends)
-    if size > _KEYS:
-        return None
-
-    def keys(decided: Decisions) -> torch.Tensor:
-        """Return one integer for the decisions about each weight, −1 for integers out of their spans."""
-        key = outside = torch.zeros_like(decided[0], dtype=torch.long)
-        for one, (low, span) in zip(decided, ends, strict=True):
-            integer = one.long() - low
-            key, outside = key * span + integer, outside | (integer < 0) | (integer >= span)
-        return torch.where(outside > 0, -1, key)
-
-    used, dense = keys(first).unique(return_inverse=True)
-    for sharing in grids.ways(seen):
-        codes = grids.ranked(seen, dense, len(used), sharing, latent)
-        if codes is not None:
-            break
-    else:
-        return None
-    table = torch.full((size,), _UNKNOWN, dtype=torch.int16, device=seen.device)
-    table[used] = codes
-
-    def from_table(decided: Decisions) -> torch.Tensor | None:
-        """Return the codes, None if some decisions were not seen before."""
-        key = keys(decided)
-        codes = table[key]
-        return None if bool(((key < 0) | (codes == _UNKNOWN)).any()) else codes
-
-    def in_order(decided: Decisions) -> torch.Tensor:
-        """Return the codes of one decision in the order of the levels: also of levels not in use now."""
-        return grids.centred(decided[0].short() - ends[0][0], size)
-
-    code = in_order if len(first) == 1 and bool((codes.diff() > 0).all()) else from_table
-    found = code(first)
-    grid = None if found is None else grids.uneven(seen, found, sharing, latent)
-    return None if grid is None else (code, grid)
 
 
 def eager() -> contextlib.AbstractContextManager[Any]:

@@ -20,8 +20,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from sterling.errors import InputError, SterlingError
+from sterling.torch.grids import find_grid
 from sterling.torch.handle import QuantisedWeight, holders, names_of, on_grid
-from sterling.torch.rounding import CodeReader, eager, home
+from sterling.torch.hooks import warned
+from sterling.torch.rounding import CodeReader, CodesLost, eager, home
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 #: Functions and the index of their weight among the arguments; the modules call these.
@@ -49,6 +51,7 @@ _RECURRENT = frozenset(
 )
 _ATTENTION = {"in_proj_weight": 5, "out_proj_weight": 11}  # of F.multi_head_attention_forward
 _TURNS = ("TBackward", "TransposeBackward", "PermuteBackward")
+_ROTATION = 8  # least number of rows of a matrix that is no rotation by chance
 _ENOUGH = 4  # least number of weights per level if the parameter itself is on levels
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -108,6 +111,8 @@ class Tap:
     value: torch.Tensor  # the weight, with its graph
     cut: bool = False  # whether the layer was called with a part of it
     function: Any = None  # of PyTorch, that was called with it
+    alone: bool = True  # whether the owner uses no other weight
+    latent: Any = None  # that the weight must come from, if it is not alone
 
 
 @contextlib.contextmanager
@@ -132,17 +137,18 @@ def watched(model: nn.Module) -> Iterator[list[list[Any]]]:
 
 def listen(model: nn.Module, example: Any) -> list[Tap]:
     """Run the model on the example once; return the weights of its layers, with graphs to frozen ones too."""
-    taps: list[Tap] = []
+    taps: list[tuple[Tap, list[Any]]] = []
 
     def hear(weight: torch.Tensor) -> None:
         nodes = set(() if weight.grad_fn is None else upstream([weight.grad_fn]))
         makes = [one for one in running if not _is_given(weight, nodes, one[1])]
-        owner, call, before = (makes or running)[-1]
+        place = (makes or running)[-1]
+        owner, call, before = place
         # A product inside a parametrisation computes a weight: it is no layer.
         if not any(isinstance(one[0], ParametrizationList) for one in running):
             cut = _is_cut(weight)
             whole = _base(weight) if cut else weight
-            taps.append(Tap(owner, before, call, whole, cut, heard.function))
+            taps.append((Tap(owner, before, call, whole, cut, heard.function), place))
         for one in running:
             one[2] += 1
 
@@ -150,7 +156,7 @@ def listen(model: nn.Module, example: Any) -> list[Tap]:
         args, kwargs = arguments(example)
         with running_the_example(), Taps(hear) as heard:
             model(*args, **kwargs)
-    return taps
+    return [replace(tap, alone=place[2] == 1) for tap, place in taps]
 
 
 def _is_given(weight: torch.Tensor, nodes: set[Any], call: Call) -> bool:
@@ -181,7 +187,8 @@ class _Heard(BaseException):
 
 def hear_again(tap: Tap) -> torch.Tensor:
     """Return the present weight of a tap, with its graph if gradients are on."""
-    order = itertools.count()
+    order, learns, latent = itertools.count(), torch.is_grad_enabled(), tap.latent
+    told = latent is not None and latent.requires_grad  # the graph tells whether it is the same weight
 
     def hear(weight: torch.Tensor) -> None:
         if next(order) == tap.order:
@@ -189,12 +196,15 @@ def hear_again(tap: Tap) -> torch.Tensor:
 
     args, kwargs = tap.call
     try:
-        with undisturbed(tap.owner), Taps(hear):
+        with undisturbed(tap.owner), torch.set_grad_enabled(learns or told), Taps(hear):
             tap.owner(*args, **kwargs)
     except _Heard as heard:
-        return _base(heard.weight) if tap.cut else heard.weight
-    raise InputError(
-        f"a layer of the type {type(tap.owner).__name__} no longer uses the weight that was found in it"
+        weight = _base(heard.weight) if tap.cut else heard.weight
+        if not told or any(one is latent for one in leaves_of(weight)):
+            return weight if learns else weight.detach()
+    raise CodesLost(
+        f"a layer of the type {type(tap.owner).__name__} does not use the weight that was found in it at all "
+        "times: give `codes`"
     )
 
 
@@ -203,7 +213,10 @@ def discover(
 ) -> list[QuantisedWeight]:
     """Return handles of the quantised weights among those of layers, without those of known latents."""
     names = {latent: places for latent, places in names_of(model).items() if latent not in known}
-    tensors = [one for one in (*model.buffers(), *model.parameters()) if id(one) in names]
+    # Codes are saved with the model: a buffer that is not is a constant.
+    pairs = ((one._buffers, name) for one in model.modules() for name in one._non_persistent_buffers_set)
+    saved = names.keys() - {id(held[name]) for held, name in pairs}
+    tensors = [one for one in (*model.buffers(), *model.parameters()) if id(one) in saved]
     handles: dict[int, QuantisedWeight] = {}
     for tap in taps:
         handle = _handle(tap, names, tensors, framework, handles)
@@ -226,18 +239,23 @@ def _handle(
         return None
     # Latents are the leaf of the weight's size. Without one, the origin of the values is traced.
     fit: list[Any] = [one for one in leaves if isinstance(one, nn.Parameter) and one.numel() == size]
-    if id(fit[0]) not in names if fit else any(one.requires_grad and one.numel() >= size for one in leaves):
+    larger = [] if fit else [one for one in leaves if one.requires_grad and one.numel() >= size]
+    if larger or (fit and id(fit[0]) not in names):
+        stacks = [one for one in larger if one.shape[1:] == tap.value.shape and id(one) in names]
+        if stacks and find_grid(tap.value):
+            name = names[id(stacks[0])][0]
+            warned(f"slices of {name!r} are quantised one by one, so that none is read: give `codes`")
         return None
     latent: Any = fit[0] if fit else None
     turned, shape = bool(fit) and is_turned(tap.value, latent), fit[0].shape if fit else tap.value.shape
-    lean = _lean(tap)
+    lean = replace(_lean(tap), latent=None if tap.alone else latent)
     given = [] if fit else [one for one in tree_leaves(lean.call) if isinstance(one, torch.Tensor)]
     sources = [] if fit else [*tensors, *given]
 
     def read() -> torch.Tensor:
         return like(hear_again(lean), shape, turned)
 
-    reader = CodeReader(read, shape, latent, sources)
+    reader = CodeReader(read, shape, latent, sources, tap.alone)
     if reader.grid is None or reader.origin & {id(one) for one in given}:  # given: an activation
         return None
     stored = tap.value is latent
@@ -247,14 +265,14 @@ def _handle(
         fit = [one for one in held if id(one) in own and one.numel() == size]  # latents without a gradient
         if fit:
             turned, shape = is_turned(tap.value, fit[0]), fit[0].shape
-            reader = CodeReader(read, shape, None, sources)
+            reader = CodeReader(read, shape, None, sources, tap.alone)
             if reader.grid is None:
                 return None
         else:
             buffers = [one for one in held if not (one.is_floating_point() and isinstance(one, nn.Parameter))]
             fit, stored = holders(buffers, size), True
             fit = [one for one in fit if not one.is_floating_point()] or fit
-        if not fit:
+        if not fit or _is_rotation(tap.value):
             return None
         latent = fit[0]
         if len(fit) > 1:
@@ -263,7 +281,7 @@ def _handle(
                 f"{names[id(latent)][0]!r}: give `codes`, with a function for the one that holds them"
             )
     elif torch.equal(like(tap.value, shape, turned), latent):
-        if reader.grid.levels > 1 and size < _ENOUGH * reader.grid.levels:
+        if (reader.grid.levels > 1 and size < _ENOUGH * reader.grid.levels) or _is_rotation(latent):
             return None  # a small tensor
         if reader.grid.levels < 2:  # as after an initialisation with zeros: other latents show a quantiser
             reader = reader.widened()
@@ -280,6 +298,15 @@ def _handle(
     if tap.function.__name__ in _MATRICES:
         weight.turned = turned or tap.function is F.linear
     return weight
+
+
+def _is_rotation(value: torch.Tensor) -> bool:
+    """Return whether a matrix has orthogonal rows of one length, as Hadamard's: it is a constant."""
+    if value.ndim != 2 or value.shape[0] != value.shape[1] or len(value) < _ROTATION:
+        return False
+    matrix = value.detach().double()
+    probe = torch.linspace(-1, 1, len(matrix)).to(matrix)
+    return torch.allclose(matrix @ (matrix.t() @ probe), matrix[0].square().sum() * probe, atol=1e-4)
 
 
 def is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:

@@ -194,10 +194,20 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_what_is_not_quantised_is_not_found():
-    model = nn.Sequential(
-        nn.utils.parametrizations.weight_norm(nn.Linear(64, 32)), nn.ReLU(), nn.Linear(32, 8), nn.Linear(8, 1)
-    )
-    nn.init.zeros_(model[3].weight)
+    class Turned(nn.Bilinear):
+        def __init__(self, persistent):
+            super().__init__(1, 1, 1)
+            matrix = torch.ones(1, 1)
+            for _ in range(6):
+                matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+            self.register_buffer("matrix", matrix[: None if persistent else 32] / 8, persistent)
+
+        def forward(self, x):
+            return F.linear(x, self.matrix)
+
+    plain = nn.utils.parametrizations.weight_norm(nn.Linear(32, 16))
+    model = nn.Sequential(Turned(True), Turned(False), plain, nn.Linear(16, 8), nn.Linear(8, 1))
+    nn.init.zeros_(model[4].weight)
     with pytest.raises(st.InputError, match="no quantised weight"):
         stt.find(model, example=X)
 

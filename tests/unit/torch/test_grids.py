@@ -59,6 +59,8 @@ def test_the_scale_is_remembered_where_a_level_is_empty():
     codes, values = made([-4, 0, 4], torch.tensor(0.1))
     assert find_grid(values).levels == 3
     assert torch.equal(reader.codes(), codes)
+    _, few = made(INT4, torch.tensor(0.1), (2, 4))
+    assert CodeReader(lambda: few, few.shape, None).unsure()  # a few values may have any divisor
 
 
 def ternary(w):
@@ -172,3 +174,29 @@ def test_levels_that_are_not_even():
     every = torch.arange(256).to(torch.uint8).view(torch.float8_e4m3fn).float().unique()
     below = every[torch.searchsorted(every, values) - 1]  # many of these levels are not in use
     assert torch.allclose(reader.dequantise(codes - (2 if (codes % 2).all() else 1)), below)
+
+
+def test_a_few_numbers_of_eight_bits():
+    w = gaussian(2, 4)
+    number = lambda: (448 * w / w.abs().max()).to(torch.float8_e4m3fn).float()  # noqa: E731
+    # The product with the scale is of a half type.
+    reader = CodeReader(lambda: (number().bfloat16() * 0.013).float(), w.shape, w)
+    codes, before = reader.codes(), number()
+    w += 0.05 * gaussian(2, 4, seed=1)
+    assert torch.equal(reader.codes() > codes, number() > before)
+    assert torch.equal(reader.codes() < codes, number() < before)
+    assert not torch.equal(number(), before)
+
+
+def test_a_learned_step_of_a_row_of_zeros_is_known():
+    w, step = gaussian(4, 16), torch.linspace(0.2, 0.3, 4)[:, None]
+    reader = CodeReader(lambda: (w / step).round().clamp(-8, 7) * step, w.shape, w)
+    largest = lambda: w.abs().amax(1, keepdim=True).clamp_min(1e-6) / 7  # noqa: E731
+    other = CodeReader(lambda: (w / largest()).round() * largest(), w.shape, w)
+    codes = reader.codes()
+    step[1] = 100.0
+    assert not reader.codes()[1].any()
+    assert torch.allclose(reader.dequantise(codes), codes * step)
+    w[1] = 0
+    with pytest.raises(st.InputError, match="level is not known"):
+        other.dequantise(codes)

@@ -110,6 +110,53 @@ def test_a_monitor_of_a_loop_without_an_optimizer_counts_when_it_is_called():
         Task(2).monitor.step()
 
 
+class Skipping(torch.nn.Module):
+    """A layer of three binary weights, of which it leaves one out."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights, self.left_out = torch.nn.ParameterList(weights), 2
+
+    def forward(self, x):
+        for w in (w for index, w in enumerate(self.weights) if index != self.left_out):
+            x = x + torch.nn.functional.linear(x, w + (0.3 * w.sign() - w).detach())
+        return x
+
+
+def test_a_tensor_that_can_no_longer_be_read_is_counted_no_more_and_others_are():
+    random, flips = torch.Generator().manual_seed(0), [0, 0, 0]
+    layer = Skipping(torch.randn(3, 6, 6, generator=random).unbind())
+    net = torch.nn.Sequential(layer, stt.binarize(torch.nn.Linear(6, 6)))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    monitor = stt.OrbitMonitor(net, optimizer, example=torch.ones(1, 6))
+    assert [one.name for one in monitor.weights] == ["0.weights.0", "0.weights.1", "1.weight"]
+
+    def train(steps, counted):
+        for _ in range(steps):
+            before = [one.latent.sign() for one in monitor.weights]
+            for w in net.parameters():
+                w.grad = torch.randn(w.shape, generator=random)
+            optimizer.step()
+            for index in counted:
+                flips[index] += int((monitor.weights[index].latent.sign() != before[index]).sum())
+
+    train(5, (0, 1, 2))
+    layer.left_out = 0  # the first weight that is heard is now another one
+    with pytest.warns(SterlingWarning, match="no more from step 6 on") as caught:
+        train(7, [2])
+    assert len(caught) == 2
+    assert monitor.frame()["flips"].to_list() == flips
+    assert monitor.frame()["steps"].to_list() == [5, 5, 12]
+    assert "no longer be read: 0.weights.0 from step 6 on" in str(monitor.report())
+    with pytest.raises(InputError, match="can no longer be read"):
+        stt.decode(net, monitor, horizon=16)
+    layer.left_out = 2
+    other = stt.OrbitMonitor(net, optimizer, example=torch.ones(1, 6))
+    other.load_state_dict(monitor.state_dict())
+    optimizer.step()
+    assert other.frame()["steps"].to_list() == [5, 5, 13]
+
+
 class Switched(torch.nn.Module):
     """A layer whose weight is quantised once this is asked for."""
 
