@@ -2,14 +2,13 @@
 
 import logging
 import warnings
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 import sterling.torch as stt
 from sterling.errors import SterlingWarning
-from sterling.torch.callbacks import lightning_callback, transformers_callback
+from sterling.torch.callbacks import _saving, lightning_callback, transformers_callback
 from tests.unit.torch.frameworks import needs
 
 
@@ -102,35 +101,20 @@ def test_transformers_counts_its_steps_and_resumes(tmp_path):
         lost.train(resume_from_checkpoint=str(tmp_path / "two/checkpoint-7"))
 
 
-def test_a_state_that_cannot_be_saved_ends_neither_the_run_nor_the_monitor(tmp_path, monkeypatch):
-    needs("transformers")
+def test_a_state_that_cannot_be_saved_ends_neither_the_run_nor_later_savings():
+    saved, full = [], [True, True, False]
 
-    def full(*given):
-        raise torch.OutOfMemoryError("no memory left")
+    def save(state):
+        if full.pop(0):
+            raise torch.OutOfMemoryError("no memory left")
+        saved.append(state)
 
-    callback = transformers_callback(within=5, horizons=(8,))
-    net, args = Net(), SimpleNamespace(output_dir=tmp_path, process_index=0)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    state = SimpleNamespace(is_world_process_zero=True, global_step=0)
-    callback.on_train_begin(args, state, None, model=net, optimizer=optimizer)
-
-    def save():
-        state.global_step += 1
-        optimizer.step()
-        folder = tmp_path / f"checkpoint-{state.global_step}"
-        folder.mkdir()
-        callback.on_save(args, state, None)
-        return [one.name for one in folder.iterdir()] == ["orbit_monitor.pt"]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        with pytest.warns(SterlingWarning, match=r"lacks the state.*training goes on.*no memory") as caught:
-            assert not save()
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert not save()
+    action = _saving(save)
+    with pytest.warns(SterlingWarning, match=r"lacks the state.*training goes on.*no memory") as caught:
+        action(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        action(2)
+        action(3)
     assert len(caught) == 1
-    assert save()
-    assert callback.monitor.steps == 3
-    assert not callback.monitor.detached
-    assert "detached" not in str(callback.monitor.report())
+    assert saved == [3]

@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.linalg import hadamard
 
 import sterling as st
 import sterling.torch as stt
@@ -194,13 +195,11 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_what_is_not_quantised_is_not_found():
-    class Turned(nn.Bilinear):
+    class Turned(nn.Module):
         def __init__(self, persistent):
-            super().__init__(1, 1, 1)
-            matrix = torch.ones(1, 1)
-            for _ in range(6):
-                matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-            self.register_buffer("matrix", matrix[: None if persistent else 32] / 8, persistent)
+            super().__init__()
+            matrix = torch.tensor(hadamard(64) / 8, dtype=torch.float32)
+            self.register_buffer("matrix", matrix[: None if persistent else 32], persistent)
 
         def forward(self, x):
             return F.linear(x, self.matrix)

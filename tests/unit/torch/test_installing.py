@@ -13,6 +13,7 @@ import sterling.torch as stt
 from sterling.torch.installing import install
 from sterling.torch.scoring import evaluate
 from tests.unit.torch import frameworks as fw
+from tests.unit.torch.stored import Stored
 from tests.unit.torch.test_audit import affine
 
 nn = torch.nn
@@ -109,21 +110,8 @@ def test_torchao_converts_the_decoded_codes(dtype, symmetric):
         assert int(((better[0].weight.dequantize() - seen).abs() > 0.3 * scale).sum()) == 0
 
 
-class Coded(nn.Module):
-    """Codes in a buffer, and no latents."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("held", torch.randint(-1, 2, (8, 9), dtype=torch.int8))
-        self.scale = nn.Parameter(torch.tensor(0.1))
-
-    def forward(self, x):
-        return nn.functional.linear(x, self.held * self.scale)
-
-
 def test_codes_named_by_the_user_are_stored():
-    torch.manual_seed(0)
-    layer = Coded()
+    layer = Stored("int8")
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
     monitor = stt.OrbitMonitor(layer, optimizer, codes={"held": lambda: layer.held}, horizons=(8,))
     for step in range(9):

@@ -97,9 +97,6 @@ def test_a_model_of_two_horizons_decodes():
     for _ in range(60):
         task.step()
     record, watch = task.records()[0], task.monitor
-    frame = watch.frame()
-    assert frame["flips"].to_list() == [len(one.flips()) for one in task.records()]
-    assert frame["undone"].to_list() == [one.undone(5) for one in task.records()]
     assert "0.weight" in str(watch.report())
     watch.load_state_dict(copy.deepcopy(watch.state_dict()))
     average = [record.average(k, 60, 8.0) for k in range(record.weights)]
@@ -175,20 +172,16 @@ def test_counts_of_a_sample_have_intervals_that_hold():
         stt.decode(model, monitors[0], horizon=8)
 
 
-def test_a_sample_is_the_same_for_a_seed_and_all_of_a_small_tensor():
+def test_a_sample_is_the_same_for_a_seed_and_all_of_a_small_tensor_and_bounded(monkeypatch):
     task = Task(3)
     one, two = (stt.OrbitMonitor(task.model, task.optimizer, sample=20) for _ in range(2))
+    monkeypatch.setattr(monitor, "MOST_SAMPLED", 30)
+    assert stt.OrbitMonitor(task.model, task.optimizer, sample=20).frame()["read"].to_list() == [15, 14]
     for _ in range(10):
         task.step()
     assert one.frame().equals(two.frame())
     assert one.frame()["read"].to_list() == [20, 14]
     assert one.frame()["flips"][1] == task.monitor.frame()["flips"][1]
-
-
-def test_samples_together_are_bounded(monkeypatch):
-    monkeypatch.setattr(monitor, "MOST_SAMPLED", 30)
-    task = Task(3)
-    assert stt.OrbitMonitor(task.model, task.optimizer, sample=20).frame()["read"].to_list() == [15, 14]
 
 
 def test_layers_are_named_as_in_binarize():
