@@ -117,47 +117,29 @@ def test_weights_that_are_not_finite_and_no_weights():
 
 
 class Counting(nn.Linear):
-    """Counts the calls of its forward pass in a plain attribute."""
+    """Counts its calls in a plain attribute; the first call may set the scale, as that of Brevitas does."""
 
-    def __init__(self):
+    def __init__(self, sets):
         super().__init__(fw.WIDTH, 8)
-        self.calls, self.running, self.warm = 0, 0.0, False
+        self.scale, self.sets, self.calls, self.warm = nn.Parameter(torch.full((), 0.1)), sets, 0, False
 
     def forward(self, x):
-        self.calls, self.running, self.warm = self.calls + 1, self.running + 0.5, True
-        return nn.functional.linear(x, fw.detached(self.weight), self.bias)
-
-
-def test_a_quantiser_that_counts_its_calls_counts_those_of_the_user():
-    model = nn.Sequential(Counting())
-    (weight,) = stt.find(model, example=fw.X)
-    model(fw.X)
-    for _ in range(3):
-        weight.codes()
-    assert (model[0].calls, model[0].running, model[0].warm) == (1, 0.5, True)
-
-
-class FirstScale(nn.Linear):
-    """Multiplies its scale by the mean size of the weights at the first call, as Brevitas does."""
-
-    def __init__(self):
-        super().__init__(fw.WIDTH, 8)
-        self.scale, self.started = nn.Parameter(torch.ones(())), False
-
-    def forward(self, x):
-        if not self.started:
-            self.scale.detach().mul_(self.weight.detach().abs().mean())
-            self.started = True
+        if self.sets and not self.warm:
+            self.scale.detach().copy_(self.weight.detach().abs().mean())
+        self.calls, self.warm = self.calls + 1, True
         return nn.functional.linear(x, self.scale * (self.weight / self.scale).round().clamp(-1, 1))
 
 
-def test_a_scale_gets_its_first_value_once():
-    model = nn.Sequential(FirstScale())
+@pytest.mark.parametrize("sets", [False, True])
+def test_a_quantiser_that_counts_its_calls_counts_those_of_the_user_and_sets_its_scale_once(sets):
+    model = nn.Sequential(Counting(sets))
     (weight,) = stt.find(model, example=fw.X)
-    for _ in range(2):
+    weight.codes()
+    model(fw.X)
+    for _ in range(3):
         weight.codes()
-        model(fw.X)
-    assert torch.equal(model[0].scale, model[0].weight.abs().mean())
+    assert sets or (model[0].calls, model[0].warm) == (1, True)
+    assert model[0].scale.item() == pytest.approx(float(weight.latent.abs().mean()) if sets else 0.1)
 
 
 def test_levels_that_are_not_even():

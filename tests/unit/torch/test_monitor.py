@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -271,23 +272,15 @@ def test_wrong_arguments():
 
 
 def test_the_flip_ratio_is_that_of_the_codes():
-    torch.manual_seed(0)
-    net = stt.binarize(torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 1)))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    monitor = stt.OrbitMonitor(net, optimizer, within=10)
-    codes = lambda: [layer.weight.detach() > 0 for layer in net]  # noqa: E731
-    flips, before = [], codes()
-    for _ in range(25):  # the last window has 5 steps
-        optimizer.zero_grad()
-        (net(torch.randn(8, 6)) ** 2).mean().backward()
-        optimizer.step()
-        flips.append([int((a != b).sum()) / a.numel() for a, b in zip(before, codes(), strict=True)])
-        before = codes()
-    ax = monitor.plot(Figure().add_subplot())
+    task = Task(2)
+    for _ in range(12):  # the last window has 2 steps
+        task.step()
+    ax = task.monitor.plot(Figure().add_subplot())
     drawn = {patch.get_label(): patch.get_data() for patch in ax.patches}
-    for index, weight in enumerate(monitor.weights):
+    for weight, record in zip(task.monitor.weights, task.records(), strict=True):
         values, edges, _ = drawn[weight.name]
-        assert edges.tolist() == [0, 10, 20, 25]
-        by_hand = [np.mean([row[index] for row in flips[a:b]]) for a, b in ((0, 10), (10, 20), (20, 25))]
+        assert edges.tolist() == [0, 5, 10, 12]
+        flips = [t for t, *_ in record.flips()]
+        by_hand = [sum(a < t <= b for t in flips) / record.weights / (b - a) for a, b in pairwise(edges)]
         np.testing.assert_allclose(values, by_hand)
-    assert "25 steps" in ax.caption
+    assert "12 steps" in ax.caption

@@ -49,7 +49,6 @@ def test_a_fault_warns_once_and_detaches_and_the_run_goes_on():
     assert task.monitor.steps == 3
     assert "detached at step 4" in repr(task.monitor)
     assert "ZeroDivisionError: no codes here" in str(task.monitor.report())
-    assert len(task.rates) == 9
     task.rates, task.rows = task.rates[:3], task.rows[:4]
     task.agrees()
     task.monitor.close()
