@@ -120,10 +120,14 @@ def binarize(
     scale = choice(scale, "scale", SCALES)
     per = choice(per, "per", ("tensor", "channel"))
     surrogate = get_surrogate(surrogate)
-    layers = _chosen(model, skip)
-    for name, layer in layers:
+    names = dict(model.named_modules())
+    skipped = named({name: [name] for name in names}, skip, "skip")
+    layers = {name: one for name, one in names.items() if isinstance(one, LAYERS) and name not in skipped}
+    if not layers:
+        raise InputError("the model has no Linear, Conv or Embedding layer, or `skip` names them all")
+    for name, layer in layers.items():
         _check_layer(name, layer, levels)
-    for _, layer in layers:
+    for layer in layers.values():
         axis = None if per == "tensor" else int(isinstance(layer, nn.modules.conv._ConvTransposeNd))
         parametrize.register_parametrization(layer, WEIGHT, Quantiser(levels, scale, axis, surrogate))
         layer.register_load_state_dict_pre_hook(_take_plain_key)
@@ -207,15 +211,6 @@ def steps_in_absmean(levels: int) -> float:
         else:
             high = unit
     return low / math.sqrt(2 / math.pi)
-
-
-def _chosen(model: nn.Module, skip: Iterable[str]) -> list[tuple[str, Any]]:
-    layers = dict(model.named_modules())
-    skipped = named({name: [name] for name in layers}, skip, "skip")
-    chosen = [(name, one) for name, one in layers.items() if isinstance(one, LAYERS) and name not in skipped]
-    if not chosen:
-        raise InputError("the model has no Linear, Conv or Embedding layer, or `skip` names them all")
-    return chosen
 
 
 def _check_layer(name: str, layer: nn.Module, levels: int) -> None:
