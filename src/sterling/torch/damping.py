@@ -12,7 +12,6 @@ from sterling.base.checks import integer, real
 from sterling.errors import InputError
 from sterling.torch.counting import grid_of
 from sterling.torch.hooks import after_each_step, groups_of, guarded, innermost, skipped
-from sterling.torch.taps import unwrapped
 from sterling.torch.weights import find
 
 
@@ -77,7 +76,7 @@ class Damping:
         if isinstance(start, float):
             start = round(real(start, "start", 0, 1) * integer(steps, "steps", 1))
         self.start = integer(start, "start", 0)
-        found = find(unwrapped(model), example=example, optimizer=self.optimizer)
+        found = find(model, example=example, optimizer=self.optimizer)
         self.weights = [one for one in found if groups_of(one, self.optimizer)]
         if not self.weights:
             raise InputError("the optimizer moves no quantised weight: give the optimizer of this model")

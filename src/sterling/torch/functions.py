@@ -13,9 +13,6 @@ from sterling.base.checks import integer, shown
 from sterling.errors import InputError, InputTypeError
 from sterling.surrogates import Surrogate, get_surrogate
 
-#: Codes are int8: odd numbers of levels have codes −(k−1)/2 … (k−1)/2, even ones −(k−1) … k−1.
-MOST_ODD, MOST_EVEN = 255, 128
-
 
 def heaviside(x: torch.Tensor, surrogate: str | Surrogate = "relu") -> torch.Tensor:
     """Return H(x) = 1 for x > 0, else 0; the backward pass uses the surrogate gradient μ′(x).
@@ -124,10 +121,9 @@ def round_to(x: torch.Tensor, levels: int, surrogate: str | Surrogate = "identit
 def checked_levels(levels: Any) -> int:
     """Return a number of levels whose codes fit into int8."""
     levels = integer(levels, "levels", 2)
-    if levels > (MOST_ODD if levels % 2 else MOST_EVEN):
+    if top_code(levels) > 127:
         raise InputError(
-            f"levels is {levels}; it must be at most {MOST_ODD} if odd and {MOST_EVEN} if even, "
-            "because codes are int8"
+            f"levels is {levels}: codes are int8, so an odd number is at most 255, an even one 128"
         )
     return levels
 
@@ -167,7 +163,7 @@ class Step(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         top = float(top_code(ctx.levels)) if ctx.levels else 1.0
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        slope = ctx.surrogate.derivative(wide / top if top != 1.0 else wide, torch)
+        slope = ctx.surrogate.derivative(wide / top, torch)
         return gradients[0] * slope.to(x.dtype), None, None
 
 

@@ -133,7 +133,6 @@ class _Search:
         return False
 
     def put(self, rows: torch.Tensor) -> None:
-        """Set the latents."""
         latent = self.weight.latent.data
         latent.copy_(shaped(rows, self.sharing, latent.shape))
 

@@ -42,7 +42,6 @@ class _Called(nn.Module):
         self.net = net
 
     def forward(self, batch: Any) -> Any:
-        """Return the outputs of the net."""
         device = next(self.net.parameters()).device
         batch = dict(batch) if isinstance(batch, Mapping) else batch
         args, named = arguments(tree_map_only(torch.Tensor, lambda one: one.to(device), batch))
