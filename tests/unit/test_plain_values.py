@@ -23,8 +23,9 @@ def test_public_classes_have_to_dict(module):
 
 def test_what_they_give_is_plain(tmp_path):
     problem = st.Problem(n=6, samples=200, noise=0.5)
-    one = study.Study(n=6, samples=40, trials=3, steps=100)
+    one = study.Study(n=6, samples=40, trials=3, steps=100, batch=50)
     outcome = study.run(one, tmp_path / "s", threads=1)
+    assert study.status(tmp_path / "s").full_batches == 1
     assert outcome.to_dict()["finished"]
     cell = one.cells[0]
     assert study.Cell.from_dict(cell.to_dict()) == cell

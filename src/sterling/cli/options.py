@@ -189,6 +189,16 @@ def load(
     return Problem(**values, readout=readout or "ones", normalize=method, levels=levels).draw(seed)
 
 
+def note_of_train(data: Path | None, instance: Instance, normalize: str, surrogate: str) -> str:
+    """Return a note where `train` takes other values for a data file than those of this verb, else ""."""
+    if data is None or instance.teacher is not None or (normalize, surrogate) != ("none", "relu"):
+        return ""
+    return (
+        "for a data file sterling train takes --normalize standard --surrogate identity: give both here too "
+        "for results about its runs"
+    )
+
+
 def check_targets(data: Path | None, *targets: tuple[Path | None, *tuple[str, ...]]) -> None:
     """Refuse, before any work, files that could not be written in the end.
 

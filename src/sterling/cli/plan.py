@@ -118,7 +118,7 @@ def _print(found: "Plan") -> None:
             f"{UNCHECKED}: in this range runs were not compared with the law, or did not agree with it"
         )
     console(unbroken=False).print(
-        f"weights n = {about.n} · hidden units m = {about.m} · label noise σ = {about.noise:g} · "
+        f"weights n = {about.n:,} · hidden units m = {about.m} · label noise σ = {about.noise:g} · "
         f"squared norm of the readout ‖v‖² = {about.readout_norm2:g} · surrogate {found.surrogate}",
         table,
         *words,

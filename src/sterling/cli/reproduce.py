@@ -81,7 +81,8 @@ def _print_results(report: "Reproduction", folder: Path) -> None:
     from sterling.report.page import EXPLORABLE, NUMBERS, PAGE, RAW
     from sterling.report.terminal import table
 
-    console(unbroken=False).print(table(report.findings))
+    if report.findings:
+        console(unbroken=False).print(table(report.findings))
     typer.echo(
         f"{counted(len(report.findings), 'claim')}, effort {report.effort}, {readable_time(report.seconds)}"
     )

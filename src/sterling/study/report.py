@@ -19,6 +19,7 @@ from sterling.base.text import Result, counted, number
 from sterling.errors import InputError
 from sterling.model.families import Gaussian
 from sterling.model.problem import Problem
+from sterling.optimizers.batch import as_batch
 from sterling.schedules import parse_schedule
 from sterling.stats import jeffreys
 from sterling.study.columns import Criterion
@@ -336,6 +337,12 @@ class Status(Result):
         return not self.missing
 
     @property
+    def full_batches(self) -> int:
+        """The number of cells whose batch, without replacement, holds all samples: the full batch."""
+        given = ((cell.settings.get("batch", "none"), cell.problem.samples) for cell in self.study.cells)
+        return sum(batch != "none" and as_batch(batch, samples) is None for batch, samples in given)
+
+    @property
     def missing(self) -> str:
         """What is not done yet, in words; empty if there is nothing left to do."""
         if self.study.target and self.widest is not None and self.widest <= (self.study.width or 0):
@@ -354,6 +361,7 @@ class Status(Result):
             "target_width": self.study.width,
             "widest": self.widest,
             "reached": self.reached,
+            "full_batches": self.full_batches,
             "cells": self.cells.to_dicts(),
             "fits": [fit.to_dict() for fit in self.fits],
         }
@@ -367,6 +375,9 @@ class Status(Result):
             known = self.widest is not None and math.isfinite(self.widest)
             wide = f"{self.widest:.3g} from end to end" if known else "not known yet"
             rows.append(("widest interval", f"{wide}, for {what}"))
+        if self.full_batches:
+            cells = f"{self.full_batches:,} of {counted(len(self.study.cells), 'cell')}"
+            rows.append(("full batch", f"{cells}, as the data have no more samples than the batch"))
         if self.study.target is not None:
             rows.append(("target", f"no interval wider than {self.study.width:g}"))
         for one in self.fits:

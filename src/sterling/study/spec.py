@@ -194,7 +194,8 @@ class Study(Described, Drawn):
             )
         if self.target == "exponent":
             if len(self.n) < 2 or min(self.n) < 2:
-                raise InputError("an exponent needs at least two values of n, each at least 2")
+                hint = "" if self.samples is not None else ": give them, or list the samples"
+                raise InputError(f"an exponent needs at least two values of n, each at least 2{hint}")
             self.width = self.width or DEFAULT_WIDTH
 
     def _check_cells(self) -> None:

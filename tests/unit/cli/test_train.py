@@ -173,6 +173,7 @@ def test_the_data_file_is_never_an_output(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("d.csv")
     before = (tmp_path / "d.csv").read_bytes()
     assert "the data file" in refused("train", "d.csv", "--quiet", "--out", "link")
+    assert "--surrogate identity" in call("certify", "d.csv").stderr  # what train takes
     assert (tmp_path / "d.csv").read_bytes() == before
 
 
