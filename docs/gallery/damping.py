@@ -14,5 +14,5 @@ for ax, damping in ((left, 0.0), (right, 0.5)):
     orbit = st.train(instance, steps=20_000, optimizer=st.SGD(damping=damping))
     orbit.plot(ax)
     ax.set_title(f"θ = {damping:g}: {orbit.verdict}", loc="left", fontsize=11, pad=24)
-    ax.set_xlim(1, 20_000)
+    ax.set_xlim(0, 20_000)
 st.plot.save_figure(figure, sys.argv[1])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sterling.dynamics.orbit import Orbit
     from sterling.model.instance import Instance
 
+_NOISE = 0.2  # label noise from which on ergodic restarts made no clear difference (docs/science, 12)
 _ADVICE = {
     "time average": "decode with the time average, which fits these data best",
     "best state seen": "the best state seen fits these data best, but was chosen by them: compare it "
@@ -64,7 +65,7 @@ def data_line(about: dict) -> str:
     """Return one line that describes the data, from the values of `Instance.to_dict`."""
     origin = about.get("origin", {})
     parts = [
-        f"weights n = {about['n']}",
+        f"weights n = {about['n']:,}",
         f"samples N = {about['samples']:,}",
         f"hidden units m = {about['m']}",
     ]
@@ -120,7 +121,8 @@ def _weaker(orbit: Orbit) -> str:
 def _remedy(orbit: Orbit) -> str:
     """Return what ends chatter without more samples, as far as this kind of run can take it; else empty."""
     if orbit._plain:
-        return "ergodic restarts" if orbit.restart is None else ""
+        noise = orbit.instance.get("origin", {}).get("noise", 0.0)
+        return "ergodic restarts" if orbit.restart is None and noise < _NOISE else ""
     damped = orbit.optimizer.name in ("sgd", "adam") and not where_it_holds(orbit)
     return "damping" if damped and orbit._levels == 2 else ""
 

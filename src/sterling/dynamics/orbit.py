@@ -469,8 +469,8 @@ class Orbit(Result, Shown):
         occupancy = np.format_float_positional(100 * self.occupancy, 4, fractional=False, trim="-")
         occupancy = "over 99.99" if 0.99995 <= self.occupancy < 1 else occupancy
         rows += [
-            (f"{wrong}, last iterate", f"{self.errors} of {self.n}"),
-            (f"{wrong}, time average", f"{self.ergodic_errors} of {self.n}"),
+            (f"{wrong}, last iterate", f"{self.errors:,} of {self.n:,}"),
+            (f"{wrong}, time average", f"{self.ergodic_errors:,} of {self.n:,}"),
             (f"occupancy of the {distance}", f"{occupancy}{NO_BREAK}% of the steps"),
             ("visits", f"{self.visits:,}"),
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
@@ -479,8 +479,9 @@ class Orbit(Result, Shown):
             rows.append(("median absence", counted(float(np.median(self.return_times)), "step")))
         rows.append(("steps with a flip", f"{self.stats.events:,}"))
         if self.stats.states:  # which the step engine does not count
-            shared = " (one reading can serve several gradients)" * (self.stats.passes < self.stats.states)
-            read = f"readings of the data: {max(1, round(self.stats.passes)):,}{shared}"
+            passes = max(1, round(self.stats.passes))
+            shared = " (one reading can serve several gradients)" * (passes < self.stats.states)
+            read = f"readings of the data: {passes:,}{shared}"
             rows.append(("gradients computed", f"{self.stats.states:,}; {read}"))
         seconds = self.stats.seconds
         return [*rows, ("time", f"{seconds:,.3f} s" if seconds >= 1e-3 else "under 1 ms")]

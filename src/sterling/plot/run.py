@@ -58,8 +58,9 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
         look: dict[str, Any] = {"color": BLUE, "alpha": 0.22, "lw": 0, "label": "iterates: range"}
         ax.fill_between(h.centres, h.low, h.high, step="mid", **look)
     label = "iterates: mean" if varies else "iterates"
-    ax.plot(h.centres, h.mean, color=BLUE, marker="o" if len(h.mean) == 1 else None, label=label)
-    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, label="time average")
+    marker = "o" if len(h.mean) == 1 else None
+    ax.plot(h.centres, h.mean, color=BLUE, marker=marker, label=label)
+    ax.plot(h.edges[1:], h.ergodic, color=VERMILLION, ls=DASHED, marker=marker, label="time average")
     top = max(float(h.high.max()), float(h.ergodic.max()), 1.0)
     if top <= 12:
         whole_ticks(ax.yaxis)
@@ -77,20 +78,22 @@ def errors_over_time(ax: Axes, orbit: Orbit) -> str:
 def _read_errors(orbit: Orbit, h: History) -> str:
     if orbit.certified:
         whole = orbit.flips_complete_to == orbit.steps
-        moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size and whole else "any more"
-        count = f"{orbit.errors} of {orbit.n} {'is' if orbit.errors == 1 else 'are'}"
-        return f"No weight flips {moves}, and none ever will: {count} {_wrong(orbit)}."
+        moves = f"after step {int(orbit.flips['step'][-1]):,}" if orbit.flips.size and whole else ""
+        count = f"{orbit.errors:,} of {orbit.n:,} {'is' if orbit.errors == 1 else 'are'}"
+        now = f" {moves}" if moves else " in this run" if whole else " any more"
+        return f"No weight flips{now}, and none ever will: {count} {_wrong(orbit)}."
     late = h.edges[:-1] >= h.edges[-1] // 10
     low, high = int(h.low[late].min()), int(h.high[late].max())
     mean = float(np.average(h.mean[late], weights=np.diff(h.edges)[late]))
-    span = f"{low} of {orbit.n} weights {'is' if low == 1 else 'are'} {_wrong(orbit)}"
+    average = f"{mean:,.0f}" if mean >= 10 else f"{mean:.2g}"
+    span = f"{low:,} of {orbit.n:,} weights {'is' if low == 1 else 'are'} {_wrong(orbit)}"
     if low != high:
-        span = f"{low} to {high} of {orbit.n} weights are {_wrong(orbit)}, {mean:.2g} on average"
-    average = f"{h.ergodic[-1]} of {orbit.n} {'is' if h.ergodic[-1] == 1 else 'are'} {_wrong(orbit)}"
+        span = f"{low:,} to {high:,} of {orbit.n:,} weights are {_wrong(orbit)}, {average} on average"
+    decoded = f"{h.ergodic[-1]:,} of {orbit.n:,} {'is' if h.ergodic[-1] == 1 else 'are'} {_wrong(orbit)}"
     cut, start = f"{orbit.flips_complete_to:,}", f"{int(h.edges[:-1][late][0]):,}"
     whole = orbit.flips_complete_to == orbit.steps
     until, then = ("on", "At the end") if whole else (f"to {cut}", f"At step {cut}")
-    return f"From step {start} {until}, {span}. {then} {average} in the time average."
+    return f"From step {start} {until}, {span}. {then} {decoded} in the time average."
 
 
 def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
@@ -125,10 +128,10 @@ def flip_raster(ax: Axes, orbit: Orbit, rows: int = _ROWS) -> str:
     legend_above(ax, 2, handles=patches, **_BESIDE)
     total, active = int(counts.sum()), int(np.count_nonzero(counts))
     few = int(np.searchsorted(np.cumsum(np.sort(counts)[::-1]), 0.9 * total)) + 1
-    most = f", nine tenths of them by {few}" if total >= 100 and few <= active / 2 else ""
+    most = f", nine tenths of them by {few:,}" if total >= 100 and few <= active / 2 else ""
     which = f"the {len(busy)} busiest" if counts.max() > 1 else f"{len(busy)} of them"
     shown = f"; {which} are shown" if len(busy) < active else ""
-    return f"{counted(total, 'flip')} by {active} of {orbit.n} weights{most}{shown}."
+    return f"{counted(total, 'flip')} by {active:,} of {orbit.n:,} weights{most}{shown}."
 
 
 def _raster(orbit: Orbit, busy: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -192,7 +195,8 @@ def ergodic_mean(ax: Axes, orbit: Orbit) -> str:
         what, scale = "level", f"1 at the {against}’s level and 0 halfway to the next"
     if wrong:
         has = "has" if wrong == 1 else "have"
-        result = f"In the time average {wrong} of {orbit.n} weights {has} a {what} other than the {against}’s"
+        count = f"{wrong:,} of {orbit.n:,} weights {has}"
+        result = f"In the time average {count} a {what} other than the {against}’s"
     else:
         result = f"Every {what} of the time average agrees with the {against}"
         if margin[0] < _SURE:

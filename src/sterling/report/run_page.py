@@ -55,7 +55,7 @@ def run_page(orbit: Orbit, instance: Instance, command: str = "") -> str:
 
 def _visits(found: Recurrence) -> list[str]:
     """Return sentences about a run that returned, or will leave; the table says enough of any other."""
-    if found.visits < 2 and not found.arrivals:
+    if found.visits < 2 and not (found.visits and found.arrivals):
         return []
     interval = found.long_run is not None or found.halves is not None
     note = ["intervals allow for visits that come in clusters"] if interval else []

@@ -14,9 +14,6 @@ from tests.support import assert_same_orbit, go_slowly
 ENGINES = ("event", "dense")
 
 
-# ---------------------------------------------------------------------------------------- arguments
-
-
 def test_a_restart_may_be_a_number(noisy):
     """As in a study's TOML; what is false means none."""
     every = st.train(noisy, 50, restart=20)
@@ -110,9 +107,6 @@ def test_failing_schedules_are_warned_of(noisy, schedule, words):
         assert warning.filename == __file__
 
 
-# ----------------------------------------------------------------------------------------- verdicts
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("known", (True, False))
 def test_trapped(engine, known):
@@ -193,5 +187,5 @@ def test_damped_momentum_is_not_certified_before_it_overshoots():
     early = st.train(instance, 2, **options)
     assert (early.verdict, early.certified) == (st.Verdict.OPTIMAL, False)
     trapped = st.train(st.Problem(n=8, samples=4096, levels=3).draw(0), 999, optimizer="adam", batch=16)
-    assert meaning(trapped).startswith("Absorbed elsewhere: the gradient turns no weight, but")
+    assert meaning(trapped).startswith("At rest elsewhere, not certified: the gradient turns no weight, but")
     assert len(st.resume(early, instance, 60).flips) > len(early.flips)

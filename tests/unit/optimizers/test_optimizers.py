@@ -108,3 +108,5 @@ def test_advice_is_what_this_kind_of_run_can_take():
         more = {"restart": st.Restart(300, 0.05)} if optimizer == "sgd" else {}
         orbit = st.train(st.Problem(n=n, samples=3 * n).draw(0), 3000, optimizer=optimizer, **more)
         assert meaning(orbit).endswith(advice)
+    noisy = st.train(st.Problem(n=90, samples=360, noise=0.5).draw(0), 3000)  # where restarts do not help
+    assert (noisy.verdict, "restart" in meaning(noisy)) == (st.Verdict.CHATTERING, False)

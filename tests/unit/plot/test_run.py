@@ -56,7 +56,7 @@ RUNS = {
     "noise": lambda: st.train(noisy(), 2000),
     "certified": lambda: st.train(st.Problem(n=30, samples=1000).draw(seed=0), 1000),
     "one weight": lambda: st.train(noisy(1, 30), 500),
-    "many weights": lambda: st.train(noisy(300, 400), 100),
+    "many weights": lambda: st.train(noisy(300, 300), 100),
     "one step": lambda: st.train(noisy(), 1),
     "no flips": lambda: st.train(st.Problem(n=4, samples=50).draw(seed=0), steps=10, init=np.ones(4)),
     "no teacher": lambda: st.train(st.Instance(noisy().inputs[:, 0], noisy().labels), 2000),
@@ -73,6 +73,7 @@ def test_every_kind_of_run_can_be_drawn(name):
     assert dict(mpl.rcParams) == before
     assert [ax.get_label() for ax in figure.axes] == ["errors", "mean", "raster"]
     texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
+    assert "e+" not in str(texts)
     assert all(any(sentence.endswith(".") for sentence in sentences) for sentences in texts)
     assert ("no flips" in texts[2]) == (name in ("no flips", "one step"))
     _, labels = figure.axes[0].get_legend_handles_labels()
