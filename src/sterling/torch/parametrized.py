@@ -198,15 +198,14 @@ def steps_in_absmean(levels: int) -> float:
     if levels <= 3:
         return 1.0
     normal, top, spacing = NormalDist(), top_code(levels), 1 if levels % 2 else 2
-    uppers = range(-top + spacing, top + 1, spacing)  # the levels above the edges
+    edges = [spacing * (k + 0.5) - top for k in range(levels - 1)]  # half-way between two codes
     # For codes c of a standard normal u, E(u − unit·c)² is least if E u·c = unit·E c²: sums over the edges.
     low, high = 1e-3, 4.0  # exactly one unit solves this (Max 1960)
     for _ in range(60):
         unit = (low + high) / 2
-        edges = [unit * (upper - spacing / 2) for upper in uppers]
-        product = spacing * sum(normal.pdf(edge) for edge in edges)
-        below = [(2 * upper - spacing) * normal.cdf(edge) for upper, edge in zip(uppers, edges, strict=True)]
-        if product > unit * (top**2 - spacing * sum(below)):
+        product = spacing * sum(normal.pdf(unit * edge) for edge in edges)
+        square = top**2 - 2 * spacing * sum(edge * normal.cdf(unit * edge) for edge in edges)
+        if product > unit * square:
             low = unit
         else:
             high = unit
