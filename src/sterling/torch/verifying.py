@@ -65,14 +65,6 @@ class Verification(Report):
     ----------
     rows : list of TensorCheck
         One for each quantised tensor and each place of the artefact that holds it.
-
-    Examples
-    --------
-    >>> import torch
-    >>> import sterling.torch as stt
-    >>> model = stt.binarize(torch.nn.Linear(4, 3), levels=3)
-    >>> stt.verify(model, torch.nn.Linear(4, 3))
-    <Verification: The artefact differs in 1 of 1 quantised tensor.>
     """
 
     def __init__(self, rows: Sequence[TensorCheck]):
@@ -155,8 +147,8 @@ def verify(
     >>> import sterling.torch as stt
     >>> model = stt.binarize(torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Linear(4, 4)), levels=3)
     >>> shipped = stt.unbinarize(copy.deepcopy(model), keep="quantised")
-    >>> stt.verify(model, shipped).ok
-    True
+    >>> stt.verify(model, shipped)
+    <Verification: The artefact holds the codes and scales of 2 quantised tensors.>
     """
     weights = find(model, example, codes=codes, optimizer=optimizer)
     with reading("the module" if isinstance(artefact, nn.Module) else artefact):
