@@ -66,7 +66,7 @@ class OrbitMonitor(Drawn):
         Layers or tensors to monitor, and not to monitor: names, or patterns such as "blocks.*.head".
     late : bool
         Whether quantisation may start later. Until then the monitor looks again before each step, with the
-        `example`; it counts from the first step with quantised weights.
+        `example`; it counts from the first step with quantised weights, and only those.
     seed : int
         Seed of the sample.
 

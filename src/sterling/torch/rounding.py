@@ -282,8 +282,8 @@ class CodeReader:
         unknown = (grid.scale == 0) & (codes != grid.codes)
         if not grid.even or not bool(unknown.any()):
             return grid
-        steps = [torch.zeros_like(grid.scale)]
-        for seed in range(_TRIED if self._places and self.latent is not None else 0):
+        steps = [grid.scale]
+        for seed in range(_TRIED if self.decided and self.latent is not None else 0):
             with self._spread(seed, 10.0**seed):
                 seen, other = self._run()
                 found = None if other is None else self._on(seen, other)
@@ -317,9 +317,11 @@ class CodeReader:
         """Give the latents all sizes in this context, also 0, so that all levels are in use."""
         assert self.latent is not None
         power = 3 + 2 * (seed % 4)  # high powers have more sizes
-        drawn = torch.randn(self.shape.numel(), generator=torch.Generator().manual_seed(seed)) ** power
+        random = torch.Generator().manual_seed(seed)
+        drawn = torch.randn(self.shape.numel(), generator=random) ** power
         drawn[1::2] = -drawn[: len(drawn) // 2 * 2 : 2]  # both signs of the largest
         drawn[drawn.abs() < _SMALL ** (power // 3)] = 0
+        drawn = drawn[torch.randperm(len(drawn), generator=random)]  # no row of such a pair alone
         with kept(self.latent) as data:
             data.copy_(drawn.reshape(self.shape) * size * (float(data.abs().mean()) or 1.0))
             yield
@@ -363,6 +365,11 @@ class CodeReader:
                 torch.manual_seed(seed)
                 codes.append(self.codes())
         return not torch.equal(*codes)
+
+    @property
+    def decided(self) -> bool:
+        """Whether operations of the quantiser show the codes, and not the values alone."""
+        return bool(self._places)
 
     def unsure(self) -> bool:
         """Return whether values alone do not show the codes: rows are short, or have different levels."""

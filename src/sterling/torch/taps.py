@@ -281,14 +281,15 @@ def _handle(
                 f"{names[id(latent)][0]!r}: give `codes`, with a function for the one that holds them"
             )
     elif torch.equal(like(tap.value, shape, turned), latent):
-        if (reader.grid.levels > 1 and size < _ENOUGH * reader.grid.levels) or _is_rotation(latent):
-            return None  # a small tensor
-        if reader.grid.levels < 2:  # as after an initialisation with zeros: other latents show a quantiser
-            reader = reader.widened()
-            if reader.grid is None or reader.grid.levels < 2:
-                return None
+        zeros = reader.grid.levels < 2  # as after an initialisation: other latents show a quantiser
+        reader = reader.widened() if zeros else reader
+        few = size < _ENOUGH * reader.levels and not (zeros and reader.decided)
+        if reader.levels < 2 or few or _is_rotation(latent):
+            return None
     elif framework == "discovery":
         reader = reader.widened()
+        if reader.levels < 2:  # the product of factors of which one is 0
+            return None
     if id(latent) in known and reader.unsure():
         return None
     places = names[id(latent)]
@@ -301,10 +302,10 @@ def _handle(
 
 
 def _is_rotation(value: torch.Tensor) -> bool:
-    """Return whether a matrix has orthogonal rows of one length, as Hadamard's: it is a constant."""
-    if value.ndim != 2 or value.shape[0] != value.shape[1] or len(value) < _ROTATION:
+    """Return whether rows are orthogonal and of one length, as Hadamard's or a convolution's that copies."""
+    matrix = value.detach().flatten(1).double()
+    if not _ROTATION <= len(matrix) <= matrix.shape[1]:
         return False
-    matrix = value.detach().double()
     probe = torch.linspace(-1, 1, len(matrix)).to(matrix)
     return torch.allclose(matrix @ (matrix.t() @ probe), matrix[0].square().sum() * probe, atol=1e-4)
 

@@ -190,8 +190,8 @@ def test_what_is_not_quantised_is_not_found():
             return F.linear(x, self.matrix)
 
     plain = nn.utils.parametrizations.weight_norm(nn.Linear(32, 16))
-    model = nn.Sequential(Turned(True), Turned(False), plain, nn.Linear(16, 8), nn.Linear(8, 1))
-    nn.init.zeros_(model[4].weight)
+    model = nn.Sequential(Turned(True), Turned(False), plain, nn.Linear(16, 2), nn.Linear(2, 8))
+    nn.init.zeros_(model[4].weight)  # as the second factor of LoRA
     with pytest.raises(st.InputError, match="no quantised weight"):
         stt.find(model, example=X)
 
