@@ -81,6 +81,7 @@ def train(
     surrogate is identity, unless the file holds a teacher. Ctrl-C stops the run with exit code 130 and shows
     the results so far. With --checkpoint, the same command continues the run.
     """
+    from sterling.base import checks
     from sterling.dynamics.learned import outcome, predictions_table, problem_line, weights_table
     from sterling.dynamics.options import Options, initial_latent
     from sterling.dynamics.restart import as_restart
@@ -100,6 +101,8 @@ def train(
     )
     if batch_seed is not None and batch is None:
         raise InputError("--batch-seed needs --batch: give --batch SIZE too, or drop --batch-seed")
+    if batch_seed is not None:
+        checks.integer(batch_seed, "batch_seed", 0)
     say = speaker(quiet)
     normalize, surrogate, usual = _usual(data, normalize, surrogate, keep_constant)
     settings = Options(

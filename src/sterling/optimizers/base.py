@@ -235,7 +235,7 @@ def check_betas(betas: Any) -> tuple[float, float]:
         first, second = betas
     except (TypeError, ValueError):
         raise InputTypeError(
-            f"betas is {checks.shown(betas)}; give two numbers such as (0.9, 0.99)"
+            f"betas is {checks.shown(betas)}; give two numbers such as (0.9, 0.99), as text 0.9/0.99"
         ) from None
     return tuple(checks.real(one, "betas", 0, below=1) + 0.0 for one in (first, second))  # type: ignore
 

@@ -78,15 +78,15 @@ def settings_text(
     n, samples, m, noise, seed = (origin[name] for name in ("n", "samples", "m", "noise", "seed"))
     plain = origin["readout"] == "ones" and origin["inputs"] == "gaussian" and origin["normalize"] is None
     need(plain, "it has Gaussian inputs, not normalised, and a readout of ones")
-    need(origin.get("levels", 2) == 2, "its weights have two levels")
+    need(origin.get("levels", 2) == 2, "the page's weights have two levels")
     small = n <= 256 and m <= 8 and samples <= 100_000 and n * m * samples <= 2**23 and steps <= 10**9
     need(small, "it takes n up to 256, N up to 100,000, m up to 8, n·N·m up to 2^23 and 10^9 steps")
-    need(noise <= 2 and round(noise, 2) == noise, "its label noise is 0 to 2, in steps of 0.01")
+    need(noise <= 2 and round(noise, 2) == noise, "the page's label noise is 0 to 2, in steps of 0.01")
     held = get_surrogate(surrogate).piecewise_constant
-    need(held, "its surrogates are relu, identity, clipped_relu, hard_tanh")
+    need(held, "the page's surrogates are relu, identity, clipped_relu, hard_tanh")
     damping = getattr(optimizer, "damping", 0.0)
-    need(optimizer == SGD(damping=damping), "its optimizer is sgd, with no option but damping")
-    need(damping <= 2 and round(damping, 3) == damping, "its damping is 0 to 2, in steps of 0.001")
+    need(optimizer == SGD(damping=damping), "the page's optimizer is sgd, with no option but damping")
+    need(damping <= 2 and round(damping, 3) == damping, "the page's damping is 0 to 2, in steps of 0.001")
     need(restart is None or not damping, "a damped run has no restarts there")
     given = {"n": n, "samples": samples, "m": m, "noise": f"{noise:g}", "seed": seed, "steps": steps}
     given |= {"surrogate": surrogate, "damping": f"{damping:g}"}
@@ -98,7 +98,7 @@ def settings_text(
         numbers = np.ravel(values).tolist()
         in_range = all(x == 0 or 1e-6 <= x <= 100 for x in numbers) and (kind != "power" or numbers[1] <= 1)
         in_range = in_range and len(numbers) <= 100 and numbers[-1 if kind == "table" else 0] > 0
-        need(in_range, "its step sizes are at most 100 numbers from 1e-6 to 100")
+        need(in_range, "the page's step sizes are at most 100 numbers from 1e-6 to 100")
         pull = signal(Problem(n=n, samples=samples, m=m), surrogate=surrogate) / m
         most = damping * pull * max(numbers if kind == "table" else numbers[:1])
         need(most < 0.5, f"ηθS reaches {most:.3g}, but damping needs step sizes that keep it below 0.5")
@@ -106,17 +106,17 @@ def settings_text(
     if isinstance(init, int):
         given["init"] = init
     else:
-        need(bool((np.abs(init) <= 1e6).all()), "its latent weights are at most a million in size")
+        need(bool((np.abs(init) <= 1e6).all()), "the page's latent weights are at most a million in size")
         given["latent"] = ",".join(map(repr, init.tolist()))
     small = all(isinstance(one, int) and 0 <= one <= _MOST_SEED for one in (seed, given.get("init", 0)))
-    need(small, "its seeds have at most 9 digits")
+    need(small, "the page's seeds have at most 9 digits")
     return "&".join(f"{name}={value}" for name, value in given.items())
 
 
 def explore(orbit: Orbit, path: str | os.PathLike | None = None) -> str:
     """Write the page with the run of an orbit, open it in a browser, and return its address."""
     if orbit.batch is not None:
-        raise InputError("the explorable page cannot make this run: its steps take all samples")
+        raise InputError("the explorable page cannot make this run: the page's steps take all samples")
     usual = np.array_equal(orbit.start_latent, initial_latent(orbit.n, 0))
     start = settings_text(
         orbit.instance["origin"],

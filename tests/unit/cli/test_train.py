@@ -155,6 +155,7 @@ def test_the_advice_follows_what_fits(n, advice):
         (["--noise", "nan"], "--noise is nan"),
         (["--optimizer", "sgd:damping=-1"], "--optimizer is 'sgd:damping=-1', where damping is -1.0"),
         (["--batch-seed", "1"], "--batch-seed needs --batch"),
+        (["--batch-seed", "-1", "--batch", "4"], "--batch-seed is -1"),
         (["--plot", "run.gif"], "must end in .png, .svg or .pdf"),
         (["--labels", "y"], "--labels is for a data file"),
         (["missing.csv"], "there is no file missing.csv"),
