@@ -37,7 +37,7 @@ class Batch(Described):
     -----
     A batch depends on the seed and on its step alone, so resumed runs need no state. It is made of raw words
     of PCG64 by sterling's own shuffle, the same on every machine. Without replacement a batch of N or more
-    samples is the full batch.
+    samples is the full batch, and the run says so (`Orbit.notes`). With replacement it may be larger than N.
 
     Examples
     --------
