@@ -82,6 +82,13 @@ OVERLAPS = """
     return out;
 """
 
+LABELS = """
+    return [...document.querySelectorAll("td[data-label]")].filter((cell) => {
+        const label = getComputedStyle(cell, "::before"), room = getComputedStyle(cell).paddingLeft;
+        return label.content !== "none" && parseFloat(label.width) > parseFloat(room);
+    }).length;
+"""
+
 OUTSIDE = """
     const out = [];
     for (const card of document.querySelectorAll(".card")) {
@@ -149,6 +156,7 @@ def test_no_page_scrolls_sideways_no_text_lies_on_text_and_nothing_leaves_its_ca
         assert driver.execute_script(SIDEWAYS) == 0, (width, media)
         assert driver.execute_script(OVERLAPS) == [], (width, media)
         assert driver.execute_script(OUTSIDE) == [], (width, media)
+        assert driver.execute_script(LABELS) == 0, (width, media)
     for width in (1024, 1280, 1440, 1920) if name == "explorable" else ():
         look(driver, "light", width)
         one, other = driver.execute_script(TOPS)

@@ -234,9 +234,6 @@ def test_extreme_units(scale):
         st.train(instance, 10, surrogate=surrogate)
 
 
-# --------------------------------------------------------------------------------------- description
-
-
 def test_fingerprints():
     """Anything that changes an orbit changes the fingerprint, and nothing else does."""
     base = {"inputs": X, "labels": Y - 0.5, "readout": [2.0], "teacher": [1, 1, -1]}
@@ -259,9 +256,6 @@ def test_fingerprints():
     one = st.Instance(units, np.zeros(4))
     other = st.Instance(units.reshape(8, 1, 3), np.zeros(8))
     assert one.fingerprint != other.fingerprint
-
-
-# ------------------------------------------------------------------------------------------- frames
 
 
 @pytest.mark.parametrize("package", ("polars", "pandas"))

@@ -150,6 +150,7 @@ def test_the_header_counts_the_claims(findings, tmp_path):
     for claims, words in enumerate(("claims about", "the claim below. It is", "the claims below. Each is")):
         text = flat(write(tmp_path, findings[:claims], missing=WAITING).read_text("utf-8"))
         assert f") makes {words}" in text
+        assert ("All numbers in one table" in text) == (claims > 0)
         assert f"{claims} of {claims + 2} claims {'is' if claims == 1 else 'are'} done" in text
 
 
