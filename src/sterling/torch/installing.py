@@ -182,10 +182,7 @@ def _hold(model: nn.Module, weight: QuantisedWeight, values: torch.Tensor, examp
     latent, now = weight.latent, weight.values()
     uses: dict[nn.Module, tuple[list[int], bool]] = {}
     for tap in () if example is None else listen(model, example):
-        loose = tap.value.grad_fn is None and any(one is latent for one in tap.owner.parameters())
-        used = loose or any(one is latent for one in leaves_of(tap.value))
-        if weight.stored:
-            used = tap.owner in weight.modules
+        used = tap.owner in weight.modules or any(one is latent for one in leaves_of(tap.value))
         if used and not tap.cut and tap.value.numel() == weight.shape.numel():
             turned = is_turned(tap.value, values)
             # A weight that is computed from it, as by a rotation, has other values.
