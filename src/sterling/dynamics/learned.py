@@ -109,13 +109,15 @@ def where_it_holds(orbit: Orbit) -> str:
     return " (with this optimiser)" if optimizer.band > 0 else ""
 
 
-def _weaker(orbit: Orbit) -> str:
-    """Return the weaker threshold that may free a trapped run, " or " before it; empty for plain SGD."""
+def _threshold(orbit: Orbit, amount: str, size: str) -> str:
+    """Return another threshold for this run, as " or less damping" or " or a smaller band"; else empty."""
     optimizer = orbit.optimizer
     if optimizer.damping > 0:
-        return " or less damping"
-    band = "threshold" if optimizer.name == "bop" else "band"
-    return f" or a smaller {band}" if optimizer.band > 0 else ""
+        return f" or {amount} damping"
+    if optimizer.name == "bop":
+        return f" or a {size} threshold"
+    # Without decay the absorbing states do not depend on the band.
+    return f" or a {size} band" if optimizer.band > 0 and getattr(optimizer, "decay", 0.0) > 0 else ""
 
 
 def _remedy(orbit: Orbit) -> str:
@@ -132,7 +134,7 @@ def meaning(orbit: Orbit) -> str:
     reference = "teacher" if orbit.reference_kind == "teacher" else "best state seen"
     if reference != "teacher":
         if orbit.verdict is Verdict.TRAPPED and orbit._rest == 2:
-            weaker = _weaker(orbit)
+            weaker = _threshold(orbit, "less", "smaller")
             features = f", normalised features{weaker}" if weaker else " or normalised features"
             return (
                 f"Absorbed{where_it_holds(orbit)} where not every label is right: more steps or other "
@@ -148,7 +150,9 @@ def meaning(orbit: Orbit) -> str:
     words = words.replace("the teacher or at zero empirical risk", where)
     if not orbit._plain:
         words = words.replace("absorbed", f"absorbed{where_it_holds(orbit)}")
-        words = words.replace("more samples may", f"more samples{_weaker(orbit)} may")
+        weaker, stronger = _threshold(orbit, "less", "smaller"), _threshold(orbit, "more", "larger")
+        words = words.replace("more samples may", f"more samples{weaker} may")
+        words = words.replace("take more samples", f"take more samples{stronger}")
     if orbit.verdict is Verdict.CHATTERING:
         words = words.replace("ergodic restarts", _remedy(orbit) or "more samples")
     if orbit._rest == 1:

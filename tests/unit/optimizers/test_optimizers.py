@@ -104,6 +104,8 @@ def test_a_user_registers_an_optimiser():
 
 def test_advice_is_what_this_kind_of_run_can_take():
     runs = (("sgd:momentum=0.9", 90, "or damping."), ("sgd:damping=0.9", 20, "less damping may."))
+    noisy = st.Problem(n=16, samples=200, noise=0.5).draw(0)
+    assert "or more damping." in meaning(st.train(noisy, 5000, optimizer="sgd:damping=0.1"))
     for optimizer, n, advice in (*runs, ("sgd", 32, "so take more samples.")):
         more = {"restart": st.Restart(300, 0.05)} if optimizer == "sgd" else {}
         orbit = st.train(st.Problem(n=n, samples=3 * n).draw(0), 3000, optimizer=optimizer, **more)
