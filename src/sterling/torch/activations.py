@@ -22,12 +22,24 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
 from sterling.torch.grids import Grid, find_grid
-from sterling.torch.probes import diagonal
+from sterling.torch.probes import Slopes, diagonal, kind
 from sterling.torch.taps import arguments, running_the_example, upstream, watched
 
 # Kinds of nodes of the graph.
 _ROUNDING = {"Ceil", "Floor", "Round", "Sgn", "Sign", "Trunc"}
-_ARITHMETIC = {"Abs", "Add", "Clamp", "ClampMax", "ClampMin", "Div", "Maximum", "Minimum", "Mul", "Neg"}
+_ARITHMETIC = {
+    "Abs",
+    "Add",
+    "Clamp",
+    "ClampMax",
+    "ClampMin",
+    "Div",
+    "Hardtanh",
+    "Maximum",
+    "Minimum",
+    "Mul",
+    "Neg",
+}
 _ARITHMETIC |= {"Alias", "Clone", "Reshape", "Rsub", "Squeeze", "Sub", "ToCopy", "UnsafeView", "Unsqueeze"}
 _ARITHMETIC |= {"View", "Where", *_ROUNDING}
 _LOOKUP = {"Embedding", "EmbeddingBag", "Gather", "Index", "IndexSelect"}  # of integer inputs
@@ -42,11 +54,13 @@ class QuantisedActivation:
     """A quantised tensor of a forward pass, and the input of its quantiser."""
 
     name: str  # of the module that uses it
-    values: torch.Tensor
-    before: torch.Tensor | None  # the input, if it is known
-    slope: torch.Tensor  # derivative of each value by its own entry of the input
+    count: int  # its entries
+    no_gradient: float | None  # share of all slopes that are 0
+    values: torch.Tensor  # `some`, as all that follow
+    before: torch.Tensor  # the input; the values if it is not known
+    slopes: Slopes  # of the values by the input
     trained: bool  # whether a trained parameter needs the gradient
-    grid: Grid  # of `some` values
+    grid: Grid
 
 
 def quantised_activations(model: nn.Module, example: Any) -> list[QuantisedActivation]:
@@ -87,10 +101,11 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         for edge, one in _edges((args, kwargs)):
             self.used.setdefault(edge, (one, self.running()))
+            self.made.setdefault(edge, one)
         result = func(*args, **kwargs)
         for edge, one in _edges(result):
             self.made[edge] = one
-            if func in _LAYERS:
+            if func in _LAYERS and kind(edge[0]) != "Hardtanh":  # also ReLU6: a clamp
                 self.layers.add(edge[0])
         return result
 
@@ -112,7 +127,7 @@ def _found(
             continue
         origins = upstream([source[0]])
         leaves = {id(one.variable) for one in origins if hasattr(one, "variable")}
-        if not leaves & inputs and not any(_kind(one) in _LOOKUP for one in origins):
+        if not leaves & inputs and not any(kind(one) in _LOOKUP for one in origins):
             continue  # a weight
         before = getattr(source[0], "variable", recorder.made.get(source))  # a leaf: an input
         before = None if before is None else before.detach().reshape(values.shape)
@@ -120,9 +135,12 @@ def _found(
         grid = find_grid(seen, given)
         if grid is None or (given is not None and given.unique().numel() <= seen.unique().numel()):
             continue
-        parts.update(passed)
-        slope = diagonal(values, GradientEdge(*source))
-        yield QuantisedActivation(name, values.detach(), before, slope, bool(leaves & trained), grid)
+        parts.update(set(upstream([edge[0]])) - set(origins))  # also scales and zero points
+        slopes = diagonal(values, GradientEdge(*source))
+        part = Slopes(some(slopes.own), some(slopes.alone))
+        given = seen if given is None else given
+        needed = bool(leaves & trained)
+        yield QuantisedActivation(name, values.numel(), slopes.none, seen, given, part, needed, grid)
 
 
 def some(values: torch.Tensor) -> torch.Tensor:
@@ -139,7 +157,7 @@ def _input_of(edge: Edge, size: int, layers: set[Any]) -> tuple[Edge, list[Any]]
         *_, (node, output) = heapq.heappop(heap)  # the latest
         if not heap:  # so all paths go through it
             source, count = (node, output), len(passed)
-        if node in layers or not (_kind(node) in _ARITHMETIC or _rounds(node)):
+        if node in layers or not (kind(node) in _ARITHMETIC or _rounds(node)):
             break
         passed.append(node)
         for inner, number in node.next_functions:
@@ -152,13 +170,9 @@ def _input_of(edge: Edge, size: int, layers: set[Any]) -> tuple[Edge, list[Any]]
     return source, passed[:count]
 
 
-def _kind(node: Any) -> str:
-    return type(node).__name__.partition("Backward")[0]
-
-
 def _rounds(node: Any) -> bool:
     """Return whether a node may round: also a function of the user, or a sum with values without a graph."""
-    kind = _kind(node)
-    if kind in ("Add", "Sub"):
+    name = kind(node)
+    if name in ("Add", "Sub"):
         return any(inner is None for inner, _ in node.next_functions)
-    return kind in _ROUNDING or kind.startswith("FakeQuantize") or isinstance(node, BackwardCFunction)
+    return name in _ROUNDING or name.startswith("FakeQuantize") or isinstance(node, BackwardCFunction)

@@ -115,7 +115,8 @@ class Audit(Report):
             the number of values that one of a group with the same scale can take (activations: does take);
             ``scale``, the mean value of a unit of the codes; ``latent``, where it is stored;
             ``no_gradient``, the share of weights with a latent that gets no gradient (activations: that pass
-            none to the quantiser's input), and ``why``;
+            none to the quantiser's input) while averages, such as a mean size as scale, are held fixed, and
+            ``why``;
             ``other_clamp``, that share under the other gradient of `torch.clamp` at its bounds (0 since
             PyTorch 2.14, 1 before); ``at_zero``, the code of a latent that is 0; ``surrogate``, by probing,
             and its window in steps; ``findings``, sentences; ``grade``, the worst of theirs: "defect",

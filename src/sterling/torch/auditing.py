@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,12 +19,12 @@ from sterling.base.checks import shown
 from sterling.base.text import number
 from sterling.errors import InputError, InputTypeError
 from sterling.torch import probes
-from sterling.torch.activations import quantised_activations, some
+from sterling.torch.activations import quantised_activations
 from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit
 from sterling.torch.clamps import ClampGradient, present_gradient
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.hooks import groups_of
-from sterling.torch.probes import CLAMP, DEAD, NONE, TAIL
+from sterling.torch.probes import BOUND, CLAMP, DEAD, NONE, TAIL
 from sterling.torch.rounding import CodeReader
 from sterling.torch.tables import readable
 from sterling.torch.taps import in_one_sentence, undisturbed, unwrapped
@@ -41,6 +42,7 @@ WHY = {
     "clip the latents to it, or use the identity as surrogate",
     DEAD: "values near zero are cut off, and a weight that gets there stays: let the gradient pass there too",
     NONE: "the quantiser has no straight-through gradient, so nothing is learnt: give it one",
+    BOUND: "they are exactly on a bound of it: let the gradient pass there",
     probes.OTHER: "the slope of the quantiser is 0 there",
 }
 
@@ -53,9 +55,10 @@ def audit(
 ) -> Audit:
     """Report what the quantisers of a model do to weights and activations, and what is wrong with them.
 
-    `audit` tests each quantiser of weights on the present latents, on a ramp and on zeros. With an
-    example it also tests those of activations, on the example. It does not change the model. Findings are
-    defects or notes: frozen weights, and tails of at most 2 % that a grid clips by design, are notes.
+    `audit` tests each quantiser of weights on the present latents, on a ramp and on zeros, and with an
+    example those of activations, on the example. A clamp, hardtanh or ReLU6 just before rounding
+    is a part of the quantiser. It does not change the model. Findings are defects or notes: frozen weights,
+    and tails of at most 2 % that a grid clips by design, are notes.
 
     Parameters
     ----------
@@ -145,19 +148,18 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         if weight.framework == "codes" and not weight.stored:
             row.at_zero = probes.code_at_zero(weight)
     else:
-        codes, at_bound = weight.codes(), present_gradient()
-        slope = probes.slopes(weight)
-        with ClampGradient(1 - at_bound):
-            row.other_clamp = _none(probes.slopes(weight))
-        row.no_gradient = _none(slope)
-        row.surrogate, row.window, seen, levels = probes.try_ramp(weight)
+        codes, found = weight.codes(), probes.slopes(weight)
+        with ClampGradient(1 - present_gradient()):
+            other = probes.slopes(weight)
+        row.no_gradient, row.other_clamp = found.none, other.none
+        row.surrogate, row.window, levels = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
-        possible = seen | set(codes.unique().tolist())
         row.levels = max(weight.levels, levels)
-        if row.levels < len(possible):  # groups have zero points
-            codes = probes.lined_up(codes, probes.sharing_of(weight))[0]
-        row.why = probes.reasons(slope, codes, probes.steps_of(weight))
-        row.findings = list(_judged(row, weight, row.other_clamp if at_bound else row.no_gradient))
+        steps, sharing = probes.steps_of(weight), probes.sharing_of(weight)
+        judged = list(_of_gradient(row, found, other, codes, steps, sharing))
+        if row.levels > 1 and (weight.latent.requires_grad or weight.merged):
+            row.findings = judged
+        row.findings += _judged(row, weight)
     if optimizer is None:
         return row
     if weight.trained and not groups_of(weight, optimizer):
@@ -166,10 +168,6 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
     if weight.framework == "parq" and not optimizer.quant_per_channel:
         row.findings += _compared_paths(weight, optimizer.quantizer)
     return row
-
-
-def _none(slope: torch.Tensor) -> float:
-    return float((slope == 0).float().mean())
 
 
 def _compared_paths(weight: QuantisedWeight, quantiser: Any) -> Iterator[AuditFinding]:
@@ -192,38 +190,37 @@ def _compared_paths(weight: QuantisedWeight, quantiser: Any) -> Iterator[AuditFi
 
 
 def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
-    at_bound = present_gradient()
     found = quantised_activations(model, example)
-    with ClampGradient(1 - at_bound):
+    with ClampGradient(1 - present_gradient()):
         others = quantised_activations(model, example)
     rows: list[TensorAudit] = []
     names = Counter[str]()
     for one, other in zip(found, others, strict=True):
         names[one.name] += 1
         number_of_it = f" ({names[one.name]})" if names[one.name] > 1 else ""
-        codes, scale = one.grid.codes, one.grid.scale
+        codes, sharing = one.grid.codes, one.grid.sharing
         used = codes.unique().tolist()
         row = TensorAudit(
             tensor=(one.name or type(model).__name__) + number_of_it,
             framework="discovery",
-            weights=one.values.numel(),
-            levels=probes.levels_of(codes, one.grid.sharing, used),
-            scale=float(scale.float().mean()),
+            weights=one.count,
+            levels=probes.levels_of(codes, sharing, used),
+            scale=float(one.grid.scale.float().mean()),
             latent="activation",
-            no_gradient=_none(one.slope),
-            other_clamp=_none(other.slope),
+            no_gradient=one.no_gradient,
+            other_clamp=other.no_gradient,
             kind="activation",
         )
+        steps = one.before / torch.where(one.grid.scale > 0, one.grid.scale, 1)
+        row.surrogate, row.window = probes.surrogate_of(steps, one.slopes)
         # Zero, the lowest level of an unsigned grid, is the work of a rectifier.
-        passes = (one.values == 0) & (min(used) == 0 and max(used) > 1)
-        now, changed = (torch.where(passes, 1, each.slope) for each in (one, other))
-        lined = probes.lined_up(codes, one.grid.sharing)[0] if row.levels < len(used) else codes
-        steps = some(one.values if one.before is None else one.before) / torch.where(scale > 0, scale, 1)
-        row.why = probes.reasons(some(now), lined, steps)
-        if one.before is not None:
-            row.surrogate, row.window = probes.surrogate_of(steps, some(one.slope))
-        idle = "" if one.trained else "no trained parameter comes before it, so no gradient is needed"
-        row.findings = list(_of_gradient(row, _none(now), _none(changed if at_bound else now), idle))
+        rectified = (one.values == 0) & (min(used) == 0) & bool(one.slopes.own.any())
+        now, then = (
+            replace(each.slopes, own=torch.where(rectified, 1, each.slopes.own)) for each in (one, other)
+        )
+        row.findings = list(_of_gradient(row, now, then, codes, steps, sharing))
+        if row.findings and not one.trained:
+            row.findings = [AuditFinding("no trained parameter comes before it, so it needs no gradient")]
         rows.append(row)
     return rows
 
@@ -246,7 +243,7 @@ def _untried(weight: QuantisedWeight) -> Iterator[AuditFinding]:
         yield AuditFinding(words)
 
 
-def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator[AuditFinding]:
+def _judged(row: TensorAudit, weight: QuantisedWeight) -> Iterator[AuditFinding]:
     if row.levels == 1:
         value = number(float(weight.values().flatten()[0]))
         what = "a layer of zeros" if value == "0" else f"all weights are {value}"
@@ -256,41 +253,49 @@ def _judged(row: TensorAudit, weight: QuantisedWeight, later: float) -> Iterator
         )
         yield AuditFinding(words, what)
         return
-    moves = weight.latent.requires_grad or weight.merged
-    idle = "" if moves else "its latents are frozen, so no gradient is needed"
-    yield from _of_gradient(row, row.no_gradient or 0.0, later, idle)
     # A sign sends latents next to 0 to the outer levels, so that 0 is a level by accident.
     if row.at_zero == 0 and weight.levels <= 3 and 0 not in probes.codes_at(weight, _TINY):
         words = "the sign of 0 is 0 here, a third level: a latent of 0, as after pruning, gives a weight of 0"
         yield AuditFinding(words, "sign(0) is 0, a third level" if weight.trained else "")
     if weight.merged:
         yield AuditFinding("LoRA on a frozen base: the merged weight is quantised, and audited here")
-    elif idle:
+    elif not weight.latent.requires_grad:
         what = "only its scale is trained" if weight.trained else "the weights stay as they are"
-        yield AuditFinding(f"its latents are frozen, so {what}")
+        yield AuditFinding(f"its latents are frozen, so {what} and need no gradient")
 
 
-def _of_gradient(row: TensorAudit, now: float, later: float, idle: str) -> Iterator[AuditFinding]:
-    """Judge the shares without gradient, now and with PyTorch 2.14; ``idle`` says why none is needed."""
+def _of_gradient(
+    row: TensorAudit,
+    slopes: probes.Slopes,
+    others: probes.Slopes,
+    codes: torch.Tensor,
+    steps: torch.Tensor,
+    sharing: str,
+) -> Iterator[AuditFinding]:
+    """Judge slopes under the present gradient of clamp, and the others under the other one."""
     activations = row.kind == "activation"
-    what = "activations" if activations else "weights"
+    what, end = ("activations", "input") if activations else ("weights", "latents")
+    now, later = slopes.none or 0.0, (others if present_gradient() else slopes).none or 0.0
+    row.why = probes.reasons(slopes, codes, steps, sharing)
     if now > 0:
         why = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one]))
         by_design = ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
         if NONE in row.why:
-            end = "input" if activations else "latents"
             short = f"no gradient reaches its {end}, unless through the scale"
         if list(row.why) == [TAIL] and now <= BY_DESIGN:
             by_design = "a grid clips a tail of at most 2 % by design"
         elif list(row.why) == [TAIL] and activations and row.levels == 2 and now <= _WINDOW:
             by_design = "the surrogate of a binary activation is a window by design"
-        wrong = now >= NOTABLE and not by_design and not idle
-        yield AuditFinding(f"{short}: {idle or by_design or why}", short if wrong else "")
+        yield AuditFinding(f"{short}: {by_design or why}", short if now >= NOTABLE and not by_design else "")
     if later > now + NOTABLE / 2:
-        short = f"{readable(later)} get no gradient with PyTorch 2.14 and later (clamp at its bound)"
+        why = CLAMP if CLAMP in probes.reasons(others, codes, steps, sharing) else BOUND
+        short = f"{readable(later)} get no gradient with PyTorch 2.14 and later ({why})"
         sentence = (
             f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
-            f"gradient of clamp is 0 at its bounds: {idle or WHY[CLAMP]}"
+            f"gradient of clamp is 0 at its bounds: {WHY[why]}"
         )
-        yield AuditFinding(sentence, "" if idle else short)
+        yield AuditFinding(sentence, short if why == CLAMP or later > BY_DESIGN else "")
+    if not bool(slopes.known.all()):
+        number_of = f"{int(slopes.known.sum()):,} of its {what}"
+        yield AuditFinding(f"each output follows many inputs, so the slopes of {number_of} alone were probed")

@@ -5,24 +5,27 @@ Probes of a handle may write into its latents, and restore them. `auditing` draw
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from sterling.surrogates import SURROGATES
 from sterling.torch.grids import rows_of, shaped
 from sterling.torch.handle import QuantisedWeight
 from sterling.torch.rounding import kept
+from sterling.torch.taps import upstream
 
 SEED = 0  # of the probes' random vectors
-_VECTORS = 32  # random vectors for a derivative that is not diagonal
-_ALL = 512  # largest number of weights that are probed one by one
-_VAGUE = 0.1  # largest standard error, as a part of the largest slope
-_BY_SCALE = 10.0  # slopes below this over the number of weights may come from the scale alone
-_DEVIATIONS = 5.0  # slopes below this number of standard errors count as 0
+_TURNS = 40  # most vectors that probe the entries which others follow too
+_ALL = 512  # most entries that are probed one by one
+_INSIDE = 0.05  # least distance of a latent from the end of the levels to count as inside, in steps
+_NEAR = 0.1  # relative difference of units that may be due to rounding
 _MOST = 0.95  # share of the cut weights of a level that lie at one end of it
 _WHOLE = 0.999  # share of a level's weights without gradient that counts as all
 _SAME = 0.02  # relative difference of slopes of one height
@@ -35,93 +38,122 @@ CLAMP = "clamp at its bound"
 TAIL = "cut tail"
 DEAD = "dead zone"
 NONE = "no gradient at all"
+BOUND = "on a bound"
 OTHER = "elsewhere"
 
+#: Kinds of nodes of the graph whose results many entries move a little.
+_AVERAGES = {"AvgPool2D", "Bmm", "Dot", "LinalgVectorNorm", "Logsumexp", "Mean", "Mm", "Mv", "Norm", "Prod"}
+_AVERAGES |= {"Std", "StdMean", "Sum", "Var", "VarMean"}
 
-def slopes(weight: QuantisedWeight) -> torch.Tensor:
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Derivatives of the entries of a tensor by their own inputs; averages of many inputs are held fixed."""
+
+    own: torch.Tensor  # NaN where it is not known
+    alone: torch.Tensor  # whether the input moves no other entry, as the largest does through a scale
+
+    @property
+    def known(self) -> torch.Tensor:
+        """Whether a slope is known."""
+        return ~self.own.isnan()
+
+    @property
+    def none(self) -> float | None:
+        """The share of the known slopes that are 0, None if no slope is known."""
+        return float((self.own[self.known] == 0).float().mean()) if bool(self.known.any()) else None
+
+
+def slopes(weight: QuantisedWeight) -> Slopes:
     """Return the derivative of each weight by its own latent, in the shape of the latents."""
     with kept(weight.latent), torch.enable_grad():
         values = weight._values()
         if not values.requires_grad:
-            return torch.zeros_like(weight.latent)
-        return diagonal(values, weight.latent).to(weight.latent)
+            return Slopes(torch.zeros_like(weight.latent), torch.ones_like(weight.latent, dtype=torch.bool))
+        return diagonal(values, get_gradient_edge(weight.latent))
 
 
-def diagonal(values: torch.Tensor, by: Any) -> torch.Tensor:
-    """Return the derivative of each value by its own entry of a leaf, or of an edge of the graph.
+def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
+    """Return the derivative of each value by its own entry of an edge of the graph.
 
-    If gradients flow through the scale, random signs estimate the diagonal of the derivative. Slopes near 0
-    are set to 0. If all are as small as those through a scale that is a mean over n weights, code/n, all are.
+    If each value follows its own entry alone, one vector shows all slopes, and another one confirms it. Where
+    it does not, fewer entries are probed together, down to single ones, and slopes of the rest stay unknown.
     """
-    generator, shape = torch.Generator().manual_seed(SEED), values.shape
-    wide = torch.promote_types(values.dtype, torch.float32)
+    generator, shape, count = torch.Generator().manual_seed(SEED), values.shape, values.numel()
 
     def pull(vector: torch.Tensor) -> torch.Tensor:
         given = vector.reshape(shape).to(values)
         (pulled,) = torch.autograd.grad(values, by, given, retain_graph=True, allow_unused=True)
-        return torch.zeros_like(values) if pulled is None else pulled.reshape(shape).to(wide)
+        return torch.zeros_like(given).flatten() if pulled is None else pulled.flatten()
 
-    half = torch.rand(shape, generator=generator) < 0.5
-    mixed = half * torch.randn(shape, generator=generator)
-    if not pull(mixed)[~half.to(values.device)].any():
-        return pull(torch.ones(shape))
-
-    def single(indices: list[int]) -> torch.Tensor:
-        """Return the slopes of single entries."""
-        units = (torch.zeros(values.numel()).index_fill_(0, torch.tensor(one), 1) for one in indices)
-        found = [float(pull(unit).flatten()[one]) for one, unit in zip(indices, units, strict=True)]
-        return torch.tensor(found, device=values.device, dtype=wide)
-
-    if values.numel() <= _ALL:
-        rows = torch.stack([pull(unit).flatten() for unit in torch.eye(values.numel())])
-        own, others = rows.diagonal().clone(), rows.fill_diagonal_(0).abs()
-        # A mean over the latents gives each of them the same slope; the largest one may stand out.
-        if bool((own.abs() <= others.topk(min(2, len(rows))).values[:, -1]).all()):
-            own.zero_()
-        return own.reshape(shape)
-    total, squares = (torch.zeros_like(values, dtype=wide) for _ in range(2))
-    for _ in range(_VECTORS):
-        signs = torch.randint(0, 2, shape, generator=generator) * 2.0 - 1
-        found = pull(signs) * signs.to(values.device)
-        total, squares = total + found, squares + found**2
-    mean = total / _VECTORS
-    error = ((squares / _VECTORS - mean**2).clamp_min(0) / _VECTORS).sqrt()
-    sure = torch.where(mean.abs() > _DEVIATIONS * error, mean, 0).flatten()
-    if float(sure.abs().max()) * sure.numel() < _BY_SCALE:
-        return torch.zeros_like(sure).reshape(shape)
-    # The scale may depend on few latents, such as the largest: probe those one by one.
-    vague = torch.nonzero((error > _VAGUE * float(sure.abs().max())).flatten()).flatten()
-    sure[vague] = mean.flatten()[vague]
-    sure[vague[:_ALL]] = single(vague[:_ALL].tolist())
-    return sure.reshape(shape)
+    own = values.detach().flatten() * torch.nan
+    alone, part = torch.zeros_like(own, dtype=torch.bool), 1.0
+    with _averages_fixed(values):
+        for turn in range(_TURNS):
+            asked = own.isnan() & (torch.rand(count, generator=generator) < part).to(own.device)
+            plain, sure = pull(asked), asked
+            for _ in range(3 if turn else 1):  # two entries may have the same power by chance
+                powers = 2.0 ** torch.randint(-6, 7, (count,), generator=generator).to(own)  # no rounding
+                sure = sure & (pull(asked * powers) == plain * powers)
+            own[sure] = plain[sure]
+            alone = alone if turn else sure
+            part = part if bool(sure.any()) else part / 2
+            if not bool(own.isnan().any()):
+                break
+        rest = torch.nonzero(own.isnan()).flatten()
+        for one in rest[torch.randperm(len(rest), generator=generator)[:_ALL].to(own.device)].tolist():
+            own[one] = pull(torch.arange(count, device=own.device) == one)[one]
+    alone = alone if bool(alone.any()) else ~own.isnan()
+    return Slopes(own.reshape(shape), alone.reshape(shape))
 
 
-def reasons(slope: torch.Tensor, codes: torch.Tensor, steps: torch.Tensor) -> dict[str, float]:
+@contextlib.contextmanager
+def _averages_fixed(values: torch.Tensor) -> Iterator[None]:
+    """Pass no gradient through averages of many entries on the way to the values."""
+    with contextlib.ExitStack() as stack:
+        for node in upstream([get_gradient_edge(values).node]):
+            if kind(node) in _AVERAGES and math.prod(node._input_metadata[0].shape) < values.numel():
+                stack.callback(node.register_prehook(_nothing).remove)
+        yield
+
+
+def _nothing(gradients: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
+    return tuple(None if one is None else torch.zeros_like(one) for one in gradients)
+
+
+def reasons(found: Slopes, codes: torch.Tensor, steps: torch.Tensor, sharing: str) -> dict[str, float]:
     """Return the share of weights without gradient for each reason; steps are the latents over the scale."""
-    none, count = slope == 0, slope.numel()
+    none, count = found.own == 0, int(found.known.sum())
     if not bool(none.any()):
         return {}
-    if int((~none).sum()) <= (count > _ALL):  # the largest of many latents may get the scale's gradient
-        return {NONE: 1.0}
-    found: dict[str, int] = {}
-    used, sizes = codes.unique().tolist(), steps.abs()
+    if not bool(found.own[found.alone].any()):  # the others have the gradient of the scale
+        return {NONE: float(none.sum()) / count}
+    # Latents may have another unit than values: levels between the outermost show it.
+    inner = (codes > codes.min()) & (codes < codes.max())
+    unit = float((codes * steps)[inner].sum() / (steps[inner] ** 2).sum()) or 1.0
+    error = codes - steps * (1.0 if math.isnan(unit) or abs(unit - 1) < _NEAR else unit)
+    codes, counts = lined_up(codes, sharing)[0], dict[str, int]()
+    used = codes.unique().tolist()
     for code in used:
-        here = codes == code
-        cut = here & none
-        number, outer = int(cut.sum()), code in (used[0], used[-1])
-        if not number:
+        here = (codes == code) & found.known
+        cut, passes = here & none, here & ~none & found.alone
+        outward = (code == used[-1]) - (code == used[0])
+        if not bool(cut.any()):
             continue
-        if number >= _WHOLE * int(here.sum()):
-            why = CLAMP if outer and len(used) > 2 else OTHER if outer else DEAD
+        if int(passes.sum()) <= (1 - _WHOLE) * int(here.sum()):
+            # Values inside the outermost level are cut only if they are clamped after rounding.
+            outer = CLAMP if bool((error[cut & found.alone] * outward > _INSIDE).any()) else TAIL
+            why = DEAD if not outward else outer if len(used) > 2 else OTHER
         else:  # which end of the level gets no gradient
-            farther = float((sizes[cut] > sizes[here & ~none].median()).float().mean())
+            out = steps * outward if outward else steps.abs()
+            farther = float((out[cut] > out[passes].median() - _INSIDE).float().mean())
             why = TAIL if farther > _MOST else DEAD if farther < 1 - _MOST else OTHER
-        found[why] = found.get(why, 0) + number
-    return {why: number / count for why, number in found.items()}
+        counts[why] = counts.get(why, 0) + int(cut.sum())
+    return {why: number / count for why, number in counts.items()}
 
 
-def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, set[int], int]:
-    """Probe latents from far below the levels to far above; return surrogate, window, codes, levels.
+def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, int]:
+    """Probe latents from far below the levels to far above; return surrogate, window, number of levels.
 
     The surrogate may be "none" or "other". The window is in steps, and None if no slope is 0.
     """
@@ -136,7 +168,7 @@ def try_ramp(weight: QuantisedWeight) -> tuple[str, tuple[float, float] | None, 
         data.neg_()  # a single weight shows one end of the ramp only
         codes = weight.codes()
         seen |= set(codes.unique().tolist())
-        return name, window, seen, levels_of(codes, sharing_of(weight), seen)
+        return name, window, levels_of(codes, sharing_of(weight), seen)
 
 
 def steps_of(weight: QuantisedWeight) -> torch.Tensor:
@@ -163,15 +195,21 @@ def levels_of(codes: torch.Tensor, sharing: str, seen: Collection[int]) -> int:
 
 
 def lined_up(codes: torch.Tensor, sharing: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return codes from the least one of each group that shares a scale, and the largest of each group."""
+    """Return codes, and the largest less the least one of each group that shares a scale.
+
+    If groups have zero points, each group's codes begin at 0, and end at one number.
+    """
     rows = rows_of(codes.int(), sharing)
-    rows = rows - rows.amin(dim=1, keepdim=True)
-    return shaped(rows, sharing, codes.shape), rows.amax(dim=1)
+    low, high = rows.aminmax(dim=1, keepdim=True)
+    top = high - low
+    if int(top.max()) <= int(top.min()) + 1 and int(low.max()) > int(low.min()) + 1:
+        rows = torch.where(rows == high, top.max(), rows - low)
+    return shaped(rows, sharing, codes.shape), top
 
 
-def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple[float, float] | None]:
+def surrogate_of(inputs: torch.Tensor, found: Slopes) -> tuple[str, tuple[float, float] | None]:
     """Return surrogate and window from slopes at inputs in steps."""
-    steps, slope = (one.detach().flatten().double().cpu().numpy() for one in (inputs, slopes))
+    steps, slope = (one.detach()[found.alone].double().cpu().numpy() for one in (inputs, found.own))
     order = np.argsort(steps)[:: max(1, len(steps) // _POINTS)]
     steps, slope = steps[order], slope[order]
     height = np.abs(slope).max()
@@ -186,7 +224,7 @@ def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple
     first, last = np.flatnonzero(on)[[0, -1]]
     if np.mean(~on[first : last + 1]) > _STRAY:
         return "other", None
-    window, near = (float(steps[first]), float(steps[last])), 3 * float(np.diff(steps).max())
+    window, near = (float(steps[first]), float(steps[last])), 3 * float(steps[first] - steps[first - 1])
     if first > 0 and abs(window[0]) < near < window[1]:
         return ("clipped_relu" if last < len(steps) - 1 else "relu"), window
     return "hard_tanh", window  # cut at one end or at both
@@ -195,13 +233,18 @@ def surrogate_of(inputs: torch.Tensor, slopes: torch.Tensor) -> tuple[str, tuple
 def _smooth(x: np.ndarray, relative: np.ndarray) -> str:
     """Return the smooth surrogate that fits best at any width, or "other"."""
     width = max(float(np.abs(x[np.abs(relative) > 0.5]).max()), 1e-12)
-    fits = {"other": _FIT}
+    fits = {"other": _FIT, "identity": float(np.std(relative))}
     for name, surrogate in SURROGATES.items():
         for unit in () if surrogate.piecewise_constant else width * np.geomspace(0.02, 20, 241):
             fitted = surrogate.derivative(x / unit)
             error = float(np.sqrt(np.mean((fitted / np.abs(fitted).max() - relative) ** 2)))
             fits[name] = min(error, fits.get(name, np.inf))
     return min(fits, key=lambda name: fits[name])
+
+
+def kind(node: Any) -> str:
+    """Return the name of a node of the graph without its number."""
+    return type(node).__name__.partition("Backward")[0]
 
 
 def code_at_zero(weight: QuantisedWeight) -> int | None:

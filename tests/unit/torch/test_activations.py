@@ -1,5 +1,7 @@
 """The audit of activations: the share of cut gradients is that of one-hot Jacobians."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -24,15 +26,19 @@ def per_token(x):
 
 
 def per_token_affine(x):
-    least, largest = x.detach().aminmax(dim=-1, keepdim=True)
+    least, largest = x.aminmax(dim=-1, keepdim=True)
     scale = (largest - least) / 15
-    shift = (least / scale).round()
+    shift = Round.apply(least / scale)  # with a gradient, and no activation
     return (Round.apply(x / scale).clamp(shift, shift + 15)) * scale
 
 
 ACTIVATIONS = {
     "clamp of rounded": (lambda x: Round.apply(x / 0.3).clamp(-4, 3) * 0.3, 8),
     "clamp before rounding": (lambda x: Round.apply((x / 0.3).clamp(-4, 3)) * 0.3, 8),
+    "dorefa": (lambda x: Round.apply((3 * x).clamp(0, 1) * 15) / 15, 14),
+    "static int8": (lambda x: Round.apply((x / 0.01).clamp(-128, 127)) * 0.01, 130),
+    "hardtanh": (lambda x: Round.apply(nn.functional.hardtanh(x) * 7) / 7, 15),
+    "relu6": (lambda x: Round.apply(nn.ReLU6()(4 * x)) / 4, 7),
     "per token": (per_token, 15),
     "affine per token": (per_token_affine, 16),
     "detach idiom": (lambda x: x + ((x / 0.2).round().clamp(-8, 7) * 0.2 - x).detach(), 16),
@@ -62,7 +68,7 @@ BATCH = torch.randn(40, fw.WIDTH, generator=torch.Generator().manual_seed(3))
 
 
 #: Few rows are probed one by one, more by random signs.
-PROBED = [*((name, 4) for name in ACTIVATIONS), ("clamp of rounded", 9), ("affine per token", 9)]
+PROBED = [*((name, 4) for name in ACTIVATIONS), ("clamp of rounded", 9), ("affine per token", 20)]
 
 
 @pytest.mark.parametrize("name, rows", PROBED)
@@ -92,10 +98,12 @@ def test_a_quantiser_may_change_the_shape(dtype):
 
 
 def test_the_clamp_of_rounded_activations_is_a_defect():
-    for name, defect in [("clamp of rounded", True), ("per token", True), ("clamp before rounding", False)]:
-        with stt.ClampGradient(1):
-            (row,) = stt.audit(with_activations(ACTIVATIONS[name][0]), BATCH).rows
-        assert any("2.14" in one.defect for one in row.findings) == defect
+    before = ("clamp before rounding", "dorefa", "static int8", "hardtanh", "relu6")
+    for name in ("clamp of rounded", "per token", *before):
+        for rows, at_bound in itertools.product((4, 40), (0, 1)):
+            with stt.ClampGradient(at_bound):
+                (row,) = stt.audit(with_activations(ACTIVATIONS[name][0]), BATCH[:rows]).rows
+            assert any("rounded" in one.sentence for one in row.findings) != (name in before)
 
 
 @BOTH
@@ -121,6 +129,8 @@ def test_an_input_needs_no_gradient():
     assert (report.grade, "no trained parameter" in report.findings[0]) == ("note", True)
     report.rows[0].no_gradient = 0.997
     assert "99.7\N{NO-BREAK SPACE}%" in str(report)
+    report.rows[0].tensor = "<b>"
+    assert "<b>" not in report._repr_html_()
 
 
 @pytest.mark.parametrize("which", ["brevitas", "torchao"])
