@@ -246,6 +246,8 @@ def _built(
         copies = {one.name: one for one in find(result, monitor.example, monitor.codes)}
     for index, weight in enumerate(monitor.weights):
         mine = copies.get(weight.name, weight)
+        if mine is weight and weight.framework not in PLAIN:
+            raise InputError(f"{weight.name!r} is not quantised in eval mode: decode needs it to be")
         kept = "constants"
         codes = decoded_codes(monitor, index, how, horizon) if average is None else mine.codes()
         values = weight.values() if how == "last" else weight.dequantise(codes)

@@ -288,8 +288,6 @@ def _handle(
             return None
     elif framework == "discovery":
         reader = reader.widened()
-        if reader.levels < 2:  # the product of factors of which one is 0
-            return None
     if id(latent) in known and reader.unsure():
         return None
     places = names[id(latent)]

@@ -8,6 +8,7 @@ import torch
 import sterling.torch as stt
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.scoring import evaluate
+from tests.unit.torch import frameworks as fw
 from tests.unit.torch.byhand import nearest
 from tests.unit.torch.loops import Task
 
@@ -132,6 +133,23 @@ def test_a_horizon_that_cannot_be_installed_is_left_out():
         stt.decode(layer, monitor, horizon=8)
     changes = stt.decode(layer, monitor, validate=lambda model: 1.0).changes
     assert (list(changes.tried), list(changes.left_out)) == ([0.0], [8])
+
+
+class Off(fw.Quantised):
+    def forward(self, x):
+        return super().forward(x) if self.training else torch.nn.functional.linear(x, self.weight)
+
+
+def test_a_quantiser_that_is_off_in_eval_mode_is_refused_and_the_model_stays():
+    net = torch.nn.Sequential(fw.Quantised(fw.detached, 6, 6), Off(fw.detached, 6, 6))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    monitor = stt.OrbitMonitor(net, optimizer, example=torch.ones(1, 6), horizons=(8,))
+    net(torch.ones(1, 6)).sum().backward()
+    optimizer.step()
+    before = [one.detach().clone() for one in net.parameters()]
+    with pytest.raises(InputError, match="eval mode"):
+        stt.decode(net, monitor, horizon=8)
+    assert all(map(torch.equal, before, net.parameters()))
 
 
 @pytest.mark.parametrize(

@@ -180,17 +180,14 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_what_is_not_quantised_is_not_found():
-    class Turned(nn.Module):
-        def __init__(self, persistent):
-            super().__init__()
-            matrix = torch.tensor(hadamard(64) / 8, dtype=torch.float32)
-            self.register_buffer("matrix", matrix[: None if persistent else 32], persistent)
-
-        def forward(self, x):
-            return F.linear(x, self.matrix)
+    def turned(persistent):
+        layer, matrix = nn.Linear(64, 64, bias=False), torch.tensor(hadamard(64) / 8, dtype=torch.float32)
+        del layer.weight
+        layer.register_buffer("weight", matrix[: None if persistent else 32], persistent)
+        return layer
 
     plain = nn.utils.parametrizations.weight_norm(nn.Linear(32, 16))
-    model = nn.Sequential(Turned(True), Turned(False), plain, nn.Linear(16, 2), nn.Linear(2, 8))
+    model = nn.Sequential(turned(True), turned(False), plain, nn.Linear(16, 2), nn.Linear(2, 8))
     nn.init.zeros_(model[4].weight)  # as the second factor of LoRA
     with pytest.raises(st.InputError, match="no quantised weight"):
         stt.find(model, example=X)

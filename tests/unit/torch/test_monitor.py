@@ -189,13 +189,6 @@ def test_tensorboard_gets_the_numbers_of_the_frame():
     assert writer.rows["sterling/flips/0.weight", 10] == task.monitor.frame()["flips"][0]
 
 
-def test_weights_that_the_optimizer_leaves_alone_are_reported():
-    task = Task(2)
-    monitor = stt.OrbitMonitor(task.model, torch.optim.SGD(task.model[2].parameters(), lr=0.1))
-    assert monitor.left_out == ["0.weight"]
-    assert "0.weight" in str(monitor.report())
-
-
 @pytest.mark.parametrize(
     "make, cause",
     [
@@ -252,7 +245,7 @@ def test_the_report_says_that_a_run_diverged_or_a_parameter_was_replaced():
         stt.decode(task.model, task.monitor, horizon=8)
 
 
-def test_wrong_arguments():
+def test_wrong_arguments_and_weights_that_the_optimizer_leaves_alone():
     task = Task(2)
     plain = torch.nn.Linear(3, 2)
     other = torch.optim.SGD(plain.parameters(), lr=0.1)
@@ -265,6 +258,9 @@ def test_wrong_arguments():
     ):
         with pytest.raises(InputError, match=about):
             stt.OrbitMonitor(*given)
+    monitor = stt.OrbitMonitor(task.model, torch.optim.SGD(task.model[2].parameters()))
+    assert monitor.left_out == ["0.weight"]
+    assert "0.weight" in str(monitor.report())
     with pytest.raises(InputError, match="no monitored tensor"):
         task.monitor.average("head", 8)
     with pytest.raises(InputError, match="horizon is 9"):
