@@ -4,6 +4,7 @@ import copy
 import io
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,19 +175,13 @@ def test_the_frame():
 
 
 def test_tensorboard_gets_the_numbers_of_the_frame():
-    class Writer:
-        def __init__(self):
-            self.rows = {}
-
-        def add_scalar(self, tag, value, step):
-            self.rows[tag, step] = value
-
-    task, writer = Task(2), Writer()
+    task, rows = Task(2), {}
+    writer = SimpleNamespace(add_scalar=lambda tag, value, step: rows.update({(tag, step): value}))
     task.monitor.tensorboard(writer)
     for _ in range(10):
         task.step()
-    assert {step for _, step in writer.rows} == {0, 5, 10}
-    assert writer.rows["sterling/flips/0.weight", 10] == task.monitor.frame()["flips"][0]
+    assert {step for _, step in rows} == {0, 5, 10}
+    assert rows["sterling/flips/0.weight", 10] == task.monitor.frame()["flips"][0]
 
 
 @pytest.mark.parametrize(
