@@ -258,5 +258,6 @@ def _built(
             kept = "latents" if average is not None else install(result, mine, values, monitor.example)
         changed = int((codes != weight.codes()).sum())
         tensors.append({"tensor": weight.name, "weights": codes.numel(), "changed": changed, "kept_as": kept})
-    recompute_norms(result, bn)
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # dropout and loaders draw from it
+        recompute_norms(result, bn)
     return result.eval(), tensors

@@ -101,7 +101,7 @@ class Integers(TorchDispatchMode):
             limits = _numbers(map(named.get, ("quant_min", "quant_max")) if fused else named.values())
         ends = sorted(limits) if name == "clamp" and len(limits) == 2 else None
         if self.places:
-            self.heard[place] = self._codes(codes, ends)
+            self.heard[place] = narrowed(self._shaped(codes), ends)
             if self.stops and len(self.heard) == len(self.places):
                 raise Decided
             return
@@ -115,7 +115,7 @@ class Integers(TorchDispatchMode):
         elif fits:
             self._decided.discard(home(one))
         if decides and fits and (not codes.is_floating_point() or float(codes.abs().max()) < _MOST):
-            self.heard[place] = self._codes(codes, ends)
+            self.heard[place] = narrowed(self._shaped(codes), ends)
             if codes is not one and not fused:
                 self.floats[place] = self._shaped(one).to(torch.float32)
 
@@ -134,10 +134,6 @@ class Integers(TorchDispatchMode):
             if x.numel() == one.numel() or x.requires_grad or name in ("mul", "div"):
                 return False
         return True
-
-    def _codes(self, one: torch.Tensor, ends: Any = None) -> torch.Tensor:
-        """Return a copy in the weight's shape."""
-        return narrowed(self._shaped(one), ends)
 
     def _shaped(self, one: torch.Tensor) -> torch.Tensor:
         """Return a result in the weight's shape; a quantiser in blocks may have padded the rows."""
@@ -228,8 +224,8 @@ class CodeReader:
         sources: Collection[torch.Tensor] = (),
         stops: bool = True,  # whether decisions alone are read, between checks
     ):
-        self.values, self.shape, self.latent, self.sources = values, shape, latent, sources
-        self.stops = stops
+        self.values, self.shape, self.latent = values, shape, latent
+        self.sources, self.stops = sources, stops
         self.origin: frozenset[int] = frozenset()  # ids of the sources from which the values come
         self._places: list[Place] = []  # of the decisions; empty if values alone show the codes
         self._guards: dict[Place, int] = {}  # answers that all weights share; another one shows new levels
@@ -283,7 +279,7 @@ class CodeReader:
         if not grid.even or not bool(unknown.any()):
             return grid
         steps = [grid.scale]
-        for seed in range(_TRIED if self.decided and self.latent is not None else 0):
+        for seed in range(_TRIED if self._places and self.latent is not None else 0):
             with self._spread(seed, 10.0**seed):
                 seen, other = self._run()
                 found = None if other is None else self._on(seen, other)
@@ -365,11 +361,6 @@ class CodeReader:
                 torch.manual_seed(seed)
                 codes.append(self.codes())
         return not torch.equal(*codes)
-
-    @property
-    def decided(self) -> bool:
-        """Whether operations of the quantiser show the codes, and not the values alone."""
-        return bool(self._places)
 
     def unsure(self) -> bool:
         """Return whether values alone do not show the codes: rows are short, or have different levels."""

@@ -281,10 +281,9 @@ def _handle(
                 f"{names[id(latent)][0]!r}: give `codes`, with a function for the one that holds them"
             )
     elif torch.equal(like(tap.value, shape, turned), latent):
-        zeros = reader.grid.levels < 2  # as after an initialisation: other latents show a quantiser
-        reader = reader.widened() if zeros else reader
-        few = size < _ENOUGH * reader.levels and not (zeros and reader.decided)
-        if reader.levels < 2 or few or _is_rotation(latent):
+        if reader.levels < 2:  # as after an initialisation with zeros: other latents show a quantiser
+            reader = reader.widened()
+        if reader.levels < 2 or size < _ENOUGH * reader.levels or _is_rotation(latent):
             return None
     elif framework == "discovery":
         reader = reader.widened()

@@ -96,8 +96,10 @@ def test_batch_norm_is_recomputed_and_scores_are_given():
     hidden = better[0](inputs)
     torch.testing.assert_close(better[1].running_mean, hidden.mean(0), rtol=1e-4, atol=1e-5)
     assert better.changes.after == evaluate(better, batches)
-    last = stt.decode(task.model, task.monitor, how="last", bn=batches)
-    assert better.changes.before == evaluate(last, batches)
+    shuffled, state = torch.utils.data.DataLoader(batches, None, shuffle=True), torch.get_rng_state()
+    last = stt.decode(task.model, task.monitor, how="last", bn=shuffled)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert better.changes.before == pytest.approx(evaluate(last, batches))
     assert set(better.changes.after) == {"loss", "accuracy"}
     assert not better.training
 

@@ -131,7 +131,6 @@ def test_codes_read_at_each_kth_step():
     assert [row["step"] for row in task.monitor.history] == [
         next(t for t in range(5 * k, 40) if t % every == 0) for k in range(1, 7) if 5 * k <= 30
     ]
-    assert sum(row["flips"][0] for row in task.monitor.history) <= frame["flips"][0]
     assert f"{every} steps change" in str(task.monitor.report())
     with pytest.raises(InputError, match="within"):
         stt.OrbitMonitor(task.model, task.optimizer, within=2, every=3)
