@@ -180,6 +180,12 @@ class CheckpointFlips(Report):
         The rows of `frame`.
     files : list of str
         The checkpoints, in order.
+
+    Examples
+    --------
+    >>> import sterling.torch as stt
+    >>> stt.CheckpointFlips([], ["a.npz", "b.npz"]).files
+    ['a.npz', 'b.npz']
     """
 
     def __init__(self, rows: list[dict[str, Any]], files: list[str]):

@@ -65,6 +65,14 @@ class Verification(Report):
     ----------
     rows : list of TensorCheck
         One for each quantised tensor and each place of the artefact that holds it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sterling.torch as stt
+    >>> model = stt.binarize(torch.nn.Linear(4, 3), levels=3)
+    >>> stt.verify(model, torch.nn.Linear(4, 3))
+    <Verification: The artefact differs in 1 of 1 quantised tensor.>
     """
 
     def __init__(self, rows: Sequence[TensorCheck]):
