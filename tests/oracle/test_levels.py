@@ -128,7 +128,7 @@ def check_counts(orbit, levels, rates):
     assert orbit.distance(at).tolist() == (levels != home).sum(axis=1).tolist()
 
 
-@pytest.mark.parametrize("batch", [None, 7])
+@pytest.mark.parametrize("batch", [None, 7, st.Batch(2000, replace=True)])
 @pytest.mark.parametrize("m", [1, 2])
 def test_without_a_teacher_the_best_state_is_the_reference(batch, m):
     drawn = st.Problem(n=8, samples=50, m=m, noise=0.5, levels=3).draw(4)

@@ -38,7 +38,8 @@ class BatchEngine:
         batch = options.batch
         read = 0 if batch is None else batch.size * instance.m
         whole = instance.levels > 2 and (batch is None or state.clock[SEEKING])
-        self.rows = _rows(instance, options, state.signs, instance.samples * instance.m if whole else read)
+        room = max(read, instance.samples * instance.m * int(whole))
+        self.rows = _rows(instance, options, state.signs, room)
         optimizer = options.optimizer
         quantiser = Quantiser(instance.levels, instance.n)
         packed = np.zeros(-(-instance.n // 64) * 64, np.uint8)
