@@ -301,7 +301,7 @@ def _handle(
 def _is_rotation(value: torch.Tensor) -> bool:
     """Return whether rows are orthogonal and of one length, as Hadamard's or a convolution's that copies."""
     matrix = value.detach().flatten(1).double()
-    if not _ROTATION <= len(matrix) <= matrix.shape[1]:
+    if not _ROTATION <= len(matrix) <= matrix.shape[1] or not bool(matrix.any()):
         return False
     probe = torch.linspace(-1, 1, len(matrix)).to(matrix)
     return torch.allclose(matrix @ (matrix.t() @ probe), matrix[0].square().sum() * probe, atol=1e-4)
