@@ -431,18 +431,15 @@ class CodeReader:
             known = len(heard) == _LAST or any(torch.equal(codes, one) for one in heard.values())
             if not known and int(codes.min()) < int(codes.max()):
                 heard[place] = codes
-        for place in [one for one in heard if one in mode.floats]:
-            for sharing in grids.ways(seen):
-                grid = grids.uneven(seen, heard[place], sharing, self.latent)
-                if grid and grids.linear(seen, mode.floats[place], sharing, self.latent):
-                    self._places, self._code = [place], first
-                    return grid
         for offset in (False, True):
             for place, codes in heard.items():
                 # Two codes fit any two values, so that they show nothing.
                 shows = not offset or codes.unique().numel() > 2
+                numbers = mode.floats.get(place, codes)
                 for sharing in grids.ways(seen) if shows else ():
-                    grid = grids.linear(seen, codes, sharing, self.latent, offset)
+                    grid = grids.linear(seen, numbers, sharing, self.latent, offset)
+                    if grid is not None and numbers is not codes:
+                        grid = grids.uneven(seen, codes, sharing, self.latent)
                     if grid is not None:
                         self._places, self._code = [place], first
                         for cause, bit in mode.heard.items():  # known earlier than the ±1 made of it

@@ -218,12 +218,21 @@ def discover(
     saved = names.keys() - {id(held[name]) for held, name in pairs}
     tensors = [one for one in (*model.buffers(), *model.parameters()) if id(one) in saved]
     handles: dict[int, QuantisedWeight] = {}
+    refused: list[InputError] = []
     for tap in taps:
-        handle = _handle(tap, names, tensors, framework, handles)
+        try:
+            handle = _handle(tap, names, tensors, framework, handles)
+        except InputError as problem:
+            refused.append(problem)
+            continue
         if handle is not None:
             first = handles.setdefault(id(handle.latent), handle)
             first.modules = tuple(dict.fromkeys((*first.modules, tap.owner)))
             first.turned = handle.turned if handle.turned == first.turned else None
+    if refused and not handles and not known:
+        raise refused[0]
+    for problem in refused:
+        warned(f"a weight is left out: {problem}")
     return list(handles.values())
 
 

@@ -70,7 +70,7 @@ def find(
     Raises
     ------
     InputError
-        If the model has no quantised weight, or cannot be run on the example.
+        If no quantised weight of the model can be read, or the model cannot be run on the example.
 
     Examples
     --------

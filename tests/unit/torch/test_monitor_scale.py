@@ -200,4 +200,3 @@ def test_layers_are_named_as_in_binarize():
         names(exclude=["heads"])
     with pytest.raises(InputError, match="leave no"):
         names(exclude=["*"])
-    assert names(exclude="head") == names(exclude=["head"])

@@ -6,6 +6,7 @@ import torch
 
 import sterling as st
 import sterling.torch as stt
+from sterling.errors import SterlingWarning
 from sterling.torch.decoding import decoded_codes
 from sterling.torch.taps import listen
 from tests.unit.torch import quantisers
@@ -76,3 +77,6 @@ def test_codes_that_values_do_not_show_are_refused():
     model.forward = lambda x: torch.nn.functional.conv2d(x, hidden(model.weight), groups=16)
     with pytest.raises(st.InputError, match="give `codes`"):
         stt.find(model, example=torch.ones(1, 16, 5, 5))
+    both = torch.nn.Sequential(model, stt.binarize(torch.nn.Conv2d(16, 2, 3)))
+    with pytest.warns(SterlingWarning, match="left out.*give `codes`"):
+        assert [one.name for one in stt.find(both, example=torch.ones(1, 16, 5, 5))] == ["1.weight"]
