@@ -27,21 +27,9 @@ from sterling.torch.taps import arguments, running_the_example, upstream, watche
 
 # Kinds of nodes of the graph.
 _ROUNDING = {"Ceil", "Floor", "Round", "Sgn", "Sign", "Trunc"}
-_ARITHMETIC = {
-    "Abs",
-    "Add",
-    "Clamp",
-    "ClampMax",
-    "ClampMin",
-    "Div",
-    "Hardtanh",
-    "Maximum",
-    "Minimum",
-    "Mul",
-    "Neg",
-}
+_ARITHMETIC = {"Abs", "Add", "Clamp", "ClampMax", "ClampMin", "Div", "Maximum", "Minimum", "Mul", "Neg"}
 _ARITHMETIC |= {"Alias", "Clone", "Reshape", "Rsub", "Squeeze", "Sub", "ToCopy", "UnsafeView", "Unsqueeze"}
-_ARITHMETIC |= {"View", "Where", *_ROUNDING}
+_ARITHMETIC |= {"Hardtanh", "View", "Where", *_ROUNDING}
 _LOOKUP = {"Embedding", "EmbeddingBag", "Gather", "Index", "IndexSelect"}  # of integer inputs
 _LAYERS = frozenset(one for one in vars(F).values() if callable(one))
 _PIECE = 1 << 18  # entries of which the levels are read
@@ -56,7 +44,7 @@ class QuantisedActivation:
     name: str  # of the module that uses it
     count: int  # its entries
     no_gradient: float | None  # share of all slopes that are 0
-    values: torch.Tensor  # `some`, as all that follow
+    values: torch.Tensor  # the first ones, as in all that follow
     before: torch.Tensor  # the input; the values if it is not known
     slopes: Slopes  # of the values by the input
     trained: bool  # whether a trained parameter needs the gradient
@@ -130,20 +118,19 @@ def _found(
         if not leaves & inputs and not any(kind(one) in _LOOKUP for one in origins):
             continue  # a weight
         before = getattr(source[0], "variable", recorder.made.get(source))  # a leaf: an input
-        before = None if before is None else before.detach().reshape(values.shape)
-        seen, given = some(values), None if before is None else some(before)
+        seen, given = _some(values), None if before is None else _some(before.reshape(values.shape))
         grid = find_grid(seen, given)
         if grid is None or (given is not None and given.unique().numel() <= seen.unique().numel()):
             continue
         parts.update(set(upstream([edge[0]])) - set(origins))  # also scales and zero points
         slopes = diagonal(values, GradientEdge(*source))
-        part = Slopes(some(slopes.own), some(slopes.alone))
+        part = Slopes(_some(slopes.own), _some(slopes.alone))
         given = seen if given is None else given
         needed = bool(leaves & trained)
         yield QuantisedActivation(name, values.numel(), slopes.none, seen, given, part, needed, grid)
 
 
-def some(values: torch.Tensor) -> torch.Tensor:
+def _some(values: torch.Tensor) -> torch.Tensor:
     """Return the first entries, with a row for each token."""
     rows = values.detach().flatten(0, -2) if values.ndim > 2 else values.detach()
     return rows[: -(-_PIECE // rows.shape[-1])] if rows.ndim > 1 else rows[:_PIECE]

@@ -24,7 +24,7 @@ from sterling.torch.audit_report import Audit, AuditFinding, TensorAudit
 from sterling.torch.clamps import ClampGradient, present_gradient
 from sterling.torch.handle import QuantisedWeight, on_grid
 from sterling.torch.hooks import groups_of
-from sterling.torch.probes import BOUND, CLAMP, DEAD, NONE, TAIL
+from sterling.torch.probes import BOUND, CLAMP, DEAD, NONE, TAIL, Slopes
 from sterling.torch.rounding import CodeReader
 from sterling.torch.tables import readable
 from sterling.torch.taps import in_one_sentence, undisturbed, unwrapped
@@ -148,15 +148,16 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         if weight.framework == "codes" and not weight.stored:
             row.at_zero = probes.code_at_zero(weight)
     else:
-        codes, found = weight.codes(), probes.slopes(weight)
+        codes, steps, sharing = weight.codes(), probes.steps_of(weight), probes.sharing_of(weight)
+        now = probes.slopes(weight)
         with ClampGradient(1 - present_gradient()):
             other = probes.slopes(weight)
-        row.no_gradient, row.other_clamp = found.none, other.none
+        row.no_gradient, row.other_clamp = now.none, other.none
         row.surrogate, row.window, levels = probes.try_ramp(weight)
         row.at_zero = probes.code_at_zero(weight)
         row.levels = max(weight.levels, levels)
-        steps, sharing = probes.steps_of(weight), probes.sharing_of(weight)
-        judged = list(_of_gradient(row, found, other, codes, steps, sharing))
+        whys = [probes.reasons(each, codes, steps, sharing) for each in (now, other)]
+        judged = list(_of_gradient(row, now, other, whys))
         if row.levels > 1 and (weight.latent.requires_grad or weight.merged):
             row.findings = judged
         row.findings += _judged(row, weight)
@@ -218,7 +219,8 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
         now, then = (
             replace(each.slopes, own=torch.where(rectified, 1, each.slopes.own)) for each in (one, other)
         )
-        row.findings = list(_of_gradient(row, now, then, codes, steps, sharing))
+        whys = [probes.reasons(each, codes, steps, sharing) for each in (now, then)]
+        row.findings = list(_of_gradient(row, now, then, whys))
         if row.findings and not one.trained:
             row.findings = [AuditFinding("no trained parameter comes before it, so it needs no gradient")]
         rows.append(row)
@@ -265,18 +267,13 @@ def _judged(row: TensorAudit, weight: QuantisedWeight) -> Iterator[AuditFinding]
 
 
 def _of_gradient(
-    row: TensorAudit,
-    slopes: probes.Slopes,
-    others: probes.Slopes,
-    codes: torch.Tensor,
-    steps: torch.Tensor,
-    sharing: str,
+    row: TensorAudit, slopes: Slopes, others: Slopes, whys: list[dict[str, float]]
 ) -> Iterator[AuditFinding]:
     """Judge slopes under the present gradient of clamp, and the others under the other one."""
     activations = row.kind == "activation"
     what, end = ("activations", "input") if activations else ("weights", "latents")
     now, later = slopes.none or 0.0, (others if present_gradient() else slopes).none or 0.0
-    row.why = probes.reasons(slopes, codes, steps, sharing)
+    row.why = whys[0]
     if now > 0:
         why = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one]))
         by_design = ""
@@ -289,13 +286,13 @@ def _of_gradient(
             by_design = "the surrogate of a binary activation is a window by design"
         yield AuditFinding(f"{short}: {by_design or why}", short if now >= NOTABLE and not by_design else "")
     if later > now + NOTABLE / 2:
-        why = CLAMP if CLAMP in probes.reasons(others, codes, steps, sharing) else BOUND
+        why = CLAMP if CLAMP in whys[1] else BOUND
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later ({why})"
         sentence = (
             f"with PyTorch 2.14 and later {readable(later)} of its {what} get no gradient, because the "
             f"gradient of clamp is 0 at its bounds: {WHY[why]}"
         )
-        yield AuditFinding(sentence, short if why == CLAMP or later > BY_DESIGN else "")
+        yield AuditFinding(sentence, short if why == CLAMP or later > now + BY_DESIGN else "")
     if not bool(slopes.known.all()):
         number_of = f"{int(slopes.known.sum()):,} of its {what}"
         yield AuditFinding(f"each output follows many inputs, so the slopes of {number_of} alone were probed")
