@@ -97,7 +97,7 @@ def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
                 sure = sure & (pull(asked * powers) == plain * powers)
             own[sure] = plain[sure]
             alone = alone if turn else sure
-            part = part if bool(sure.any()) else part / 2
+            part = part if 4 * int(sure.sum()) > int(asked.sum()) else part / 2
             if not bool(own.isnan().any()):
                 break
         rest = torch.nonzero(own.isnan()).flatten()
