@@ -9,11 +9,13 @@ import contextlib
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.utils._pytree import tree_map_only
 
 from sterling.surrogates import SURROGATES
 from sterling.torch.grids import rows_of, shaped
@@ -110,15 +112,12 @@ def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
 @contextlib.contextmanager
 def _averages_fixed(values: torch.Tensor) -> Iterator[None]:
     """Pass no gradient through averages of many entries on the way to the values."""
+    nothing = partial(tree_map_only, torch.Tensor, torch.zeros_like)
     with contextlib.ExitStack() as stack:
         for node in upstream([get_gradient_edge(values).node]):
             if kind(node) in _AVERAGES and math.prod(node._input_metadata[0].shape) < values.numel():
-                stack.callback(node.register_prehook(_nothing).remove)
+                stack.callback(node.register_prehook(nothing).remove)
         yield
-
-
-def _nothing(gradients: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
-    return tuple(None if one is None else torch.zeros_like(one) for one in gradients)
 
 
 def reasons(found: Slopes, codes: torch.Tensor, steps: torch.Tensor, sharing: str) -> dict[str, float]:

@@ -392,7 +392,7 @@ def running_the_example() -> Iterator[None]:
         try:
             yield
         except ValueError as problem:
-            if "when training" not in str(problem):  # the words of PyTorch's normalisation layers
+            if "per channel when training" not in str(problem):  # the words of PyTorch's batch norm
                 raise
             raise InputError(
                 "the model cannot be run on the example, because its normalisation in training mode needs "

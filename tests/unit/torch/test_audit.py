@@ -109,7 +109,6 @@ def test_home_made_ternary(shape, at_bound):
         (fw.bitnet, 3, 0),
         (lambda: fw.Quantised(fw.detached), 3, 0),
     ],
-    ids=["brevitas binary", "brevitas int4", "bitnet", "detached"],
 )
 def test_quantisers_that_pass_every_gradient(make, levels, at_zero):
     row = row_of(nn.Sequential(make()))
@@ -307,6 +306,8 @@ def test_batch_norm_on_one_row():
     model = nn.Sequential(nn.Linear(fw.WIDTH, 48), nn.BatchNorm1d(48), fw.Quantised(fw.detached, 48, 8))
     with pytest.raises(st.InputError, match="two or more rows"):
         stt.audit(model, X[:1])
+    with pytest.raises(st.InputError, match="spatial element"):  # more rows are no help
+        stt.audit(nn.Sequential(nn.Unflatten(1, (fw.WIDTH, 1)), nn.InstanceNorm1d(fw.WIDTH), model), X)
     assert row_of(model.eval(), X[:1]).levels == 3
 
 
