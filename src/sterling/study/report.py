@@ -68,7 +68,7 @@ def expected(cell: Cell, criterion: str | Criterion, dimensions: Iterable[int]) 
     if len(known) < 2 or "steps" not in cell.settings or not plain or not gaussian:  # theory is about runs
         return ()
     found = []
-    claim = _PROVED.get(one.column)
+    claim = _PROVED.get(one.column) if problem.levels == 2 else None  # the paper's weights
     if claim:
         order = {n: theory.samples_proved(replace(problem, n=n), claim=claim) for n in known}
         source = f"{_PAPER}; {_NOISELESS}" if claim == "ergodic" else _PAPER
