@@ -101,7 +101,7 @@ def _print(found: "Plan") -> None:
     about = found.problem
     words = [
         "w*: the teacher, the weights that made the labels; a time average decodes to w* if its signs are w*",
-        "of order: n² and n⁴; the proofs leave open by which constants to multiply them",
+        "of order: a power of n; the proof leaves open by which constant to multiply it",
         *(f"{kind}: {KINDS[kind]}" for kind in dict.fromkeys(need.kind for need in found.needs)),
     ]
     plain = {
