@@ -68,9 +68,10 @@ assert runs > 8, runs
 # the step engine: all optimisers, batches of several sizes, one unit and three, a teacher and none
 OPTIMIZERS = st.SGD(momentum=0.5, damping=0.3), st.Adam(clip=0.3), st.Lion(), st.SignSGD(), st.Bop(0.9)
 for number, optimizer in enumerate(OPTIMIZERS):
-    drawn = st.Problem(9, 50, 1 + number % 2 * 2, 0.7).draw(number)
-    plain = st.Instance(drawn.inputs, drawn.labels, drawn.readout, precision=("int16", "int32")[number % 2])
-    batches = (st.Batch(16, replace=True), None) if number % 2 else (7, 20)
+    more = {"precision": ("int16", "int32")[number % 2], "levels": 2 + (number == 1)}
+    drawn = st.Problem(9, 50, 1 + number % 2 * 2, 0.7, levels=more["levels"]).draw(number)
+    plain = st.Instance(drawn.inputs, drawn.labels, drawn.readout, **more)
+    batches = (None, st.Batch(60, replace=True)) if number % 2 else (7, 20)
     for instance, batch in zip((drawn, plain), batches):
         schedule = None if optimizer.name == "bop" else st.Constant(0.05)
         options = {"optimizer": optimizer, "batch": batch, "surrogate": PIECEWISE[number % 4]}
@@ -92,13 +93,7 @@ def test_as_plain_python(tmp_path):
         "NUMBA_CACHE_DIR": str(tmp_path),
         "NUMBA_DISABLE_JIT": "1",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", _SCRIPT]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split() == ["fine"]
