@@ -10,7 +10,7 @@ import contextlib
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -124,7 +124,7 @@ def _found(
             continue
         parts.update(set(upstream([edge[0]])) - set(origins))  # also scales and zero points
         slopes = diagonal(values, GradientEdge(*source))
-        part = Slopes(_some(slopes.own), _some(slopes.alone))
+        part = replace(slopes, own=_some(slopes.own), alone=_some(slopes.alone))
         given = seen if given is None else given
         needed = bool(leaves & trained)
         yield QuantisedActivation(name, values.numel(), slopes.none, seen, given, part, needed, grid)

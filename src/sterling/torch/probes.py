@@ -9,7 +9,6 @@ import contextlib
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +53,7 @@ class Slopes:
 
     own: torch.Tensor  # NaN where it is not known
     alone: torch.Tensor  # whether the input moves no other entry, as the largest does through a scale
+    averaged: bool = False  # whether gradients come through averages too
 
     @property
     def known(self) -> torch.Tensor:
@@ -90,7 +90,7 @@ def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
 
     own = values.detach().flatten() * torch.nan
     alone, part = torch.zeros_like(own, dtype=torch.bool), 1.0
-    with _averages_fixed(values):
+    with _averages_fixed(values) as averages:
         for turn in range(_TURNS):
             asked = own.isnan() & (torch.rand(count, generator=generator) < part).to(own.device)
             plain, sure = pull(asked), asked
@@ -106,18 +106,23 @@ def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
         for one in rest[torch.randperm(len(rest), generator=generator)[:_ALL].to(own.device)].tolist():
             own[one] = pull(torch.arange(count, device=own.device) == one)[one]
     alone = alone if bool(alone.any()) else ~own.isnan()
-    return Slopes(own.reshape(shape), alone.reshape(shape))
+    return Slopes(own.reshape(shape), alone.reshape(shape), bool(averages))
 
 
 @contextlib.contextmanager
-def _averages_fixed(values: torch.Tensor) -> Iterator[None]:
-    """Pass no gradient through averages of many entries on the way to the values."""
-    nothing = partial(tree_map_only, torch.Tensor, torch.zeros_like)
+def _averages_fixed(values: torch.Tensor) -> Iterator[list[Any]]:
+    """Pass no gradient through averages of many entries on the way to the values; yield what is held back."""
+    held: list[Any] = []
+
+    def hold(gradients: Any) -> Any:
+        held.append(gradients)
+        return tree_map_only(torch.Tensor, torch.zeros_like, gradients)
+
     with contextlib.ExitStack() as stack:
         for node in upstream([get_gradient_edge(values).node]):
             if kind(node) in _AVERAGES and math.prod(node._input_metadata[0].shape) < values.numel():
-                stack.callback(node.register_prehook(nothing).remove)
-        yield
+                stack.callback(node.register_prehook(hold).remove)
+        yield held
 
 
 def reasons(found: Slopes, codes: torch.Tensor, steps: torch.Tensor, sharing: str) -> dict[str, float]:
