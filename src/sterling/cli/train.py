@@ -236,6 +236,8 @@ def _say_choices(settings: "Options", usual: bool, say: Callable[[str], None]) -
 
 def _check_same(orbit: "Orbit", settings: "Options", latent: "np.ndarray", engine: str) -> None:
     """Raise CheckpointError if the checkpoint belongs to another run than the one asked for."""
+    from sterling.study.kind import schedule_text
+
     path = settings.checkpoint
     differences = ["another --init"] if (latent != orbit.start_latent).any() else []
     for name, there, here in (
@@ -248,6 +250,8 @@ def _check_same(orbit: "Orbit", settings: "Options", latent: "np.ndarray", engin
         ("engine", orbit.engine, orbit.engine if engine == "auto" else engine),
     ):
         if there != here:
+            if name == "schedule":
+                there = f"{schedule_text(orbit.schedule):.60}"
             differences.append(f"no {name}" if there is None else f"{name} {there}")
     if differences:
         raise CheckpointError(

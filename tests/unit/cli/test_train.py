@@ -200,7 +200,7 @@ def test_a_finished_checkpoint_is_reported_and_extended(tmp_path):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--schedule", "constant:0.1"], "schedule Power(rate=0.5, exponent=0.5)"),
+        (["--schedule", "constant:0.1"], "schedule power:0.5,0.5"),
         (["--seed", "4"], "belongs to another instance (n=8, m=1, 200 samples)"),
         (["--init", "1"], "another --init"),
         (["--steps", "1000"], "has 3,000 steps already, more than the 1,000"),

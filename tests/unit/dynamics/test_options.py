@@ -44,6 +44,9 @@ def test_a_batch_of_all_samples_is_the_full_batch():
     assert whole.batch is None
     assert "120 samples" in whole.notes[0]
     assert plain.notes == []
+    wide = st.Instance(NOISY.inputs, NOISY.labels / 3, precision="int32")
+    with pytest.raises(st.InputError, match="exact sums over these data hold at most"):
+        st.train(wide, 5, batch=st.Batch(wide.largest_batch + 1, replace=True))
     assert whole.latent.tobytes() == plain.latent.tobytes()
 
 
