@@ -276,17 +276,16 @@ def _of_gradient(
     row.why = whys[0]
     if now > 0:
         why = "; ".join(WHY[name] for name in sorted(row.why, key=lambda one: -row.why[one]))
-        by_design, rest = "", "; they get a part in many through an average" if slopes.averaged else ""
+        by_design = ""
         short = f"{readable(now)} of its {what} get no gradient ({', '.join(row.why)})"
+        fact = short + (", but for a part in many through an average" if slopes.averaged else "")
         if NONE in row.why:
-            short = f"no gradient reaches its {end}, unless through the scale"
+            fact = short = f"no gradient reaches its {end}, unless through the scale"
         if list(row.why) == [TAIL] and now <= BY_DESIGN:
             by_design = "a grid clips a tail of at most 2 % by design"
         elif list(row.why) == [TAIL] and activations and row.levels == 2 and now <= _WINDOW:
             by_design = "the surrogate of a binary activation is a window by design"
-        yield AuditFinding(
-            f"{short}: {by_design or why}{rest}", short if now >= NOTABLE and not by_design else ""
-        )
+        yield AuditFinding(f"{fact}: {by_design or why}", short if now >= NOTABLE and not by_design else "")
     if later > now + NOTABLE / 2:
         why = CLAMP if CLAMP in whys[1] else BOUND
         short = f"{readable(later)} get no gradient with PyTorch 2.14 and later ({why})"
