@@ -211,7 +211,8 @@ class Options:
         if not share < 0.5:
             raise InputError(
                 f"η(θS + λ) reaches {share:.3g} with {schedule!r}; it must stay below 0.5: use rates below "
-                f"{0.5 * largest / share:.3g}",
+                f"{0.5 * largest / share:.3g} (η: step size, θ: damping, S: mean pull on one wrong weight, "
+                "λ: decay)",
                 argument="schedule",
             )
 
