@@ -15,10 +15,12 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from sterling.base.checks import instance_of, shown
+from sterling.base.text import shortened
 from sterling.errors import InputError, InputTypeError
 from sterling.torch.functions import top_code
 from sterling.torch.grids import centred
 from sterling.torch.handle import QuantisedWeight, holders, names_of
+from sterling.torch.hooks import warned
 from sterling.torch.parametrized import LAYERS, Quantiser, quantisers
 from sterling.torch.rounding import narrowed
 from sterling.torch.taps import discover, listen, unwrapped
@@ -112,7 +114,13 @@ def find(
         one.name = one.places[0]
         one.modules = tuple(model.get_submodule(place.rpartition(".")[0]) for place in one.places)
     if example is not None:
-        handles += discover(model, listen(model, example), {id(one.latent) for one in handles})
+        taps = listen(model, example)
+        found = discover(model, taps, {id(one.latent) for one in handles})
+        handles += found
+        kinds, ran = {type(layer) for one in found for layer in one.modules}, {one.owner for one in taps}
+        missed = [name for name, one in model.named_modules() if type(one) in kinds and one not in ran]
+        if missed:
+            warned(f"the example does not reach {shortened(missed)}, so that no weight is read there")
     weights = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
     if not weights:
         looked = "layers of `binarize`, torchao, Brevitas and transformers' BitNet"

@@ -27,38 +27,25 @@ def torchao(dtype="int4", symmetric=True, group=32):
     return latents(FakeQuantizedLinear(WIDTH, 48, False, None, config))
 
 
-def brevitas(which="ternary", **more):
+def brevitas(which):
     needs("brevitas")
     import brevitas.nn as qnn
+    from brevitas.core.quant import BinaryQuant, ClampedBinaryQuant, TernaryQuant
+    from brevitas.core.scaling import ConstScaling
     from brevitas.inject.enum import QuantType
-    from brevitas.quant import Int8WeightPerTensorFloat
+    from brevitas.quant import Int8WeightPerTensorFloat as Quant
 
     if which == "int4":
-        layer = qnn.QuantLinear(
-            WIDTH, 48, bias=False, weight_quant=Int8WeightPerTensorFloat, weight_bit_width=4
-        )
-    else:
-        from brevitas.core.quant import BinaryQuant, ClampedBinaryQuant, TernaryQuant
-        from brevitas.core.scaling import ConstScaling
-
-        scale = ConstScaling(0.1)
-        quantiser = {
-            "binary": lambda: BinaryQuant(scale),
-            "clamped": lambda: ClampedBinaryQuant(scale),
-            "ternary": lambda: TernaryQuant(scale, 0.5),
-        }[which]()
-        layer = qnn.QuantLinear(
-            WIDTH,
-            48,
-            bias=False,
-            weight_quant=Int8WeightPerTensorFloat.let(
-                tensor_quant=quantiser,
-                quant_type=QuantType.TERNARY if which == "ternary" else QuantType.BINARY,
-                signed=True,
-                narrow_range=True,
-            ),
-        )
-    return latents(layer)
+        return latents(qnn.QuantLinear(WIDTH, 48, bias=False, weight_quant=Quant, weight_bit_width=4))
+    scale = ConstScaling(0.1)
+    quantiser = {
+        "binary": lambda: BinaryQuant(scale),
+        "clamped": lambda: ClampedBinaryQuant(scale),
+        "ternary": lambda: TernaryQuant(scale, 0.5),
+    }[which]()
+    kind = QuantType.TERNARY if which == "ternary" else QuantType.BINARY
+    quant = Quant.let(tensor_quant=quantiser, quant_type=kind, signed=True, narrow_range=True)
+    return latents(qnn.QuantLinear(WIDTH, 48, bias=False, weight_quant=quant))
 
 
 def bitnet():

@@ -10,6 +10,7 @@ from scipy.linalg import hadamard
 
 import sterling as st
 import sterling.torch as stt
+from sterling.errors import SterlingWarning
 from sterling.torch.taps import listen
 from tests.unit.torch import frameworks as fw
 
@@ -176,6 +177,13 @@ def test_the_model_is_left_as_it_was():
         assert torch.equal(torch.get_rng_state(), random)
         assert all(p.grad is None and p.requires_grad for p in one.parameters())
         assert not any(module._forward_pre_hooks or module._forward_hooks for module in one.modules())
+
+
+def test_layers_that_the_example_does_not_reach_are_named():
+    net = nn.ModuleList([fw.Quantised(fw.detached), fw.Quantised(fw.detached)])
+    net.forward = lambda x: net[0](x)
+    with pytest.warns(SterlingWarning, match="does not reach 1"):
+        assert [one.name for one in stt.find(net, example=X)] == ["0.weight"]
 
 
 def test_what_is_not_quantised_is_not_found():

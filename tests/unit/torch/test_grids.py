@@ -139,7 +139,7 @@ def test_a_quantiser_that_counts_its_calls_counts_those_of_the_user_and_sets_its
     for _ in range(3):
         weight.codes()
     assert sets or (model[0].calls, model[0].warm) == (1, True)
-    assert model[0].scale.item() == pytest.approx(float(weight.latent.abs().mean()) if sets else 0.1)
+    assert model[0].scale.item() == pytest.approx(weight.latent.abs().mean().item() if sets else 0.1)
 
 
 def test_levels_that_are_not_even():
