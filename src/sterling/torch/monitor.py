@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sterling.torch.monitor_report import MonitorReport
 
 _FORMAT = 5  # of saved states
+_MANY = 1 / 8  # share of codes that change in a step if the run may have diverged
 
 
 class OrbitMonitor(Drawn):
@@ -217,7 +218,12 @@ class OrbitMonitor(Drawn):
         reader, none = self._readers[index], self._tracker.now[:0]
         if not reader.lost:
             try:
-                return self._tracker.changed(index, reader.codes())
+                found = self._tracker.changed(index, reader.codes())
+                if len(found[0]) > _MANY * reader.size and not reader.finite():
+                    raise InputError(
+                        f"the latents of {reader.weight.name!r} are not finite: the run has diverged"
+                    )
+                return found
             except CodesLost as problem:
                 reader.lost = self._at
                 if all(one.lost for one in self._readers):

@@ -124,8 +124,7 @@ class MonitorReport(Report):
             if flips:
                 share = readable(sum(columns["undone"]) / flips)
                 lines.append(f"{share} of the flips were undone within {counted(monitor.within, 'step')}")
-        readers = [(one.weight.name, one.here(one.weight.latent)) for one in monitor._readers]
-        diverged = [name for name, latent in readers if not bool(latent.isfinite().all())]
+        diverged = [one.weight.name for one in monitor._readers if not one.finite()]
         lost = [f"{one.weight.name} from step {one.lost} on" for one in monitor._readers if one.lost]
         notes = {
             "not counted, because the codes can no longer be read": lost,

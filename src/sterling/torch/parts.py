@@ -47,6 +47,10 @@ class Reader:
             drawn = np.random.default_rng(seed).choice(self.shape.numel(), size, replace=False)
             self.chosen = torch.from_numpy(drawn).to(self.weight.latent.device, torch.int32)
 
+    def finite(self) -> bool:
+        """Return whether the latents in this process are finite."""
+        return bool(self.here(self.weight.latent).isfinite().all())
+
     @torch.no_grad()
     def codes(self) -> torch.Tensor:
         """Return the codes that are read, in one dimension unless these are all."""

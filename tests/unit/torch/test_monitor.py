@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 import sterling.torch as stt
-from sterling.errors import InputError
+from sterling.errors import InputError, SterlingWarning
 from tests.unit.torch import frameworks as fw
 from tests.unit.torch.loops import HORIZONS, Task
 
@@ -229,6 +229,11 @@ def test_the_report_says_that_a_run_diverged_or_a_parameter_was_replaced():
     task = Task(2)
     task.step()
     task.monitor.weights[0].latent.data[0, 0] = math.nan
+    other, before = Task(2), Task(2).monitor.frame()
+    other.monitor.weights[0].latent.data.fill_(math.nan)
+    with pytest.warns(SterlingWarning, match="detached at step 1.*diverged"):
+        other.optimizer.step()
+    assert other.monitor.frame().equals(before)
     assert "no longer finite" in str(task.monitor.report())
     with pytest.raises(InputError, match="diverged"):
         stt.decode(task.model, task.monitor, horizon=8)
