@@ -27,7 +27,7 @@ def torchao(dtype="int4", symmetric=True, group=32):
     return latents(FakeQuantizedLinear(WIDTH, 48, False, None, config))
 
 
-def brevitas(which):
+def brevitas(which="ternary"):
     needs("brevitas")
     import brevitas.nn as qnn
     from brevitas.core.quant import BinaryQuant, ClampedBinaryQuant, TernaryQuant
