@@ -105,7 +105,11 @@ def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
         rest = torch.nonzero(own.isnan()).flatten()
         for one in rest[torch.randperm(len(rest), generator=generator)[:_ALL].to(own.device)].tolist():
             own[one] = pull(torch.arange(count, device=own.device) == one)[one]
-    alone = alone if bool(alone.any()) else ~own.isnan()
+    known = ~own.isnan()
+    if not bool(known.all()):  # as large a part of those that are alone
+        part = float(known[~alone].float().mean())
+        own[alone & (torch.rand(count, generator=generator) > part).to(own.device)] = torch.nan
+    alone = alone if 2 * int(alone.sum()) > count else ~own.isnan()
     return Slopes(own.reshape(shape), alone.reshape(shape), bool(averages))
 
 
