@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_iter, tree_map_only
 
 from sterling.torch.grids import Grid, find_grid
 from sterling.torch.probes import Slopes, diagonal, kind
-from sterling.torch.taps import arguments, running_the_example, upstream, watched
+from sterling.torch.taps import arguments, in_one_sentence, running_the_example, upstream, watched
 
 # Kinds of nodes of the graph.
 _ROUNDING = {"Ceil", "Floor", "Round", "Sgn", "Sign", "Trunc"}
@@ -72,7 +72,9 @@ def quantised_activations(model: nn.Module, example: Any) -> list[QuantisedActiv
         with running_the_example(), recorder:
             result = model(*args, **kwargs)
         reached = set(upstream({node for (node, _), _ in _edges(result, scalars=True)}))
-        return list(_found(recorder, reached, set(map(id, inputs)), trained))[::-1]
+        advice = "audit the model without checkpoints of activations"
+        with in_one_sentence("the gradients of its activations cannot be computed", advice):
+            return list(_found(recorder, reached, set(map(id, inputs)), trained))[::-1]
 
 
 class _Recorder(TorchFunctionMode):

@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import sterling.torch as stt
+from sterling.errors import InputError
 from tests.unit.torch import frameworks as fw
 from tests.unit.torch.test_audit import BOTH, Round, X
 
@@ -126,10 +128,15 @@ def test_activations_without_a_quantiser_are_left_out():
 def test_an_input_needs_no_gradient():
     report = stt.audit(nn.Sequential(Activation(ACTIVATIONS["no gradient"][0])), X)
     assert (report.grade, "no trained parameter" in report.findings[0]) == ("note", True)
-    report.rows[0].no_gradient = 0.997
+    report.rows[0].no_gradient, report.rows[0].tensor = 0.997, "<b>"
     assert "99.7\N{NO-BREAK SPACE}%" in str(report)
-    report.rows[0].tensor = "<b>"
     assert "<b>" not in report._repr_html_()
+
+
+def test_checkpoints_are_refused_in_one_sentence():
+    model = with_activations(lambda x: checkpoint(per_token, x, use_reentrant=False))
+    with pytest.raises(InputError, match="checkpoints"):
+        stt.audit(model, BATCH)
 
 
 @pytest.mark.parametrize("which", ["brevitas", "torchao"])
