@@ -153,8 +153,8 @@ class Options:
         )
         chosen._check_rates(instance.readout_norm2, signal / half)
         chosen = replace(chosen, engine=chosen._choose_engine())
-        if batch is not None and batch.size > instance.samples:
-            chosen._check_large_batch(batch.size, instance)
+        if batch is not None and batch.replace:
+            chosen._check_repeats(batch.size, instance)
         return chosen
 
     @property
@@ -184,8 +184,11 @@ class Options:
                 argument="clip",
             )
 
-    def _check_large_batch(self, size: int, instance: Instance) -> None:
-        """Refuse a batch, larger than the data, with sums that would not fit, or without memory for it."""
+    def _check_repeats(self, size: int, instance: Instance) -> None:
+        """Refuse a batch with replacement whose sums would not fit, or for which there is no memory.
+
+        It may repeat one sample, so a bound on the sum over all samples does not hold for it.
+        """
         if size > instance.largest_batch:
             raise InputError(
                 f"batch has {size:,} samples, and exact sums over these data hold at most "

@@ -44,9 +44,9 @@ def test_a_batch_of_all_samples_is_the_full_batch():
     assert whole.batch is None
     assert "120 samples" in whole.notes[0]
     assert plain.notes == []
-    wide = st.Instance(NOISY.inputs, NOISY.labels / 3, precision="int32")
+    outlier = st.Instance(NOISY.inputs[:, 0] * [2.0**30, *[1] * 7], [100_000.5, *[0] * 99])
     with pytest.raises(st.InputError, match="exact sums over these data hold at most"):
-        st.train(wide, 5, batch=st.Batch(wide.largest_batch + 1, replace=True))
+        st.train(outlier, 5, batch=st.Batch(100, replace=True))
     assert whole.latent.tobytes() == plain.latent.tobytes()
 
 
