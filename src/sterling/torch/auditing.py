@@ -214,8 +214,10 @@ def _of_activations(model: nn.Module, example: Any) -> list[TensorAudit]:
         )
         steps = one.before / torch.where(one.grid.scale > 0, one.grid.scale, 1)
         row.surrogate, row.window = probes.surrogate_of(steps, one.slopes)
-        # Zero, the lowest level of an unsigned grid, is the work of a rectifier.
-        rectified = (one.values == 0) & (min(used) == 0) & bool(one.slopes.own.any())
+        # Zero, the lowest level of an unsigned grid, is the work of a rectifier if no gradient passes below.
+        slope = one.slopes.own.nan_to_num()
+        unsigned = min(used) == 0 and bool(slope.any()) and not bool(slope[one.before < 0].any())
+        rectified = (one.values == 0) & unsigned
         now, then = (
             replace(each.slopes, own=torch.where(rectified, 1, each.slopes.own)) for each in (one, other)
         )

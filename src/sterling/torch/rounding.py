@@ -197,6 +197,12 @@ def _numbers(given: Iterable[Any]) -> list[float]:
     return [float(one) for one in single if one.dtype != torch.bool and not one.requires_grad]
 
 
+def _span(grid: Grid) -> tuple[int, int]:
+    """Return the largest difference of codes that share a scale, and their spacing: 2 if all are odd."""
+    rows = grids.rows_of(grid.codes.short(), grid.sharing)
+    return int((rows.amax(1) - rows.amin(1)).max()), 2 if bool((rows % 2 != 0).all()) else 1
+
+
 @contextlib.contextmanager
 def kept(latent: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield the data of latents to write into, with gradients on; restore both afterwards."""
@@ -344,9 +350,8 @@ class CodeReader:
         """Return the number of values that a weight can take, of one row if rows have zero points."""
         if not grid.even or not self._places:
             return grid.levels
-        rows = grids.rows_of(grid.codes.short(), grid.sharing)
-        spread = int((rows.amax(1) - rows.amin(1)).max())
-        if bool((rows % 2 != 0).all()):
+        spread, spacing = _span(grid)
+        if spacing == 2:
             return spread // 2 + 1
         widths = [abs(high - low) for low, high in pairwise(self._limits)]
         return int(([spread] + [one for one in widths if spread <= one < _MOST and one % 1 == 0])[-1]) + 1
@@ -364,10 +369,12 @@ class CodeReader:
 
     def unsure(self) -> bool:
         """Return whether values alone do not show the codes: rows are short, or have different levels."""
-        if self._places or self.grid is None or self.grid.levels <= _FEW:
+        if self._places or self.grid is None:
             return False
+        spread, spacing = _span(self.grid)
+        count = spread // spacing + 1  # levels between the outermost, also those that are not in use
         rows = grids.rows_of(self.grid.codes, self.grid.sharing)
-        return rows.shape[1] < 2 * self.grid.levels or (len(rows) > 1 and not self.grid.even)
+        return count > _FEW and (rows.shape[1] <= 2 * count or (len(rows) > 1 and not self.grid.even))
 
     def _run(self, stops: bool = False) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Return the values, unless it stops, and the codes; no codes if the quantiser takes another way."""

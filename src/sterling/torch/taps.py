@@ -310,10 +310,11 @@ def _handle(
 def _is_rotation(value: torch.Tensor) -> bool:
     """Return whether rows are orthogonal and of one length, as Hadamard's or a convolution's that copies."""
     matrix = value.detach().flatten(1).double()
-    if not _ROTATION <= len(matrix) <= matrix.shape[1] or not bool(matrix.any()):
+    length = matrix[:1].norm()
+    if not _ROTATION <= len(matrix) <= matrix.shape[1] or not bool(length):
         return False
-    probe = torch.linspace(-1, 1, len(matrix)).to(matrix)
-    return torch.allclose(matrix @ (matrix.t() @ probe), matrix[0].square().sum() * probe, atol=1e-4)
+    probe, matrix = torch.linspace(-1, 1, len(matrix)).to(matrix), matrix / length
+    return torch.allclose(matrix @ (matrix.t() @ probe), probe, atol=1e-4)
 
 
 def is_turned(value: torch.Tensor, latent: torch.Tensor) -> bool:

@@ -66,9 +66,6 @@ def with_activations(quantise, *before):
 
 
 BATCH = torch.randn(40, fw.WIDTH, generator=torch.Generator().manual_seed(3))
-
-
-#: Few rows are probed one by one, more by random signs.
 PROBED = [*((name, 4) for name in ACTIVATIONS), ("clamp of rounded", 9), ("affine per token", 20)]
 
 
@@ -115,6 +112,8 @@ def test_zeros_of_a_rectifier_are_no_defect(at_bound, before):
         model = with_activations(lambda x: Round.apply((x / 0.3).clamp(least, most)) * 0.3, *before)
         report = stt.audit(model, BATCH)
     assert report.grade is None, report.findings
+    model = with_activations(lambda x: stt.heaviside(99 * x, "hard_tanh"))
+    assert stt.audit(model, BATCH).grade == "defect"  # the window lies on both sides of zero
 
 
 def test_activations_without_a_quantiser_are_left_out():

@@ -59,7 +59,7 @@ def test_the_scale_is_remembered_where_a_level_is_empty():
     codes, values = made([-4, 0, 4], torch.tensor(0.1))
     assert find_grid(values).levels == 3
     assert torch.equal(reader.codes(), codes)
-    _, few = made(INT4, torch.tensor(0.1), (2, 4))
+    _, few = made([-4, -2, 1, 4], torch.tensor(0.1), (2, 4))
     assert CodeReader(lambda: few, few.shape, None).unsure()  # a few values may have any divisor
 
 
