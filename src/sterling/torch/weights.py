@@ -124,7 +124,7 @@ def find(
     weights = {id(one.latent): one for one in reversed(handles) if one.latent.numel()}
     if not weights:
         looked = "layers of `binarize`, torchao, Brevitas and transformers' BitNet"
-        advice = "give an example input to find others"
+        advice = "for others give an input as `example=` (in the shell: return a model and an example)"
         if example is not None:
             looked += ", and for linear, conv and embedding layers with a weight on few levels"
             advice = "give `codes`, a function that returns the codes of a parameter"

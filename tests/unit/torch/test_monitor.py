@@ -251,7 +251,7 @@ def test_wrong_arguments_and_weights_that_the_optimizer_leaves_alone():
     for given, about in (
         ((task.model, 3), "optimizer"),
         ((fw.Quantised(lambda w: fw.detached(w + torch.rand_like(w))), None, fw.X), "at random"),
-        ((plain, other), "no quantised weight"),
+        ((plain, other), "no quantised weight.*`example=`"),
         ((task.model, other), r"moves none.*0\.weight"),
         ((task.model, task.optimizer, None, None, (4, 4)), "horizon"),
     ):
