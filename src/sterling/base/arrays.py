@@ -113,11 +113,14 @@ def check_labels(labels: np.ndarray, readout: np.ndarray) -> None:
     outputs = {0.0}
     for weight in readout.tolist():
         outputs |= {value + weight for value in outputs}
-    foreign = sorted(set(labels.tolist()) - outputs)
+    classes = set(labels.tolist())
+    foreign = sorted(classes - outputs)
     if foreign:
-        nearest = min(outputs, key=lambda value: abs(value - foreign[0]))
         can = ", ".join(f"{value:g}" for value in sorted(outputs)[:8])
+        nearest = min(outputs, key=lambda value: abs(value - foreign[0]))
+        advice = f"map labels to these, such as {foreign[0]:g} to {nearest:g}, or give another readout"
+        if len(classes) > len(outputs):
+            advice = f"choose {len(outputs)} of the {len(classes)} classes, or give another readout"
         raise InputError(
-            f"the labels contain {foreign[0]:g}, but with this readout the network outputs {can}: map labels "
-            f"to these, such as {foreign[0]:g} to {nearest:g}, or give another readout"
+            f"the labels contain {foreign[0]:g}, but with this readout the network outputs {can}: {advice}"
         )

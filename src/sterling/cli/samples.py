@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sterling.base.files import printable, unreadable
-from sterling.base.text import percent, shortened
+from sterling.base.text import counted, percent, shortened
 from sterling.errors import InputError
 from sterling.model.columns import label_column, refuse_twins
 from sterling.model.data import csv_frame
@@ -98,7 +98,7 @@ def labels_of(frame: pl.DataFrame, target: str | None) -> tuple[str, pl.Series]:
         labels = values.cast(pl.Int64)
     count = labels.drop_nulls().n_unique()
     if not 2 <= count <= _MOST_CLASSES:
-        raise InputError(f"the label column {name!r} has {count} different values: {advice}")
+        raise InputError(f"the label column {name!r} has {counted(count, 'different value')}: {advice}")
     return name, labels
 
 

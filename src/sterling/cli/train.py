@@ -65,7 +65,7 @@ def train(
     threads: options.Threads = None,
     plot: Annotated[Path | None, output("Draw the run in this file: .png, .svg or .pdf.", "FILE")] = None,
     report: Annotated[
-        Path | None, output("Write a page about the run and its recurrence: .html.", "FILE")
+        Path | None, output("Write a page about the run, with its returns to the teacher: .html.", "FILE")
     ] = None,
     weights: Annotated[Path | None, output(_WEIGHTS, "FILE")] = None,
     predictions: Annotated[Path | None, output(_PREDICTIONS, "FILE")] = None,

@@ -476,7 +476,7 @@ class Orbit(Result, Shown):
             ("first visit", "never" if self.first_hit is None else f"step {self.first_hit:,}"),
         ]
         if self.return_times.size:
-            rows.append(("median absence", counted(float(np.median(self.return_times)), "step")))
+            rows.append(("median absence that ended", counted(float(np.median(self.return_times)), "step")))
         rows.append(("steps with a flip", f"{self.stats.events:,}"))
         if self.stats.states:  # which the step engine does not count
             passes = max(1, round(self.stats.passes))

@@ -256,7 +256,7 @@ class Certificate(Result, Drawn):
     def _rows(self) -> list[tuple[str, str]]:
         absence = self.longest_absence()
         longest = "not bounded" if absence is None else f"at most {counted(absence, 'step')}"
-        longest = "none" if self.absorbs else longest
+        longest = "none after the first visit" if self.absorbs else longest
         return [
             ("recurrence", "proved" if self.recurrent else "not proved"),
             ("share of mass at the reference", f"at least {_below(self.occupancy)}"),

@@ -92,7 +92,7 @@ def _short(low: float, high: float) -> float:
     middle, least = float(low + (high - low) / 2), -int(np.log10(max(-low, high, 1e-300))) - 1
     for digits in range(least, least + 18):
         if low < (rounded := round(middle, digits)) <= high:
-            return rounded
+            return rounded + 0.0  # never −0
     return float(high)
 
 

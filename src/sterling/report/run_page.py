@@ -19,7 +19,7 @@ from sterling.report.html import page
 from sterling.returns.recurrence import Recurrence, home
 
 _ROWS = 500  # weights in the table
-_VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence")
+_VISITS = ("occupancy of the best state seen", "visits", "first visit", "median absence that ended")
 _NAMES = 14  # weights in the flip raster
 
 

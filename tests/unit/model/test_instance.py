@@ -138,6 +138,7 @@ BAD = {
     "constant-word": ((X, Y), {"constant": "drop"}, "constant is 'drop'; it must be one of refuse, keep"),
     "labels-1": ((X, 2 * Y - 1), {}, "labels contain -1, .* -1 to 0"),
     "labels-7": ((np.stack([X, X], 1), Y * 7), {"readout": [2, 3]}, "labels contain 7, .* 0, 2, 3, 5"),
+    "classes": ((X, np.arange(6) % 3), {}, "labels contain 2, .* choose 2 of the 3 classes"),
     "precision": ((X, Y), {"precision": "float32"}, "precision is 'float32'"),
     "normalize": ((X, Y), {"normalize": "unit"}, "normalize is 'unit'"),
     "teacher-shape": ((X, Y), {"teacher": [1, 1]}, r"teacher must have shape \(3,\) for n=3, not \(2,\)"),
@@ -163,9 +164,8 @@ def test_rounding_is_reported():
     assert instance.to_dict()["rounding"] == {"inputs": rounding.inputs.max(), "labels": 0, "readout": 0}
     exact = st.Instance(np.rint(X * 8), Y)
     assert not any(exact.rounding.to_dict().values())
-    labels = Y / 3
-    third = st.Instance(np.rint(X * 8), labels, readout=[0.1])
-    assert third.rounding.labels == np.abs(third.labels - labels).max() > 0
+    third = st.Instance(np.rint(X * 8), Y / 3, readout=[0.1])
+    assert third.rounding.labels == np.abs(third.labels - Y / 3).max() > 0
     assert third.rounding.readout == np.abs(third.readout[0] - 0.1) > 0
     drawn = st.Problem(n=3, samples=5, m=2, readout=(0.1, 1.0)).draw(0)
     assert drawn.rounding.readout == np.abs(drawn.readout - [0.1, 1.0]).max() > 0
