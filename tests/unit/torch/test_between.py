@@ -158,7 +158,7 @@ CODES = {"w": torch.ones(3, 3, dtype=torch.int8)}
         ("a.pt", lambda path: None, "no file"),
         ("a.txt", lambda path: None, "unknown format"),
         ("a.pt", lambda path: path.write_bytes(b"x" * 99), "damaged"),
-        ("a.npz", lambda path: path.write_bytes(b"PK"), "cannot be read"),
+        ("a.npz", lambda path: path.write_bytes(b"x" * 99), "damaged"),
         ("a.safetensors", lambda path: path.write_bytes(b"\xff" * 9), "cannot be read"),
         ("a.npz", bomb, "cannot be read"),
         ("a.pt", deflated, "cannot be read"),

@@ -354,13 +354,14 @@ def test_a_tensor_of_many_axes_ends(tmp_path):
 
 def test_nodes_of_onnx_compute_a_bounded_amount(tmp_path):
     fw.needs("onnx")
-    from onnx import helper, numpy_helper, save
+    from onnx import SparseTensorProto, helper, numpy_helper, save
 
     model = stt.binarize(nn.Sequential(nn.Linear(4, 4)))
     constants = [numpy_helper.from_array(model[0].weight.detach().numpy(), "t0")]
     for layers in (30, 90):
         nodes = [helper.make_node("Identity", [f"t{k}"], [f"t{k + 1}"]) for k in range(layers)]
         nodes.append(helper.make_node("Gemm", ["x", f"t{layers}"], ["y"], transB=1))
+        nodes.append(helper.make_node("Constant", [], ["s"], sparse_value=SparseTensorProto()))
         save(helper.make_model(helper.make_graph(nodes, "net", [], [], constants)), tmp_path / "a.onnx")
         if layers == 30:
             assert stt.verify(model, tmp_path / "a.onnx").ok
