@@ -65,8 +65,8 @@ def flips_between(
     Raises
     ------
     InputError
-        If a file is missing, damaged or of another kind, tensors differ in shape, no tensor fits, or a name
-        or pattern fits none.
+        If a file is missing, damaged or of another kind, tensors differ in shape or are not in all files,
+        groups do not divide their rows, no tensor fits, or a name or pattern fits none.
 
     Examples
     --------
@@ -116,23 +116,27 @@ def flips_between(
 def _codes(file: tuple[str, Tensors], name: str, shape: torch.Size, how: re.Match[str]) -> np.ndarray:
     """Return the codes of a tensor in a file; NumPy compares integers of all types."""
     where, tensors = file
+    place, group = f"the tensor {printable(name)} of {where}", int(how["group"] or 0)
+    if name not in tensors:
+        raise InputError(f"{where} has no tensor {printable(name)}, which the first file has: exclude it")
     with reading(where):
-        if name not in tensors:
-            raise ValueError(f"there is no tensor {printable(name)}")
         w = tensors[name]()
         if w.shape != shape:
-            what = f"the shape of {printable(name)} is {tuple(w.shape)}"
-            raise ValueError(f"{what}, in the first {tuple(shape)}")
+            what = f"{place} has the shape {tuple(w.shape)}, in the first file {tuple(shape)}"
+            raise InputError(f"{what}: exclude it")
         if how["name"] == "stored":
             return w.numpy()
         w = w if w.dtype == torch.float64 else w.float()
         if not bool(w.isfinite().all()):
-            raise ValueError(f"{printable(name)} has values that are not finite")
+            raise InputError(f"{place} has values that are not finite: exclude it, or leave out the file")
+        if group and shape[-1] % group:
+            what = f"groups of {group} do not divide the rows of {shape[-1]} of {place}"
+            raise InputError(f"{what}: exclude it, or give another quantizer")
         if not how["bits"]:
             levels, scale = (2, "none") if how["name"] == "sign" else (3, "absmean")
             axis = 0 if how["channel"] else None
             return Quantiser(levels, scale, axis, get_surrogate("identity")).codes(w).numpy()
-        most, group = 2 ** (int(how["bits"]) - 1) - 1, int(how["group"] or 0)
+        most = 2 ** (int(how["bits"]) - 1) - 1
         rows = w.unflatten(-1, (-1, group)).flatten(0, -2) if group else w.flatten(1)
         step = (rows.abs().amax(1, keepdim=True) / (most + 0.5)).clamp_min(_TINY)
         return (rows * (1 / step)).round().clamp(-most - 1, most).reshape(shape).short().numpy()
