@@ -68,11 +68,12 @@ assert runs > 8, runs
 # the step engine: all optimisers, batches of several sizes, one unit and three, a teacher and none
 OPTIMIZERS = st.SGD(momentum=0.5, damping=0.3), st.Adam(clip=0.3), st.Lion(), st.SignSGD(), st.Bop(0.9)
 for number, optimizer in enumerate(OPTIMIZERS):
-    more = {"precision": ("int16", "int32")[number % 2], "levels": 2 + (number == 1)}
-    drawn = st.Problem(9, 50, 1 + number % 2 * 2, 0.7, levels=more["levels"]).draw(number)
-    plain = st.Instance(drawn.inputs, drawn.labels, drawn.readout, **more)
-    batches = (None, st.Batch(60, replace=True)) if number % 2 else (7, 20)
-    for instance, batch in zip((drawn, plain), batches):
+    odd, levels = number % 2, 2 + (number == 1)
+    drawn = st.Problem(45, 50, 1 + 2 * odd, 0.7, levels=levels).draw(number)
+    inputs = drawn.inputs / 2.0 ** ((number == 1) * np.arange(45) // 2)  # of unlike scales
+    more = {"precision": ("int16", "int32")[odd], "levels": levels}
+    plain = st.Instance(inputs, drawn.labels / 3**odd, drawn.readout, **more)
+    for instance, batch in (drawn, None if odd else 7), (plain, st.Batch(60, replace=True) if odd else 20):
         schedule = None if optimizer.name == "bop" else st.Constant(0.05)
         options = {"optimizer": optimizer, "batch": batch, "surrogate": PIECEWISE[number % 4]}
         step, dense = (st.train(instance, 8, schedule, engine=e, **options) for e in ("step", "dense"))
@@ -84,8 +85,7 @@ print("fine")
 def test_as_plain_python(tmp_path):
     """What Numba compiles must be what the source says: here Python itself runs it.
 
-    An index past the end of a buffer raises, also in the twins of our own instructions, and so does an
-    integer that overflows.
+    An index past the end of a buffer raises, also in our own instructions; so does an integer that overflows.
     """
     environment = {
         **os.environ,

@@ -254,7 +254,7 @@ def build(helper: Callable[[Callable], Any], embedded: Callable[[Callable], Any]
     def turn(run, log, step, total, k, values, index, leaving):
         """Move weight k to the level ``values[index]`` at a step."""
         before = (run.signs[k] - values[0]) // (values[1] - values[0])
-        run.plus[k * values.size + before] += step - run.since[k]
+        run.plus[k * values.size + int(before)] += step - run.since[k]
         change(run, log, step, total, k, values[index], leaving)
 
     @embedded

@@ -160,7 +160,8 @@ def _weigh(data, listed, order, begin, samples):
             inside = np.int64(value >= low) & np.int64(value <= high)
             coefficient = residual * (data.readout[j] * inside)
             data.kept[kept] = listed[i * units + j]  # stored also where it is not kept
-            data.factors[kept] = coefficient
+            if data.group > 0:  # else it may have more than 16 bits
+                data.factors[kept] = coefficient
             coefficients[kept] = coefficient
             kept += np.int64(coefficient != 0)
     return kept
@@ -329,7 +330,8 @@ def _change_levels(data, way, levels, run, log, step):
         turn(run, log, step, total, k, levels.values, index, leaving)
         moved = change << data.shifts[k]
         data.weights[k] += moved
-        data.short[k] += moved
+        if data.group > 0:
+            data.short[k] += moved
         data.constant[0] += moved * data.offsets[k]
     if begun:
         levels.stale[0] = 1
