@@ -17,7 +17,7 @@ from sterling.dynamics import state as cell
 from sterling.dynamics.motion import motion_of
 from sterling.dynamics.restart import Restart, as_restart
 from sterling.dynamics.state import RunState
-from sterling.errors import InputError, InputTypeError
+from sterling.errors import CapacityError, InputError, InputTypeError
 from sterling.model.instance import Instance
 from sterling.model.levels import Quantiser, require_two
 from sterling.model.problem import LATENT, part_seed
@@ -38,6 +38,7 @@ _FARTHEST = 1e100
 FULL_MEMORY, BATCH_MEMORY = 30, 100  # steps over which a damped run averages the gradient by default
 _SCALE_FREE_RATE = 0.01
 _BATCH_BYTES = 64  # memory of a row of a batch, on the dense engine of each input in it
+_MOST_ROWS = (1 << 31) - 1  # of the inputs, which the step engine numbers with 32 bits
 _LEAST_PULL = 1e-300  # of the readout's squared norm: the step size of a damped run stays finite
 
 
@@ -153,6 +154,10 @@ class Options:
         )
         chosen._check_rates(instance.readout_norm2, signal / half)
         chosen = replace(chosen, engine=chosen._choose_engine())
+        if chosen.engine == "step" and instance.samples * instance.m > _MOST_ROWS:
+            raise CapacityError(
+                f"the step engine takes at most {_MOST_ROWS:,} samples times hidden units: take fewer samples"
+            )
         if batch is not None and batch.replace:
             chosen._check_repeats(batch.size, instance)
         return chosen
