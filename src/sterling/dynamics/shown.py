@@ -99,5 +99,6 @@ class Shown(Drawn):
             rows.append(("batch", f"{counted(self.batch.size, 'sample')}{how}"))
         elif self._course.options.whole is not None:
             asked, there = self._course.options.whole.size, self.instance["samples"]
-            rows.append(("batch", f"all {there:,} samples ({asked:,} asked for)"))
+            more = f" ({asked:,} asked for)" if asked > there else ""
+            rows.append(("batch", f"all {there:,} samples{more}"))
         return rows

@@ -181,9 +181,10 @@ class Recurrence(Result):
         name = self.names[k] if self.names else str(k)
         when = "beyond all steps" if math.isinf(step) else f"near step {number(float(f'{step:.2g}'))}"
         known = "" if self.long_run is None else "; only the lower end of its interval allows for that"
+        are = "is" if len(self.arrivals) == 1 else "are"
         return (
-            f"{counted(len(self.arrivals), 'weight')} on the way to a first flip; at the mean speed of the "
-            f"run weight {name} flips first, {when}. Each first flip lowers the occupancy{known}"
+            f"{counted(len(self.arrivals), 'weight')} {are} on the way to a first flip; at the mean speed of "
+            f"the run weight {name} flips first, {when}. Each first flip lowers the occupancy{known}"
         )
 
     def to_dict(self) -> dict:
@@ -268,7 +269,7 @@ def _long_run(
     means, steps = coarsen(occupancy[math.ceil(burn_in * len(occupancy)) :], length, least)
     estimate = interval(means, steps)
     if estimate is None:
-        return None, "the run is too short, or visits are too rare, for an interval", halves
+        return None, "the run is too short, or visits are too rare", halves
     return estimate, "", halves
 
 
