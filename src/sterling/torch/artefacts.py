@@ -51,9 +51,9 @@ def file_of(path: Any, suffixes: Collection[str] = SUFFIXES) -> Path:
 
 
 @contextlib.contextmanager
-def reading(path: Any) -> Iterator[None]:
+def reading(path: Any, advice: str = "write it again, or leave it out") -> Iterator[None]:
     """Turn any error of a damaged file into one sentence."""
-    with in_one_sentence(f"{printable(path)} cannot be read", "write it again, or leave it out"):
+    with in_one_sentence(f"{printable(path)} cannot be read", advice):
         yield
 
 

@@ -37,8 +37,8 @@ class TensorCheck:
     weights: int
     stored_as: str = ""
     kind: str = ""
-    codes: int = 0
-    scales: int = 0
+    codes: int | None = None
+    scales: int | None = None
     first: tuple[int, ...] | None = None
     expected: float | None = None
     found: float | None = None
@@ -49,11 +49,12 @@ class TensorCheck:
         where = f" in {self.stored_as} ({self.kind})" if self.stored_as else ""
         if self.first is None:
             return f"{self.tensor}{where}: {self.cause}."
-        parts = [(self.codes, "code"), (self.scales, "scale")]
-        what = " and ".join(counted(count, noun) for count, noun in parts if count)
+        codes = [counted(self.codes, "code")] if self.codes else []
+        scales = [f"the scale of {self.scales:,}"] if self.scales else []
+        verb = "differ" if codes and (scales or self.codes != 1) else "differs"
         found, expected = (f"{one:.6g}".replace("-", "−") for one in (self.found, self.expected))
         return (
-            f"{self.tensor}: {what} of {self.weights:,} weights differ{where}, "
+            f"{self.tensor}: {' and '.join(codes + scales)} of {self.weights:,} weights {verb}{where}, "
             f"first at {list(self.first)} with {found} instead of {expected}: {self.cause}."
         )
 
@@ -95,23 +96,25 @@ class Verification(Report):
         -------
         polars.DataFrame
             ``tensor``; ``weights``, their number; ``stored_as``, its name in the artefact; ``kind``, the type
-            there; ``codes`` and ``scales``, the number of weights with another code or another scale;
-            ``first``, the index of the first such weight; ``expected`` and ``found``, its value in the model
-            and in the artefact; ``cause``, empty if nothing differs.
+            there; ``codes`` and ``scales``, the number of weights with another code or another scale, null
+            where the tensor is missing or has another shape; ``first``, the index of the first such weight;
+            ``expected`` and ``found``, its value in the model and in the artefact; ``cause``, empty if
+            nothing differs.
         """
         import polars as pl
 
         types: dict[str, Any] = {"first": pl.List(pl.Int64), "expected": pl.Float64, "found": pl.Float64}
+        types |= {"codes": pl.Int64, "scales": pl.Int64}
         return pl.DataFrame(list(map(vars, self.rows)), schema_overrides=types)
 
     def parts(self) -> tuple[Sequence[str], Table, Sequence[str]]:
         total, wrong = counted(len(self.rows), "quantised tensor"), len(self.findings)
         holds = f"differs in {wrong} of" if wrong else "holds the codes and scales of"
-        titles = ("tensor", "in the artefact", "type", "weights", "codes differ", "scales differ", "cause")
+        titles = ("tensor", "in the artefact", "type", "weights", "code differs", "scale differs", "cause")
         rows = []
         for row in self.rows:
-            numbers = map(number, (row.weights, row.codes, row.scales))
-            rows.append((row.tensor, row.stored_as, row.kind, *numbers, row.cause))
+            counts = ["–" if one is None else number(one) for one in (row.weights, row.codes, row.scales)]
+            rows.append((row.tensor, row.stored_as or "missing", row.kind, *counts, row.cause))
         return [f"The artefact {holds} {total}."], (titles, rows), [f"• {one}" for one in self.findings]
 
 
@@ -159,7 +162,7 @@ def verify(
     <Verification: The artefact holds the codes and scales of 2 quantised tensors.>
     """
     weights = find(model, example, codes=codes, optimizer=optimizer)
-    with reading("the module" if isinstance(artefact, nn.Module) else artefact):
+    with reading("the module" if isinstance(artefact, nn.Module) else artefact, "export it again"):
         entries, alias = opened(artefact)
         rows = []
         for weight, names in zip(weights, _matched(weights, entries, alias), strict=True):
@@ -210,6 +213,7 @@ def _compared(weight: QuantisedWeight, name: str, stored: Stored) -> TensorCheck
         return check
     found = min(model.orders, key=lambda order: int(model.far(order).sum()))
     wrong = model.far(found)
+    check.codes = check.scales = 0
     if bool(wrong.any()):
         check.first = tuple(wrong.nonzero()[0].tolist())
         check.expected, check.found = float(model.values[check.first]), float(found[check.first])
@@ -263,7 +267,7 @@ def _cause(
     check: TensorCheck, model: _Levels, stored: Stored, found: torch.Tensor, wrong: torch.Tensor
 ) -> str:
     """Return the first cause that the numbers confirm, and count codes and scales."""
-    weight, count = model.weight, check.codes
+    weight, count = model.weight, int(wrong.sum())
 
     def holds(far: torch.Tensor) -> bool:
         return int(far.sum()) <= _REST * count
@@ -295,7 +299,7 @@ def _cause(
     offsets = shift[wrong].unique()
     if not model.even or holds(model.far(found, model.values + shift * model.scale)):
         if model.even and len(offsets) == 1 and count > 1:
-            return f"these codes are off by {number(int(offsets))}: by a zero point?"
+            return f"these codes are off by {number(int(offsets))}, perhaps by a zero point"
         return "no usual cause fits"
     grid = find_grid(found.to(stored.precision if stored.precision.is_floating_point else torch.float32))
     if grid is not None and grid.even:
