@@ -7,7 +7,7 @@ import typer
 
 from sterling.base.files import printable
 from sterling.cli import options
-from sterling.cli.options import check_targets, load, note_of_train, output, run_option
+from sterling.cli.options import check_targets, load, output, run_option, say_of_train
 from sterling.cli.render import FAILED, about, note, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def certify(
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, (12, 1600))
-    other = note_of_train(data, instance, normalize, surrogate)
-    if other:
-        say(other)
+    say_of_train(say, data, instance, normalize, surrogate)
     found = prove(instance, surrogate, threads=threads, progress=not quiet)
     holds = found.verify(instance) if check else None
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from sterling.cli import options
-from sterling.cli.options import PICTURES, check_targets, load, note_of_train, output, run_option
+from sterling.cli.options import PICTURES, check_targets, load, output, run_option, say_of_train
 from sterling.cli.render import about, print_json, print_verdict, speaker
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ def landscape(
     drawn = {"n": n, "samples": samples, "m": m, "noise": noise, "inputs": inputs, "seed": seed}
     read = {"labels": labels, "keep_constant": keep_constant}
     instance = load(data, drawn, read, readout, normalize, (12, 200))
-    other = note_of_train(data, instance, normalize, surrogate)
-    if other:
-        say(other)
+    say_of_train(say, data, instance, normalize, surrogate)
     found = visit(instance, surrogate, damping=damping, threads=threads, progress=not quiet)
     try:
         if json:

@@ -189,14 +189,15 @@ def load(
     return Problem(**values, readout=readout or "ones", normalize=method, levels=levels).draw(seed)
 
 
-def note_of_train(data: Path | None, instance: Instance, normalize: str, surrogate: str) -> str:
-    """Return a note where `train` takes other values for a data file than those of this verb, else ""."""
-    if data is None or instance.teacher is not None or (normalize, surrogate) != ("none", "relu"):
-        return ""
-    return (
-        "for a data file sterling train takes --normalize standard --surrogate identity: give both here too "
-        "for results about its runs"
-    )
+def say_of_train(
+    say: Callable[[str], None], data: Path | None, instance: Instance, normalize: str, surrogate: str
+) -> None:
+    """Say where `train` takes other values for a data file than those of this verb."""
+    if data is not None and instance.teacher is None and (normalize, surrogate) == ("none", "relu"):
+        say(
+            "for a data file sterling train takes --normalize standard --surrogate identity: give both here "
+            "too for results about its runs"
+        )
 
 
 def check_targets(data: Path | None, *targets: tuple[Path | None, *tuple[str, ...]]) -> None:
