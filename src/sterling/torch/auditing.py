@@ -32,6 +32,7 @@ from sterling.torch.weights import Codes, NothingFound, find
 
 NOTABLE = 0.01  # least share of weights without gradient that is a defect
 BY_DESIGN = 0.02  # largest tail that a grid clips by design
+LEARNED = 1 / 3  # largest tail beyond a learned range that is by design
 _WINDOW = 0.5  # largest tail of a binary activation, whose surrogate is a window
 _TINY = 1e-6  # a latent next to 0, in units of the largest one
 
@@ -58,7 +59,8 @@ def audit(
     `audit` tests each quantiser of weights on the present latents, on a ramp and on zeros, and with an
     example those of activations, on the example. A clamp, hardtanh or ReLU6 just before rounding
     is a part of the quantiser. It does not change the model. Findings are defects or notes: frozen weights,
-    and tails of at most 2 % that a grid clips by design, are notes.
+    and tails of at most 2 % that a grid clips by design, are notes. If a trained parameter sets the range of
+    the weights (LSQ), tails of at most one third are notes, since they come back when the range grows.
 
     Parameters
     ----------
@@ -157,7 +159,9 @@ def _of_weight(weight: QuantisedWeight, optimizer: Any = None) -> TensorAudit:
         row.at_zero = probes.code_at_zero(weight)
         row.levels = max(weight.levels, levels)
         whys = [probes.reasons(each, codes, steps, sharing) for each in (now, other)]
-        judged = list(_of_gradient(row, now, other, whys))
+        tail = list(whys[0]) == [TAIL] and (now.none or 0) > BY_DESIGN
+        learned = tail and probes.learned_range(weight, now.own == 0)
+        judged = list(_of_gradient(row, now, other, whys, learned))
         if row.levels > 1 and (weight.latent.requires_grad or weight.merged):
             row.findings = judged
         row.findings += _judged(row, weight)
@@ -269,7 +273,7 @@ def _judged(row: TensorAudit, weight: QuantisedWeight) -> Iterator[AuditFinding]
 
 
 def _of_gradient(
-    row: TensorAudit, slopes: Slopes, others: Slopes, whys: list[dict[str, float]]
+    row: TensorAudit, slopes: Slopes, others: Slopes, whys: list[dict[str, float]], learned: bool = False
 ) -> Iterator[AuditFinding]:
     """Judge slopes under the present gradient of clamp, and the others under the other one."""
     activations = row.kind == "activation"
@@ -287,6 +291,10 @@ def _of_gradient(
             by_design = "a grid clips a tail of at most 2 % by design"
         elif list(row.why) == [TAIL] and activations and row.levels == 2 and now <= _WINDOW:
             by_design = "the surrogate of a binary activation is a window by design"
+        elif learned and now <= LEARNED:
+            by_design = "by design they are beyond the learned range, and come back when it grows"
+        elif learned:
+            why = "more than a third is beyond the learned range: start with a larger scale, or let it grow"
         yield AuditFinding(f"{fact}: {by_design or why}", short if now >= NOTABLE and not by_design else "")
     if later > now + NOTABLE / 2:
         why = CLAMP if CLAMP in whys[1] else BOUND

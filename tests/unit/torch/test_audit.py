@@ -147,6 +147,15 @@ def test_lsq():
     assert row.window == pytest.approx((-4, 3), abs=0.1)
 
 
+def test_the_tail_beyond_a_learned_range_comes_back():
+    model, gain = quantisers.Lsq(3, True), nn.Parameter(torch.ones(()))
+    gained = fw.Quantised(lambda w: gain * lsq(w))
+    for tried, found in ((model, ("note", True)), (model, ("defect", True)), (gained, ("defect", False))):
+        model.step.data.mul_(0.5)
+        row = row_of(tried)
+        assert (row.grade, "the learned range" in row.findings[0].sentence) == found
+
+
 @pytest.mark.parametrize("name", ["identity", "hard_tanh", "approx_sign", "swish_sign", "sigmoid"])
 def test_surrogates_are_recognised(name):
     for scale in ("none", "absmean"):
