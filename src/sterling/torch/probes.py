@@ -125,11 +125,11 @@ def diagonal(values: torch.Tensor, by: GradientEdge) -> Slopes:
         rest = torch.nonzero(own.isnan()).flatten()
         for one in rest[torch.randperm(len(rest), generator=generator)[:_ALL].to(own.device)].tolist():
             own[one] = pull(torch.arange(count, device=own.device) == one)[one]
-    known = ~own.isnan()
+    known, most = ~own.isnan(), 2 * int(alone.sum()) > count
     if not bool(known.all()):  # as large a part of those that are alone
         part = float(known[~alone].float().mean())
         own[alone & (torch.rand(count, generator=generator) > part).to(own.device)] = torch.nan
-    alone = alone if 2 * int(alone.sum()) > count else ~own.isnan()
+    alone = alone & ~own.isnan() if most else ~own.isnan()
     return Slopes(own.reshape(shape), alone.reshape(shape), bool(averages))
 
 
@@ -144,8 +144,11 @@ def _averages_fixed(values: torch.Tensor) -> Iterator[list[Any]]:
 
     with contextlib.ExitStack() as stack:
         for node in upstream([get_gradient_edge(values).node]):
-            if kind(node) in _AVERAGES and math.prod(node._input_metadata[0].shape) < values.numel():
-                stack.callback(node.register_prehook(hold).remove)
+            if kind(node) in _AVERAGES:
+                count = math.prod(node._input_metadata[0].shape)
+                sizes = [math.prod(one._input_metadata[n].shape) for one, n in node.next_functions if one]
+                if count < min(values.numel(), max(sizes)):  # the product with a rotation has its part's size
+                    stack.callback(node.register_prehook(hold).remove)
         yield held
 
 

@@ -254,6 +254,9 @@ def test_a_gradient_through_the_scale_alone_is_none(quantise):
 def test_mixed_inputs_are_no_lack_of_gradient():
     model = quantisers.OTHERS["orthogonal"]()[0]
     assert "no gradient at all" not in row_of(model, quantisers.batch(0)[0]).why
+    turn = torch.linalg.qr(quantisers.batch(0)[0])[0]
+    part = quick(lambda w: Round.apply((20 * torch.cat([w[:40], w[40:] @ turn])).clamp(-2.5, 2.5)) / 20)
+    assert part.no_gradient == pytest.approx(0.211, abs=0.03)  # beyond 1.25 standard deviations
 
 
 @pytest.mark.parametrize("dtype", ["int4", "int8"])

@@ -345,9 +345,6 @@ def test_the_report_says_what_differs(tmp_path):
     assert frame["found"][0] == -frame["expected"][0]
 
 
-# Artefacts that nobody should trust: small files that would take all time or memory, and open files.
-
-
 def test_a_tensor_of_many_axes_ends(tmp_path):
     torch.save({"0.weight": torch.zeros((1,) * 14)}, tmp_path / "a.pt")  # they have 14! orders
     assert stt.verify(net(size=4), tmp_path / "a.pt").rows[0].cause.startswith("the shape is (1, 1")
