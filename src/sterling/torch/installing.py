@@ -142,7 +142,7 @@ class _Search:
         now, stays = self.rows(self.weight.values()), self.right()
         yield first
         if self.weight.framework == "codes":  # which do not show the scale: only flipped latents move
-            unit = (first * now).sum(1, True) / now.square().sum(1, True)
+            unit = ((first * now).sum(1, True) / now.square().sum(1, True)).nan_to_num(1.0)
             yield torch.where(stays, first, wanted * unit)
         yield wanted
         seen = self.rows(self.weight.values())
