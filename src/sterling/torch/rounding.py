@@ -416,7 +416,8 @@ class CodeReader:
     def _search(self) -> Grid | None:
         mode = Integers(self.shape, (), self.sources)
         with torch.enable_grad(), eager(), mode:  # gradients show what is learned
-            seen = self.values().detach()
+            seen = self.values()
+        seen = seen.detach()  # outside of the mode, as a reading has no such operation
         if not seen.numel() or not bool(seen.isfinite().all()):
             return None
         self._random = mode.random
