@@ -34,7 +34,7 @@ _OPTIMIZER = (
 _BATCH = "Samples of one step: SIZE, or SIZE,replace to draw each one independently. \\[all]"
 _INIT = "Start of the run: a random seed, or latent weights such as 0.1,-0.2. \\[0]"
 _ENGINE = "Engine: event (from flip to flip), step or dense (every step), or auto: the fastest."
-_WEIGHTS = "Write the weights of the last iterate and of the time average: .csv or .parquet."
+_WEIGHTS = "Write the last weights, the time average and the weights decoded from it: .csv or .parquet."
 _CHECKPOINT = "Save the run in this file at intervals, and continue from it if it exists."
 
 
